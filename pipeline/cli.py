@@ -233,7 +233,7 @@ COMMANDS = (
         (
             Option("a", "the new CSV in the host's format; default: the blend of ARGS, or the newest CSV"),
             Option("b", "the CSV to compare it with"),
-            Option("verdicts", "verdicts exported from the report, to import"),
+            Option("verdicts", "a file of answers exported from the report, to import"),
         ),
         make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv",
     ),

@@ -19,7 +19,7 @@ from pipeline.engine.session import Session
 from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
-from pipeline.errors.judging import verdicts
+from pipeline.errors.judging import answers_file
 from pipeline.pages.command_words import make_with, shown
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
@@ -86,7 +86,7 @@ def _of_newest(session: Session, options: Options, entry: Entry) -> None:
 def compare(session: Session, new: Path, old: Path | None, file: Path | None = None) -> Artifact:
     """The report on a new submission against `old`; None: against the best other one of the ledger.
 
-    A `file` with a person's verdicts, as the page exported them, is checked and stored first.
+    A `file` with a person's answers, as the page exported them, is checked and stored first.
 
     Raises:
         DataError: a file is missing, or there is nothing to compare with.
@@ -108,7 +108,7 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
     elif file is not None:
         words = session.graph.words_of("error-analysis", session.settings)
         data = session.need("data")
-        session.say(verdicts.take_in(session.settings, words, data, session.home, file, (new, old)))
+        session.say(answers_file.take_in(session.settings, words, data, session.home, file, (new, old)))
     artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old, why)))
     ledger.keep(session.home, artifact)
     session.show(artifact)
@@ -160,9 +160,9 @@ def _params(session: Session, new: Path, old: Path | None, why: str) -> Params:
         "known": _known(session),
         **case.optional(session, session.need("data"), new),
     }
-    answers = verdicts.path_of(session.home, session.settings)
+    answers = answers_file.path_of(session.home, session.settings)
     if answers.is_file():
-        params[verdicts.PARAM] = os.path.relpath(answers, session.home)
+        params[answers_file.PARAM] = os.path.relpath(answers, session.home)
     return params
 
 

@@ -6,8 +6,9 @@ reading from the artifacts what each later section needs. Does not own what a se
 the conclusion (`errors/diff/`), the advice (`errors/advice/`), nor scores and intervals, which arrive as
 values.
 
-Three words have one meaning each in `errors/`: a person *judges* flips; a *verdict* is a person's answer
-about one image; a *conclusion* is what the report says of a difference: better, worse or can't tell.
+Each word has one meaning: a person *judges* flips; an *answer* is what a person says about one image; a
+*verdict* is the outcome of a comparison, better, worse or can't tell; the *conclusion* is the report's first
+sentence, which holds the verdict about the two submissions.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class ReportInputs:
         followed: the gains of earlier advice that was followed.
         changes: settings and members in which the two submissions differ.
         judging: the section in which a person judges flips.
-        judged: the score difference that a person's verdicts give.
+        judged: the score difference that a person's answers give.
         neighbours: the training images nearest to some flips, if there are features.
         why_old: why `old` is the best other submission so far; empty where a person named it.
         asked: words that ask for this competition again, for commands on the page.
@@ -177,7 +178,7 @@ def analyze(inputs: ReportInputs) -> ErrorAnalysis:
 
 
 def conclude(inputs: ReportInputs, flips: Flips | None) -> Conclusion:
-    """The conclusion from the out-of-fold comparison and, if flips were judged, from the verdicts."""
+    """The conclusion from the out-of-fold comparison and, if flips were judged, from the answers."""
     metric = metric_words(inputs.config)
     conclusion = conclusion_of(flips, inputs.comparison, metric)
     if inputs.judged is None:

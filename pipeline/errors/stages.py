@@ -2,7 +2,7 @@
 
     make error-analysis                          the current ensemble against the best submission, if any
     make error-analysis A=mine.csv B=best.csv    any two CSVs in the host's format
-    make error-analysis VERDICTS=verdicts.csv    with a person's verdicts (errors/judging/verdicts.py)
+    make error-analysis VERDICTS=verdicts.csv    with a person's answers (errors/judging/answers_file.py)
 
 Owns their declarations, inputs and build functions. Does not own the page (`errors/page.py`), the advice
 (`errors/advice/advisor.py`) nor the finders (`errors/findings/`). `faults` plants faults of one seed into one
@@ -29,14 +29,14 @@ def build_error_analysis(job: Job) -> Built:
 
     from pipeline.errors import case, page
     from pipeline.errors.advice import advisor, ledger
-    from pipeline.errors.judging import verdicts
+    from pipeline.errors.judging import answers_file
     from pipeline.record import files
 
     pair = case.read(job)
     inputs = page.inputs_of(pair, job.settings.config)
     analysis = page.analyze(inputs)
     recommendation = advisor.recommend(pair, analysis.flips)
-    judging, judged = verdicts.judging(pair, analysis.flips)
+    judging, judged = answers_file.judging(pair, analysis.flips)
     inputs = replace(
         inputs,
         config=recommendation.config,
@@ -65,7 +65,7 @@ def build_error_analysis(job: Job) -> Built:
 
 
 def compared_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """Digests of the two CSVs, of the stored verdicts, and of the JSON file beside each."""
+    """Digests of the two CSVs, of the stored answers, and of the JSON file beside each."""
     given = [params[name] for name in ("a", "b", "verdicts") if params.get(name)]
     files = [ask.home / str(path) for path in given]
     beside = [path.with_suffix(".json") for path in files]

@@ -64,10 +64,10 @@ GUIDE = """\
 |---|---|
 | Which run is best? | the top row there: `{headline}` is the metric on pooled out-of-fold predictions, \
 {direction} is better |
-| Is the difference more than noise? | `verdict`: a paired bootstrap of groups against the best other run \
-on the same data and folds (`compared_with`; for an ensemble, its best member), with `delta_vs_best`, \
-positive if this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval of the score \
-itself |
+| Is the difference more than noise? | `verdict`: a paired bootstrap of groups against the best earlier \
+run of its kind (training; inference or blend) on the same data and folds (`compared_with`), with \
+`delta_vs_best`, positive if this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval \
+of the score itself |
 | What changed? | `changed`: settings that differ from the run in `compared_with` |
 | Which fold failed? | a red cross; `error` names the fold and the reason. The plain table shows the \
 folds of a run with its `+` |

@@ -1,13 +1,13 @@
 from dataclasses import replace
 
 import pytest
-from verdict_world import FACES, world
+from answer_world import FACES, world
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.tables import format_table, read_table
 from pipeline.errors.diff.flips import find_flips
-from pipeline.errors.judging import answers as verdicts
+from pipeline.errors.judging import answers as form
 from pipeline.errors.judging import sample
 from pipeline.errors.judging.answers import UNSURE, Answer
 
@@ -38,18 +38,18 @@ def answers():
 
 def written(tmp_path, given, space=FACES):
     path = tmp_path / "verdicts.csv"
-    path.write_bytes(format_table(verdicts.columns(space), verdicts.rows(given, space)))
+    path.write_bytes(format_table(form.columns(space), form.rows(given, space)))
     return path
 
 
 def faults_of(path):
-    found, faults = verdicts.parse(read_table(path), FACES)
-    return faults + verdicts.against_design(found, asked_of, MADE.train.ids_N)
+    found, faults = form.parse(read_table(path), FACES)
+    return faults + form.against_design(found, asked_of, MADE.train.ids_N)
 
 
 def test_answers_come_back_as_they_were(tmp_path):
     given = answers()
-    found, faults = verdicts.parse(read_table(written(tmp_path, given)), FACES)
+    found, faults = form.parse(read_table(written(tmp_path, given)), FACES)
     assert faults == [] and [replace(a, inclusion=None) for a in found] == [
         replace(a, inclusion=None) for a in given
     ]
@@ -62,7 +62,7 @@ def test_attributes_may_be_called_as_anything(tmp_path):
         Answer("<img src=x>", False, (1, 1), "id: a → b", 0.25, "r"),
         Answer("007", True, (0, 0), "", None, "r"),
     ]
-    found, faults = verdicts.parse(read_table(written(tmp_path, given, space)), space)
+    found, faults = form.parse(read_table(written(tmp_path, given, space)), space)
     assert faults == [] and found == given
 
 
@@ -104,8 +104,8 @@ def test_faults_are_told_together_and_nothing_is_taken(tmp_path):
     change(path, 2, "id", "nobody")
     faults = faults_of(path)
     assert len(faults) == 3 and any("is repeated; it is first on line 2" in f for f in faults)
-    with pytest.raises(DataError, match="3 faults; no verdict was stored") as caught:
-        verdicts.raise_if("verdicts.csv", faults)
+    with pytest.raises(DataError, match="3 faults; no answer was stored") as caught:
+        form.raise_if("verdicts.csv", faults)
     assert caught.value.faults == tuple(faults)
 
 
@@ -125,13 +125,13 @@ def test_missing_columns_are_all_named(tmp_path):
     path = tmp_path / "v.csv"
     path.write_text("id,answer:age,stratum\n1,young,x\n")
     with pytest.raises(DataError) as caught:
-        verdicts.parse(read_table(path), FACES)
-    assert len(caught.value.faults) == len(verdicts.columns(FACES)) - 3
+        form.parse(read_table(path), FACES)
+    assert len(caught.value.faults) == len(form.columns(FACES)) - 3
 
 
 def test_newer_answers_replace_older_ones_of_the_same_image():
     given = answers()
     changed = replace(given[0], codes=(2, 1, 0), report="other")
     same_id = Answer(given[0].id, True, (0, 0, 0), "", None, "other")
-    found = verdicts.merged(given, [changed, same_id])
+    found = form.merged(given, [changed, same_id])
     assert len(found) == len(given) + 1 and changed in found and same_id in found and given[0] not in found

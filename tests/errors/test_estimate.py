@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from verdict_world import FACES, agreed, judged, planted, world
+from answer_world import FACES, agreed, judged, planted, world
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
@@ -53,7 +53,7 @@ def test_an_error_that_controls_measure_is_corrected():
         _, sides, found = judged(made, seed, asked=10_000, controls=150, error=0.25, unsure=0)
         truth = planted(ACCURACY, made)
         blank = np.zeros((0, 3), dtype=np.int64)
-        bare = replace(found, control_truth_NA=blank, control_verdict_NA=blank)
+        bare = replace(found, control_truth_NA=blank, control_answer_NA=blank)
         naive.append(estimate.estimate(ACCURACY, FACES, sides, bare, None, 20, 0).comparison.delta - truth)
         known = estimate.estimate(ACCURACY, FACES, sides, found, None, 20, 0)
         corrected.append(known.comparison.delta - truth)

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, compare_inputs, probabilities
-from test_verdicts_command import analyse, report_of
-from test_verdicts_command import home as home
+from test_answers_command import analyse, report_of
+from test_answers_command import home as home
 
 from benchmarks import flips_page
 from pipeline.errors.diff import attributes
@@ -135,7 +135,7 @@ def test_judge_ten_reload_export_and_import(opened, made, tmp_path):
     assert export(page).count("\n") == 1
     page.locator("#judge-in summary").click()
     page.locator("#judge-file").set_input_files(target)
-    page.get_by_text("10 verdicts imported.").wait_for()
+    page.get_by_text("10 answers imported.").wait_for()
     assert export(page) == text
 
 
@@ -147,7 +147,7 @@ def test_predictions_stay_hidden_until_asked_for(opened, made):
     assert made[1][0].key[1] not in panel and "best:" not in panel
     assert page.locator("article.flip dd").first.evaluate("n => getComputedStyle(n).visibility") == "hidden"
     page.locator("#judge-show").check()
-    assert page.locator("#judge-said").inner_text().startswith("best: ")
+    assert page.locator("#judge-said").inner_text().startswith("old: ")
     assert page.locator("article.flip dd").first.is_visible()
     page.locator("#judge-show").uncheck()
     page.locator("#judge-panel").focus()
@@ -178,7 +178,7 @@ def test_from_the_command_to_the_page_and_back(browser, home, tmp_path):
     assert page.locator("#judged").is_visible()
     shown_figure = page.locator("#judged .figure").inner_text()
     assert f"new − old {shown_figure} on the test images" in said.out
-    assert "new − old" in page.locator("#verdict").inner_text(), "the verdict tells it, too"
+    assert "new − old" in page.locator("#verdict").inner_text(), "the conclusion tells it, too"
     page.close()
 
 
@@ -212,7 +212,7 @@ def test_in_the_sandbox_a_preselected_text_area_holds_the_answers(opened, made):
     fresh.locator("#judge-in summary").click()
     fresh.locator("#judge-paste").fill(text)
     fresh.locator("#judge-take").click()
-    fresh.get_by_text(f"{len(made[1])} verdicts imported.").wait_for()
+    fresh.get_by_text(f"{len(made[1])} answers imported.").wait_for()
     assert export(fresh) == text
 
 

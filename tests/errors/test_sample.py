@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from verdict_world import FACES, world
+from answer_world import FACES, world
 
 from pipeline.core.seeds import rng
 from pipeline.errors.diff.flips import Submission, find_flips

@@ -204,7 +204,7 @@ def overconfident(facts: Facts) -> Advice | None:
 
 
 def most_flipped(facts: Facts) -> Advice | None:
-    """The most frequent change: twenty verdicts give an estimate."""
+    """The most frequent change: twenty answers give an estimate."""
     flips, space = facts.flips, facts.space
     if flips is None or not len(flips.images):
         return None

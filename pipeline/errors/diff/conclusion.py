@@ -2,7 +2,8 @@
 
 Owns the conclusion, and the types that are shown beside it: the changes between two submissions, and advice
 that was followed. Does not own comparing (`core/statistics.py`) nor finding changes
-(`errors/advice/changes.py`). A *conclusion* is the report's; a *verdict* is a person's answer about an image.
+(`errors/advice/changes.py`). A *verdict* is the outcome of a comparison; the *conclusion* is the sentence
+that tells it.
 """
 
 from dataclasses import dataclass

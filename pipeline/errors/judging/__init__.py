@@ -1,1 +1,1 @@
-"""A person's verdicts about flips, and the score difference that follows from them."""
+"""A person's answers about flips, and the score difference that follows from them."""

@@ -1,10 +1,10 @@
-"""The form of verdicts: a person's answers about images as values, as CSV, and all faults of a file at once.
+"""The form of answers: a person's answers about images as values, as CSV, and all faults of a file at once.
 
-Owns the columns, reading, checking verdicts against the report that asked, and joining them with earlier
+Owns the columns, reading, checking answers against the report that asked, and joining them with earlier
 ones. Does not own which images are asked (`sample.py`), the estimate (`estimate.py`), nor the files
-(`verdicts.py`).
+(`answers_file.py`).
 
-Verdicts about test images are for the error report alone: nothing that trains or predicts may read them.
+Answers about test images are for the error report alone: nothing that trains or predicts may read them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ YES, NO = "yes", "no"
 
 @dataclass(frozen=True)
 class Answer:
-    """The verdict about one image.
+    """The answer about one image.
 
     Args:
         id: of the image.
@@ -61,7 +61,7 @@ def columns(space: LabelSpace) -> tuple[str, ...]:
 
 
 def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
-    """The cells in the order of `columns`, one row for each verdict."""
+    """The cells in the order of `columns`, one row for each answer."""
 
     def values(answer: Answer) -> list[str]:
         codes = zip(space.attributes, answer.codes, strict=True)
@@ -82,7 +82,7 @@ def rows(answers: Iterable[Answer], space: LabelSpace) -> list[tuple[str, ...]]:
 
 
 def parse(table: Table, space: LabelSpace) -> tuple[list[Answer], list[str]]:
-    """The verdicts of all valid rows, and the faults of the other rows.
+    """The answers of all valid rows, and the faults of the other rows.
 
     Raises:
         DataError: columns are missing.
@@ -148,7 +148,7 @@ def _form_faults(row: dict[str, str], codes: list[int]) -> list[str]:
 def against_design(
     answers: Iterable[Answer], design_of: Callable[[str], Design | None], train_ids: Strings
 ) -> list[str]:
-    """The contradictions between verdicts and the reports that asked for them.
+    """The contradictions between answers and the reports that asked for them.
 
     `design_of` gives the design of a report's key, None for a report about other submissions; `train_ids` are
     all images that may be a control.
@@ -206,7 +206,7 @@ def raise_if(name: str, faults: list[str], remedy: str = texts.REMEDY) -> None:
 
 
 def merged(kept: Iterable[Answer], new: Iterable[Answer]) -> tuple[Answer, ...]:
-    """Earlier and new verdicts, ordered by kind and id; for one image the new verdict counts."""
+    """Earlier and new answers, ordered by kind and id; for one image the new answer counts."""
     by_image = {(answer.control, answer.id): answer for answer in kept}
     by_image |= {(answer.control, answer.id): answer for answer in new}
     return tuple(by_image[key] for key in sorted(by_image))

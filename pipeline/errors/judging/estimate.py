@@ -1,4 +1,4 @@
-"""The score difference that a person's verdicts give: new minus old on the test images, with an interval.
+"""The score difference that a person's answers give: new minus old on the test images, with an interval.
 
 Owns the estimator. Does not own the sample (`sample.py`), the person's errors (`rater.py`), its sentences
 (`page.py`) nor any metric.
@@ -6,7 +6,7 @@ Owns the estimator. Does not own the sample (`sample.py`), the person's errors (
 The estimand is the difference on these very test images, as the host will score them. Every draw fills in a
 truth for each image, and both submissions are scored on it; the spread of the draws gives the interval.
 
-1. A judged flip: drawn from what the verdict says, given the person's errors (`rater.py`).
+1. A judged flip: drawn from what the answer says, given the person's errors (`rater.py`).
 2. A flip that was not judged: like a judged flip of its stratum, drawn in proportion to 1 / inclusion
    probability (Hájek, 1971), a hot deck. The donor's role (the truth is the new value, the old value, or
    neither) is transferred, attribute by attribute. First the judged flips are reweighted by whole groups
@@ -65,21 +65,21 @@ class SubmissionPair:
 
 @dataclass(frozen=True)
 class JudgedImages:
-    """A person's verdicts.
+    """A person's answers.
 
     Args:
         at_J: positions of the judged test images.
         codes_JA: one value for each attribute, -1 for unsure.
         drawn_J: whether the image is in the sample of this comparison, so that it represents others as well;
             an image that was judged for an earlier comparison represents only itself.
-        control_truth_NA, control_verdict_NA: true codes of the controls, and the codes of their verdicts.
+        control_truth_NA, control_answer_NA: true codes of the controls, and the codes of their answers.
     """
 
     at_J: Ints
     codes_JA: Ints
     drawn_J: npt.NDArray[np.bool_]
     control_truth_NA: Ints
-    control_verdict_NA: Ints
+    control_answer_NA: Ints
 
 
 class Agreed(NamedTuple):
@@ -188,8 +188,8 @@ def _comparison(gains_B: Reals, sides: SubmissionPair, judged: JudgedImages) -> 
 
 
 def _mistaken(judged: JudgedImages) -> int:
-    decided = judged.control_verdict_NA >= 0
-    return int((decided & (judged.control_verdict_NA != judged.control_truth_NA)).any(axis=1).sum())
+    decided = judged.control_answer_NA >= 0
+    return int((decided & (judged.control_answer_NA != judged.control_truth_NA)).any(axis=1).sum())
 
 
 def _assumed(judged: JudgedImages, agreed: Agreed | None) -> tuple[str, ...]:
@@ -215,7 +215,7 @@ class _Filling:
                 self._old_NA[at, a],
                 judged.codes_JA[:, a],
                 judged.control_truth_NA[:, a],
-                judged.control_verdict_NA[:, a],
+                judged.control_answer_NA[:, a],
             )
             for a, attribute in enumerate(space.attributes)
         ]

@@ -2,7 +2,7 @@
 
 Owns the section "Judging": which questions are asked, in which order, and the data of its script; and the
 estimate in words, for the page, the terminal, the conclusion and the record. Does not own the sample
-(`sample.py`), the form of verdicts (`answers.py`), nor the estimate (`estimate.py`).
+(`sample.py`), the form of answers (`answers.py`), nor the estimate (`estimate.py`).
 
 Questions show no name and no prediction, and controls of known truth are mixed in at random, so that nobody
 can tell them apart. The source of the page of course holds both.

@@ -1,9 +1,9 @@
-"""How far a person's verdicts can be trusted, measured on images of known truth.
+"""How far a person's answers can be trusted, measured on images of known truth.
 
-Owns the person's confusion matrix of each attribute, and what a verdict then says about the truth. Does not
-own the verdicts (`answers.py`) nor the score (`estimate.py`).
+Owns the person's confusion matrix of each attribute, and what an answer then says about the truth. Does not
+own the answers (`answers.py`) nor the score (`estimate.py`).
 
-The model: within an attribute a verdict depends on the truth alone, and the truth of a judged image has one
+The model: within an attribute an answer depends on the truth alone, and the truth of a judged image has one
 of three roles: it is the value of the new submission, that of the old one, or neither. The shares of the
 roles are estimated by expectation-maximisation through the person's confusion matrix (Dawid & Skene 1979,
 with one rater and controls of known truth). So a person's errors do not favour the submission that makes the
@@ -24,7 +24,7 @@ from pipeline.core.samples import Ints
 NEW, OLD, NEITHER = 0, 1, 2
 ROLES = 3
 STEPS = 8
-# With fewer controls the verdicts are taken as correct.
+# With fewer controls the answers are taken as correct.
 ENOUGH_CONTROLS = 10
 # The errors of one value are shrunk to those of the attribute, with the weight of so many controls.
 SHRINK = 8.0
@@ -37,16 +37,16 @@ class RatedAttribute:
     Args:
         size: K.
         new_J, old_J: the predictions of the two submissions.
-        verdict_J: the verdicts, -1 for unsure.
-        control_truth_N, control_verdict_N: truth and verdicts of the controls.
+        answer_J: the answers, -1 for unsure.
+        control_truth_N, control_answer_N: truth and answers of the controls.
     """
 
     size: int
     new_J: Ints
     old_J: Ints
-    verdict_J: Ints
+    answer_J: Ints
     control_truth_N: Ints
-    control_verdict_N: Ints
+    control_answer_N: Ints
 
     @property
     def measured(self) -> bool:
@@ -55,14 +55,14 @@ class RatedAttribute:
 
     @property
     def errors(self) -> tuple[int, int, int]:
-        """Numbers of right, wrong and unsure verdicts about controls."""
-        decided = self.control_verdict_N >= 0
-        right = int((self.control_verdict_N == self.control_truth_N).sum())
+        """Numbers of right, wrong and unsure answers about controls."""
+        decided = self.control_answer_N >= 0
+        right = int((self.control_answer_N == self.control_truth_N).sum())
         return right, int(decided.sum()) - right, int((~decided).sum())
 
 
 def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) -> Reals:
-    """(K, K + 1) probability of each verdict given the true value; the last column is unsure.
+    """(K, K + 1) probability of each answer given the true value; the last column is unsure.
 
     The generator draws from the posterior; None: its mean.
     """
@@ -76,15 +76,15 @@ def confusion(attribute: RatedAttribute, generator: np.random.Generator | None) 
     alpha_KL = np.full((size, size + 1), SHRINK * shares[1] / max(size - 1, 1))
     np.fill_diagonal(alpha_KL, SHRINK * shares[0])
     alpha_KL[:, size] = SHRINK * shares[2]
-    verdict_N = np.where(attribute.control_verdict_N >= 0, attribute.control_verdict_N, size)
-    np.add.at(alpha_KL, (attribute.control_truth_N, verdict_N), 1.0)
+    answer_N = np.where(attribute.control_answer_N >= 0, attribute.control_answer_N, size)
+    np.add.at(alpha_KL, (attribute.control_truth_N, answer_N), 1.0)
     drawn = alpha_KL if generator is None else generator.standard_gamma(np.maximum(alpha_KL, 1e-3))
     drawn = np.maximum(drawn, 1e-12)
     return np.asarray(drawn / drawn.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
 class TruthModel:
-    """The truth of one attribute given the verdicts; what no draw changes is computed once."""
+    """The truth of one attribute given the answers; what no draw changes is computed once."""
 
     def __init__(self, attribute: RatedAttribute) -> None:
         self._attribute = attribute
@@ -95,7 +95,7 @@ class TruthModel:
         onehot_JKR = (role_JK[:, :, None] == np.arange(ROLES)).astype(np.float64)
         # The share of a role is divided among its values: several values can be neither.
         self._divided_JKR = onehot_JKR / np.maximum(onehot_JKR.sum(axis=1, keepdims=True), 1.0)
-        self._verdict_J = np.where(attribute.verdict_J >= 0, attribute.verdict_J, attribute.size)
+        self._answer_J = np.where(attribute.answer_J >= 0, attribute.answer_J, attribute.size)
         changed_J = attribute.new_J != attribute.old_J
         # Images on which the attribute changed have other shares than images on which both agree.
         self._parts = [some for some in (np.flatnonzero(changed_J), np.flatnonzero(~changed_J)) if len(some)]
@@ -105,7 +105,7 @@ class TruthModel:
 
         The weight of an image, > 0, is for the shares of the roles.
         """
-        likelihood_JK = confusion_KL[:, self._verdict_J].T
+        likelihood_JK = confusion_KL[:, self._answer_J].T
         truth_JK = np.empty_like(likelihood_JK)
         for part in self._parts:
             divided = self._divided_JKR[part]

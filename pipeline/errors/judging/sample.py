@@ -1,11 +1,11 @@
 """Which flips a person is asked to judge: a stratified random sample, with controls of known truth.
 
 Owns the strata, the number of images of each, the random order, and the choice of controls. Does not own
-verdicts (`answers.py`) nor the estimate (`estimate.py`).
+answers (`answers.py`) nor the estimate (`estimate.py`).
 
 A design depends only on the two submissions and the number asked: the same pair gives the same sample on
 every machine, a larger number asks about the same images and more, and the inclusion probability of a
-verdict can be checked afterwards.
+answer can be checked afterwards.
 
 Shape legend: F flips, S strata, A attributes, K controls.
 """

@@ -52,7 +52,7 @@
     try {
       if (store) store.save(Object.fromEntries(some));
     } catch {
-      place("kept").textContent = "The storage of the browser is full: export your verdicts before you leave the page.";
+      place("kept").textContent = "The storage of the browser is full: export your answers before you leave the page.";
     }
     tell();
   }
@@ -221,7 +221,7 @@
       for (const [k, codes] of found.taken) answers[k] = codes;
       keep();
       if (!place("panel").hidden) draw();
-      said.textContent = `${found.taken.length} verdicts imported.`;
+      said.textContent = `${found.taken.length} answers imported.`;
     }
     place("faults").replaceChildren(said, list);
   }
@@ -237,7 +237,7 @@
   place("bar").hidden = false;
   place("show").checked = data.show;
   place("kept").textContent = store
-    ? "This browser stores your verdicts until you clear its data."
+    ? "This browser stores your answers until you clear its data."
     : "Nothing is stored in this frame: copy the text below before you leave the page.";
   place("download").hidden = !store;
   place("start").addEventListener("click", start);

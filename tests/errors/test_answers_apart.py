@@ -8,7 +8,7 @@ from main_world import SMALL
 
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
-from pipeline.errors.judging import verdicts
+from pipeline.errors.judging import answers_file
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.load import load
@@ -17,13 +17,13 @@ from pipeline.stages import CATALOGUE
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
-    *(f"errors/judging/{name}.py" for name in ("answers", "estimate", "page", "verdicts")),
+    *(f"errors/judging/{name}.py" for name in ("answers", "answers_file", "estimate", "page")),
     *("errors/stages.py", "errors/commands.py", "errors/texts.py", "cli.py"),
 }
-ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.verdicts")
+ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.answers_file")
 
 
-def knows_of_verdicts(tree: ast.Module) -> bool:
+def knows_of_answers(tree: ast.Module) -> bool:
     """Whether code (comments and docstrings aside) names the folder, or imports what reads it."""
     texts = {
         id(node.value)
@@ -47,35 +47,35 @@ def readers(root: Path) -> set[str]:
     found = set()
     for path in root.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        if ("verdicts" in text or "judging" in text) and knows_of_verdicts(ast.parse(text)):
+        if ("verdicts" in text or "judging" in text) and knows_of_answers(ast.parse(text)):
             found.add(path.relative_to(root).as_posix())
     return found
 
 
 def test_nothing_but_the_error_report_reads_answers():
     found = readers(PIPELINE)
-    assert found <= MAY_READ and {"errors/judging/verdicts.py", "errors/commands.py"} <= found
+    assert found <= MAY_READ and {"errors/judging/answers_file.py", "errors/commands.py"} <= found
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "from pipeline.errors.judging import verdicts",
+        "from pipeline.errors.judging import answers_file",
         "from pipeline.errors.judging.answers import parse",
         "x = home / 'submissions' / 'verdicts' / 'pets.csv'",
     ],
 )
 def test_a_planted_reader_is_found(tmp_path, text):
     (tmp_path / "learn").mkdir()
-    (tmp_path / "learn" / "fit.py").write_text(f'"""verdicts may be talked of."""\n{text}\n')
-    (tmp_path / "learn" / "loss.py").write_text('"""verdicts may be talked of."""\n')
+    (tmp_path / "learn" / "fit.py").write_text(f'"""answers may be talked of."""\n{text}\n')
+    (tmp_path / "learn" / "loss.py").write_text('"""answers may be talked of."""\n')
     assert readers(tmp_path) == {"learn/fit.py"}
 
 
 def test_answers_change_the_key_of_the_report_and_of_nothing_else(tmp_path):
     settings = load([*SMALL, "ensemble.members=[tiny_resnet]", f"runtime.home={tmp_path}"])
-    path = verdicts.path_of(tmp_path, settings)
-    params = {"a": "new.csv", "b": "old.csv", verdicts.PARAM: str(path.relative_to(tmp_path))}
+    path = answers_file.path_of(tmp_path, settings)
+    params = {"a": "new.csv", "b": "old.csv", answers_file.PARAM: str(path.relative_to(tmp_path))}
 
     def keys():
         index = FileIndex(tmp_path / "artifacts" / ".index.json")

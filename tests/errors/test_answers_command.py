@@ -132,7 +132,7 @@ def test_faulty_answers_are_refused_with_every_fault_and_exit_2(copied, tmp_path
     with path.open("w", encoding="utf-8", newline="") as out:
         csv.writer(out).writerows(rows)
     said = analyse(copied, f"--verdicts={path}")
-    assert said.code == 2 and "5 faults; no verdict was stored" in said.err
+    assert said.code == 2 and "5 faults; no answer was stored" in said.err
     for fault in (
         "not a flip: no image with this id has predictions that differ",
         "'eleven' is not a value",

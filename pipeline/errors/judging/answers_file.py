@@ -1,12 +1,12 @@
-"""A person's verdicts about changed predictions: stored, checked, and turned into questions and an estimate.
+"""A person's answers about changed predictions: stored, checked, and turned into questions and an estimate.
 
-Owns `submissions/verdicts/<competition>.csv`: every verdict ever given, one row for each image. Does not own
-the sample (`sample.py`), the form of verdicts (`answers.py`), the section (`page.py`) nor the estimate
+Owns `submissions/verdicts/<competition>.csv`: every answer ever given, one row for each image. Does not own
+the sample (`sample.py`), the form of answers (`answers.py`), the section (`page.py`) nor the estimate
 (`estimate.py`).
 
-A *verdict* is a person's answer about one image; only a person *judges*. Verdicts about test images serve
+An *answer* is a person's answer about one image; only a person *judges*. Answers about test images serve
 the error report, and nothing else may read that folder: a model that learned from them would be scored on
-its own teacher. tests/errors/test_verdicts_apart.py holds this.
+its own teacher. tests/errors/test_answers_apart.py holds this.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ FOLDER = PARAM = "verdicts"
 
 
 def path_of(home: Path, settings: Settings) -> Path:
-    """The file with the verdicts of a competition."""
+    """The file with the answers of a competition."""
     return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
 
 
 def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
-    """All stored verdicts; empty if there is no file.
+    """All stored answers; empty if there is no file.
 
     Raises:
         DataError: the file is damaged; every fault is named.
@@ -66,7 +66,7 @@ def take_in(
     file: Path,
     pair: tuple[Path, Path],
 ) -> str:
-    """Check an exported file against the two submissions, new and old, that it is about; store its verdicts.
+    """Check an exported file against the two submissions, new and old, that it is about; store its answers.
 
     `asked` are the words of `make error-analysis`, for the command in an error. Returns one line for the
     terminal.
@@ -137,9 +137,9 @@ def _whose(
 
 
 def judging(case: ReportCase, flips: Flips | None) -> tuple[ReportSection | None, ScoreEstimate | None]:
-    """The section with the open questions, and the estimate from the verdicts so far; neither without flips.
+    """The section with the open questions, and the estimate from the answers so far; neither without flips.
 
-    The params of the job name the stored verdicts, if there are any; there is no estimate if no flip of this
+    The params of the job name the stored answers, if there are any; there is no estimate if no flip of this
     pair was judged.
     """
     if case.old is None or flips is None or not len(flips.images):
@@ -195,7 +195,7 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
 def _judged_images(
     answers: tuple[Answer, ...], train: Samples, new: Submission, key: str
 ) -> estimate.JudgedImages:
-    """The verdicts as arrays; images that are no longer in the competition are left out."""
+    """The answers as arrays; images that are no longer in the competition are left out."""
     place = {str(name): k for k, name in enumerate(new.ids_N.tolist())}
     truths = dict(zip(train.ids_N.tolist(), train.labels.tolist(), strict=True))
     of_test = [a for a in answers if not a.control and a.id in place]
@@ -207,7 +207,7 @@ def _judged_images(
         codes_JA=form.code_table(of_test, n),
         drawn_J=np.array([sample.asked_of(a.report, key) is not None for a in of_test], dtype=bool),
         control_truth_NA=truth,
-        control_verdict_NA=form.code_table(of_train, n),
+        control_answer_NA=form.code_table(of_train, n),
     )
 
 
