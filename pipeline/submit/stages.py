@@ -124,7 +124,7 @@ def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagn
 STAGES = (
     Stage(
         "leaderboard",
-        2,
+        3,
         "out-of-fold against public scores",
         build_leaderboard,
         reads=(
