@@ -83,7 +83,8 @@ def given(text: str) -> Path:
     steps = path.parts
     if path.exists() or len(steps) < 2 or steps[0] != CONFIGS.name:
         return path
-    return found(CONFIGS, Path(*steps[1:]).as_posix())
+    shipped_file = found(CONFIGS, Path(*steps[1:]).as_posix())
+    return shipped_file if shipped_file.is_file() else path
 
 
 def beside(path: Path) -> list[str]:

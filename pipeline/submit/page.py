@@ -126,6 +126,7 @@ def table(board: Leaderboard) -> pd.DataFrame:
             "no": str(number),
             "submission": e.name + (" (best)" if e.name == board.best else ""),
             "kind": e.kind,
+            "run": e.experiment or MISSING,
             "OOF": _numbers("{:.4f}", e.oof),
             "95 % interval": _numbers("{:.4f} to {:.4f}", e.oof_low, e.oof_high),
             "public": _numbers("{:.4f}", e.public),
@@ -145,7 +146,7 @@ def _numbers(form: str, *values: float | None) -> str:
 
 def lines(board: Leaderboard) -> list[str]:
     """The lines for the terminal."""
-    shown = table(board).drop(columns=["no", "looks", "note", "kind"])
+    shown = table(board).drop(columns=["no", "looks", "note", "kind", "run"])
     rows = shown.to_string(index=False).splitlines()
     rows.append(board.public)
     rows.append(correlation_text(correlation(board.rows)))

@@ -214,6 +214,14 @@ def test_the_table_follows_the_competitions_metric(home: Path, client) -> None:
     assert tags["mlflow.experiment.primaryMetric.greaterIsBetter"] == "true"
 
 
+def test_the_link_is_that_of_the_competitions_table_and_not_the_home_page(home: Path, client) -> None:
+    with Tracker(home).run(info("pets", "linked")):
+        pass
+    number = client.get_experiment_by_name("pets").experiment_id
+    assert Tracker(home).link("pets").startswith(f"http://127.0.0.1:5000/#/experiments/{number}/runs?")
+    assert Tracker(home).link("nobody") == "" and Tracker(home / "empty").link("pets") == ""
+
+
 def test_disabled_records_nothing(tmp_path: Path) -> None:
     tracker = Tracker(tmp_path, enabled=False)
     with tracker.run(info("off", "k1")) as run, run.child("fold 0", {"fold": "0"}) as child:

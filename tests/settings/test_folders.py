@@ -1,12 +1,15 @@
 """Where the configs folder is: a checkout's, one's own, and the one inside an installed Podium."""
 
+from pathlib import Path
+
 import pytest
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import commands
 from pipeline.data.new.request import NewRequest
 from pipeline.settings import augment, read
 from pipeline.settings.load import CONFIGS, load
+from pipeline.train.studies import grid
 
 
 def put(folder, name, text=""):
@@ -60,6 +63,23 @@ def test_what_is_not_in_the_current_folder_is_read_from_the_shipped_one(installe
     put(installed, "augment/mine.yaml", "transforms: [HorizontalFlip: {p: 0.5}]\n")
     assert {"none", "medium", "mine"} <= set(augment.known())
     assert augment.read("mine").does == {"hflip"} and augment.read("medium").transforms
+
+
+def test_a_path_into_configs_falls_back_to_the_shipped_file(installed, tmp_path, monkeypatch):
+    """What README and `make help` tell people to type works where there is no checkout."""
+    monkeypatch.chdir(installed.parent.mkdir(parents=True) or installed.parent)
+    path = read.given("configs/ablate/resample_quick.yaml")
+    assert path == read.SHIPPED / "ablate" / "resample_quick.yaml"
+    assert grid.read(Path("configs/ablate/resample_quick.yaml")).seeds
+    assert augment.read("configs/augment/medium.yaml").transforms
+    assert read.given("configs/tune/tta.yaml").is_file()
+    put(tmp_path, "here/configs/ablate/resample_quick.yaml", "about: mine\n")
+    assert read.given("configs/ablate/resample_quick.yaml") == Path("configs/ablate/resample_quick.yaml")
+    with pytest.raises(ConfigError, match="no such file") as caught:
+        grid.read(Path("configs/ablate/resample_quik.yaml"))
+    assert "did you mean configs/ablate/resample_quick.yaml" in str(caught.value)
+    for text in ("elsewhere/grid.yaml", "grid.yaml", "/configs/ablate/recipe.yaml"):
+        assert read.given(text) == Path(text), "other paths mean what they say"
 
 
 def test_another_folder_does_not_fall_back(tmp_path):

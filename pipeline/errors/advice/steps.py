@@ -294,12 +294,14 @@ def another_family(facts: Facts) -> Advice | None:
     if len(known) > 1 or not missing:
         return None
     added = "+".join((missing[0], *facts.overlays))
+    shared = facts.shared or facts.competition_words
+    alone = make_with("make infer", shared, f"experiment={added}")
     return Advice(
         "family",
         texts.FAMILY_DO.format(experiment=added),
         texts.FAMILY_SEEN.format(family=next(iter(known)), runs=plural(1 + len(facts.others), "run")),
         texts.FAMILY_WHY,
-        facts.blend_with(added),
+        facts.blend_with(added) if facts.members else alone,
         chance=RARELY,
         minutes=facts.minutes(),
         hope=facts.second_guesses(),
