@@ -26,11 +26,12 @@ from pipeline.train import stages as train
 from pipeline.train.studies import stages as studies
 
 ROOMS = (data, nets, eda, resample, train, studies, infer, ensemble, submit, errors, explain)
+DATA = ("train_data", "data", "train_images", "images")
 # The stages whose settings the words of a command may set; a test holds them to the chains.
 COMMANDS = {
-    "train": ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train"),
-    "preview": ("data", "images", "boxes", "preview"),
-    "error-analysis": ("data", "images", "folds", "error_analysis"),
+    "train": (*DATA, "boxes", "train_prepared", "folds", "features", "heads", "fold", "train"),
+    "preview": (*DATA, "boxes", "preview"),
+    "error-analysis": (*DATA, "folds", "error_analysis"),
 }
 CATALOGUE = Catalogue.of((stage for room in ROOMS for stage in room.STAGES), COMMANDS)
 

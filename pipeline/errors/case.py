@@ -84,7 +84,7 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
     own = [a for a in made if training and a.inputs.get("train") == training]
     tested = [a for a in own if a.stage == "robustness"]
     return {
-        **_pair([a for a in made if a.stage == "features" and _is_of(a, data.key)]),
+        **_pair([a for a in made if a.stage == "features" and _shows(a, data)]),
         **_newest("robustness", tested),
         **_newest("explain", _explained(explained, training)),
     }
@@ -93,9 +93,9 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
 def features(made: list[Artifact], data: str) -> str | None:
     """`stage/key` of the newest features of the unchanged training images; None: there are none.
 
-    `data` is the key of the data.
+    `data` is the key of the data without the test set.
     """
-    mine = [a for a in made if a.stage == "features" and _is_of(a, data)]
+    mine = [a for a in made if a.stage == "features" and a.inputs.get("data") == f"train_data/{data}"]
     plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
     return _newest("features", plain).get("features")
 
@@ -122,7 +122,13 @@ def _pair(features: list[Artifact]) -> dict[str, str]:
 def _network(features: Artifact) -> str:
     """What made the features; equal for both splits of one network."""
     config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
-    return repr((sorted(config.items()), sorted(features.inputs.items())))
+    settings = json.dumps(features.manifest["settings"], sort_keys=True)
+    return repr((sorted(config.items()), settings, features.manifest["identity"]))
+
+
+def _shows(features: Artifact, data: Artifact) -> bool:
+    """Whether these are features of these data, or of their part without the test set."""
+    return features.inputs.get("data") in (f"data/{data.key}", data.inputs["train"])
 
 
 def _is_of(artifact: Artifact, data: str) -> bool:

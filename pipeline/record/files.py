@@ -10,6 +10,7 @@ Owns the index of digests. Does not own their use (`record/store.py`).
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -179,6 +180,14 @@ def _stamp(status: os.stat_result) -> Stamp:
     which file a name means.
     """
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 class FileIndex:

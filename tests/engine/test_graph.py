@@ -186,8 +186,9 @@ def test_folds_have_keys_of_their_own(before):
 
 
 def test_a_new_version_of_a_stage_changes_everything_downstream(home, before, monkeypatch):
-    monkeypatch.setitem(CATALOGUE.stages, "images", replace(CATALOGUE.stages["images"], version=99))
-    assert changed(before, keys(home)) == downstream("images")
+    changed_stage = replace(CATALOGUE.stages["train_images"], version=99)
+    monkeypatch.setitem(CATALOGUE.stages, "train_images", changed_stage)
+    assert changed(before, keys(home)) == downstream("train_images")
 
 
 @pytest.fixture
