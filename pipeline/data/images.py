@@ -97,7 +97,7 @@ class DecodedImages:
     def __getitem__(self, name: str) -> Pixels:
         """(H, W, 3) read-only pixels of one image."""
         start, height, width = self._place(name)
-        pixels = self._pixels[self._bin_N[self._at[name]]]
+        pixels = self._pixels[int(self._bin_N[self._at[name]])]
         return pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     def read(self, name: str) -> Pixels:
@@ -107,7 +107,7 @@ class DecodedImages:
         """
         start, height, width = self._place(name)
         pixels = np.fromfile(
-            self._bins[self._bin_N[self._at[name]]], np.uint8, height * width * 3, offset=start
+            self._bins[int(self._bin_N[self._at[name]])], np.uint8, height * width * 3, offset=start
         )
         return pixels.reshape(height, width, 3)
 
