@@ -13,7 +13,6 @@ Owns reading both submissions with their predictions. Does not own what a submis
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,8 +121,9 @@ def _pair(features: list[Artifact]) -> dict[str, str]:
 def _network(features: Artifact) -> str:
     """What made the features; equal for both splits of one network."""
     config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
-    settings = json.dumps(features.manifest["settings"], sort_keys=True)
-    return repr((sorted(config.items()), settings, features.manifest["identity"]))
+    # Features of the test set name the prepared training images beside their own.
+    prepared = features.inputs.get("train", features.inputs["prepared"])
+    return repr((sorted(config.items()), prepared))
 
 
 def _shows(features: Artifact, data: Artifact) -> bool:

@@ -64,7 +64,10 @@ def build_features(job: Job) -> Built:
 
 def features_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The images of the split; those of the training set do not depend on the test set."""
-    return learns_from(settings, params["split"] == "test", "data", "prepared")
+    of_test = params["split"] == "test"
+    # By this, the error report knows which features of both splits are of one network and one preparation.
+    partner = {"train": Need("train_prepared", settings)} if of_test else {}
+    return learns_from(settings, of_test, "data", "prepared") | partner
 
 
 def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
