@@ -13,6 +13,7 @@ Owns reading both submissions with their predictions. Does not own what a submis
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
