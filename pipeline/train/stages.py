@@ -357,10 +357,12 @@ def announce_train(
     from pipeline.train import estimate
 
     for need in missing:
-        origin = host.graph.inputs(need).get(init_from.INITIAL)
+        below = host.graph.inputs(need)
+        origin = below.get(init_from.INITIAL)
         if origin is not None:
-            init_from.refuse_others(host.get(origin), inputs, int(need.params["fold"]), host.store, host.home)
-            init_from.refuse_seen(host.get(origin), inputs, settings)
+            own = {**inputs, "data": host.get(below["data"])}
+            init_from.refuse_others(host.get(origin), own, int(need.params["fold"]), host.store, host.home)
+            init_from.refuse_seen(host.get(origin), own, settings)
     expected = estimate.training(settings, inputs, missing, host)
     sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
