@@ -209,7 +209,9 @@ def run(plan: Plan, images: int, rounds: int) -> dict[str, list[float]]:
     stages = {a.stage: a.seconds for a in finished(plan)}
     (fold,) = (a for a in finished(plan) if a.stage == "fold")
     mode = Mode.parse(fold.manifest["tags"]["mode"])
-    decoding = stages["images"] + stages["prepared"]
+    decoding = sum(
+        stages.get(f"{part}{name}", 0.0) for part in ("", "train_") for name in ("images", "prepared")
+    )
     print(f"{plan.model} at {SIZE} px, {mode}, {plan.epochs} epochs, {torch.get_num_threads()} threads")
     print(f"first run of make train {first:.1f} s: images decoded and prepared {decoding:.1f} s, "
           f"fold {stages['fold']:.1f} s, the rest tables, database and measuring")  # fmt: skip

@@ -26,15 +26,16 @@ from pipeline.train import stages as train
 from pipeline.train.studies import stages as studies
 
 ROOMS = (data, nets, eda, resample, train, studies, infer, ensemble, submit, errors, explain)
+DATA = ("train_data", "data", "train_images", "images")
 # The stages whose settings the words of a command may set; a test holds them to the chains.
-TRAINING = ("data", "images", "boxes", "prepared", "folds", "features", "heads", "fold", "train")
+TRAINING = (*DATA, "boxes", "train_prepared", "folds", "features", "heads", "fold", "train")
 COMMANDS = {
     "train": TRAINING,
-    "infer": (*TRAINING, "views", "infer"),
-    "refit": (*TRAINING, "views", "infer", "whole", "refit"),
-    "preview": ("data", "images", "boxes", "preview"),
-    "eda": ("data", "images", "folds", "eda"),
-    "error-analysis": ("data", "images", "folds", "error_analysis"),
+    "infer": (*TRAINING, "prepared", "views", "infer"),
+    "refit": (*TRAINING, "prepared", "views", "infer", "whole", "refit"),
+    "preview": (*DATA, "boxes", "preview"),
+    "eda": (*DATA, "folds", "eda"),
+    "error-analysis": (*DATA, "folds", "error_analysis"),
 }
 CATALOGUE = Catalogue.of((stage for room in ROOMS for stage in room.STAGES), COMMANDS)
 

@@ -177,8 +177,8 @@ def test_a_change_upstream_never_meets_a_stale_downstream(copied):
     said = run(copied, "train", RESNET, "images.size=24", small=words)
     assert said.code == 0
     new = {f"{a.stage}/{a.key}": a for a in artifacts(copied) if a.key not in before}
-    assert sorted(a.stage for a in new.values()) == ["fold", "fold", "prepared", "train"]
-    (prepared,) = (name for name, a in new.items() if a.stage == "prepared")
+    assert sorted(a.stage for a in new.values()) == ["fold", "fold", "train", "train_prepared"]
+    (prepared,) = (name for name, a in new.items() if a.stage == "train_prepared")
     for artifact in new.values():
         if artifact.stage == "fold":
             assert artifact.inputs["prepared"] == prepared
@@ -311,7 +311,9 @@ def test_gc_frees_what_nothing_needs_and_keeps_the_rest(copied):
     left = {a.key for a in artifacts(copied)}
     assert not left & loose
     kept = {a.stage for a in artifacts(copied)}
-    assert kept == {"data", "images", "prepared", "folds", "fold", "train", "views", "infer", "ensemble"}
+    with_test = {"data", "images", "prepared"}
+    predicted = {"folds", "fold", "train", "views", "infer", "ensemble"}
+    assert kept == with_test | {f"train_{name}" for name in with_test} | predicted
     again = run(copied, "ensemble", MEMBERS)
     assert again.code == 0 and re.search(r"^ensemble .* reused", again.out, re.MULTILINE)
     # Its page is made again; no submission needs it.

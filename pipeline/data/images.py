@@ -39,6 +39,7 @@ from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates
 from pipeline.core.terminal import printable
 from pipeline.data import decode, depth
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
+from pipeline.record import files
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,7 +48,7 @@ LookOf = Callable[[str, Pixels], Pixels]
 
 CHUNK = 64
 MEASURED = 2000
-BIN, JOURNAL, QUARANTINE = "decoded.bin", "journal.jsonl", "quarantine.csv"
+BIN, OTHER_BIN, JOURNAL, QUARANTINE = "decoded.bin", "other.bin", "journal.jsonl", "quarantine.csv"
 # The treatment of an image that does not decode, or only in part.
 WHITE_IMAGE, IN_PART = "white", "in part"
 
@@ -79,7 +80,9 @@ class DecodedImages:
         with np.load(folder / "index.npz") as index:
             self.ids = strings(index["ids"])
             self._places = [index[name] for name in ("offsets", "heights", "widths")]
-        self._pixels: Pixels = np.memmap(folder / BIN, dtype=np.uint8, mode="r")
+            self._bin_N = index["bins"] if "bins" in index.files else np.zeros(len(self.ids), np.int64)
+        self._bins = [folder / name for name in (BIN, OTHER_BIN) if (folder / name).is_file()]
+        self._pixels: list[Pixels] = [_mapped(path) for path in self._bins]
         self._at = {str(name): i for i, name in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -95,7 +98,8 @@ class DecodedImages:
     def __getitem__(self, name: str) -> Pixels:
         """(H, W, 3) read-only pixels of one image."""
         start, height, width = self._place(name)
-        return self._pixels[start : start + height * width * 3].reshape(height, width, 3)
+        pixels = self._pixels[int(self._bin_N[self._at[name]])]
+        return pixels[start : start + height * width * 3].reshape(height, width, 3)
 
     def read(self, name: str) -> Pixels:
         """(H, W, 3) pixels of one image, copied from the file.
@@ -103,7 +107,9 @@ class DecodedImages:
         For reading every image: pages of the map would count as memory of this process.
         """
         start, height, width = self._place(name)
-        pixels = np.fromfile(self.folder / BIN, np.uint8, height * width * 3, offset=start)
+        pixels = np.fromfile(
+            self._bins[int(self._bin_N[self._at[name]])], np.uint8, height * width * 3, offset=start
+        )
         return pixels.reshape(height, width, 3)
 
     def facts(self) -> pd.DataFrame:
@@ -115,6 +121,53 @@ class DecodedImages:
         """The images that did not decode, or only in part."""
         with (self.folder / QUARANTINE).open(encoding="utf-8", newline="") as file:
             return [Faulty(**row) for row in csv.DictReader(file)]
+
+
+def _mapped(path: Path) -> Pixels:
+    # An empty file cannot be mapped.
+    if not path.stat().st_size:
+        return np.zeros(0, np.uint8)
+    return np.asarray(np.memmap(path, dtype=np.uint8, mode="r"), dtype=np.uint8)
+
+
+def join(folder: Path, other: Path, order: Sequence[str]) -> None:
+    """Add the decoded images of another folder to those of `folder`, with all ids in this order.
+
+    The pixels of the other folder are not copied: its file gets a second name, `other.bin`.
+    """
+    files.link(other / BIN, folder / OTHER_BIN)
+    columns: dict[str, list[Any]] = {name: [] for name in ("ids", "offsets", "heights", "widths", "bins")}
+    facts: list[list[str]] = []
+    faults: list[list[str]] = []
+    for number, part in enumerate((folder, other)):
+        with np.load(part / "index.npz") as index:
+            for name in ("ids", "offsets", "heights", "widths"):
+                columns[name] += index[name].tolist()
+            columns["bins"] += [number] * len(index["ids"])
+        # Below the line of names.
+        facts += _lines(part / "facts.csv")[1:]
+        faults += _lines(part / QUARANTINE)[1:]
+    at = {name: k for k, name in enumerate(columns["ids"])}
+    place = {name: k for k, name in enumerate(order)}
+    chosen = [at[name] for name in order]
+    faults.sort(key=lambda row: place[f"{row[0]}/{row[1]}"])
+    _write_rows(folder / "facts.csv", [[f.name for f in fields(ImageFacts)], *(facts[k] for k in chosen)])
+    _write_rows(folder / QUARANTINE, [[f.name for f in fields(Faulty)], *faults])
+    offsets, heights, widths, bins = (
+        np.array(columns[name], np.int64)[chosen] for name in ("offsets", "heights", "widths", "bins")
+    )
+    index_of = {"ids": strings(list(order)), "offsets": offsets, "heights": heights, "widths": widths}
+    np.savez(folder / "index.npz", allow_pickle=False, **index_of, bins=bins)
+
+
+def _lines(path: Path) -> list[list[str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def _write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 @dataclass(frozen=True)

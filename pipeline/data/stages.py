@@ -15,18 +15,19 @@ import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import StorageError
-from pipeline.core.samples import Samples, strings
+from pipeline.core.samples import Samples, Strings, strings
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
 from pipeline.engine.need import PART, Inputs, Need, Params
-from pipeline.engine.stage import Ask, Built, Job, Stage, needs
+from pipeline.engine.stage import Ask, Built, Job, Stage
 from pipeline.record import files
-from pipeline.record.store import MANIFEST
+from pipeline.record.store import MANIFEST, Artifact
 from pipeline.settings.load import Settings
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,13 @@ DATA_SETTINGS = tuple(
 )
 
 
+def build_train_data(job: Job) -> Built:
+    """Write train.npz, and extra.npz and unlabelled.npz if there are other sources: what folds train on."""
+    if "images" in job.inputs:
+        return _without_faulty(job)
+    return _written(job, _competition(job.settings), ("train", load.EXTRA, load.UNLABELLED))
+
+
 def build_data(job: Job) -> Built:
     """Write train.npz, test.npz, extra.npz if there are other sources, answers.csv of held-out images.
 
@@ -60,28 +68,31 @@ def build_data(job: Job) -> Built:
     """
     if "images" in job.inputs:
         return _without_faulty(job)
-    settings = job.settings.config
-    root = competition_root(job.settings)
-    data = competition.load(settings.competition, root, settings.folds.column)
-    splits = {
-        "train": data.train,
-        "test": data.test,
-        load.EXTRA: data.extra,
-        load.UNLABELLED: data.unlabelled,
-    }
-    for name, samples in splits.items():
-        if samples is not None:
-            files.write_samples(job.draft / f"{name}.npz", samples, job.home)
+    data = _competition(job.settings)
+    built = _written(job, data, ("train", "test", load.EXTRA, load.UNLABELLED))
     if data.answers is not None:
         host.write_answers(job.draft / host.ANSWERS, data.answers)
-    sizes = {name: len(samples) for name, samples in splits.items() if samples is not None}
+    return replace(built, lines=tuple(data.notes))
+
+
+def _competition(settings: Settings) -> competition.Data:
+    config = settings.config
+    return competition.load(config.competition, competition_root(settings), config.folds.column)
+
+
+def _written(job: Job, data: competition.Data, names: tuple[str, ...]) -> Built:
+    """Write these splits, as far as there are any, and the notes."""
+    splits = {part.split: part for part in data.parts if part.split in names}
+    for name, samples in splits.items():
+        files.write_samples(job.draft / f"{name}.npz", samples, job.home)
+    sizes = {name: len(samples) for name, samples in splits.items()}
     sizes["groups"] = len(set(data.train.groups_N.tolist()))
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     if data.train.soft_NC is not None:
         sizes["soft_targets"] = int((~np.isnan(data.train.soft_NC[:, 0])).sum())
     files.write_json(job.draft / "notes.json", list(data.notes))
-    return Built(metrics={name: float(n) for name, n in sizes.items()}, lines=tuple(data.notes))
+    return Built(metrics={name: float(n) for name, n in sizes.items()})
 
 
 def _without_faulty(job: Job) -> Built:
@@ -101,40 +112,82 @@ def _without_faulty(job: Job) -> Built:
 
 
 def data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """Its part without the test set; with images.quarantine=drop also the samples and images as read."""
+    train = {"train": Need("train_data", settings, params)}
+    if settings.config.images.quarantine == "error" or params:
+        return train
+    return {**train, "data": Need("data", settings, AS_READ), "images": Need("images", settings)}
+
+
+def train_data_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """None; with images.quarantine=drop, the samples as read and the images that did not decode."""
     if settings.config.images.quarantine == "error" or params:
         return {}
-    return {"data": Need("data", settings, AS_READ), "images": Need("images", settings)}
+    return {"data": Need("train_data", settings, AS_READ), "images": Need("train_images", settings)}
+
+
+def _content(ask: Ask, settings: Settings) -> dict[str, str]:
+    """Split -> digest of what the competition's files contain, wherever they lie."""
+
+    def digests() -> dict[str, str]:
+        parts = _competition(settings).parts
+        return {part.split: competition.content(part, ask.index.digest) for part in parts}
+
+    return ask.once("content of the competition", settings, digests)
 
 
 def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """Digests of what the competition's files contain, wherever they lie."""
+    """The content of all splits."""
+    return files.sha256_text("\n".join(_content(ask, settings).values()))
 
-    def digest() -> str:
-        config = settings.config
-        data = competition.load(config.competition, competition_root(settings), config.folds.column)
-        parts = [competition.content(part, ask.index.digest) for part in data.parts]
-        return files.sha256_text("\n".join(parts))
 
-    return ask.once("content of the competition", settings, digest)
+def train_data_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """The content of all splits but the test set."""
+    content = _content(ask, settings)
+    return files.sha256_text("\n".join(of for split, of in content.items() if split != "test"))
+
+
+def build_train_images(job: Job) -> Built:
+    """Write the decoded images of all splits but the test set, and ranges.json; see `build_images`."""
+    samples = _where_they_lie(job)
+    settings = job.settings.config.images
+    own = [path for split in samples if split.split == "train" for path in split.paths_N.tolist()]
+    found = images.measured(own, decode.Decoding.of(settings))
+    files.write_json(job.draft / RANGES, found)
+    return _decoded(job, samples, found)
 
 
 def build_images(job: Job) -> Built:
-    """Write decoded.bin, index.npz, facts.csv, quarantine.csv and ranges.json; ids carry their split.
+    """Write the decoded images of all splits: decoded.bin, index.npz, facts.csv and quarantine.csv.
 
-    A run that was stopped continues in its work folder.
+    Ids carry their split. Only the test set is decoded here; the others are those of `train_images`. A run
+    that was stopped continues in its work folder.
 
     Raises:
         StorageError: the decoded images will not fit on the disk.
     """
+    train = job.inputs["train"]
+    found: dict[str, tuple[float, float]] = train.json(RANGES)
+    built = _decoded(job, [s for s in _where_they_lie(job) if s.split == "test"], found)
+    everywhere = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
+    images.join(job.draft, train.folder, [name for split in everywhere for name in split.ids_N.tolist()])
+    return replace(built, metrics={name: n + train.metrics[name] for name, n in built.metrics.items()})
+
+
+def refuse_faulty(settings: Settings, artifact: Artifact, home: Path) -> None:
+    """Raise DataError for images that do not decode, of all splits at once and before anything trains."""
+    quarantine.refuse(settings.config, artifact)
+
+
+def _decoded(job: Job, splits: list[Samples], found: Mapping[str, tuple[float, float]]) -> Built:
+    """Decode these splits; the lines say the range that was found, and what does not decode."""
     settings = job.settings.config.images
-    samples = [load.keyed(split) for split in _where_they_lie(job)]
+    samples = [load.keyed(split) for split in splits]
     paths = [path for split in samples for path in split.paths_N.tolist()]
     wanted, announced = _decoded_bytes(paths, settings.cache_px), texts.IMAGES_SPACE.format(images=len(paths))
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
-    work = job.store.work("images", job.key)
-    found = images.measured(samples[0].paths_N.tolist(), decode.Decoding.of(settings))
-    files.write_json(job.draft / RANGES, found)
+    work = job.work
+    work.mkdir(parents=True, exist_ok=True)
     lines = list(_range_lines(found, settings.range))
     how = decode.Decoding.of(settings, Ranges.of(settings, found))
     before = images.build_decoded(samples, job.draft, how, work)
@@ -151,8 +204,7 @@ def build_images(job: Job) -> Built:
 
 def _where_they_lie(job: Job) -> list[Samples]:
     """The samples with the paths of today: their result is older if the files were moved since."""
-    config = job.settings.config
-    now = competition.load(config.competition, competition_root(job.settings), config.folds.column)
+    now = _competition(job.settings)
     path_of = {
         (p.split, n): path
         for p in now.parts
@@ -185,6 +237,17 @@ def as_read(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The samples before images that do not decode are left out."""
     dropping = settings.config.images.quarantine == "drop"
     return {"data": Need("data", settings, AS_READ if dropping else {})}
+
+
+def train_as_read(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The same without the test set."""
+    dropping = settings.config.images.quarantine == "drop"
+    return {"data": Need("train_data", settings, AS_READ if dropping else {})}
+
+
+def images_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The samples, and the images that are decoded without the test set."""
+    return {**as_read(ask, settings, params), "train": Need("train_images", settings)}
 
 
 def build_boxes(job: Job) -> Built:
@@ -228,26 +291,39 @@ def boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
 def build_prepared(job: Job) -> Built:
     """Write train.npy and test.npy with their ids: images as models see them.
 
+    Training images, and those from elsewhere, are taken from `train_prepared`.
+
     Raises:
         DataError: images that do not decode (all of them are named), a crop without training boxes.
         StorageError: the prepared images will not fit on the disk.
     """
+    quarantine.refuse(job.settings.config, job.inputs["images"])
+    train = job.inputs["train"].folder
+    for name in ("train.npy", "train.ids.npy"):
+        files.link(train / name, job.draft / name)
+    return _prepared(job, "test", load.keyed(load.samples(job.inputs["data"], "test", job.home)).ids_N)
+
+
+def build_train_prepared(job: Job) -> Built:
+    """Write train.npy with its ids: all images but the test set as models see them; see `build_prepared`."""
+    quarantine.refuse(job.settings.config, job.inputs["images"])
+    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
+    return _prepared(job, "train", np.concatenate(parts))
+
+
+def _prepared(job: Job, name: str, ids: Strings) -> Built:
     config = job.settings.config
-    quarantine.refuse(config, job.inputs["images"])
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
-    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
     height, width = config.images.hw
-    n_images = sum(len(part) for part in parts)
-    wanted, announced = n_images * height * width * 3, texts.PREPARED_SPACE.format(images=n_images)
+    wanted, announced = len(ids) * height * width * 3, texts.PREPARED_SPACE.format(images=len(ids))
     _require_space(job, wanted, announced, texts.PREPARED_WHAT, texts.PREPARED_SPACE_REMEDY)
 
     def seen(key: str, image: decode.Pixels) -> decode.Pixels:
-        split, _, name = key.partition("/")
-        return look((split, name), image)
+        split, _, sample = key.partition("/")
+        return look((split, sample), image)
 
-    for split, ids in (("train", np.concatenate([parts[0], *parts[2:]])), ("test", parts[1])):
-        images.build_prepared(decoded, ids, seen, config.images.hw, job.draft / f"{split}.npy")
+    images.build_prepared(decoded, ids, seen, config.images.hw, job.draft / f"{name}.npy")
     return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
 
 
@@ -268,6 +344,17 @@ def prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The samples, the decoded images, and the boxes if the crop uses them."""
     common = {name: Need(name, settings) for name in ("data", "images")}
     return common | ({"boxes": Need("boxes", settings)} if settings.config.crop.method in BOXED else {})
+
+
+def all_prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The same, and the images that are prepared without the test set."""
+    return {**prepared_inputs(ask, settings, params), "train": Need("train_prepared", settings)}
+
+
+def train_prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """Those of `prepared` without the test set; boxes come from one source for all splits."""
+    own = {name: Need(f"train_{name}", settings) for name in ("data", "images")}
+    return prepared_inputs(ask, settings, params) | own
 
 
 def build_folds(job: Job) -> Built:
@@ -299,7 +386,35 @@ def build_folds(job: Job) -> Built:
     return Built({name: float(value) for name, value in figures.items()}, plan.notes)
 
 
+def training_inputs(settings: Settings, *names: str) -> Inputs:
+    """The data, and perhaps images and prepared images, without the test set, under their usual names."""
+    return {name: Need(f"train_{name}", settings) for name in names}
+
+
+def learns_from(settings: Settings, with_test: bool, *names: str) -> Inputs:
+    """The same, or with the test set where a training learns from its images."""
+    return {n: Need(n, settings) for n in names} if with_test else training_inputs(settings, *names)
+
+
+def folds_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The samples without the test set."""
+    return training_inputs(settings, "data")
+
+
+IMAGE_SETTINGS = ("images.cache_px", "images.truncated", "images.max_megapixels", "images.range")
+
+# `train_…` holds everything but the test set, and is all that a training needs: another test set trains
+# nothing again.
 STAGES = (
+    Stage(
+        "train_data",
+        1,
+        "tables and labels without the test set",
+        build_train_data,
+        reads=(*DATA_SETTINGS, "folds.column"),
+        inputs=train_data_inputs,
+        identity=train_data_identity,
+    ),
     Stage(
         "data",
         5,
@@ -311,12 +426,21 @@ STAGES = (
         verify=host.check_sample,
     ),
     Stage(
+        "train_images",
+        1,
+        "decoded images without the test set",
+        build_train_images,
+        reads=IMAGE_SETTINGS,
+        inputs=train_as_read,
+    ),
+    Stage(
         "images",
         4,
         "decoded images and their facts",
         build_images,
-        reads=("images.cache_px", "images.truncated", "images.max_megapixels", "images.range"),
-        inputs=as_read,
+        reads=IMAGE_SETTINGS,
+        inputs=images_inputs,
+        verify=refuse_faulty,
     ),
     Stage(
         "boxes",
@@ -328,13 +452,22 @@ STAGES = (
         identity=boxes_identity,
     ),
     Stage(
+        "train_prepared",
+        1,
+        "images as models see them, without the test set",
+        build_train_prepared,
+        reads=("images", "crop", "preprocess"),
+        inputs=train_prepared_inputs,
+        evictable=True,
+    ),
+    Stage(
         "prepared",
         3,
         "images as models see them",
         build_prepared,
         reads=("images", "crop", "preprocess"),
-        inputs=prepared_inputs,
+        inputs=all_prepared_inputs,
         evictable=True,
     ),
-    Stage("folds", 3, "the fold plan", build_folds, reads=("folds",), inputs=needs("data")),
+    Stage("folds", 3, "the fold plan", build_folds, reads=("folds",), inputs=folds_inputs),
 )

@@ -160,7 +160,7 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
     explained = [a for a in store.all("explain") if _is_of(a, data.key)]
     tested = [a for a in store.all("robustness") if training and a.inputs.get("train") == training]
     return {
-        **_pair([a for a in store.all("features") if _is_of(a, data.key)]),
+        **_pair([a for a in store.all("features") if _shows(a, data)]),
         **_newest("robustness", tested),
         **_newest("explain", _explained(explained, training)),
     }
@@ -169,9 +169,9 @@ def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
 def features(made: list[Artifact], data: str) -> str | None:
     """`stage/key` of the newest features of the unchanged training images; None: there are none.
 
-    `data` is the key of the data.
+    `data` is the key of the data without the test set.
     """
-    mine = [a for a in made if _is_of(a, data)]
+    mine = [a for a in made if a.inputs.get("data") == f"train_data/{data}"]
     plain = [a for a in mine if _config(a, "view") == "identity" and _config(a, "split") == "train"]
     return _newest("features", plain).get("features")
 
@@ -198,7 +198,14 @@ def _pair(features: list[Artifact]) -> dict[str, str]:
 def _network(features: Artifact) -> str:
     """What made the features; equal for both splits of one network."""
     config = {k: v for k, v in features.manifest["config"].items() if k != "split"}
-    return repr((sorted(config.items()), sorted(features.inputs.items())))
+    # Features of the test set name the prepared training images beside their own.
+    prepared = features.inputs.get("train", features.inputs["prepared"])
+    return repr((sorted(config.items()), prepared))
+
+
+def _shows(features: Artifact, data: Artifact) -> bool:
+    """Whether these are features of these data, or of their part without the test set."""
+    return features.inputs.get("data") in (data.address, data.inputs["train"])
 
 
 def _is_of(artifact: Artifact, data: str) -> bool:

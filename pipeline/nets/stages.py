@@ -12,9 +12,10 @@ from pathlib import Path
 
 from pipeline.core.errors import ConfigError
 from pipeline.data import load
+from pipeline.data.stages import learns_from
 from pipeline.engine.hardware import set_up
-from pipeline.engine.need import Need, Params
-from pipeline.engine.stage import Ask, Built, Job, Stage, needs, of_experiment
+from pipeline.engine.need import Inputs, Need, Params
+from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.record import files
 from pipeline.settings.load import Settings
 
@@ -61,6 +62,14 @@ def build_features(job: Job) -> Built:
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 
 
+def features_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The images of the split; those of the training set do not depend on the test set."""
+    of_test = params["split"] == "test"
+    # By this, the error report knows which features of both splits are of one network and one preparation.
+    partner = {"train": Need("train_prepared", settings)} if of_test else {}
+    return learns_from(settings, of_test, "data", "prepared") | partner
+
+
 def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
     """The identity of the pretrained weights, without reading a network.
 
@@ -95,7 +104,7 @@ STAGES = (
         "outputs of the frozen backbone",
         build_features,
         reads=("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
-        inputs=needs("data", "prepared"),
+        inputs=features_inputs,
         identity=weights_identity,
         label=of_experiment,
     ),

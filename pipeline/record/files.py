@@ -7,6 +7,7 @@ path, size, inode and times of change. Does not own the folders or the use of di
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -207,6 +208,14 @@ def temporary_of(path: Path) -> Path:
     It holds the number of the process, so that a later one removes what a killed one left.
     """
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def link(source: Path, target: Path) -> None:
+    """The same file under a second name, or a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 class FileIndex:

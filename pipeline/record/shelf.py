@@ -19,7 +19,11 @@ HOME, COMPETITION = "PODIUM_HOME", "PODIUM_COMPETITION"
 # Folders of a notebook: notebooks/, or where `make` is called.
 HERE = (Path(), Path(".."))
 # Results that the command of another stage makes.
-MADE_BY = {"data": "train", "images": "eda", "folds": "train", "fold": "train", "views": "infer"}
+MADE_BY = {
+    **dict.fromkeys(("data", "train_data", "train_images", "train_prepared", "folds", "fold"), "train"),
+    "images": "eda",
+    "views": "infer",
+}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import pool
 from pipeline.data import load
+from pipeline.data.stages import learns_from, training_inputs
 from pipeline.engine.hardware import set_up
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Host, Job, Stage, of_experiment
@@ -81,14 +82,17 @@ def lesson_sections(settings: Settings) -> tuple[str, ...]:
 
 def lesson_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """Inputs of a training that is not cut out of `heads`."""
-    needed = {"data": Need("data", settings), "folds": Need("folds", settings)}
     pseudo = settings.config.train.pseudo
+    # Only test images that get pseudo-labels are an input of a training.
+    with_test = pseudo is not None and pseudo.test_images
+    own = learns_from(settings, with_test, "data", "prepared")
+    needed = {"data": own["data"], "folds": Need("folds", settings)}
     if is_probe(settings):
-        splits = ("train", "test") if pseudo is not None and pseudo.test_images else ("train",)
+        splits = ("train", "test") if with_test else ("train",)
         views = probe_views(settings)
         needed |= {f"{s}:{view}": features_need(settings, s, view) for s in splits for view in views}
     else:
-        needed |= {"prepared": Need("prepared", settings), **neighbour_inputs(settings)}
+        needed |= {"prepared": own["prepared"], **neighbour_inputs(settings)}
         if settings.config.train.init_from is not None:
             fold = int(params["fold"]) if "fold" in params else None
             needed[init_from.INITIAL] = init_from.need(ask, settings, fold)
@@ -148,7 +152,7 @@ def heads_sections(settings: Settings) -> tuple[str, ...]:
 
 def heads_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The data, the folds and the features of the training images."""
-    common = {"data": Need("data", settings), "folds": Need("folds", settings)}
+    common = {**training_inputs(settings, "data"), "folds": Need("folds", settings)}
     return common | {f"train:{v}": features_need(settings, "train", v) for v in probe_views(settings)}
 
 
@@ -246,7 +250,7 @@ def fold_sections(settings: Settings) -> tuple[str, ...]:
 def fold_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The heads of all folds, or the inputs of its own training."""
     if is_batched(settings):
-        return {name: Need(name, settings) for name in ("data", "folds", "heads")}
+        return {**training_inputs(settings, "data"), **{n: Need(n, settings) for n in ("folds", "heads")}}
     return lesson_inputs(ask, settings, params)
 
 
@@ -267,10 +271,11 @@ def teach_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The model of the teacher, and the images or their features."""
     which = {name: value for name, value in params.items() if name == "fold"}
     model = Need("fold", settings, which) if which else Need("whole", settings)
-    common = {"data": Need("data", settings), "folds": Need("folds", settings), "model": model}
-    if not is_probe(settings):
-        return common | {"prepared": Need("prepared", settings)}
     split = "test" if params["split"] == "test" else "train"
+    own = learns_from(settings, split == "test", "data", "prepared")
+    common = {"data": own["data"], "folds": Need("folds", settings), "model": model}
+    if not is_probe(settings):
+        return common | {"prepared": own["prepared"]}
     return common | {f"{split}:identity": features_need(settings, split, "identity")}
 
 
@@ -352,10 +357,12 @@ def announce_train(
     from pipeline.train import estimate
 
     for need in missing:
-        origin = host.graph.inputs(need).get(init_from.INITIAL)
+        below = host.graph.inputs(need)
+        origin = below.get(init_from.INITIAL)
         if origin is not None:
-            init_from.refuse_others(host.get(origin), inputs, int(need.params["fold"]), host.store, host.home)
-            init_from.refuse_seen(host.get(origin), inputs, settings)
+            own = {**inputs, "data": host.get(below["data"])}
+            init_from.refuse_others(host.get(origin), own, int(need.params["fold"]), host.store, host.home)
+            init_from.refuse_seen(host.get(origin), own, settings)
     expected = estimate.training(settings, inputs, missing, host)
     sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
@@ -373,9 +380,10 @@ def announce_train(
 
 
 def train_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The data, the fold plan and every fold of the settings."""
+    """The data, the fold plan and every fold of the settings; faulty test images stop it before the folds."""
     folds = {f"fold{k}": Need("fold", settings, {"fold": k}) for k in folds_of(settings)}
-    return {"data": Need("data", settings), "folds": Need("folds", settings), **folds}
+    common = {name: Need(name, settings) for name in ("data", "images", "folds")}
+    return {**common, **folds}
 
 
 def build_whole(job: Job) -> Built:

@@ -20,19 +20,26 @@ from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE
 
 SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "ensemble.members=[tiny_resnet]")
+TRAIN_DATA = {"train_data"}
+DATA = {"train_data", "data"}
+TRAIN_IMAGES = {"train_data", "train_images"}
+IMAGES = DATA | TRAIN_IMAGES | {"images"}
 UPSTREAM = {
-    "data": set(),
-    "images": {"data"},
-    "prepared": {"data", "images"},
-    "folds": {"data"},
-    "eda": {"data", "images", "folds"},
-    "resample": {"data", "folds"},
-    "preview": {"data", "images"},
-    "error_analysis": {"data", "images", "folds"},
-    "fold": {"data", "images", "prepared", "folds"},
+    "train_data": set(),
+    "data": TRAIN_DATA,
+    "train_images": TRAIN_DATA,
+    "images": DATA | {"train_images"},
+    "train_prepared": TRAIN_IMAGES,
+    "prepared": IMAGES | {"train_prepared"},
+    "folds": TRAIN_DATA,
+    "eda": IMAGES | {"folds"},
+    "resample": DATA | {"folds"},
+    "preview": IMAGES,
+    "error_analysis": IMAGES | {"folds"},
+    "fold": TRAIN_IMAGES | {"train_prepared", "folds"},
 }
-UPSTREAM["train"] = UPSTREAM["fold"] | {"fold"}
-UPSTREAM["views"] = UPSTREAM["train"] | {"train"}
+UPSTREAM["train"] = UPSTREAM["fold"] | IMAGES | {"fold"}
+UPSTREAM["views"] = UPSTREAM["train"] | {"train", "prepared"}
 UPSTREAM["infer"] = UPSTREAM["views"] | {"views"}
 UPSTREAM["ensemble"] = UPSTREAM["infer"] | {"infer"}
 EVERY = set(UPSTREAM)
@@ -88,15 +95,15 @@ def before(home):
 @pytest.mark.parametrize(
     ("word", "first"),
     [
-        ("competition.demo.seed=1", ["data"]),
+        ("competition.demo.seed=1", ["train_data"]),
         ("competition.title=another", PAGES),
         ("competition.metric=accuracy", ["fold", "error_analysis"]),
         ("competition.submission.format=class_name", ["error_analysis"]),
-        ("images.cache_px=48", ["images"]),
-        ("images.size=16", ["prepared", "preview", "error_analysis"]),
-        ("images.resize=letterbox", ["prepared", "preview", "eda"]),
-        ("crop.method=centre", ["prepared", "preview"]),
-        ("preprocess.saturation=0", ["prepared", "preview"]),
+        ("images.cache_px=48", ["train_images"]),
+        ("images.size=16", ["train_prepared", "preview", "error_analysis"]),
+        ("images.resize=letterbox", ["train_prepared", "preview", "eda"]),
+        ("crop.method=centre", ["train_prepared", "preview"]),
+        ("preprocess.saturation=0", ["train_prepared", "preview"]),
         ("folds.n=3", ["folds"]),
         ("folds.seed=1", ["folds"]),
         ("eda.high=0.02", ["eda", "error_analysis"]),
@@ -158,7 +165,7 @@ def test_what_a_label_forbids_changes_the_views_that_a_probe_trains_on(home):
 
 def test_dropping_what_does_not_decode_changes_all_but_the_decoded_images(home, before):
     dropping = keys(home, "images.quarantine=drop")
-    assert changed(before, dropping) == EVERY - {"images"}
+    assert changed(before, dropping) == EVERY - {"images", "train_images"}
     assert set(before["data"]) < set(dropping["data"]), "what is read from the tables stays as it is"
 
 
@@ -186,8 +193,9 @@ def test_folds_have_keys_of_their_own(before):
 
 
 def test_a_new_version_of_a_stage_changes_everything_downstream(home, before, monkeypatch):
-    monkeypatch.setitem(CATALOGUE.stages, "images", replace(CATALOGUE.stages["images"], version=99))
-    assert changed(before, keys(home)) == downstream("images")
+    changed_stage = replace(CATALOGUE.stages["train_images"], version=99)
+    monkeypatch.setitem(CATALOGUE.stages, "train_images", changed_stage)
+    assert changed(before, keys(home)) == downstream("train_images")
 
 
 @pytest.fixture

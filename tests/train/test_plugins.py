@@ -24,7 +24,7 @@ CHANGES = {
     "mylosses.py": "fold",
     "myaug.py": "fold",
     "mysampler.py": "fold",
-    "mypre.py": "prepared",
+    "mypre.py": "train_prepared",
     "mypost.py": "decide",
     "mymetric.py": "fold",
 }
@@ -57,7 +57,7 @@ def test_the_source_of_an_example_and_of_its_helper_enters_the_key_of_what_it_ch
     source, _, words = EXAMPLES[name]
     (folder / "helper.py").write_text("A = 1\n", encoding="utf-8")
     (folder / name).write_text("import helper\n" + source, encoding="utf-8")
-    stages = ("folds", "prepared", "fold", "infer", "decide")
+    stages = ("folds", "train_prepared", "fold", "infer", "decide")
     before = {stage: key(folder, stage, words) for stage in stages}
     assert before == {stage: key(folder, stage, words) for stage in stages}
     (folder / "helper.py").write_text("A = 2\n", encoding="utf-8")

@@ -417,7 +417,9 @@ def need(settings: Settings, params: Params, seeds: tuple[int, ...] = SEARCHED, 
 
 def with_features(session: Session, settings: Settings) -> Params:
     """The parameter with the features that the report would use for neighbours; empty if there are none."""
-    newest = case.features(list(session.store.all("features")), session.graph.key(Need("data", settings)))
+    newest = case.features(
+        list(session.store.all("features")), session.graph.key(Need("train_data", settings))
+    )
     return {} if newest is None else {FEATURES: newest}
 
 
