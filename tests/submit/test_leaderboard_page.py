@@ -82,3 +82,23 @@ def test_no_public_score_and_no_diagnosis_still_make_a_page():
 
 def _words(rows):
     return pages.correlation_text(pages.correlation(rows))
+
+
+@pytest.mark.parametrize(("gap", "inside"), [(0.02, True), (0.06, False), (-0.02, True), (-0.06, False)])
+def test_a_leak_is_not_called_the_reason_of_a_gap_in_the_other_direction(gap, inside):
+    """A leak makes out-of-fold scores too optimistic, so it cannot lift the public score above them."""
+    leak = Cause("group_leak", True, "Out-of-fold scores are too optimistic.", "how", "answer", None, -1)
+    found = Diagnosis(Question("a", 0.70, 0.70 + gap, 50), BAND, 0.5, (leak,)).verdict
+    assert ("the other way" in found) == (gap > 0)
+    assert ("Luck alone can give this gap" in found) == inside and "needs no explanation" not in found
+
+
+def test_the_gap_of_another_submission_than_the_best_says_why_it_is_examined():
+    seen, best = row("seen", 0.60, 0.61), row("best", 0.70, None)
+    asked = Diagnosis(Question("seen", 0.60, 0.61, 50), BAND, 0.5, (Cause("noise", True, "x", "y", "z"),))
+    board = pages.Leaderboard("T", "macro_f1", (seen, best), "best", "why", "Public set: 9.", asked)
+    assert any(
+        "seen, whose gap is examined because the best has no public score" in t for t in pages.lines(board)
+    )
+    html = pages.render_html(board, 96)
+    assert "whose gap is examined" in html
