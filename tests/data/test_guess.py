@@ -1,9 +1,12 @@
 """Guesses about tables and file names that nobody has described."""
 
+import re
+
 import numpy as np
 import pytest
 import yaml
 from bring_world import picture, table
+from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
@@ -216,3 +219,21 @@ def test_a_bomb_is_left_to_the_data_report(tmp_path):
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b"")
     (tmp_path / "images" / "3.png").write_bytes(bomb)
     assert settings_of(request)["images"]["size"] < 100, "the others have 12 × 16 px"
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_one_picture_in_several_class_folders_is_a_group_and_equal_names_alone_are_not(tmp_path, copies):
+    pixels = np.random.default_rng(0)
+    for n in range(20):
+        shown = pixels.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+        for code, name in enumerate(("cover", "changed")):
+            own = shown if copies else pixels.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            path = tmp_path / "images" / name / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(own ^ code).save(path)
+    made = propose(NewRequest("x", tmp_path / "images", None, None, None, tmp_path))
+    found = {line.path: line.value for line in made.lines}
+    pattern = found.get("competition.group_pattern")
+    assert (
+        (pattern is not None and re.search(pattern, "cover/7.png")[1] == "7") if copies else pattern is None
+    )

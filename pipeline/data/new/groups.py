@@ -12,11 +12,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.new.folders import split_of
-from pipeline.data.paths import nfc
+from pipeline.data.paths import Locator, nfc
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 GROUP_WORDS = (
@@ -52,6 +58,11 @@ IMAGES_A_GROUP = (1.3, 200)
 # A class of so many images whose images are all in one group is the group.
 SWALLOWED = 5
 SHOWN_EXAMPLES = 3
+# The name of a file without its folder and extension.
+FILE_NAME = r"([^/]+?)(?:\.[^/.]*)?$"
+# Names of which the pictures are compared, the side of the small copies (px), and how much smaller the usual
+# difference of two pictures of one name must be than that of two names.
+COMPARED_NAMES, COMPARED_PX, ALIKE = 12, 16, 0.25
 
 
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
@@ -157,3 +168,43 @@ def _examples(names: Sequence[str], paths: Sequence[str]) -> str:
 def _like_groups(groups: int, images: int) -> bool:
     fewest, most = IMAGES_A_GROUP
     return groups > 2 and fewest <= images / groups <= most
+
+
+def repeated_pictures(folder: Path, paths: Sequence[str]) -> tuple[str, str] | None:
+    """(pattern, reason) of the file name as the group, if the same picture is in several folders.
+
+    Equal names alone prove nothing: `cat/1.jpg` and `dog/1.jpg` are usually different pictures. So small grey
+    copies of some pictures are compared, those of one name with those of other names.
+    """
+    of_name: dict[str, list[str]] = {}
+    for path in paths:
+        of_name.setdefault(nfc(PurePosixPath(path).stem), []).append(path)
+    repeated = {name: some for name, some in of_name.items() if len(some) > 1}
+    if 2 * sum(map(len, repeated.values())) < len(paths) or len(repeated) < COMPARED_NAMES:
+        return None
+    locator = Locator(folder, paths)
+    chosen = list(repeated.values())[:: max(len(repeated) // COMPARED_NAMES, 1)][:COMPARED_NAMES]
+    pairs = [[small for path in some[:2] if (small := _small(locator, path)) is not None] for some in chosen]
+    pairs = [pair for pair in pairs if len(pair) == 2]
+    if len(pairs) < COMPARED_NAMES // 2:
+        return None
+    same = np.median([np.abs(one - other).mean() for one, other in pairs])
+    others = zip(pairs, pairs[1:] + pairs[:1], strict=True)
+    different = np.median([np.abs(a[0] - b[1]).mean() for a, b in others])
+    if same > ALIKE * different:
+        return None
+    examples = _examples(list(repeated), [some[0] for some in repeated.values()])
+    counts = {"groups": len(of_name), "images": len(paths), "examples": examples}
+    return FILE_NAME, texts.PATTERN.format(part=texts.SAME_PICTURE, **counts)
+
+
+def _small(locator: Locator, written: str) -> npt.NDArray[np.float64] | None:
+    """A small grey copy of a picture; None if it does not open."""
+    fault, path = locator.find(written)
+    if fault:
+        return None
+    try:
+        with pillow(), Image.open(path) as image:
+            return np.asarray(image.convert("L").resize((COMPARED_PX, COMPARED_PX)), np.float64)
+    except UNDECODABLE:
+        return None

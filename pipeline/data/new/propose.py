@@ -105,7 +105,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     found = label.choose(table, taken, sample, test, request.label)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
-    chosen = _group(proposal, table, likely, found.names, (paths, classes))
+    chosen = _group(proposal, table, likely, found.names, (place.folder, paths, classes))
     attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
     proposal.set("competition.attributes", attributes, found.why)
     numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
@@ -188,11 +188,15 @@ def _group(
     table: Table | None,
     candidates: list[tuple[str, str]],
     labels: Sequence[str],
-    seen: tuple[Sequence[str], Sequence[int]],
+    seen: tuple[Path, Sequence[str], Sequence[int]],
 ) -> list[str]:
-    """Set the group if there is a likely one; returns the group of each row, or an empty list."""
-    paths, classes = seen
-    patterns = groups.group_patterns(paths, classes)
+    """Set the group if there is a likely one; returns the group of each row, or an empty list.
+
+    `seen`: the image folder, and the path and the class of each row.
+    """
+    folder, paths, classes = seen
+    repeated = groups.repeated_pictures(folder, paths)
+    patterns = [*([repeated] if repeated else []), *groups.group_patterns(paths, classes)]
     answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
     proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
     candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
@@ -233,7 +237,7 @@ def _in_names(
     proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(sorted(first), labels, CLASS)
-    chosen = _group(proposal, None, [], [CLASS], (paths, _classes(found)))
+    chosen = _group(proposal, None, [], [CLASS], (folder, paths, _classes(found)))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.NAME_LABELS)
     host.answers(proposal, request, root, sample, found, attribute["name"])
@@ -270,7 +274,7 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     classes = _classes(found)
-    chosen = _group(proposal, None, [], [CLASS], (inside, classes))
+    chosen = _group(proposal, None, [], [CLASS], (folder, inside, classes))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
     host.answers(proposal, request, root, sample, found, attribute["name"])
