@@ -259,7 +259,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
     assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-2]
-    assert "9 of 9 results were built again, 0 were reused" in said.out
+    assert "12 of 12 results were built again, 0 were reused" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
 
@@ -268,13 +268,13 @@ def test_existing_results_are_reused_and_another_home_builds_them(home, tmp_path
     path = csv_of(home)
     before = {a.key for a in artifacts(home)}
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "0 of 15 results were built again, 15 were reused" in said.out
+    assert said.code == 0 and "0 of 18 results were built again, 18 were reused" in said.out
     assert {a.key for a in artifacts(home)} == before
     for artifact in artifacts(home):
         if artifact.stage in ("infer", "ensemble"):
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
-    assert said.code == 0 and "3 of 15 results were built again, 12 were reused" in said.out
+    assert said.code == 0 and "3 of 18 results were built again, 15 were reused" in said.out
     assert "reproduced: " in said.out.splitlines()[-2]
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
