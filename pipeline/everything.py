@@ -49,7 +49,7 @@ def run(session: Session, options: Options) -> None:
     session.check(*before, ensemble, *after)
     for need in before:
         session.get(need)
-    path = commands.blend(session)
+    path = commands.blend(session, compared=False)
     if path is None:
         return
     config = session.settings.config.competition

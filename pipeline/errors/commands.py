@@ -45,7 +45,7 @@ def error_analysis(session: Session, options: Options) -> None:
         submitting.infer_for_budget(session, session.settings)
         blend_of = (Need("ensemble", session.settings), *submitting.decisions(session.settings, "ensemble"))
         session.check(*blend_of, Need("error_analysis", session.settings))
-        blend = submitting.blend(session)
+        blend = submitting.blend(session, compared=False)
         if blend is None:
             return
         new = blend

@@ -124,8 +124,10 @@ def infer_for_budget(session: Session, settings: Settings) -> None:
         session.get(need)
 
 
-def blend(session: Session) -> Path | None:
+def blend(session: Session, compared: bool = True) -> Path | None:
     """Submit the blend and each of its members; nothing is submitted while folds are missing.
+
+    `compared`: False for a command that compares it afterwards, with more scores or in a report.
 
     Returns:
         The CSV of the blend, or None.
@@ -145,13 +147,15 @@ def blend(session: Session) -> Path | None:
                 artifact = decided(session, member)
             submission.publish(artifact, session.settings, session.store)
     session.show(session.need("cost"))
-    return write_submission(session, final_artifact)
+    return write_submission(session, final_artifact, compared)
 
 
-def write_submission(session: Session, artifact: Artifact) -> Path:
-    """Write the CSV of a result, print its path, and how it compares with the best other submission."""
+def write_submission(session: Session, artifact: Artifact, compared: bool = True) -> Path:
+    """Write the CSV of a result, print its path and, if `compared`, how it is against the best other one."""
     path = submission.publish(artifact, session.settings, session.store)
     session.say(texts.SUBMISSION.format(path=shown(path)))
+    if not compared:
+        return path
     entry = next(e for e in entries_of_metric(session) if e.name == path.stem)
     samples = load.samples(session.need("data"), "train", session.home)
     best = best_other(session, entry.name, ranking.scored_on(entry, session.store))

@@ -99,3 +99,9 @@ def test_a_training_is_compared_with_trainings_and_an_inference_with_what_is_sub
     assert compared(said) == {ranked(home)[0]}
     new = max(named(home, "infer", "tiny_cnn"), key=lambda a: a.manifest["created"])
     assert re.search(r"\((infer|ensemble) \w+\)", new.manifest["tags"]["compared_with"])
+
+
+def test_a_command_that_scores_and_compares_says_one_thing(home):
+    said = run(home, "all", MEMBERS, small=TRAINED)
+    assert said.code == 0, said.err
+    assert len(re.findall(r"^compared with ", said.out, re.MULTILINE)) == 1, "after the scores are known"
