@@ -21,7 +21,7 @@ from pipeline.record.store import SHORT, Artifact
 from pipeline.settings import read
 from pipeline.settings.load import Request, Settings, resolve
 
-LONGEST_LABEL = 72
+LONGEST_LABEL = 100
 # Overrides of these sections stand last in a label: they are mostly the same for all runs of a list.
 LAST = ("folds", "competition")
 # These change what is shown about a run, or how it is looked at, but not the run.

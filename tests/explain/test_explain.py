@@ -1,6 +1,7 @@
 """`make explain` as a command: which network, which images, which parts, and what is kept of it."""
 
 import json
+import re
 
 import pytest
 from main_world import SMALL, artifacts, run
@@ -26,7 +27,7 @@ def explain(home, *options, words=QUICK):
 def test_the_gallery_holds_pictures_and_what_other_reports_read(home):
     (found,) = artifacts(home, "explain")
     facts = found.json("explain.json")
-    assert facts["experiment"] == "tiny_cnn" and facts["format"] == 1
+    assert facts["experiment"].startswith("tiny_cnn images.size=32 ") and facts["format"] == 1
     assert set(facts["parts"]) == {"cam", "occlusion", "attention", "gradients"} and len(facts["cases"]) == 3
     for key, case in facts["cases"].items():
         assert (
@@ -71,7 +72,8 @@ def test_the_same_request_is_reused_and_another_is_not(home):
     assert "reused" in explain(home, "--run", "tiny_cnn", *PARTS).out
     said = explain(home, "--what", "occlusion", "--id", _id(home, 0))
     # The best finished network was found by itself.
-    assert "tiny_cnn, the best of 1 finished" in said.out and said.code == 0, said.err
+    assert re.search(r"tiny_cnn images\.size=32 .*, the best of 1 finished", said.out), said.err
+    assert said.code == 0
     assert len(artifacts(home, "explain")) == 2
 
 

@@ -103,5 +103,6 @@ def test_new_makes_its_competition_the_current_one(tmp_path):
     assert podium("runs", "runtime.mlflow=false").stdout.startswith("competition     pets")
 
 
-def test_every_command_but_new_and_use_is_about_the_current_one():
-    assert {c.name for c in COMMANDS if not c.about_current} == {"new", "use"}
+def test_which_commands_are_about_the_current_one():
+    """`reproduce` is about the competition of its submission, and its first line names that one."""
+    assert {c.name for c in COMMANDS if not c.about_current} == {"new", "use", "reproduce"}
