@@ -1,35 +1,31 @@
-"""Intervals of a score and comparisons of predictions, from resamples of whole groups.
+"""Intervals of a score, comparisons of predictions, and the expected gap to a public score.
 
-Owns the interval of one score and the verdicts of comparisons: of two planned sides, of
-many arms at once with several seeds each, and of attempts that follow one another. Does not own the draws
-or their arithmetic (`core/group_resampling.py`), nor the metrics (`core/metrics.py`).
+Owns the interval of one score; the verdicts of comparisons: of two planned sides, of many arms at once with
+several seeds each, and of attempts that follow one another; and the spread of *public − OOF*, and of the
+difference of two public scores, by chance alone. Does not own the draws or their arithmetic
+(`core/group_resampling.py`), the metrics (`core/metrics.py`), nor the meaning of a gap
+(`submit/gap/diagnosis.py`).
 
-Both sides of a comparison see the same draws. A score gets the percentile interval, a difference the normal
-one (1.96 bootstrap standard errors): of six ways these held the truth best where groups are few, and from
-300 groups on they are as good as any (`benchmarks/honesty.py`, 2,000 data sets a row; figures in
-docs/log.md). Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 12 and 13.
+Both sides of a comparison see the same resamples of whole groups. A score gets the percentile interval, a
+difference the normal one (1.96 bootstrap standard errors): of six ways these held the truth best where groups
+are few, and from 300 groups on they are as good as any (`benchmarks/honesty.py`, 2,000 data sets a row;
+figures in docs/log.md). Source: Efron & Tibshirani, An Introduction to the Bootstrap (1993), chapters 12 and
+13.
 
 Many arms: the best of 20 identical arms looks better than a planned comparison allows (measured: 9.9 % of
 trials instead of 2.5 % for 10 arms). So all intervals are widened by one factor (max-T), which knows that
-arms share their images and their baseline. Two things vary: which groups were photographed (whole groups
-are resampled, the same for every arm), and which seed trained (the spread between an arm's seeds, pooled
-over arms, since three seeds alone say little about one arm). Source: Dunnett, A Multiple Comparison
-Procedure for Comparing Several Treatments with a Control (JASA 1955).
+arms share their images and their baseline. Two things vary: which groups were photographed (whole groups are
+resampled, the same for every arm), and which seed trained (the spread between an arm's seeds, pooled over
+arms, since three seeds alone say little about one arm). Source: Dunnett, A Multiple Comparison Procedure for
+Comparing Several Treatments with a Control (JASA 1955).
 
-Shape legend: N samples, C classes, A arms, P comparisons, B resamples, M sets of predictions (A × seeds).
+Public scores: the OOF score is computed on G groups and the public score on g other groups of the same kind,
+so both are drawn independently from the out-of-fold predictions, whole groups with replacement. Source:
+Davison & Hinkley, Bootstrap Methods and their Application (1997), 3.8 (clusters) and 2.3 (a resample of
+another size than the sample).
 
-How far a public score can be from the out-of-fold score by chance alone.
-
-Owns the spread of *public − OOF* for a public set of a given number of groups, and that of the difference
-of two public scores. Does not own intervals of one score (`core/statistics.py`), the draws
-(`core/group_resampling.py`), nor what a gap means (`submit/gap/diagnosis.py`).
-
-Both scores are samples of the same thing: OOF on G groups, public on g other groups. So both sides are
-drawn, independently, from the out-of-fold predictions, whole groups with replacement.
-Source: Davison & Hinkley, Bootstrap Methods and their Application (1997), 3.8 (clusters) and 2.3 (a
-resample of another size than the sample).
-
-Shape legend: N samples, C classes, G groups, g groups of the public set, B resamples, M predictions.
+Shape legend: N samples, C classes, G groups, g public groups, A arms, P comparisons, B resamples, M sets of
+predictions (A × seeds, or one per submission).
 """
 
 from __future__ import annotations
@@ -59,6 +55,11 @@ ENOUGH_GROUPS = 300
 
 # How far a normal 95 % interval reaches on either side.
 STANDARD_ERRORS = 1.96
+# How much of the seeds' disagreement image by image is taken off their spread, since the resampled groups
+# show it already. Both are estimates: with all of it taken off, 4.5 and 7 % of two times 200 sets of 20
+# identical arms held a false winner (120 groups, 3 seeds), with none of it 0 %, with half of it 1.3 %;
+# tests/core/test_arms.py repeats this.
+SHOWN_BY_GROUPS = 0.5
 
 
 def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Interval:
@@ -134,13 +135,6 @@ def few_groups_note(n_groups: int) -> str:
     return f"{n_groups} group{'' if n_groups == 1 else 's'}: interval too narrow"
 
 
-# How much of the seeds' disagreement image by image is taken off their spread, since the resampled groups
-# show it already. Both are estimates: with all of it taken off, 4.5 and 7 % of two times 200 sets of 20
-# identical arms held a false winner (120 groups, 3 seeds), with none of it 0 %, with half of it 1.3 %;
-# tests/core/test_arms.py repeats this.
-SHOWN_BY_GROUPS = 0.5
-
-
 @dataclass(frozen=True)
 class ArmScores:
     """The score of each arm, and the planned comparisons of pairs.
@@ -204,6 +198,30 @@ def compare_arms(
     return ArmScores(metric.sign * mean_A, spread_A, tuple(comparisons), factor)
 
 
+def compare_tried(
+    metric: Metric,
+    y_N: Ints,
+    sides: tuple[Floats, Floats],
+    groups_N: Strings,
+    draws: int,
+    seed: int,
+    tries: int,
+) -> Comparison:
+    """Compare one of several attempts, each of which is kept if it is better; corrected for their number.
+
+    Attempts that follow one another cannot be resampled together, as each starts from what was kept
+    before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni). `sides`: new and old
+    (N, C) probabilities of the same rows; the delta is positive when new is better.
+    """
+    drawn_MB = metric.sign * resampled(metric, y_N, sides, groups_N, draws, seed)
+    delta = metric.sign * (metric.score(y_N, sides[0]) - metric.score(y_N, sides[1]))
+    off_B = drawn_MB[0] - drawn_MB[1]
+    off_B = off_B - off_B.mean()
+    reach = float(np.percentile(np.abs(off_B), 100 - 100 * SIGNIFICANCE / tries))
+    n_groups = len(np.unique(groups_N))
+    return _widened(delta, reach, off_B, n_groups, few_groups_note(n_groups))
+
+
 def _means(value_MB: Reals, of_M: Ints) -> Reals:
     """(A, B) the mean over each arm's seeds."""
     return np.stack([value_MB[of_M == a].mean(axis=0) for a in range(int(of_M.max()) + 1)])
@@ -233,30 +251,6 @@ def _seed_noise(score_M: Reals, drawn_MB: Reals, of_M: Ints, seed: int) -> tuple
 def _widened(delta: float, reach: float, off_B: Reals, n_groups: int, note: str) -> Comparison:
     """A comparison whose interval reaches equally far on either side; `off_B` are centred draws."""
     return comparison(delta, (delta - reach, delta + reach), delta + off_B, n_groups, note, n_groups > 1)
-
-
-def compare_tried(
-    metric: Metric,
-    y_N: Ints,
-    sides: tuple[Floats, Floats],
-    groups_N: Strings,
-    draws: int,
-    seed: int,
-    tries: int,
-) -> Comparison:
-    """Compare one of several attempts, each of which is kept if it is better; corrected for their number.
-
-    Attempts that follow one another cannot be resampled together, as each starts from what was kept
-    before. So the error is shared out: each has 1/`tries` of the 5 % (Bonferroni). `sides`: new and old
-    (N, C) probabilities of the same rows; the delta is positive when new is better.
-    """
-    drawn_MB = metric.sign * resampled(metric, y_N, sides, groups_N, draws, seed)
-    delta = metric.sign * (metric.score(y_N, sides[0]) - metric.score(y_N, sides[1]))
-    off_B = drawn_MB[0] - drawn_MB[1]
-    off_B = off_B - off_B.mean()
-    reach = float(np.percentile(np.abs(off_B), 100 - 100 * SIGNIFICANCE / tries))
-    n_groups = len(np.unique(groups_N))
-    return _widened(delta, reach, off_B, n_groups, few_groups_note(n_groups))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,10 @@
 """`make folds` and `make new`: the fold plan with its checks, and a configuration from files.
 
-Owns what the commands print. Does not own the plan (`data/folds.py`) nor the guesses (`data/new/`).
-
-`make new`: the configuration of a competition from its files.
-
     make new NAME=pets TRAIN=pets/train.csv IMAGES=pets/images SAMPLE=pets/sample_submission.csv
     make new NAME=trash IMAGES=photos            a folder per class
 
-Owns writing configs/competition/<name>.yaml, never over an existing one, and trying it. Does not own the
-guesses (`data/new/propose.py`).
+Owns what the commands print, and writing configs/competition/<name>.yaml, never over an existing one, and
+trying it. Does not own the plan (`data/folds.py`) nor the guesses (`data/new/propose.py`).
 """
 
 from __future__ import annotations
@@ -34,6 +30,16 @@ from pipeline.settings import current, read
 from pipeline.settings.load import Settings, load
 
 Options = argparse.Namespace
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+RARE = 5
+
+
+@dataclass(frozen=True)
+class Written:
+    """The new file, and the lines to print: guesses, reasons, and the content of the files."""
+
+    path: Path
+    lines: tuple[str, ...]
 
 
 def folds(session: Session, options: Options) -> None:
@@ -53,10 +59,6 @@ def folds(session: Session, options: Options) -> None:
 
 def new(session: Session, options: Options) -> None:
     """Write the configuration of a competition from its files."""
-    # Imported here: no other command needs it.
-    from pipeline.data.commands import create
-    from pipeline.data.new.request import NewRequest
-
     if not options.images.strip():
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
@@ -93,18 +95,6 @@ def use(session: Session, options: Options) -> None:
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
     session.say(texts.NEW_NEXT.format(name=name))
-
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-RARE = 5
-
-
-@dataclass(frozen=True)
-class Written:
-    """The new file, and the lines to print: guesses, reasons, and the content of the files."""
-
-    path: Path
-    lines: tuple[str, ...]
 
 
 def create(request: NewRequest, settings: Settings) -> Written:

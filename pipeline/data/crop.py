@@ -1,17 +1,12 @@
-"""The bounding box of the thing in each image, from a CSV or from a detector that a package contains.
+"""Which part of each image is kept: nothing cut, one window for all, or each image's own box.
 
-Owns reading, checking and detecting boxes. Does not own cropping with them (`data/crop.py`).
+Owns windows, how much of each box is inside them, and the boxes: reading and checking them from a CSV, or
+detecting them with a detector that a package contains. Does not own resizing (`data/decode.py`).
 
-A box is left, top, width and height as shares of the upright image, so it fits any size of that image.
-A table of boxes has the columns split, id, x, y, w, h, and at most one row per image.
-
-Which part of each image is kept: nothing cut, one window for all, or each image's own box.
-
-Owns windows, and the table of how much of each box is inside them. Does not own where boxes come from
-(`data/crop.py`) or resizing (`data/decode.py`).
-
-Only training boxes determine the shared window and which boxes are outliers: the test set is cut by what was
-learned from training, like everything else. Windows and boxes are shares of the upright image.
+Boxes (left, top, width, height) and windows are shares of the upright image, so they fit any size of that
+image. A table of boxes has the columns split, id, x, y, w, h, and at most one row per image. Only training
+boxes determine the shared window and which boxes are outliers: the test set is cut by what was learned from
+training, like everything else.
 """
 
 from __future__ import annotations
@@ -41,6 +36,161 @@ COLUMNS = ("split", "id", "x", "y", "w", "h")
 NUMBERS = ("x", "y", "w", "h")
 Key = tuple[str, str]
 Box = tuple[float, float, float, float]
+# left, top, right, bottom
+Edges = tuple[float, float, float, float]
+WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
+# A median absolute deviation times this is the standard deviation of a normal distribution.
+MAD_TO_STD = 1.4826
+# Boxes that differ by less than a hundredth of the image are never outliers.
+LEAST_SPREAD = 0.01
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """The window of every image.
+
+    Args:
+        shared: of images without a box of their own.
+        own: (split, id) -> the image's own edges, margin not yet added.
+        margin: added on each side of an own box, as a share of its longer side in px.
+        aspect: height : width of the model's input; own windows are widened to it, so nothing is stretched.
+        notes: for the user, one line each.
+    """
+
+    shared: Edges = WHOLE
+    own: Mapping[Key, Edges] = field(default_factory=dict)
+    margin: float = 0.0
+    aspect: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    def window(self, key: Key, size: Size) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in px of an image of `size` (H, W); at least one pixel."""
+        edges = self.own.get(key)
+        if edges is None:
+            return _whole_px(self.shared, size)
+        return _whole_px(self._widened(edges, size), size)
+
+    def cut(self, key: Key, image: Pixels) -> Pixels:
+        """(h, w, 3) the part of an image that is kept; a view of its pixels."""
+        left, top, right, bottom = self.window(key, (image.shape[0], image.shape[1]))
+        return image[top:bottom, left:right]
+
+    def _widened(self, edges: Edges, size: Size) -> Edges:
+        """With margin and aspect; moved inside the image if it extends beyond it, cut if it is larger."""
+        height, width = size
+        left, top, right, bottom = edges
+        w, h = (right - left) * width, (bottom - top) * height
+        more = 2 * self.margin * max(w, h)
+        w, h = w + more, h + more
+        w, h = max(w, h / self.aspect), max(h, w * self.aspect)
+        w, h = min(w, width), min(h, height)
+        x = min(max((left + right) / 2 * width - w / 2, 0), width - w)
+        y = min(max((top + bottom) / 2 * height - h / 2, 0), height - h)
+        return x / width, y / height, (x + w) / width, (y + h) / height
+
+
+def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> CropPlan:
+    """The windows for these settings.
+
+    Args:
+        settings: method and its parameters.
+        boxes: a table of boxes, for the methods that need one.
+        size: of the model's input, (H, W) px.
+
+    Raises:
+        DataError: no training image has a box.
+    """
+    aspect = size[0] / size[1]
+    if settings.method == "none":
+        return CropPlan()
+    if settings.method == "centre":
+        edge = (1 - settings.share) / 2
+        return CropPlan((edge, edge, 1 - edge, 1 - edge))
+    if settings.method == "fixed":
+        assert settings.window is not None, "a rule of the settings asks for a window"
+        left, top, width, height = settings.window
+        return CropPlan((left, top, min(left + width, 1.0), min(top + height, 1.0)))
+    assert boxes is not None, "a rule of the settings asks for boxes"
+    kept, dropped = _without_outliers(boxes, settings.outlier)
+    train = kept[kept["split"] == "train"]
+    if train.empty:
+        raise DataError(
+            f"crop.method={settings.method}: no training image has a box",
+            remedy="give other boxes with crop.boxes, or set crop.method=centre",
+        )
+    shared = _statistics(train, settings.k_std)
+    edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
+    notes = [texts.SHARED_WINDOW.format(edges=edges, boxes=len(train))]
+    if dropped:
+        notes.append(texts.BOX_OUTLIERS.format(boxes=dropped, limit=settings.outlier))
+    if settings.method == "statistics":
+        return CropPlan(shared, notes=tuple(notes))
+    own = edges_of(kept)
+    notes.append(texts.OWN_WINDOWS.format(images=len(own)))
+    return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
+
+
+def edges_of(boxes: pd.DataFrame) -> dict[Key, Edges]:
+    """(split, id) -> left, top, right, bottom of a table of boxes, as shares."""
+    keys = zip(boxes["split"].tolist(), boxes["id"].tolist(), strict=True)
+    rows = ((float(a), float(b), float(c), float(d)) for a, b, c, d in _edges(boxes))
+    return dict(zip(keys, rows, strict=True))
+
+
+def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
+    """How much of each box its image's window keeps: split, id, inside (0 to 1), worst first.
+
+    Outliers are included. `sizes`: (split, id) -> width and height of the upright image, px.
+    """
+    rows = []
+    for key, (x0, y0, x1, y1) in edges_of(boxes).items():
+        width, height = sizes[key]
+        window = crop.window(key, (height, width))
+        kept_w = max(min(x1 * width, window[2]) - max(x0 * width, window[0]), 0)
+        kept_h = max(min(y1 * height, window[3]) - max(y0 * height, window[1]), 0)
+        area = max((x1 - x0) * width * (y1 - y0) * height, 1e-9)
+        rows.append((*key, min(kept_w * kept_h / area, 1.0)))
+    shares = pd.DataFrame(rows, columns=["split", "id", "inside"])
+    return shares.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
+
+
+def _edges(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
+    x, y, w, h = (boxes[name].to_numpy(float) for name in ("x", "y", "w", "h"))
+    return np.stack([x, y, x + w, y + h], axis=1)
+
+
+def _statistics(train: pd.DataFrame, k_std: float) -> Edges:
+    """Mean box edges, each moved outwards by k standard deviations, within the image."""
+    edges = _edges(train)
+    mean, std = edges.mean(axis=0), edges.std(axis=0)
+    left, top, right, bottom = np.clip(mean + np.array([-1, -1, 1, 1]) * k_std * std, 0, 1).tolist()
+    return left, top, right, bottom
+
+
+def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
+    """Boxes whose centre and size are similar to those of the training boxes, and the number of others.
+
+    Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
+    """
+    measures = np.stack(
+        [boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(boxes["w"]), np.log(boxes["h"])],
+        axis=1,
+    )
+    train = measures[(boxes["split"] == "train").to_numpy()]
+    if not len(train):
+        return boxes, 0
+    middle = np.median(train, axis=0)
+    spread = np.maximum(np.median(np.abs(train - middle), axis=0) * MAD_TO_STD, LEAST_SPREAD)
+    fine = (np.abs(measures - middle) / spread <= limit).all(axis=1)
+    return boxes[fine], int((~fine).sum())
+
+
+def _whole_px(edges: Edges, size: Size) -> tuple[int, int, int, int]:
+    height, width = size
+    left, top = min(int(edges[0] * width + 1e-6), width - 1), min(int(edges[1] * height + 1e-6), height - 1)
+    right = max(int(np.ceil(edges[2] * width - 1e-6)), left + 1)
+    bottom = max(int(np.ceil(edges[3] * height - 1e-6)), top + 1)
+    return left, top, min(right, width), min(bottom, height)
 
 
 def table(rows: Sequence[tuple[str, str, float, float, float, float]]) -> pd.DataFrame:
@@ -200,160 +350,3 @@ def _box(row: Mapping[str, str], size: tuple[int, int]) -> Box | str:
     if right <= left or bottom <= top:
         return f"it is outside the image of {width} × {height} px"
     return left / width, top / height, (right - left) / width, (bottom - top) / height
-
-
-# left, top, right, bottom
-Edges = tuple[float, float, float, float]
-WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
-# A median absolute deviation times this is the standard deviation of a normal distribution.
-MAD_TO_STD = 1.4826
-# Boxes that differ by less than a hundredth of the image are never outliers.
-LEAST_SPREAD = 0.01
-
-
-@dataclass(frozen=True)
-class CropPlan:
-    """The window of every image.
-
-    Args:
-        shared: of images without a box of their own.
-        own: (split, id) -> the image's own edges, margin not yet added.
-        margin: added on each side of an own box, as a share of its longer side in px.
-        aspect: height : width of the model's input; own windows are widened to it, so nothing is stretched.
-        notes: for the user, one line each.
-    """
-
-    shared: Edges = WHOLE
-    own: Mapping[Key, Edges] = field(default_factory=dict)
-    margin: float = 0.0
-    aspect: float = 1.0
-    notes: tuple[str, ...] = ()
-
-    def window(self, key: Key, size: Size) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom in px of an image of `size` (H, W); at least one pixel."""
-        edges = self.own.get(key)
-        if edges is None:
-            return _whole_px(self.shared, size)
-        return _whole_px(self._widened(edges, size), size)
-
-    def cut(self, key: Key, image: Pixels) -> Pixels:
-        """(h, w, 3) the part of an image that is kept; a view of its pixels."""
-        left, top, right, bottom = self.window(key, (image.shape[0], image.shape[1]))
-        return image[top:bottom, left:right]
-
-    def _widened(self, edges: Edges, size: Size) -> Edges:
-        """With margin and aspect; moved inside the image if it extends beyond it, cut if it is larger."""
-        height, width = size
-        left, top, right, bottom = edges
-        w, h = (right - left) * width, (bottom - top) * height
-        more = 2 * self.margin * max(w, h)
-        w, h = w + more, h + more
-        w, h = max(w, h / self.aspect), max(h, w * self.aspect)
-        w, h = min(w, width), min(h, height)
-        x = min(max((left + right) / 2 * width - w / 2, 0), width - w)
-        y = min(max((top + bottom) / 2 * height - h / 2, 0), height - h)
-        return x / width, y / height, (x + w) / width, (y + h) / height
-
-
-def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> CropPlan:
-    """The windows for these settings.
-
-    Args:
-        settings: method and its parameters.
-        boxes: a table of boxes (see `boxes.py`), for the methods that need one.
-        size: of the model's input, (H, W) px.
-
-    Raises:
-        DataError: no training image has a box.
-    """
-    aspect = size[0] / size[1]
-    if settings.method == "none":
-        return CropPlan()
-    if settings.method == "centre":
-        edge = (1 - settings.share) / 2
-        return CropPlan((edge, edge, 1 - edge, 1 - edge))
-    if settings.method == "fixed":
-        assert settings.window is not None, "a rule of the settings asks for a window"
-        left, top, width, height = settings.window
-        return CropPlan((left, top, min(left + width, 1.0), min(top + height, 1.0)))
-    assert boxes is not None, "a rule of the settings asks for boxes"
-    kept, dropped = _without_outliers(boxes, settings.outlier)
-    train = kept[kept["split"] == "train"]
-    if train.empty:
-        raise DataError(
-            f"crop.method={settings.method}: no training image has a box",
-            remedy="give other boxes with crop.boxes, or set crop.method=centre",
-        )
-    shared = _statistics(train, settings.k_std)
-    edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
-    notes = [texts.SHARED_WINDOW.format(edges=edges, boxes=len(train))]
-    if dropped:
-        notes.append(texts.BOX_OUTLIERS.format(boxes=dropped, limit=settings.outlier))
-    if settings.method == "statistics":
-        return CropPlan(shared, notes=tuple(notes))
-    own = edges_of(kept)
-    notes.append(texts.OWN_WINDOWS.format(images=len(own)))
-    return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
-
-
-def edges_of(boxes: pd.DataFrame) -> dict[Key, Edges]:
-    """(split, id) -> left, top, right, bottom of a table of boxes, as shares."""
-    keys = zip(boxes["split"].tolist(), boxes["id"].tolist(), strict=True)
-    rows = ((float(a), float(b), float(c), float(d)) for a, b, c, d in _edges(boxes))
-    return dict(zip(keys, rows, strict=True))
-
-
-def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
-    """How much of each box its image's window keeps: split, id, inside (0 to 1), worst first.
-
-    Outliers are included. `sizes`: (split, id) -> width and height of the upright image, px.
-    """
-    rows = []
-    for key, (x0, y0, x1, y1) in edges_of(boxes).items():
-        width, height = sizes[key]
-        window = crop.window(key, (height, width))
-        kept_w = max(min(x1 * width, window[2]) - max(x0 * width, window[0]), 0)
-        kept_h = max(min(y1 * height, window[3]) - max(y0 * height, window[1]), 0)
-        area = max((x1 - x0) * width * (y1 - y0) * height, 1e-9)
-        rows.append((*key, min(kept_w * kept_h / area, 1.0)))
-    table = pd.DataFrame(rows, columns=["split", "id", "inside"])
-    return table.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
-
-
-def _edges(boxes: pd.DataFrame) -> npt.NDArray[np.float64]:
-    x, y, w, h = (boxes[name].to_numpy(float) for name in ("x", "y", "w", "h"))
-    return np.stack([x, y, x + w, y + h], axis=1)
-
-
-def _statistics(train: pd.DataFrame, k_std: float) -> Edges:
-    """Mean box edges, each moved outwards by k standard deviations, within the image."""
-    edges = _edges(train)
-    mean, std = edges.mean(axis=0), edges.std(axis=0)
-    left, top, right, bottom = np.clip(mean + np.array([-1, -1, 1, 1]) * k_std * std, 0, 1).tolist()
-    return left, top, right, bottom
-
-
-def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
-    """Boxes whose centre and size are similar to those of the training boxes, and the number of others.
-
-    Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
-    """
-    measures = np.stack(
-        [boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(boxes["w"]), np.log(boxes["h"])],
-        axis=1,
-    )
-    train = measures[(boxes["split"] == "train").to_numpy()]
-    if not len(train):
-        return boxes, 0
-    middle = np.median(train, axis=0)
-    spread = np.maximum(np.median(np.abs(train - middle), axis=0) * MAD_TO_STD, LEAST_SPREAD)
-    fine = (np.abs(measures - middle) / spread <= limit).all(axis=1)
-    return boxes[fine], int((~fine).sum())
-
-
-def _whole_px(edges: Edges, size: Size) -> tuple[int, int, int, int]:
-    height, width = size
-    left, top = min(int(edges[0] * width + 1e-6), width - 1), min(int(edges[1] * height + 1e-6), height - 1)
-    right = max(int(np.ceil(edges[2] * width - 1e-6)), left + 1)
-    bottom = max(int(np.ceil(edges[3] * height - 1e-6)), top + 1)
-    return left, top, min(right, width), min(bottom, height)

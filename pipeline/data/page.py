@@ -1,14 +1,9 @@
-"""The health of a fold plan: sizes, groups, classes and attributes of every fold, and faults in them.
+"""The page of a fold plan: the content of each fold, and the faults of the plan.
 
-Owns the tables and the checks. Does not own making folds (`data/folds.py`), the words (`data/texts.py`) or
-the page (`data/page.py`).
+Owns the tables of a plan (sizes, groups, classes and attributes of every fold), the checks, and the page that
+shows them. Does not own making folds (`data/folds.py`) nor the words (`data/texts.py`).
 
-Shape legend: N samples, C classes, K values.
-
-The page of a fold plan: the content of each fold, and the faults of the plan.
-
-Owns the page. Does not own the plan (`data/folds.py`) or its tables and checks (`data/page.py`), which
-arrive as values, nor the words (`data/texts.py`).
+Shape legend: N samples, C classes, K values (in `_untrained` and `_uneven`: folds).
 """
 
 from __future__ import annotations
@@ -33,6 +28,7 @@ LOPSIDED = 0.10
 # A fold that much smaller or larger than the mean one.
 UNEVEN = 0.25
 NAMED = 3
+SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
 
 
 @dataclass(frozen=True)
@@ -169,9 +165,6 @@ def _groups(samples: Samples, ids: Strings) -> Strings:
 def _per_class(samples: Samples, ids: Strings) -> Ints:
     labels = samples.labels[positions(ids, samples.ids_N, "fold plan")]
     return np.bincount(labels, minlength=samples.space.n_classes).astype(np.int64)
-
-
-SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,11 @@
-"""Texts of the data stages: printed lines, notes about the files and folds, and checks of a fold plan.
+"""Texts of the data stages, of the page and checks of the folds, and of `make new`.
 
-Owns the words, with named placeholders. Does not own when they apply, error messages (they are where they are
+Owns the words, with named placeholders: printed lines, notes about the files and folds, checks of a fold plan, the
+reason for each guessed setting, and hints. Does not own when they apply, error messages (they are where they are
 raised) nor the page of the folds (`data/templates/folds.html`). Text in backticks is shown as code.
-
-Texts of `make new`: the reason for each guessed setting, hints, and lines that are printed.
-
-Owns the words, with named placeholders. Does not own the guesses (`data/new/propose.py`) nor error messages.
 """
 
-
-
-# Commands.
+# Printed lines of the commands.
 FOLDS_FAULTY = "folds: {faults} in this plan: scores on it are wrong"
 FOLDS_SOUND = "check: sound"
 NEW_NO_IMAGES = "IMAGES is missing"
@@ -25,7 +20,7 @@ USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
 NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
 
-# Stages.
+# Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
 IMAGES_WHAT = "decoded images"
 IMAGES_SPACE_REMEDY = "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home"
@@ -120,19 +115,18 @@ PAGE_PLOT = "Images of each fold"
 PAGE_SERIES = ("train", "validate")
 PAGE_COVERAGE = ("times validated", "images")
 
-
-# The file.
+# `make new`: the file.
 HEADER = "{name}: guessed by `make new` from the files; the reason is beside each line."
 HEADER_FIX = "Correct what is wrong, then:"
 HEADER_EDA = '  make eda ARGS="competition={name}"     a report on the data, most harmful findings first'
 HEADER_ALL = '  make all ARGS="competition={name}"     everything, up to a submission'
 HINT = "  hint: {hint}"
 
-# The result of trying the file.
+# `make new`: the result of trying the file.
 READ = "{images:,} training images in {classes} classes and {groups:,} groups, {test:,} test images"
 RARE = "classes with fewer than {limit} training images: {classes}"
 
-# Tables and columns.
+# `make new`: tables and columns.
 ROWS = "{rows:,} rows"
 IMAGES_HERE = "the images are found there"
 LEADS_TO_IMAGES = "leads to the images{share}"
@@ -163,12 +157,12 @@ PARTS_OF_NAMES = (
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
-# A folder per class.
+# `make new`: a folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"
 
-# The host.
+# `make new`: the host.
 TEST_FOLDER = "TEST is a folder: every image in it"
 HELD_OUT_TEST = "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
 TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
@@ -184,14 +178,14 @@ METRIC_PROBABILITIES = "a guess, because the sample asks for probabilities: read
 METRIC_IMBALANCED = "a guess, because classes are imbalanced, {ratio:.1f} : 1: read the host's rules"
 METRIC_BALANCED = "a guess, because classes are balanced, {ratio:.1f} : 1: read the host's rules"
 
-# Sizes, folds and members.
+# `make new`: sizes, folds and members.
 SIZE = "the median of the shorter side is {side:.0f} px{larger}"
 SIZE_LARGER = "; a larger size often scores higher, and takes more time"
 RESIZE = "width : height ranges from {low:.2f} to {high:.2f}"
 NO_DOWNLOAD = "they need no download"
 FEW_IMAGES = "there are too few images for more folds"
 
-# The mask competition.
+# `make new`: the mask competition.
 MASK_TREE = "train/train.csv has {columns}, and train/images has one folder per person with mask1 …"
 MASK_PEOPLE = "{people:,} people"
 MASK_GROUP = "photos of one person (one folder) are never on both sides of a split"

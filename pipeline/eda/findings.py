@@ -1,15 +1,12 @@
-"""The data report's findings in order of harm: the rules for copies, pixels and shift.
+"""The data report's findings in order of harm: rules for copies, labels, groups, pixels and shift.
 
-Owns the order, and what copies, sizes, outliers and a different test set harm. Does not own rules about
-labels and groups (`eda/findings.py`), finding copies (`eda/survey.py`, `eda/duplicates.py`), measuring
-(`eda/outliers.py`, `eda/shift.py`) nor the words (`eda/texts.py`). A new rule is one line in `judge`.
+Owns the order, and what copies, disagreement, thin classes, imbalance, groups across splits, sizes, outliers
+and a different test set harm. Does not own counting and finding copies (`eda/survey.py`,
+`eda/duplicates.py`), measuring (`eda/outliers.py`, `eda/shift.py`) nor the words (`eda/texts.py`). A new rule
+is one line in `judge`.
 
 A set of copies is reported once, under the worst harm that it does: wrong labels, then test answers in
 training, then folds that it crosses.
-
-Findings about labels and groups: disagreement, thin classes, imbalance, groups across splits.
-
-Owns the rules and their harm. Does not own counting them (`eda/survey.py`) nor the words (`eda/texts.py`).
 """
 
 from collections.abc import Callable
@@ -37,6 +34,13 @@ ASPECT_SPREAD = 1.25
 SQUASHED, VARIED = 0.003, 0.0005
 STRANGE, MOST_STRANGE = 0.1, 0.009
 SHIFTED = 0.05
+NOTABLE = 2.0
+# Shares of the score at stake, per unit of what is counted; see `eda/evidence.py`.
+IMBALANCE, MOST_IMBALANCE = 0.001, 0.05
+THIN, LONE = 0.1, 0.3
+DISAGREEMENT, KNOWN_GROUP, PARTED = 0.5, 0.15, 0.5
+# A gap between out-of-fold score and leaderboard misleads however small it is: at least medium by default.
+LEAST_KNOWN_GROUP = 0.002
 
 
 @dataclass(frozen=True)
@@ -201,15 +205,6 @@ def shifted(shift: Shift | None, settings: EdaSettings) -> list[Finding]:
             examples=shift.test_like,
         )
     ]
-
-
-NOTABLE = 2.0
-# Shares of the score at stake, per unit of what is counted; see `eda/evidence.py`.
-IMBALANCE, MOST_IMBALANCE = 0.001, 0.05
-THIN, LONE = 0.1, 0.3
-DISAGREEMENT, KNOWN_GROUP, PARTED = 0.5, 0.15, 0.5
-# A gap between out-of-fold score and leaderboard misleads however small it is: at least medium by default.
-LEAST_KNOWN_GROUP = 0.002
 
 
 def disagreements(survey: Survey) -> list[Finding]:

@@ -1,8 +1,7 @@
 """Texts of the data report's findings: a headline, what it means, and what to do about it.
 
-Owns the words, with named placeholders. Does not own when they apply (`eda/findings.py`,
-`eda/findings.py`) nor the page around them (`eda/templates/explore.html`). Text in backticks is shown
-as code.
+Owns the words, with named placeholders. Does not own when they apply (`eda/findings.py`) nor the page around
+them (`eda/templates/explore.html`). Text in backticks is shown as code.
 """
 
 NOTHING_TO_DO = "Nothing to do."

@@ -1,4 +1,4 @@
-"""A request for a result: the stage, its settings and its parameters.
+"""A request for a result: the stage, its settings and its parameters. Every room and the engine share it.
 
 Owns the values that travel between commands, stages and executors. Does not own what a stage is
 (`engine/stage.py`) nor the key of a request (`engine/graph.py`).

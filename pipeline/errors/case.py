@@ -1,14 +1,11 @@
-"""Which finished results belong to a submission: what it was made from, and what its report can show.
+"""What the error report is about: the new submission, the old one, and the results that belong to each.
 
-Owns following a submission's provenance back to its training, and finding optional results: features of the
-images, robustness, and explanations of its models. The optional results are parameters of the report and not
-inputs: asking for the report builds none of them. Their keys are part of the report's key, so a new one
-gives a new report. Does not own writing provenance (`submit/submission.py`).
+Owns reading both submissions with their predictions, following a submission's provenance back to its
+training, and finding optional results: features of the images, robustness, and explanations of its models.
+Does not own writing provenance (`submit/submission.py`), nor what the report says (`errors/page.py`).
 
-What the error report is about: the new submission, the old one, and what is known about each.
-
-Owns reading both submissions with their predictions. Does not own what a submission was made from
-(`errors/case.py`), nor what the report says about it (`errors/page.py`, `errors/page.py`).
+The optional results are parameters of the report and not inputs: asking for the report builds none of them.
+Their keys are part of the report's key, so a new one gives a new report.
 """
 
 from __future__ import annotations
@@ -37,6 +34,77 @@ from pipeline.train import scoring
 
 if TYPE_CHECKING:
     from pipeline.engine.session import Session
+
+
+@dataclass(frozen=True)
+class Side:
+    """One submission and the results that belong to it.
+
+    Args:
+        prediction: its answers on the test set, with probabilities where there are any.
+        oof: out-of-fold probabilities of what made it; None for an outside CSV.
+        artifact: the result it was written from; None if it was not made here on the same data, or if that
+            result was deleted.
+    """
+
+    prediction: Submission
+    oof: Probabilities | None
+    artifact: Artifact | None
+
+
+@dataclass(frozen=True)
+class ReportCase:
+    """Everything that the sections of the report are made from.
+
+    Args:
+        job: the job of the stage: settings, inputs (`data`, `images`, `folds`), params, draft folder, store.
+        new: the submission that the report is about.
+        old: the submission that it is compared with; None for a first submission.
+        comparison: new minus old on out-of-fold predictions; None unless both have such predictions.
+        image: pixels by split ("train", "test") and id.
+    """
+
+    job: Job
+    train: Samples
+    new: Side
+    old: Side | None
+    comparison: Comparison | None
+    image: ImageOf
+
+
+def read(job: Job) -> ReportCase:
+    """Read both submissions and compare their out-of-fold predictions.
+
+    Raises:
+        DataError: a CSV is not in the host's format.
+    """
+    train = load.samples(job.inputs["data"], "train", job.home)
+    new = _side(job, "a", train.space)
+    old = _side(job, "b", train.space) if job.params["b"] else None
+    comparison = None
+    if old is not None and new.oof is not None and old.oof is not None:
+        comparison = scoring.compare(job.settings.config, train, new.oof, old.oof)
+    return ReportCase(job, train, new, old, comparison, load.image_of(job.inputs["images"]))
+
+
+def _side(job: Job, name: str, space: LabelSpace) -> Side:
+    """One submission; `name` is the parameter with its path, "a" (new) or "b" (old)."""
+    config = job.settings.config.competition
+    path = job.home / str(job.params[name])
+    sample = host.sample(job.settings, job.inputs["data"], job.home)
+    answers = host_format.read(path, space, config.submission, sample)
+    public = str(job.params.get(f"{name}_public", ""))
+    artifact = made_of(job.store, job.inputs["data"], path)
+    score, oof, probabilities = None, None, answers.probabilities
+    if artifact is not None:
+        m = artifact.metrics
+        scored = submission.scored(artifact, job.store)
+        oof = None if scored is None else load.oof(scored, path.stem)
+        probabilities = load.test(artifact, path.stem)
+        metric = f"oof_{metrics.get(config.metric).name}"
+        score = Interval(m[metric], m["ci_low"], m["ci_high"], 0) if metric in m else None
+    known = (probabilities, score, float(public) if public else None)
+    return Side(Submission(path.stem, answers.ids_N, answers.labels_N, *known), oof, artifact)
 
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:
@@ -149,7 +217,7 @@ def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
     return {name: newest.address}
 
 
-def named(job: Job, name: str) -> Artifact | None:
+def given_result(job: Job, name: str) -> Artifact | None:
     """A result that the command found and put into the parameters of the report."""
     stage, _, key = str(job.params.get(name, "")).partition("/")
     return job.store.find(stage, key) if key else None
@@ -157,79 +225,8 @@ def named(job: Job, name: str) -> Artifact | None:
 
 def read_features(job: Job, name: str, ids: Strings) -> Features | None:
     """Features that the command found; None if they lack one of these images."""
-    artifact = named(job, name)
+    artifact = given_result(job, name)
     if artifact is None:
         return None
     read = files.read_features(artifact.folder / "features.npz")
     return read if set(ids.tolist()) <= set(read.ids_N.tolist()) else None
-
-
-@dataclass(frozen=True)
-class Side:
-    """One submission and the results that belong to it.
-
-    Args:
-        prediction: its answers on the test set, with probabilities where there are any.
-        oof: out-of-fold probabilities of what made it; None for an outside CSV.
-        artifact: the result it was written from; None if it was not made here on the same data, or if that
-            result was deleted.
-    """
-
-    prediction: Submission
-    oof: Probabilities | None
-    artifact: Artifact | None
-
-
-@dataclass(frozen=True)
-class ReportCase:
-    """Everything that the sections of the report are made from.
-
-    Args:
-        job: the job of the stage: settings, inputs (`data`, `images`, `folds`), params, draft folder, store.
-        new: the submission that the report is about.
-        old: the submission that it is compared with; None for a first submission.
-        comparison: new minus old on out-of-fold predictions; None unless both have such predictions.
-        image: pixels by split ("train", "test") and id.
-    """
-
-    job: Job
-    train: Samples
-    new: Side
-    old: Side | None
-    comparison: Comparison | None
-    image: ImageOf
-
-
-def read(job: Job) -> ReportCase:
-    """Read both submissions and compare their out-of-fold predictions.
-
-    Raises:
-        DataError: a CSV is not in the host's format.
-    """
-    train = load.samples(job.inputs["data"], "train", job.home)
-    new = _side(job, "a", train.space)
-    old = _side(job, "b", train.space) if job.params["b"] else None
-    comparison = None
-    if old is not None and new.oof is not None and old.oof is not None:
-        comparison = scoring.compare(job.settings.config, train, new.oof, old.oof)
-    return ReportCase(job, train, new, old, comparison, load.image_of(job.inputs["images"]))
-
-
-def _side(job: Job, name: str, space: LabelSpace) -> Side:
-    """One submission; `name` is the parameter with its path, "a" (new) or "b" (old)."""
-    config = job.settings.config.competition
-    path = job.home / str(job.params[name])
-    sample = host.sample(job.settings, job.inputs["data"], job.home)
-    answers = host_format.read(path, space, config.submission, sample)
-    public = str(job.params.get(f"{name}_public", ""))
-    artifact = made_of(job.store, job.inputs["data"], path)
-    score, oof, probabilities = None, None, answers.probabilities
-    if artifact is not None:
-        m = artifact.metrics
-        scored = submission.scored(artifact, job.store)
-        oof = None if scored is None else load.oof(scored, path.stem)
-        probabilities = load.test(artifact, path.stem)
-        metric = f"oof_{metrics.get(config.metric).name}"
-        score = Interval(m[metric], m["ci_low"], m["ci_high"], 0) if metric in m else None
-    known = (probabilities, score, float(public) if public else None)
-    return Side(Submission(path.stem, answers.ids_N, answers.labels_N, *known), oof, artifact)

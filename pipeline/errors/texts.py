@@ -1,26 +1,8 @@
-"""Texts of the error report that are written in Python, except those of the sub-folders.
+"""Texts of the error report that are written in Python, in the order of its files.
 
-Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
-
-Texts about differences that are written in Python: the conclusion, and the section Truth.
-
-Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
-
-Texts of judging that are written in Python: the estimate in words, and messages about a file of verdicts.
-
-Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
-
-Texts of the findings that are written in Python: suspects, slices, calibration, attention, and why.
-
-Each is a template with named placeholders. The HTML templates are in `errors/templates/`.
-
-Texts of advice: what to do, what was observed, why the advice follows, and what its bound assumes.
-
-Each is a template with named placeholders: `…_DO` in a few words, `…_SEEN` with its numbers, `…_WHY`, and
-`…_BOUND`, which follows "at most +0.0310," in the terminal and "Upper bound:" on the page.
+Owns the words: what the terminal prints, the conclusion, judging, findings and advice. Each is a template with named
+placeholders. Does not own the HTML templates (`errors/templates/`).
 """
-
-
 
 # Sections that have nothing to show.
 NEEDS_OOF = "This section needs out-of-fold predictions of the new submission, and a CSV from elsewhere has none. For your own submissions, run"
@@ -56,8 +38,7 @@ SCORE_PLOT = "Out-of-fold score with its 95 % interval"
 DIFFERENCE_PLOT = "Difference with its 95 % interval"
 DIFFERENCE = "new − best"
 
-
-# The conclusion: its word, the rest of the headline, and what it is based on.
+# Conclusion: its word, the rest of the headline, and what it is based on.
 TRUTH_FIRST = "First submission"
 FIRST_DETAIL = "There is no earlier submission to compare it with."
 SAME, SAME_REST = "Same predictions", "as the best submission"
@@ -73,11 +54,11 @@ TRUTH_DETAIL = "95 % interval {low} to {high}, out of fold with {groups} resampl
 CHANGED = "{flips} of {predictions} differ."
 TRUTH_CAUTION = " Caution: {note}."
 
-# Advice that was followed.
+# Conclusion: advice that was followed.
 FOLLOWED = "followed advice for {about}: {settings}{bound}; gained {gain}"
 FOLLOWED_BOUND = ", at most {bound}"
 
-# The section Truth.
+# The section Truth: images that the new submission fixed or broke.
 TRUTH_TITLE = "Out of fold, where the truth is known"
 BROKEN, FIXED = "only the best is right", "only the new one is right"
 BOTH_WRONG, WRONG = "both wrong", "wrong"
@@ -86,8 +67,7 @@ MORE_RIGHT = "more images are right than before"
 FEWER_RIGHT = "fewer images are right than before"
 RIGHT_UNKNOWN = "can't tell whether more images are right"
 
-
-# The estimate.
+# Judging: the estimate in words.
 ESTIMATE_INTERVAL = "{delta} [{low}, {high}]"
 ESTIMATE_JUDGED = "{judged} of {flips} judged{unsure}; {controls}"
 UNSURE = ", {count} of them unsure"
@@ -105,7 +85,7 @@ ASSUMED_CORRECT = "Too few controls were judged, so the verdicts are taken as co
 ASSUMED_AGREED = "There are no out-of-fold predictions, so predictions on which both agree are taken as correct."
 ASSUMED_OOF = "Where both agree, the prediction is assumed to be wrong as often as out of fold; the test images may be easier or harder."
 
-# A file of verdicts.
+# Judging: messages about a file of verdicts.
 EXPORT = "export the verdicts from the section Judging of the error report"
 REMEDY = "export the verdicts of the page again, or fix these lines"
 REMEDY_STORED = "fix these lines, or delete them"
@@ -135,13 +115,12 @@ JUDGE_FIRST = "judge some flips in the error report first"
 NEEDS_PROBABILITIES = "{metric} needs probabilities, and one submission has none"
 COMPARE_OWN = "compare submissions that were made here and still have their .json file"
 
-
-# Planted faults.
+# Findings: planted faults.
 FINDER_SCORES = "{name}: F1 {f1:.3f}, precision {precision:.3f}, recall {recall:.3f}"
 TOO_FEW_GROUPS = "{count} groups of images have out-of-fold predictions: too few to plant faults"
 GROUPS_NEEDED = "at least {count} groups are needed: half for the search, half for the re-test"
 
-# Labels that may be wrong.
+# Findings: labels that may be wrong.
 SUSPECTS_TITLE = "Labels that may be wrong"
 MODEL_REASON = "the model gives this value a probability of {proposed}, and the label {given}"
 COPY_REASON = "{copy} has this value in another row"
@@ -151,13 +130,13 @@ GROUP_REASON = "the images of its group have different values"
 SUSPECT_LABEL = "{id}: {attribute} {given}, perhaps {proposed}"
 PATCH_REASON = "{proposed} instead of {given}: {reasons}"
 
-# Slices.
+# Findings: slices.
 SLICES_TITLE = "Slices that fail more often than chance"
 SLICE_SUMMARY = "{images} of {groups}: {wrong} wrong, {elsewhere} elsewhere"
 SLICE_COLUMNS = ("wrong", "elsewhere", "expected from its classes")
 SLICE_PLOT, ALL_IMAGES = "Share of wrong predictions by slice", "all images"
 
-# Calibration.
+# Findings: calibration.
 CALIBRATION_TITLE = "Is its confidence reliable?"
 BEFORE, AFTER = "as it is", "with temperature"
 OVERCONFIDENT, UNDERCONFIDENT, FINDING_UNDECIDED = "overconfident", "underconfident", "can't tell"
@@ -178,10 +157,10 @@ COVERAGE_PLOT = "Accuracy on the most confident share"
 CONFIDENCE_AXIS, ACCURACY_AXIS = "confidence", "accuracy"
 COVERAGE_AXIS, OUT_OF_FOLD = "share of predictions, most confident first", "out of fold"
 
-# Attention.
+# Findings: attention.
 SHORTCUT = "Shortcut? For {classes}, the network looks at the background more than the area of the background explains. Look at the maps, then try crop.method or a stronger augment.policy."
 
-# Why.
+# Findings: why.
 WHY_TITLE = "Why: what the network looked at"
 PICTURE, CAM_OF_PREDICTION, CAM_OF_TRUTH = "image", "Grad-CAM for the prediction", "Grad-CAM for the truth"
 CAM_OF_SECOND, OCCLUSION = "Grad-CAM for the second guess", "occlusion for the prediction"
@@ -192,18 +171,20 @@ PREDICTED_ONLY = "{prediction}, second guess {rival} ({p})"
 TOO_FEW = "too few groups"
 FINDING_INTERVAL = "{low} to {high}"
 
+# Advice: `…_DO` says in a few words what to do, `…_SEEN` what was observed with its numbers, `…_WHY` why the advice
+# follows. `…_BOUND` follows "at most +0.0310," in the terminal and "Upper bound:" on the page.
 
-# The run that advice is about.
+# Advice: the run that it is about.
 ABOUT_MEMBER = "the best member, {name}, predicted without TTA"
 ABOUT_RUN = "{name}, predicted without TTA"
 
-# Where to look in the report; `steps.ANCHORS` has the HTML ids.
+# Advice: where to look in the report; `steps.ANCHORS` has the HTML ids.
 LOOK_AT_ERRORS = "see Images in the section Truth of the report"
 LOOK_AT_PAIRS = "see Confused pairs in the section Truth of the report"
 LOOK_AT_LABELS = "see the section Labels of the report"
 JUDGE_FLIPS = "see the section Judging of the report"
 
-# Faults: something is wrong.
+# Advice about faults: something is wrong.
 EPOCHS_DO = "Train longer: {more} epochs instead of {now}"
 EPOCHS_SEEN = "{run} stops too early: after {epochs} its validation loss, {valid:.2f}, is hardly above its training loss, {train:.2f}{fallen}."
 EPOCHS_FALLEN = ", and the loss fell by {share} in the last third of the epochs"
@@ -236,7 +217,7 @@ RARE_SEEN = "The recall of {classes} (at most {most} images each; the largest cl
 RARE_WHY = "{metric} counts a rare class as much as the largest class, but training does not."
 RARE_BOUND = "if all {count} errors on rare classes were fixed"
 
-# Steps: something could be better.
+# Advice about steps: something could be better.
 PAIR_SEEN = "“{true}” is predicted as “{predicted}” {times}, {share} of its images{reverse}."
 PAIR_REVERSE = "; the reverse happens {times}"
 PAIR_DIFFER = "The two classes differ in {attributes}. "

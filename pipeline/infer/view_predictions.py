@@ -1,8 +1,9 @@
-"""Predictions of every view of every image, by the models of all folds.
+"""Predictions of every view of every image by the models of all folds, and what they cost.
 
-Owns running the models of the folds over views of test-time augmentation, and reusing views that the same
-models have predicted for an earlier list of views. Does not own the views (`nets/views.py`), one model
-(`train/committee.py`) nor averaging views (`infer/merging.py`).
+Owns running the models of the folds over views of test-time augmentation, reusing views that the same models
+have predicted for an earlier list of views, and the cost of a whole member. Does not own the views
+(`nets/views.py`), one model (`train/committee.py`), timing a network (`train/network_cost.py`) nor averaging
+views (`infer/merging.py`).
 
 Out-of-fold images are predicted by folds that never trained on them, averaged where there are several; test
 images by all folds, averaged. Each view passes through a network separately, so its predictions do not depend

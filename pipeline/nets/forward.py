@@ -1,17 +1,12 @@
-"""Passes without gradients over prepared images, and a network's outputs as probabilities.
+"""Passes without gradients over prepared images: a network's outputs, probabilities, and pooled features.
 
-Owns reading pixels in batches, views, and the modes that a network computes in: precision, memory layout,
-compiled or not. Does not own choosing a mode (`train/step_timing.py`) or using the outputs: validation
-(`train/loop.py`), features (`nets/forward.py`), test-time augmentation (`train/committee.py`).
+Owns reading pixels in batches, views, the modes that a network computes in (precision, memory layout,
+compiled or not), and the features of a frozen backbone with the digest that identifies it. Does not own
+choosing a mode (`train/step_timing.py`) or using the outputs: validation (`train/loop.py`), heads that train
+on features (`train/heads.py`), test-time augmentation (`train/committee.py`).
 
-Legend: N images, B a batch, H height, W width, C channels or classes, D outputs of one image.
-
-Features of a frozen backbone.
-
-Owns passing images through a backbone once per view, and the digest that identifies the backbone of the
-features. Does not own heads that train on them (`train/heads.py`).
-
-Legend: N images, V views, D features.
+Legend: N images, B a batch, V views, H height, W width, C channels or classes, D outputs or features of one
+image.
 """
 
 import hashlib

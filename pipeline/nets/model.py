@@ -1,19 +1,14 @@
 """Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network, and replacing BatchNorm by GroupNorm, after which the
-output of a sample no longer depends on its batch. Does not own the backbones (`nets/backbones.py`), reading
-weights files (`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`).
+Owns building, restoring and describing a network, replacing BatchNorm by GroupNorm (after which the output of
+a sample no longer depends on its batch), and measuring the input of the first layer: the training images
+after normalisation. Does not own the backbones (`nets/backbones.py`), reading weights files
+(`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about the input
+(`errors/advice/faults.py`).
 
 Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
 
-Legend: B images, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
-
-The input of a network's first layer: the training images after mean and standard deviation.
-
-Owns measuring it. Does not own the normalisation itself (`nets/model.py`) nor advice about it
-(`errors/advice/faults.py`).
-
-Legend: N images, H height, W width, C colour channels.
+Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
 import math
@@ -36,6 +31,10 @@ from pipeline.settings.model import ModelSettings
 MOST_GROUPS = 32
 # In the last maps of a small image a channel is one number, and one number has no variance.
 FEWEST_CHANNELS = 8
+# Images from which the input is measured.
+MOST_IMAGES = 256
+# The least standard deviation of a channel: a constant channel has none.
+SMALLEST_STD = 1e-6
 
 
 class Classifier(nn.Module):
@@ -302,12 +301,9 @@ def _group_norm_of(old: nn.BatchNorm2d) -> nn.Module:
     return new
 
 
-MOST_IMAGES = 256
-# The least standard deviation of a channel: a constant channel has none.
-SMALLEST = 1e-6
-
-
-def figures(model: Classifier, settings: ModelSettings, images: Images, ids: Strings) -> dict[str, float]:
+def input_figures(
+    model: Classifier, settings: ModelSettings, images: Images, ids: Strings
+) -> dict[str, float]:
     """How far the network's input is from mean 0 and standard deviation 1.
 
     At most 256 of the training images `ids` are used, evenly spaced.
@@ -323,7 +319,7 @@ def figures(model: Classifier, settings: ModelSettings, images: Images, ids: Str
     x_PC = np.asarray(images.x_NHWC[rows], np.float64).reshape(-1, 3) / 255
     mean_C, std_C = (b.flatten().double().cpu().numpy() for b in (model.mean_C11, model.std_C11))
     at_C = (x_PC.mean(axis=0) - mean_C) / std_C
-    spread_C = np.maximum(x_PC.std(axis=0), SMALLEST) / std_C
+    spread_C = np.maximum(x_PC.std(axis=0), SMALLEST_STD) / std_C
     off = 0.0
     if settings.weights != "none":
         asked_mean_C, asked_std_C = (np.array(v) for v in asked_normalisation(model.backbone))

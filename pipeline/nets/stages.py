@@ -57,7 +57,7 @@ def build_features(job: Job) -> Built:
     made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
     files.write_features(job.draft / "features.npz", made)
-    figures = model.figures(network, settings, images, images.ids_N)
+    figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 
 

@@ -1,4 +1,4 @@
-"""Shell commands that pages advise: the words of the user's own command with other settings on top.
+"""Shell commands that the pages of all rooms advise: the words of the user's own command with other settings.
 
 Owns composing and quoting them. Does not own the advice.
 """

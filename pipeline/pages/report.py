@@ -1,18 +1,15 @@
-"""One section of the error report: everything that the page needs to show it.
-
-Owns the interface between the page and its sections. Does not own the content of any section.
-
-A new section is a file with a function that returns a `ReportSection`, a template beside it, and one line in
-`errors/page.py`.
-
-What every report shares: templates, safe data for scripts, thumbnails, table cells.
+"""What every report shares: templates, safe data for scripts, thumbnails, numbers as text, table cells.
 
 Owns turning values into one self-contained HTML text: no network, no other file, all text from outside
-(names, paths, labels) escaped. Does not own the content of any report (each room's `page.py`), the drawings
-(`plots.py`) or writing files (`record/`).
+(names, paths, labels) escaped; and the interface between the error report and its sections. Does not own the
+content of any report or section (each room's `page.py`), the drawings (`plots.py`) or writing files
+(`record/`).
 
 Two measures keep hostile names harmless: autoescape, and a content security policy that runs only our own
-script, by its digest. Shape legend: H height, W width, C channels.
+script, by its digest. A new section of the error report is a function that returns a `ReportSection`, a
+template beside it, and one line in `errors/page.py`.
+
+Shape legend: H height, W width, C channels.
 """
 
 import base64
@@ -36,47 +33,6 @@ from PIL import Image
 from tqdm import tqdm
 
 Key = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class ReportSection:
-    """A section of the error report.
-
-    Args:
-        anchor: its HTML id, one word.
-        short: its name in the table of contents.
-        template: a template file, which gets `values` as `s`, and `thumbs`, and writes the content of
-            `<section>`, beginning with its `<h2>`.
-        values: the variables of the template; they are escaped.
-        wanted: pictures that it shows with `thumbs.tag(key, label)`.
-        data: `json_data` blocks for its script.
-        script: a JavaScript template file, or several in order; each is an immediately called function.
-        early: whether it is shown directly after the verdict, before the flips and the mistakes.
-    """
-
-    anchor: str
-    short: str
-    template: str
-    values: Mapping[str, Any]
-    wanted: tuple[Key, ...] = ()
-    data: Markup = Markup("")
-    script: str | tuple[str, ...] = ()
-    early: bool = False
-
-
-def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:
-    """A section without content: its heading, one sentence why, and the command that fills it, if any."""
-    return ReportSection(
-        anchor, short, "section_without.html", {"title": title, "why": why, "command": command}
-    )
-
-
-def scripts(sections: Iterable[ReportSection]) -> tuple[str, ...]:
-    """Script files of all sections, without repeats, in order."""
-    files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
-    return tuple(dict.fromkeys(name for names in files for name in names if name))
-
-
 Pixels = npt.NDArray[np.uint8]
 # Train and test may use the same ids, so an image is named by its split and its id.
 ImageOf = Callable[[str, str], Pixels]
@@ -203,6 +159,45 @@ def pictures(keys: Iterable[Key], image: ImageOf, size_px: int) -> tuple[list[in
     return which, list(place)
 
 
+@dataclass(frozen=True)
+class ReportSection:
+    """A section of the error report.
+
+    Args:
+        anchor: its HTML id, one word.
+        short: its name in the table of contents.
+        template: a template file, which gets `values` as `s`, and `thumbs`, and writes the content of
+            `<section>`, beginning with its `<h2>`.
+        values: the variables of the template; they are escaped.
+        wanted: pictures that it shows with `thumbs.tag(key, label)`.
+        data: `json_data` blocks for its script.
+        script: a JavaScript template file, or several in order; each is an immediately called function.
+        early: whether it is shown directly after the verdict, before the flips and the mistakes.
+    """
+
+    anchor: str
+    short: str
+    template: str
+    values: Mapping[str, Any]
+    wanted: tuple[Key, ...] = ()
+    data: Markup = Markup("")
+    script: str | tuple[str, ...] = ()
+    early: bool = False
+
+
+def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:
+    """A section without content: its heading, one sentence why, and the command that fills it, if any."""
+    return ReportSection(
+        anchor, short, "section_without.html", {"title": title, "why": why, "command": command}
+    )
+
+
+def scripts(sections: Iterable[ReportSection]) -> tuple[str, ...]:
+    """Script files of all sections, without repeats, in order."""
+    files = [(s.script,) if isinstance(s.script, str) else s.script for s in sections]
+    return tuple(dict.fromkeys(name for names in files for name in names if name))
+
+
 def count(value: float) -> str:
     """`1234` as `1,234`."""
     return f"{value:,.0f}"
@@ -243,6 +238,11 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: `1 image`, `1,234 images`."""
+    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
 def _prose(text: str) -> Markup:
     """Our own sentences: text in backticks is shown as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
@@ -275,8 +275,3 @@ def _rights(table: pd.DataFrame | Sequence[Sequence[Any]]) -> list[bool]:
     """For each column of a frame, or of rows, whether it contains only numbers and is aligned right."""
     rows = table.itertuples(index=False, name=None) if isinstance(table, pd.DataFrame) else table
     return [all(_worded(value)[1] for value in column) for column in zip(*rows, strict=True)]
-
-
-def plural(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: `1 image`, `1,234 images`."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"

@@ -1,10 +1,7 @@
-"""How each value of `core` is written and read: npz and JSON, never pickle.
+"""How files are written and read: JSON, npz for each value of `core` (never pickle), and digests of files.
 
-Owns the file formats. Does not own the folders (`record/store.py`).
-
-sha256 of files, remembered by path, size and modification time.
-
-Owns the index of digests. Does not own their use (`record/store.py`).
+Owns the file formats, atomic writing, sha256 digests, and the index that remembers the digest of a file by
+path, size and modification time. Does not own the folders or the use of digests (`record/store.py`).
 """
 
 import hashlib
@@ -19,6 +16,10 @@ import numpy as np
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+
+CHUNK = 1 << 20
+# A file younger than this could change again without a new mtime, within the resolution of the clock.
+SETTLED_SECONDS = 2.0
 
 
 def json_bytes(value: Any) -> bytes:
@@ -36,8 +37,18 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _savez(path: Path, arrays: dict[str, Any]) -> None:
-    np.savez(path, allow_pickle=False, **arrays)
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a temporary file next to it, fsync and rename, so that a crash leaves the old or the new file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_samples(path: Path, samples: Samples, base: Path) -> None:
@@ -122,6 +133,10 @@ def read_plan(path: Path) -> FoldPlan:
         return FoldPlan(splits, tuple(json.loads(str(z["notes"]))))
 
 
+def _savez(path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(path, allow_pickle=False, **arrays)
+
+
 def _space_text(space: LabelSpace) -> str:
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
     return json.dumps([attributes, list(space.classes), space.codes_CA.tolist()], ensure_ascii=False)
@@ -131,11 +146,6 @@ def _space(text: str) -> LabelSpace:
     attributes, classes, codes = json.loads(text)
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
     return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))
-
-
-CHUNK = 1 << 20
-# A file younger than this could change again without a new mtime, within the resolution of the clock.
-SETTLED_SECONDS = 2.0
 
 
 def sha256_file(path: Path) -> str:
@@ -150,20 +160,6 @@ def sha256_file(path: Path) -> str:
 def sha256_text(text: str) -> str:
     """Hex sha256 of a text's UTF-8 bytes."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write a temporary file next to it, fsync and rename, so that a crash leaves the old or the new file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class FileIndex:

@@ -23,7 +23,7 @@ from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
-from pipeline.settings import augment as policies
+from pipeline.settings.augment import allowed, does_of, known
 
 FOLD = 0
 # Mixed pictures of each row.
@@ -46,10 +46,10 @@ def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
         rows=_mixed(job, image, look, samples["train"], _rows(job, image, look, samples["train"])),
         pairs=_pairs(job, image, look, samples) if look.preprocess.steps else (),
         steps=look.preprocess.steps,
-        does=tuple(sorted(policies.does_of(config.augment.policy) or ())),
+        does=tuple(sorted(does_of(config.augment.policy) or ())),
         crop=None if coverage is None else _crop_sheet(job, image, look, samples, coverage),
         asked=job.words["preview"],
-        policies=policies.allowed(policies.known(), config.competition.attributes),
+        policies=allowed(known(), config.competition.attributes),
     )
     return shown, coverage
 

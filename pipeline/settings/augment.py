@@ -1,15 +1,12 @@
-"""The section `augment`: how training images are changed at random.
+"""The section `augment`, and augmentation policies: files that describe random changes of training images.
 
-Owns its field. Does not own reading a policy and its effect on labels (`settings/augment.py`) nor its
-transforms (`data/augment.py`).
+Owns the section's field, finding and reading a policy, the changes that its transforms make, its effect on
+labels, and its digest. Does not own making the transforms (`data/augment.py`), so nothing here needs
+albumentations.
 
-Augmentation policies as files: `configs/augment/<name>.yaml`, or a path that ends in `.yaml`.
-
-Owns finding and reading them, the changes that each of their transforms makes, and their digest. Does not
-own making the transforms (`data/augment.py`), so nothing here needs albumentations.
-
-A file has one key, `transforms`: a list of albumentations transforms by name, each with its arguments.
-`OneOf`, `SomeOf`, `RandomOrder` and `Sequential` have their own `transforms`.
+A policy is `configs/augment/<name>.yaml`, or a path that ends in `.yaml`. It has one key, `transforms`: a
+list of albumentations transforms by name, each with its arguments. `OneOf`, `SomeOf`, `RandomOrder` and
+`Sequential` have their own `transforms`.
 """
 
 import hashlib
@@ -21,21 +18,9 @@ from typing import Any, get_args
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.settings import read as folders
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change, Section, fact
-from pipeline.settings.read import Fault, parse_file
-
-
-class AugmentSettings(Section):
-    """Random changes of training images; see `pipeline/data/augment.py`."""
-
-    policy: str = fact(
-        "light",
-        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
-        "a path FILE.yaml, or module:function of your own",
-    )
-
+from pipeline.settings.read import CONFIGS, Fault, found, given, names, parse_file
 
 GROUP = "augment"
 SUFFIX = ".yaml"
@@ -69,6 +54,16 @@ CHANGES: dict[str, frozenset[str]] = {
     for names in _DOING.values()
     for name in names.split()
 }
+
+
+class AugmentSettings(Section):
+    """Random changes of training images; see `pipeline/data/augment.py`."""
+
+    policy: str = fact(
+        "light",
+        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
+        "a path FILE.yaml, or module:function of your own",
+    )
 
 
 @dataclass(frozen=True)
@@ -117,7 +112,7 @@ class Policy:
 
 def known() -> list[str]:
     """The names of the policies in `configs/augment/`, `none` first."""
-    return sorted(folders.names(folders.CONFIGS, GROUP), key=lambda name: (name != "none", name))
+    return sorted(names(CONFIGS, GROUP), key=lambda name: (name != "none", name))
 
 
 def read(name: str, setting: str = "augment.policy") -> Policy:
@@ -155,10 +150,10 @@ def refuse(name: str, faults: list[str], setting: str = "augment.policy") -> Non
     )
 
 
-def allowed(names: Sequence[str], attributes: Sequence[AttributeSettings]) -> tuple[str, ...]:
+def allowed(policies: Sequence[str], attributes: Sequence[AttributeSettings]) -> tuple[str, ...]:
     """Those of these policies that make no change that an attribute forbids."""
     forbidden = {change for a in attributes for change in a.forbids}
-    return tuple(name for name in names if not read(name).does & forbidden)
+    return tuple(name for name in policies if not read(name).does & forbidden)
 
 
 def refuse_forbidden(
@@ -209,7 +204,7 @@ def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | No
 
 def _found(name: str, setting: str) -> tuple[Path, str]:
     if name.endswith(SUFFIX):
-        path = folders.given(str(Path(name).expanduser()))
+        path = given(str(Path(name).expanduser()))
         if not path.is_file():
             raise ConfigError(
                 f"{setting}: there is no file {path}", remedy="give a path from the current folder"
@@ -223,7 +218,7 @@ def _found(name: str, setting: str) -> tuple[Path, str]:
             f"choose one of {', '.join(there)}, write configs/augment/NAME.yaml, or give a path FILE.yaml",
         )
     file = f"{GROUP}/{name}{SUFFIX}"
-    return folders.found(folders.CONFIGS, file), f"configs/{file}"
+    return found(CONFIGS, file), f"configs/{file}"
 
 
 def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault]) -> Iterator[Transform]:

@@ -1,11 +1,8 @@
-"""The section `infer`, and views as words: groups of views, and the effect of each view on an image.
+"""The sections `infer` and `robustness`: views for test-time augmentation, and strengths of corruptions.
 
-Owns its fields and rules, and everything about views that is needed before torch is loaded. Does not own the
-views themselves nor reading their arguments (`nets/views.py`); a test checks that both agree.
-
-The section `robustness`: the strengths of corruptions for the robustness curve.
-
-Owns the strengths and the views that they mean. Does not own the views (`nets/views.py`).
+Owns their fields and rules, and what is known about views before torch is loaded: groups of views, the
+changes that a view makes, and the view of each corruption. Does not own the views themselves nor reading
+their arguments (`nets/views.py`); a test checks that both agree.
 """
 
 import re
@@ -35,21 +32,10 @@ DOES: dict[str, tuple[Change, ...]] = {
 CORNERS_AND_CENTRE = ("0,0", "1,0", "0,1", "1,1", "0.5,0.5")
 FIVE = re.compile(r"\s*fivecrop\s*(?:\(\s*([0-9.]+)\s*\))?\s*")
 FIVE_SHARE = "0.875"
-
-
-def expanded(words: list[str]) -> list[str]:
-    """The same views with `fivecrop(f)` replaced by its five crops: `crop(f,x,y)`."""
-    views = []
-    for word in words:
-        five = FIVE.fullmatch(word)
-        share = five[1] or FIVE_SHARE if five else ""
-        views += [f"crop({share},{place})" for place in CORNERS_AND_CENTRE] if five else [word]
-    return views
-
-
-def does(word: str) -> tuple[Change, ...]:
-    """The changes that a view makes, whatever its arguments; none for an unknown view."""
-    return DOES.get(word.partition("(")[0].strip(), ())
+Sigma = Annotated[float, Field(gt=0, le=20)]
+Deviation = Annotated[float, Field(gt=0, le=1)]
+Quality = Annotated[int, Field(ge=1, le=100)]
+Factor = Annotated[float, Field(ge=0, le=5)]
 
 
 class InferSettings(Section):
@@ -86,12 +72,6 @@ def forbidden_views(s: Sections) -> Iterator[Broken]:
             yield "infer.views", f"has {view}, which {attribute.name} forbids; use infer.views=[{words}]"
 
 
-Sigma = Annotated[float, Field(gt=0, le=20)]
-Deviation = Annotated[float, Field(gt=0, le=1)]
-Quality = Annotated[int, Field(ge=1, le=100)]
-Factor = Annotated[float, Field(ge=0, le=5)]
-
-
 class RobustnessSettings(Section):
     """Strengths of corruptions of validation images; [] leaves a kind out."""
 
@@ -112,6 +92,21 @@ class RobustnessSettings(Section):
             ("brightness", "brighter", sorted({f for f in self.brightness if f > 1})),
         ]
         return {f"{view}({_text(x)})": (name, x) for view, name, strengths in curves for x in strengths}
+
+
+def expanded(words: list[str]) -> list[str]:
+    """The same views with `fivecrop(f)` replaced by its five crops: `crop(f,x,y)`."""
+    views = []
+    for word in words:
+        five = FIVE.fullmatch(word)
+        share = five[1] or FIVE_SHARE if five else ""
+        views += [f"crop({share},{place})" for place in CORNERS_AND_CENTRE] if five else [word]
+    return views
+
+
+def does(word: str) -> tuple[Change, ...]:
+    """The changes that a view makes, whatever its arguments; none for an unknown view."""
+    return DOES.get(word.partition("(")[0].strip(), ())
 
 
 def _text(value: float) -> str:

@@ -1,8 +1,7 @@
 """YAML files and `key=value` overrides, merged into one validated Config.
 
 Owns: which files are merged in which order, the source of each value, and collecting every fault in one
-message. Does not own defaults (`settings/schema.py`), where the files lie (`settings/read.py`) or reading
-one file (`settings/read.py`).
+message. Does not own defaults (`settings/schema.py`), finding and reading one file (`settings/read.py`).
 
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
 configs/experiment/<name>.yaml after the model that it `uses`, configs/model/<name>.yaml if `model=` is given,

@@ -1,7 +1,7 @@
 """The section `loss`: what training minimises.
 
 Owns its fields, the table of what each loss uses and allows, and the rules. Does not own the formulas
-(`train/losses.py`, `train/losses.py`).
+(`train/losses.py`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping

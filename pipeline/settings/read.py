@@ -1,17 +1,13 @@
-"""Where the YAML files of the settings lie: the user's folder, and the one that comes along.
+"""The YAML files of the settings: where they are, and reading one file or one `key=value` as plain data.
 
-Owns which folder is `configs/`, and finding a file in it. Does not own what stands in the files
-(`settings/read.py`) or in which order they count (`settings/load.py`).
+Owns which folder is `configs/`, finding a file in it, line numbers, duplicate keys, and rejecting scalars
+that YAML 1.1 reads as something else (`012` is 10, `58:30` is 3510, `off` is False); nothing is converted
+silently. `1e-3` is a number here and `2026-01-01` stays text, as in YAML 1.2. Does not own merging or
+validating (`settings/load.py`).
 
-A checkout has one folder, its own `configs/`. A Podium that was installed from a wheel brings its folder
-along as `pipeline/configs`, which nobody writes to: new files go to `configs/` of the current folder, and
-whatever is not there is read from the folder that came along, file by file.
-
-One YAML file, or one `key=value`, as plain data; nothing is converted silently.
-
-Owns: line numbers, duplicate keys, and rejecting scalars that YAML 1.1 reads as something else
-(`012` is 10, `58:30` is 3510, `off` is False). `1e-3` is a number here and `2026-01-01` stays text, as
-in YAML 1.2. Does not own merging or validating (`settings/load.py`).
+A checkout has one folder, its own `configs/`. A Podium that was installed from a wheel contains its folder as
+`pipeline/configs`, which is never written to: new files go to `configs/` of the current folder, and a file
+that is not there is read from the folder in the wheel.
 """
 
 from __future__ import annotations
@@ -26,6 +22,14 @@ import yaml
 
 BASE = "config.yaml"
 PACKAGE = Path(__file__).resolve().parents[1]
+AMBIGUOUS = (
+    (re.compile(r"^[-+]?0[0-9_]+$"), "a number with a leading zero is read as octal"),
+    (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
+    (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
+)
+FLOAT = "tag:yaml.org,2002:float"
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 
 
 def shipped(package: Path = PACKAGE) -> Path:
@@ -87,16 +91,6 @@ def beside(path: Path) -> list[str]:
 def names(folder: Path, group: str) -> list[str]:
     """The sorted names of all files of a group, e.g. `model`, without their ending."""
     return sorted({path.stem for layer in layers(folder) for path in (layer / group).glob("*.yaml")})
-
-
-AMBIGUOUS = (
-    (re.compile(r"^[-+]?0[0-9_]+$"), "a number with a leading zero is read as octal"),
-    (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
-    (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
-)
-FLOAT = "tag:yaml.org,2002:float"
-TIMESTAMP = "tag:yaml.org,2002:timestamp"
-EXPONENT = re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$")
 
 
 def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:

@@ -1,12 +1,9 @@
-"""Which submission of the ledger is the best, and how much of a difference between scores is noise.
+"""Which submission is the best, how much of a difference is noise, and the table of `make runs`.
 
 Owns joining the ledger with the store: the predictions behind a submission, the size of the public set, and
-the noise of public scores. Does not own the rule that chooses (`submit/ledger.py`), the statistics
-(`core/statistics.py`) nor the page (`submit/page.py`).
-
-`make runs`: finished experiments, their scores, and the settings in which they differ.
-
-Owns the table; it reads manifests only, so it works without the MLflow database.
+the noise of public scores; and the table of finished experiments, their scores, and the settings in which
+they differ, which reads manifests only, so it works without the MLflow database. Does not own the rule that
+chooses (`submit/ledger.py`), the statistics (`core/statistics.py`) nor the page (`submit/page.py`).
 """
 
 from __future__ import annotations

@@ -1,12 +1,10 @@
-"""Writing a finished result as a CSV in the host's format, with its provenance and an entry in the ledger.
+"""A submission: a finished result as a CSV in the host's format, with its provenance and ledger entry.
 
-Owns the files under submissions/. Does not own formats (`data/host_format.py`), the contents of the
-provenance (`submit/submission.py`) or the ledger (`submit/ledger.py`).
+Owns the files under submissions/ and the contents of the provenance, the JSON beside the CSV. Does not own
+formats (`data/host_format.py`), the ledger (`submit/ledger.py`) or rebuilding (`submit/reproduce.py`).
 
-The provenance of a submission: the JSON beside its CSV.
-
-Owns its contents: members with keys, weights and settings; every result on the way with its digests; the
-code, versions and machines behind them. Does not own rebuilding (`submit/reproduce.py`).
+The provenance holds members with keys, weights and settings; every result on the way with its digests; the
+code, versions and machines behind them:
 
     artifact     stage/key of the result that was written; csv_sha256 of the written bytes
     format       the host's format, and the digest of its sample
@@ -47,6 +45,10 @@ LEDGER = "leaderboard.csv"
 NAMES = {"infer": "{experiment}", "refit": "{experiment}-refit", "ensemble": "ensemble"}
 # Only a result with decision steps has this file.
 DECISION = "decision.json"
+# Version of the provenance, and the number of characters that it keeps of a digest of settings.
+VERSION = 2
+DIGITS = 12
+Provenance = Mapping[str, Any]
 
 
 def ledger_of(home: Path) -> Path:
@@ -139,15 +141,8 @@ def scored(artifact: Artifact, store: Store) -> Artifact | None:
     return store.at(artifact.inputs["twin"]) if "twin" in artifact.inputs else artifact
 
 
-VERSION = 2
-DIGITS = 12
-Provenance = Mapping[str, Any]
-
-
-def provenance_of(
-    artifact: Artifact, store: Store, csv: Path, host_format: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The provenance of a written CSV; `host_format` holds the digest of the host's sample, too."""
+def provenance_of(artifact: Artifact, store: Store, csv: Path, form: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of a written CSV; `form`: the host's format, with the digest of its sample."""
     nodes, machines = chain(artifact, store)
     return {
         "version": VERSION,
@@ -155,7 +150,7 @@ def provenance_of(
         "artifact": _name(artifact),
         "csv_sha256": sha256_file(csv),
         "competition": artifact.manifest["competition"],
-        "format": dict(host_format),
+        "format": dict(form),
         "blend": _blend(artifact) or None,
         "decision": artifact.json(DECISION) if artifact.has(DECISION) else None,
         "members": _members(artifact, store),

@@ -1,16 +1,10 @@
-"""The messages of `submit/` as templates with named placeholders.
+"""Texts of `submit/`: messages of the commands, and headlines, methods and answers of the gap checks.
 
-Owns the words only; those of the gap checks are in `submit/texts.py`. Does not own when a message is
-shown. Pages: `submit/templates/`.
-
-The texts of the gap checks as templates with named placeholders: headlines, methods, and what to do.
-
-Owns the words only. Does not own when a text is shown. Text in backticks is a command or a setting.
+Owns the words, as templates with named placeholders; text in backticks is a command or a setting. Does not own when
+a text is shown nor the pages (`submit/templates/`).
 """
 
-
-
-# Commands
+# Commands.
 
 PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds to train all of them"
 SUBMISSION = "submission: {path}"
@@ -23,14 +17,14 @@ PIN_WITHOUT_NAME = "NAME is missing"
 PIN_WITHOUT_NAME_REMEDY = "make pin-best NAME=…, or NAME=none to remove the mark"
 PINNED, UNPINNED = "pinned {name} as the best", "no submission is pinned any more"
 
-# Runs
+# Runs.
 
 REPRODUCES = "competition     {competition} (of {name})"
 NO_RUNS = "no finished run on {competition} yet: make train"
 RUNS_DIFFER = "          differs: {settings}"
 RUNS_PARTIAL = "  (scored on a part of the images)"
 
-# Scores
+# Scores.
 
 ANSWERS_AT_HOST = "competition {competition}: only the host has the answers"
 ANSWERS_AT_HOST_REMEDY = "submit the CSV to the host, then: make score FILE=… PUBLIC=0.71"
@@ -45,7 +39,7 @@ NO_FILE_REMEDY = "give a CSV, or the name of a submission; `make score` lists th
 OTHER_METRIC = "{name}: its scores are {theirs}, and competition.metric is {ours}"
 OTHER_METRIC_REMEDY = 'score it with ARGS="competition.metric={theirs}"'
 
-# Leaderboard
+# Leaderboard.
 
 PUBLIC_FROM_ANSWERS = "counted in the local answers"
 PUBLIC_FROM_SETTING = "competition.public_share={share:g}"
@@ -64,7 +58,7 @@ CAUSE_ANSWER = "  do: {answer}"
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
 LEADERBOARD_WHY = "can out-of-fold scores be trusted?"
 
-# The best submission
+# The best submission.
 
 BEST_PINNED = "it is pinned (make pin-best)"
 BEST_OOF = "its OOF score is the best"
@@ -77,7 +71,7 @@ BEST_BY_OOF = "its OOF score decides: {top} has the best public score, but {othe
 ONE_WITHIN_NOISE = "1 other submission is within the noise of the public set"
 SOME_WITHIN_NOISE = "{count} other submissions are within the noise of the public set"
 
-# Final submissions
+# Final submissions.
 
 NO_CANDIDATE = "no submission has an OOF score with an interval and its CSV in submissions/"
 SAFEST = "safest: the {end} end of its OOF interval, {bound:.4f}, is the best"
@@ -93,7 +87,7 @@ PICK = "{number}. submissions/{name}.csv"
 PICK_REASON = "   {reason}"
 FEWER_PICKS = "only {found} of {n}: no other submission has an OOF score and different answers"
 
-# Validation
+# Validation.
 
 HOST_FAULTS = "{file}: {count} for which a host may reject it"
 REPAIR = "make validate FILE={file} OUT=repaired.csv writes the same answers in the sample's form"
@@ -108,7 +102,7 @@ NOT_PREDICTED = "{summary}; not predicted: {names}"
 FILE_MISSING = "FILE is missing"
 OUT_EXISTS = "{path}: already exists with other contents"
 
-# Submitting
+# Submitting.
 
 NO_CLIENT = "competition.submission: no way to submit is set"
 NO_CLIENT_REMEDY = "set competition.submission.kaggle to the competition's name in its address, or competition.submission.command, e.g. 'scp {file} host:inbox/'"
@@ -149,7 +143,7 @@ NO_TERMINAL = "not submitted: there is no terminal for the question"
 NO_TERMINAL_REMEDY = "YES=1 submits without asking"
 ASK = "submit it? [y/N] "
 
-# Reproduction
+# Reproduction.
 
 KEY_UNKNOWN = "{recorded} is {now} now; the reason is unknown, because the result was deleted before it was recorded"
 STAGE_VERSION = "the code of stage {stage} has changed: version {before} → {now}"
@@ -190,17 +184,18 @@ NO_PROVENANCE_REMEDY = "only submissions that were made here have one"
 OLD_PROVENANCE = "{json}: written by another version of the code; it lacks what a rebuild needs"
 OLD_PROVENANCE_REMEDY = "check out the code that wrote it: git checkout {commit}"
 
+# The gap: all checks.
 
 NOTHING_TO_DO = "Nothing to do."
 
-# Verdict
+# The gap: verdict.
 
 NO_GAP = "No gap to explain yet: no public score, or no out-of-fold predictions."
 INSIDE_BAND = "public − OOF is {gap:+.4f}, and luck alone gives {low:+.4f} to {high:+.4f}."
 INSIDE_BAND_BUT = " The gap needs no explanation, but a check found a problem."
 OUTSIDE_BAND = "public − OOF is {gap:+.4f}; luck alone gives {low:+.4f} to {high:+.4f}."
 
-# Noise
+# The gap: noise.
 
 NOISE_HOW = "Drew public sets of {groups} groups from the out-of-fold predictions, and measured how far their score is from that of all training groups."
 NO_OTHER_CAUSE = "No other cause was found."
@@ -216,7 +211,7 @@ AVERAGING_ANSWER = "Nothing to fix. Compare submissions by OOF; the gain from av
 UNEXPLAINED = "Luck alone gives such a gap in fewer than 1 of 100 cases, and no check found a cause."
 UNEXPLAINED_ANSWER = "Look for causes that no check can see: another metric or label order at the host, rows of the CSV in another order, a public set that is not a random sample, settings chosen by hand on these folds."
 
-# Leaks
+# The gap: leaks.
 
 GROUPS_HOW = "Looked for groups with images in both the training and the validation part of a fold. Then predicted each validation image with the label of the most similar training image (a nearest-neighbour look-up), on these folds and on folds that keep groups and copies together."
 GROUPS_WHOLE = "In each fold, every group is in one part only."
@@ -236,7 +231,7 @@ COPIES_IN_TEST = "{images} ({share}) are copies of training images: the model ha
 COPIES_IN_TEST_ANSWER = "Read the competition's rules before you use this; the gain says nothing about the quality of the model."
 NO_COPIES = "No relevant number of copies across folds, or in both train and test."
 
-# Transform mismatch and covariate shift
+# The gap: transform mismatch and covariate shift.
 
 SHIFT_HOW = "Trained a classifier to separate test from training images, on image facts and on thumbnails of the prepared images, against {shuffles} shuffles of the split names."
 TRANSFORM_HOW = "{how} Then undid simple changes on the test images, one by one, and repeated the test."
@@ -268,7 +263,7 @@ CHANGES = {
 BRIGHTER, DARKER = "brighter by {levels:.0f} of 255", "darker by {levels:.0f} of 255"
 TIMES_AS_BRIGHT, CONTRAST = "{factor:.2f} times as bright", "of {factor:.2f} times the contrast"
 
-# Label shift
+# The gap: label shift.
 
 LABEL_SHIFT_HOW = "Counted the classes that are predicted for the test set, and corrected the counts by the out-of-fold errors; the interval resamples groups and test images."
 NO_LABEL_SHIFT = "Classes seem to be as frequent as in training (p = {p:.3f})."
@@ -277,7 +272,7 @@ LABEL_SHIFT = "Classes are not as frequent as in training; the frequencies diffe
 LABEL_SHIFT_ANSWER = "Compare submissions by the re-weighted score, and correct predictions for the new frequencies (prior correction); do not resample to the old ones."
 CLASS_CHANGE = "{name} {train} → {test} [{low}, {high}]"
 
-# Selection among runs
+# The gap: selection among runs.
 
 SELECTION_HOW = "Resampled the groups, chose the best run on each resample, and scored it on the groups that were not drawn (BBC-CV); its loss there is compared with the mean loss of all runs."
 NO_SELECTION = "Too few runs were compared on these folds for one to be chosen by luck."

@@ -1,10 +1,7 @@
-"""`make models`: what networks cost on this machine, before any training.
+"""`make models`: what networks cost on this machine. `make ablate`: a grid of settings, trained and compared.
 
-Owns what the command prints. Does not own measuring (`train/network_cost.py`).
-
-`make ablate`: a grid of settings, trained and compared.
-
-Owns the order of the command. Does not own the arms (`train/studies/grid.py`).
+Owns what the commands print and the order of `make ablate`. Does not own measuring (`train/network_cost.py`)
+nor the arms (`train/studies/grid.py`).
 """
 
 from __future__ import annotations

@@ -1,14 +1,12 @@
-"""Optimizers by timm's names, and the learning rate as a pure function of the step.
+"""One step of training: the optimizer, the learning rate, and the gradients of an accumulation window.
 
-Owns which parameters have weight decay, and the learning rate of each step. Does not own stepping
-(`train/loop.py`). A schedule that is a function has no state: a resumed run needs the number of the step
-and, for plateau, the history. Schedules change the learning rate only, never a momentum.
+Owns which parameters have weight decay, the learning rate of each step, windows of micro-batches, their
+backward pass (the loss is summed and divided once), and the noise on pixels and on the weights of a step.
+Does not own stepping (`train/loop.py`).
 
-Gradients of an accumulation window: the loss is summed and divided once.
-
-Owns windows of micro-batches, their backward pass, and the noise on pixels and on the weights of a step.
-Does not own stepping (`train/loop.py`). The noise is drawn from torch's generators, which the loop seeds
-before every step.
+Optimizers have timm's names. A schedule is a pure function of the step and has no state: a resumed run needs
+the number of the step and, for plateau, the history. Schedules change the learning rate only, never a
+momentum. The noise is drawn from torch's generators, which the loop seeds before every step.
 
 Legend: B rows of a micro-batch, C classes (of pixels: channels), H height, N samples, W width.
 """

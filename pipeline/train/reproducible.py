@@ -1,6 +1,7 @@
 """The same bits each time: torch's switches for determinism, and the cores left for loading images.
 
-Does not own seeds (`core/seeds.py`) or threads (`engine/hardware.py`).
+Owns these switches, which training (`train/loop.py`) and its timing (`train/step_timing.py`) share. Does not
+own seeds (`core/seeds.py`) or threads (`engine/hardware.py`).
 """
 
 import os

@@ -1,12 +1,8 @@
-"""The figures of every scored run, computed in one way.
+"""The figures of every scored run, computed in one way, and the curves of a fold in MLflow.
 
-Owns the score card of out-of-fold predictions, and finding the best earlier run to compare with. Does not
-own metrics or intervals (`core/metrics.py`, `core/statistics.py`).
-
-Curves of a fold in MLflow, and the table of the F1 of every class.
-
-Owns how often an epoch is logged and which classes have a curve of their own. Does not own the history
-(`train/loop.py`).
+Owns the score card of out-of-fold predictions, finding the best earlier run to compare with, the table of the
+F1 of every class, how often an epoch is logged, and which classes have a curve of their own. Does not own
+metrics or intervals (`core/metrics.py`, `core/statistics.py`) nor the history (`train/loop.py`).
 """
 
 from __future__ import annotations
@@ -23,8 +19,8 @@ from pipeline.core import metrics, statistics
 from pipeline.core.errors import StoppedError
 from pipeline.core.predictions import Comparison, Interval, Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings
-from pipeline.data import folds as deal
 from pipeline.data import load
+from pipeline.data.folds import parts_of_groups
 from pipeline.engine import naming
 from pipeline.engine.slices import flat
 from pipeline.engine.stage import OnEpoch
@@ -38,6 +34,10 @@ F1 = "f1/"
 SCORED = ("train", "infer", "ensemble")
 # Number of parts for cross-fitting, where the folds cannot serve as parts.
 CROSSFIT_PARTS = 5
+# At most about so many epochs are logged: the curve of a long linear probe does not need a thousand points.
+CURVE_POINTS = 40
+# Curves of single classes: MLflow is slow with hundreds.
+CLASS_CURVES = 5
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: String
     unsplit = sum(len(g) for g in groups) == len(np.unique(samples.take(ids).groups_N))
     if len(parts) > 1 and unsplit and sum(len(p) for p in parts) == len(ids):
         return parts
-    return deal.parts_of_groups(samples.take(ids), CROSSFIT_PARTS, config.folds.seed)
+    return parts_of_groups(samples.take(ids), CROSSFIT_PARTS, config.folds.seed)
 
 
 def title(artifact: Artifact) -> str:
@@ -178,12 +178,6 @@ def why(card: Card) -> str:
     if card.against is None:
         return texts.FIRST_RUN_WHY
     return texts.LATER_RUN_WHY.format(rival=card.rival, comparison=card.against)
-
-
-# At most about so many epochs are logged: the curve of a long linear probe does not need a thousand points.
-CURVE_POINTS = 40
-# Curves of single classes: MLflow is slow with hundreds.
-CLASS_CURVES = 5
 
 
 def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:

@@ -1,20 +1,15 @@
-"""The unfinished state of a fold on disk: written completely or not at all.
+"""The state of a fold in training: network, optimizer, averages, history; saved and loaded as one dict.
 
-Owns the format of the file, its version, and what happens to a damaged file. Does not own the content of the
-state (`train/state.py`) nor finished artifacts (`record/store.py`).
+Owns what a checkpoint holds, its file (the format, its version, and what happens to a damaged one: it is
+written completely or not at all), when a fold may be continued, and averages of weights that predict in place
+of the trained ones (EMA and SWA). Does not own training (`train/loop.py`) nor finished artifacts
+(`record/store.py`).
 
 No random state is saved: every random draw is derived from the seed and the number of the step.
 
-The state of a fold in training: network, optimizer, averages, history; saved and loaded as one dict.
-
-Owns what a checkpoint holds, when one may be continued, and averages of weights that predict in place of the
-trained ones (EMA and SWA). Does not own the checkpoint's file (`train/state.py`) or training
-(`train/loop.py`).
-
 EMA follows every step. SWA is the plain mean of the weights at the end of the last epochs; activations of a
-mean of weights are not the mean of activations, so its batch normalisation is measured again.
-
-Sources: Polyak & Juditsky, Acceleration of Stochastic Approximation by Averaging (1992); Izmailov et al.,
+mean of weights are not the mean of activations, so its batch normalisation is measured again. Sources: Polyak
+& Juditsky, Acceleration of Stochastic Approximation by Averaging (1992); Izmailov et al.,
 https://arxiv.org/abs/1803.05407.
 
 Legend: B images, C channels, H height, W width.
@@ -51,6 +46,92 @@ VERSION = 2
 _DIGEST_BYTES = 32
 
 log = logging.getLogger(__name__)
+
+
+class Training:
+    """Everything that changes while one fold trains, initialised from the seed."""
+
+    def __init__(self, job: FoldJob, mode: Mode) -> None:
+        self.mode = mode
+        self.model = to_device(_network(job), job.device, mode.layout)
+        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
+        # One graph per batch shape: a dynamic graph would compute differently after a resume.
+        self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
+        self.optimizer = make_optimizer(self.model.backbone, job.train)
+        self.average = Average(self.model, job.train, job.device, mode.precision)
+        self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
+        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
+        self.fingerprint = fingerprint(job)
+        self.epoch = 0
+        self.seconds = 0.0
+        self.pieces = 1
+        self.history: list[dict[str, float]] = []
+        self.best: State | None = None
+
+    @property
+    def predictor(self) -> Classifier:
+        """The network that predicts: the average where there is one."""
+        return self.average.predictor(self.model)
+
+    def loss(self, job: FoldJob, epoch: int) -> Loss:
+        """The loss of an epoch; class weights may be deferred to later epochs."""
+        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
+
+    @property
+    def losses_for_plateau(self) -> list[float]:
+        """One loss per epoch for a plateau schedule: never that of the validation part."""
+        return [entry.get("inner_loss", entry["train_loss"]) for entry in self.history]
+
+    def state(self) -> dict[str, Any]:
+        """The whole state for a checkpoint."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "pieces": self.pieces,
+            "history": self.history,
+            "job": self.fingerprint,
+            "threads": torch.get_num_threads(),
+            "mode": str(self.mode),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Continue from a state of `state()`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average.load(state["average"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best, self.pieces = state["best"], state["pieces"]
+        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
+
+
+def resume(job: FoldJob, path: Path) -> Training:
+    """The training of the checkpoint, in the mode that it was made in; without a checkpoint, a new one."""
+    state = load_checkpoint(path)
+    if state is None:
+        return Training(job, job.mode)
+    training = Training(job, Mode.parse(state["mode"]))
+    if state["job"] != training.fingerprint:
+        log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
+        return Training(job, job.mode)
+    threads = state["threads"]
+    if threads != torch.get_num_threads():
+        log.warning("%s: made with %s threads; the result may differ in its last bits", path, threads)
+    training.load(state)
+    log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
+    return training
+
+
+def _network(job: FoldJob) -> Classifier:
+    """The network before training; it has not seen anything of the validation part."""
+    space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
+    if job.initial is not None:
+        return job.initial.build(job.model, space, fresh, job.size)
+    return build(job.model, space.n_classes, fresh, job.size, space)
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -193,92 +274,3 @@ def measure_statistics(network: nn.Module, norms: list[_BatchNorm], batches: Ite
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
-
-
-log = logging.getLogger(__name__)
-
-
-class Training:
-    """Everything that changes while one fold trains, initialised from the seed."""
-
-    def __init__(self, job: FoldJob, mode: Mode) -> None:
-        self.mode = mode
-        self.model = to_device(_network(job), job.device, mode.layout)
-        strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
-        # One graph per batch shape: a dynamic graph would compute differently after a resume.
-        self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
-        self.optimizer = make_optimizer(self.model.backbone, job.train)
-        self.average = Average(self.model, job.train, job.device, mode.precision)
-        self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
-        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
-        self.fingerprint = fingerprint(job)
-        self.epoch = 0
-        self.seconds = 0.0
-        self.pieces = 1
-        self.history: list[dict[str, float]] = []
-        self.best: State | None = None
-
-    @property
-    def predictor(self) -> Classifier:
-        """The network that predicts: the average where there is one."""
-        return self.average.predictor(self.model)
-
-    def loss(self, job: FoldJob, epoch: int) -> Loss:
-        """The loss of an epoch; class weights may be deferred to later epochs."""
-        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
-
-    @property
-    def losses_for_plateau(self) -> list[float]:
-        """One loss per epoch for a plateau schedule: never that of the validation part."""
-        return [entry.get("inner_loss", entry["train_loss"]) for entry in self.history]
-
-    def state(self) -> dict[str, Any]:
-        """The whole state for a checkpoint."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": self.average.state(),
-            "scaler": self.scaler.state_dict(),
-            "best": self.best,
-            "epoch": self.epoch,
-            "seconds": self.seconds,
-            "pieces": self.pieces,
-            "history": self.history,
-            "job": self.fingerprint,
-            "threads": torch.get_num_threads(),
-            "mode": str(self.mode),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Continue from a state of `state()`."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.average.load(state["average"])
-        self.scaler.load_state_dict(state["scaler"])
-        self.best, self.pieces = state["best"], state["pieces"]
-        self.epoch, self.seconds, self.history = state["epoch"], state["seconds"], state["history"]
-
-
-def _network(job: FoldJob) -> Classifier:
-    """The network before training; it has not seen anything of the validation part."""
-    space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
-    if job.initial is not None:
-        return job.initial.build(job.model, space, fresh, job.size)
-    return build(job.model, space.n_classes, fresh, job.size, space)
-
-
-def resume(job: FoldJob, path: Path) -> Training:
-    """The training of the checkpoint, in the mode that it was made in; without a checkpoint, a new one."""
-    state = load_checkpoint(path)
-    if state is None:
-        return Training(job, job.mode)
-    training = Training(job, Mode.parse(state["mode"]))
-    if state["job"] != training.fingerprint:
-        log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
-        return Training(job, job.mode)
-    threads = state["threads"]
-    if threads != torch.get_num_threads():
-        log.warning("%s: made with %s threads; the result may differ in its last bits", path, threads)
-    training.load(state)
-    log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
-    return training

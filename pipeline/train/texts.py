@@ -1,10 +1,9 @@
-"""Texts of `train/` for people: lines of the terminal and of MLflow, as templates with named placeholders.
+"""Texts of `train/` for people: lines of the terminal, pages and notes of MLflow.
 
-Texts of studies for people: lines, pages and MLflow notes, as templates with named placeholders.
+Owns the words, as templates with named placeholders. Does not own when a text is shown.
 """
 
-
-
+# Scores of a training.
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
 SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
@@ -13,6 +12,7 @@ PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
 EXPERIMENT_WITH = "experiment `{experiment}`, with {overrides}"
 EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
 
+# Estimates, and refits on all data.
 NOTE = "                note: {note}"
 TRAIN_ESTIMATE = "train           {experiment}: {missing} of {folds} folds to train, about {minutes:.1f} min and {megabytes:.0f} MB (free: {free_gb:.0f} GB)"
 ALL_DATA = "{images} images, {epochs} epochs as in its cross-validation"
@@ -22,6 +22,7 @@ REFIT_INCOMPLETE = "refit: a model of all data needs a complete cross-validation
 REFIT_FOLDS = "train.folds={folds}: leave it out, so that every fold is trained"
 REFIT_SHARE = "train.group_share: leave it out; a refit trains on all data"
 
+# Teachers and pseudo-labels.
 SOFT_LABELS = "soft labels of {teachers}, {how}: {metric} {score:.4f} on the training part"
 NESTED_IN = "nested in {parts} inner parts"
 LEARNED_BY_TEACHERS = "predicted for images that the teachers were trained on"
@@ -29,10 +30,12 @@ ADOPTED = "pseudo-labels: {adopted} of {offered} unlabelled images adopted ({cla
 NOT_ADOPTED = "pseudo-labels: {images} images not adopted, because their group is held out in this fold"
 TEST_IMAGES_LEARNED = "warning: test images are used in training (test_images): the rules of the competition may forbid it"
 
+# Chains of members.
 CHAIN_MEMBER = "member {member}: trained on {samples} samples, {wrong:.1%} of the training part wrong ({how}), vote {vote:.2f}"
 BY_INNER_FOLDS = "predicted by inner folds"
 SEEN_IN_TRAINING = "seen in training"
 
+# The score card of a run.
 OOF_SCORE = "OOF {metric} {score}{share}"
 SHARE_SCORED = " on {scored:.0f} of {images} images"
 AGAINST_RIVAL = "against {rival}: {comparison}"
@@ -40,20 +43,23 @@ FIRST_RUN = "first on these data and folds"
 FIRST_RUN_WHY = "the first complete run on these data and folds; later runs are compared with it"
 LATER_RUN_WHY = "does it beat {rival}, the best other run on the same data and folds? {comparison}"
 
+# `make models`.
 MODELS_HEADING = "ms per image of {height} × {width} px on {device}, {precision}: one image alone, in a batch of 32, and in a training step of 32; the fastest of several measurements"
 ON_CPU = "{threads} threads of the CPU"
 ON_GPU = "one GPU"
 
-
+# Studies: notes of MLflow.
 ABLATION_RUN = "**What**: {what}\n\n{result}\n\n**Report**: `ablation.html`"
 CURVE_RUN = "**Result**: {result}\n\n**Report**: `learning_curve.html`"
 CURVE_SHARE = "train.group_share: the learning curve sets it for each point"
 
+# Studies: lines of the terminal.
 ABLATE_STARTS = "ablate          {trainings} trainings: {arms} arms × {seeds} seeds; finished ones are reused"
 ARM_BUDGET = "    {arm:<28} {epochs:>4} epochs in about {expected:.1f} of {seconds:g} s"
 SET_BY_GRID = "{path}: the grid sets it for each arm"
 OVERRIDES_OF_ARMS = "ablate: the arms also set these overrides"
 
+# Studies: the learning curve.
 CURVE_TITLE = "{title}: learning curve of {experiment}"
 LAST_STEP = "from {before:.0f} to {last:.0f} groups the score changed by {gain} [{low}, {high}]"
 MORE_DATA_YES = "More data would help: {gain}."
@@ -66,6 +72,7 @@ BIAS = "Bias: {errors}; first try a larger model, longer training or better labe
 BIAS_AND_VARIANCE = "Bias and variance are similar: {errors}."
 CURVE_READING = "{seeds} per share, each with its own groups; the groups of a smaller share are part of those of a larger one. Intervals of the mean over seeds resample whole groups; the interval of the last step also resamples seeds{note}. Scores are those of one view"
 
+# Studies: the page of an ablation.
 ABLATION_TITLE = "{title}: ablation"
 ABLATION_HEADLINE = "Of {comparisons}, {better} better and {worse} worse than the baseline; {unclear} inconclusive"
 ABLATION_READING = "{seeds} per arm, {budget}, {images} images; intervals are ± {factor:.2f} standard errors over groups and seeds, for all comparisons at once{note}"
@@ -75,6 +82,7 @@ EQUAL_SAMPLES = "at an equal number of images seen, unequal steps"
 EQUAL_SECONDS = "epochs for {seconds:g} s per training by speeds that were measured before (time taken: {least:g} to {most:g} s{busy})"
 BUSY = "; the machine was busier during training: delete machine.json and run it again on an idle machine"
 
+# Studies: freeze or fine-tune.
 TRANSFER_HEADING = "freeze or fine-tune, by data size and similarity (CS231n); ← marks this competition:"
 SMALL_SIMILAR = "freeze: train the head only (strategy=linear_probe); fine-tuning all weights may overfit"
 SMALL_DIFFERENT = "freeze the early stages, whose features are general (strategy=freeze_until or gradual)"

@@ -1,13 +1,10 @@
-"""The report of a search: its winner, the re-test, and all trials.
+"""The report of a search: its winner, the re-test, and all trials, with their drawings.
 
-Owns turning a study and its verdict into the page and the lines for the terminal. Does not own the drawings
-(`tune/page.py`), the verdict (`tune/retest.py`) or the record of runs (`tune/search_record.py`).
+Owns turning a study and its verdict into the page and the lines for the terminal, and four drawings: history,
+slices, parallel coordinates, Pareto front. Does not own axes and shapes (`pages/plots.py`), the verdict
+(`tune/retest.py`) or the record of runs (`tune/search_record.py`).
 
-Drawings of a search: history, slices, parallel coordinates, Pareto front.
-
-Owns these four. Does not own axes and shapes (`pages/plots.py`) or the trials.
-
-Legend: one mark per trial; the second colour marks the best trial, or the front.
+Legend of the drawings: one mark per trial; the second colour marks the best trial, or the front.
 """
 
 from __future__ import annotations
@@ -35,6 +32,10 @@ from pipeline.tune.trials import Bench
 
 # Number of slices: those of the most important dimensions.
 SLICES = 8
+HEIGHT = 230.0
+PARALLEL_HEIGHT = 330.0
+# Distance between two axes of parallel coordinates, px.
+PITCH = 92.0
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,22 @@ def _render_html(page: TuningPage) -> str:
     )
 
 
+def front_lines(bench: Bench, study: Study) -> list[str]:
+    """For two objectives: the size of the Pareto front, and which objective chooses the winner."""
+    if bench.search.form.second is None:
+        return []
+    count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
+    return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
+
+
+def write(page: TuningPage, home: Path) -> str:
+    """Write the page below `tuning/`; returns its relative path."""
+    path = home / "tuning" / f"{page.study.name}.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, _render_html(page).encode())
+    return os.path.relpath(path)
+
+
 def _delta(comparison: Comparison) -> str:
     return f"{signed(comparison.delta)} [{signed(comparison.low)}, {signed(comparison.high)}]"
 
@@ -188,28 +205,6 @@ def _marks(page: TuningPage) -> list[TrialMark]:
         for t in page.study.trials()
         if t.state == "complete"
     ]  # fmt: skip
-
-
-def front_lines(bench: Bench, study: Study) -> list[str]:
-    """For two objectives: the size of the Pareto front, and which objective chooses the winner."""
-    if bench.search.form.second is None:
-        return []
-    count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
-    return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
-
-
-def write(page: TuningPage, home: Path) -> str:
-    """Write the page below `tuning/`; returns its relative path."""
-    path = home / "tuning" / f"{page.study.name}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, _render_html(page).encode())
-    return os.path.relpath(path)
-
-
-HEIGHT = 230.0
-PARALLEL_HEIGHT = 330.0
-# Distance between two axes of parallel coordinates, px.
-PITCH = 92.0
 
 
 @dataclass(frozen=True)

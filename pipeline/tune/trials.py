@@ -1,11 +1,8 @@
-"""One trial of a search: the real stage with other settings, through the store.
+"""The trials of a search: each builds the real stage with other settings, through the store.
 
-Owns the need of each tunable stage, its objectives, and ending hopeless trainings early. Does not own
-which settings are tried (`record/study.py`) or which trial wins (`tune/retest.py`).
-
-Further processes that run trials of the same study.
-
-Owns starting and ending them. Does not own their work: each runs the same command as a worker.
+Owns the need of each tunable stage, its objectives, ending hopeless trainings early, and starting and ending
+further processes that run trials of the same study, with the same command as a worker. Does not own which
+settings are tried (`record/study.py`) or which trial wins (`tune/retest.py`).
 """
 
 from __future__ import annotations
@@ -48,6 +45,10 @@ AFTER_EPOCHS = 1000
 FIRST_FAILURES = 5
 # Origin of a point that is tried first because it won an earlier search.
 EARLIER = "winner of "
+# Seconds in which a process that must stop can give its trial back.
+PATIENCE = 20.0
+Options = argparse.Namespace
+LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ class Kind:
         return Need(self.stage, settings, self.params)
 
 
-LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 KINDS = {
     kind.name: kind
     for kind in (
@@ -250,11 +250,6 @@ def refuse_hopeless(study: Study) -> None:
     if len(done) >= FIRST_FAILURES and all(trial.state == "failed" for trial in done):
         faults = list(dict.fromkeys(trial.reason for trial in done))
         raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, "fix the space")
-
-
-Options = argparse.Namespace
-# Seconds in which a process that must stop can give its trial back.
-PATIENCE = 20.0
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ BARE = ModelSettings(name="test_resnet", weights="none")
 
 
 def figures(settings):
-    return model.figures(model.build(settings, 3, 0, (32, 32)), settings, IMAGES, IMAGES.ids_N)
+    return model.input_figures(model.build(settings, 3, 0, (32, 32)), settings, IMAGES, IMAGES.ids_N)
 
 
 def test_the_figures_are_those_of_the_pixels():
@@ -46,7 +46,7 @@ def test_pretrained_weights_under_other_figures_are_off():
     told = {"mean": [0.5] * 3, "std": [0.5] * 3}
     network = model.build(BARE.model_copy(update=told), 3, 0)
     settings = ModelSettings(name="test_resnet", weights="hub", **told)
-    found = model.figures(network, settings, IMAGES, IMAGES.ids_N)
+    found = model.input_figures(network, settings, IMAGES, IMAGES.ids_N)
     mean, std = model.asked_normalisation(network.backbone)
     asked = max(np.abs(0.5 - np.array(mean)).max() / min(std), np.abs(np.log(0.5 / np.array(std))).max())
     assert found["input_off"] == pytest.approx(asked, abs=1e-5)

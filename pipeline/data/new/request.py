@@ -1,10 +1,8 @@
-"""The files that the user names for `make new`, and what is known about their rows.
+"""Input and output of the guesses of `make new`: the files that the user names, and the configuration.
 
-Owns the values that the guesses share. Does not own guessing.
-
-A guessed configuration: each setting with the reason for it, as YAML that a person can edit.
-
-Owns the text of the file and the summary that is printed. Does not own guessing (`data/new/propose.py`).
+Owns the request, the training rows that the guesses share, and the proposal: each setting with the reason for
+it, as YAML that a person can edit and as a summary for the terminal. Does not own guessing
+(`data/new/propose.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from pipeline.core.errors import DataError
 from pipeline.data import texts
 
 HOLDOUT = 0.2
+COMMENT_COLUMN, WIDEST = 56, 118
 
 
 @dataclass(frozen=True)
@@ -85,9 +84,6 @@ def relative(path: Path, base: Path) -> str:
     """A path as the configuration writes it: below `base`, or absolute."""
     resolved, base = path.resolve(), base.resolve()
     return resolved.relative_to(base).as_posix() if resolved.is_relative_to(base) else str(resolved)
-
-
-COMMENT_COLUMN, WIDEST = 56, 118
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""`runtime.executor=here`: everything runs in this process, one need after another."""
+"""The executor of this process: everything runs here, one need after another.
+
+One file per executor; another one is a class with the same `run`. Does not own building a need
+(`engine/build.py`).
+"""
 
 from __future__ import annotations
 

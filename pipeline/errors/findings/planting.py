@@ -423,5 +423,5 @@ def with_features(session: Session, settings: Settings) -> Params:
 
 def features_of(job: Job) -> Features | None:
     """The features that the parameters of `finders` name; None: there are none."""
-    artifact = case.named(job, FEATURES)
+    artifact = case.given_result(job, FEATURES)
     return None if artifact is None else files.read_features(artifact.folder / "features.npz")

@@ -1,22 +1,16 @@
 """Why it errs: for the worst errors, what the network looked at, and the nearest training images.
 
-Owns choosing the errors, selecting from the results of `make explain`, the nearest training images, and the
-section. Does not own the maps (`pipeline/explain/`), which arrive as pictures and facts.
-
-Shape legend: N images, C classes, D features.
-
-How much of a network's attention is on the object and how much on the background, by class.
-
-Owns shares, their intervals over groups, and the warning of a shortcut. Does not own maps
-(`pipeline/explain/`) or the position of objects (`explain/cases.py`). No torch: the error report uses it
-too.
+Owns choosing the errors, selecting from the results of `make explain`, the nearest training images, the
+section; and how much of a network's attention is on the background, by class, with the warning of a shortcut.
+Does not own the maps (`pipeline/explain/`), which arrive as pictures and facts, or the position of objects
+(`explain/cases.py`). No torch: the error report does not load it.
 
 If a network recognises a class by its background, it uses a shortcut and fails when the background changes. A
 uniform map puts as much on the background as the area of the background; only the excess counts. Shares are
 means over images; groups are resampled with replacement, and the interval is widened for the number of
 classes (Bonferroni), so that a warning is not due to chance.
 
-Shape legend: N images, C classes, H height, W width.
+Shape legend: N images, C classes, D features, H height, W width.
 """
 
 from __future__ import annotations
@@ -52,6 +46,12 @@ FORMAT = 1
 NEAREST = 4
 PICTURE_PX = 132
 MOST_CASES = 12
+# With fewer groups the interval of a bootstrap is too narrow.
+FEW_GROUPS = 8
+WARNING, FINE, UNKNOWN = "shortcut?", "on the object", "can't tell"
+# Gives the pixels of a file of `make explain`.
+Picture = Callable[[str], Pixels]
+Masks = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -82,29 +82,6 @@ class ErrorCard:
     pictures: tuple[Shown, ...]
     notes: tuple[str, ...]
     near: tuple[NearImage, ...]
-
-
-def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
-    """The training images with the most similar features (first view) by cosine, without the image itself."""
-    if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
-        return ()
-    x_ND = features.take(train.ids_N).x_NVD[:, 0]
-    at = int(np.flatnonzero(train.ids_N == name)[0])
-    others_N = np.delete(np.arange(len(train)), at)
-    rows = others_N[across(x_ND[[at]], x_ND[others_N], NEAREST)[0]]
-    return tuple(
-        NearImage(
-            ("train", str(train.ids_N[row])),
-            train.space.classes[train.labels[row]],
-            bool(train.groups_N[row] == train.groups_N[at]),
-            bool(train.labels[row] == train.labels[at]),
-        )
-        for row in rows
-    )
-
-
-# Gives the pixels of a file of `make explain`.
-Picture = Callable[[str], Pixels]
 
 
 def section(
@@ -196,6 +173,25 @@ def _interval(row: Mapping[str, Any]) -> str:
     return texts.FINDING_INTERVAL.format(low=points(row["low"]), high=points(row["high"]))
 
 
+def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:
+    """The training images with the most similar features (first view) by cosine, without the image itself."""
+    if name not in set(features.ids_N.tolist()) or name not in set(train.ids_N.tolist()):
+        return ()
+    x_ND = features.take(train.ids_N).x_NVD[:, 0]
+    at = int(np.flatnonzero(train.ids_N == name)[0])
+    others_N = np.delete(np.arange(len(train)), at)
+    rows = others_N[across(x_ND[[at]], x_ND[others_N], NEAREST)[0]]
+    return tuple(
+        NearImage(
+            ("train", str(train.ids_N[row])),
+            train.space.classes[train.labels[row]],
+            bool(train.groups_N[row] == train.groups_N[at]),
+            bool(train.labels[row] == train.labels[at]),
+        )
+        for row in rows
+    )
+
+
 def errors(oof: Probabilities, samples: Samples, most: int) -> list[str]:
     """Ids of at most `most` errors, worst first; empty if there are no errors.
 
@@ -231,13 +227,6 @@ def _turns(names: list[str] | list[tuple[int, int]]) -> list[int]:
         turns.append(seen.get(name, 0))
         seen[name] = turns[-1] + 1
     return turns
-
-
-Masks = npt.NDArray[np.bool_]
-
-# With fewer groups the interval of a bootstrap is too narrow.
-FEW_GROUPS = 8
-WARNING, FINE, UNKNOWN = "shortcut?", "on the object", "can't tell"
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,14 @@
-"""What the checks of a gap look at: images, folds, predictions, and measurements of every prepared image.
+"""What the checks of a gap look at and what they give: images, folds, predictions, causes, and the verdict.
 
-Owns gathering them for a submission. Does not own the thumbnails (`eda/survey.py`) nor the checks.
+Owns gathering the inputs of a submission with measurements of every prepared image; the gap, its possible
+causes, their order, and the verdict. Does not own the thumbnails (`eda/survey.py`), any check (`gap/leak.py`,
+`gap/shift.py`, `gap/label_shift.py`, `gap/selection.py`) nor which of them run (`gap/diagnosis.py`).
 
 Prepared pixels are what models see. A difference between the files that preprocessing removes does no harm,
 and a difference that preprocessing makes (such as a crop that only one split has) is visible in prepared
 pixels only.
 
 Shape legend: N training images, K of them with predictions, T test images, C classes.
-
-A gap between public and out-of-fold score, its possible causes, their order, and the verdict.
-
-Owns these values and the ranking. Does not own any check (`gap/leak.py`, `gap/shift.py`,
-`gap/label_shift.py`, `gap/selection.py`) nor which of them run (`gap/diagnosis.py`).
 """
 
 from __future__ import annotations
@@ -35,6 +32,18 @@ from pipeline.pages.report import ImageOf, Pixels
 from pipeline.record.store import Artifact
 from pipeline.settings.eda import EdaSettings
 from pipeline.submit import texts
+
+NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"
+# There is nothing to fix.
+HARMLESS = (NOISE, AVERAGING)
+# Causes that invalidate later checks come first: with a leak, out-of-fold figures are too high, and different
+# pixels move every prediction. Among equally large effects this order decides.
+ORDER = (
+    *("group_leak", "duplicates", "transform", "covariate_shift", "label_shift", "over_selection"),
+    *(UNEXPLAINED, AVERAGING, NOISE),
+)
+# Shares of the gap from which a measured effect explains most or a part of it.
+MOST, PART = 0.6, 0.2
 
 
 @dataclass(frozen=True)
@@ -158,19 +167,6 @@ def measure_images(images: pd.DataFrame, n_classes: int, image: ImageOf) -> tupl
         {"width": images["width"], "height": images["height"], "aspect": images["width"] / images["height"]}
     )
     return thumbnails, pd.concat([files, table, thumbnails.looks], axis=1).astype(float)
-
-
-NOISE, UNEXPLAINED, AVERAGING = "noise", "unexplained", "averaging"
-# There is nothing to fix.
-HARMLESS = (NOISE, AVERAGING)
-# Causes that invalidate later checks come first: with a leak, out-of-fold figures are too high, and different
-# pixels move every prediction. Among equally large effects this order decides.
-ORDER = (
-    *("group_leak", "duplicates", "transform", "covariate_shift", "label_shift", "over_selection"),
-    *(UNEXPLAINED, AVERAGING, NOISE),
-)
-# Shares of the gap from which a measured effect explains most or a part of it.
-MOST, PART = 0.6, 0.2
 
 
 @dataclass(frozen=True)

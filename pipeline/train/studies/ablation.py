@@ -1,16 +1,11 @@
-"""The table of an ablation: score, cost and comparisons of each arm.
+"""An ablation: scores, costs and corrected comparisons of the arms of a grid, as text and as a page.
 
-Owns scoring finished trainings arm by arm. Does not own the trainings (`train/studies/grid.py` names them,
-the stage `train` makes them), the page (`train/studies/ablation.py`) nor the correction for many arms
-(`core/statistics.py`).
+Owns scoring finished trainings arm by arm, the headline, the tables, the plots, and the advice whether to
+freeze or fine-tune: a table of data size and similarity with the cell of this competition, and the rules of
+thumb behind "large" and "similar". Does not own the trainings (`train/studies/grid.py` names them, the stage
+`train` makes them) nor the correction for many arms (`core/statistics.py`).
 
-An ablation as text and as a page: scores, costs and corrected comparisons of the arms of a grid.
-
-Owns the headline, the tables, the plots, and the advice whether to freeze or fine-tune: a table of data size
-and similarity with the cell of this competition, and the rules of thumb behind "large" and "similar". Does
-not own the figures (`train/studies/ablation.py`).
-
-Source: Stanford CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/
+Source of the advice: Stanford CS231n, Transfer Learning, https://cs231n.github.io/transfer-learning/
 """
 
 from __future__ import annotations
@@ -33,6 +28,22 @@ from pipeline.settings.schema import Config
 from pipeline.train import texts
 from pipeline.train.studies import grid
 from pipeline.train.studies.grid import ArmRun
+
+# Images per class from which on data is large: ImageNet, the source of most weights, has about 1,300.
+LARGE = 1000
+# If the frozen backbone reaches this share of the score of fine-tuning, its features fit these images.
+SIMILAR = 0.9
+# (large, similar) -> what to do.
+ADVICE = {
+    (False, True): texts.SMALL_SIMILAR,
+    (False, False): texts.SMALL_DIFFERENT,
+    (True, True): texts.LARGE_SIMILAR,
+    (True, False): texts.LARGE_DIFFERENT,
+}
+# The number of colours of a plot.
+CURVES = 3
+# If a training took this many times its budget, the measured rates did not hold.
+BUSY = 1.5
 
 
 def compare(job: Job) -> tuple[AblationPage, pd.DataFrame]:
@@ -142,19 +153,6 @@ def _compared(
     return tables
 
 
-# Images per class from which on data is large: ImageNet, the source of most weights, has about 1,300.
-LARGE = 1000
-# If the frozen backbone reaches this share of the score of fine-tuning, its features fit these images.
-SIMILAR = 0.9
-# (large, similar) -> what to do.
-ADVICE = {
-    (False, True): texts.SMALL_SIMILAR,
-    (False, False): texts.SMALL_DIFFERENT,
-    (True, True): texts.LARGE_SIMILAR,
-    (True, False): texts.LARGE_DIFFERENT,
-}
-
-
 @dataclass(frozen=True)
 class Standing:
     """The facts that place a competition in the table of freezing and fine-tuning.
@@ -219,12 +217,6 @@ def why(standing: Standing) -> str:
         images="similar" if standing.similar else "different",
         similar=SIMILAR,
     )
-
-
-# The number of colours of a plot.
-CURVES = 3
-# If a training took this many times its budget, the measured rates did not hold.
-BUSY = 1.5
 
 
 @dataclass(frozen=True)

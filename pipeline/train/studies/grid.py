@@ -1,13 +1,9 @@
-"""Grids of settings: the arms of a study, their seeds and baselines.
+"""Grids of settings: the arms of a study with their seeds and baselines, and their trainings.
 
-Owns reading and checking configs/ablate/*.yaml. Does not own the settings that a grid sets (`settings/`),
-nor the trainings of arms (`train/studies/grid.py`).
-
-The trainings of a grid: each arm with each seed as ordinary settings.
-
-Owns turning a grid into settings, equal optimizer steps or wall time, and the faults of arms. Does not own
-the format of grids (`train/studies/grid.py`) or the comparison (`train/studies/ablation.py`). The arms are
-trained by the ordinary `train` stage, so they share its cache with everything else.
+Owns reading and checking configs/ablate/*.yaml, turning a grid into ordinary settings for each arm and seed,
+equal optimizer steps or wall time, and the faults of arms. Does not own the settings that a grid sets
+(`settings/`) or the comparison (`train/studies/ablation.py`). The arms are trained by the ordinary `train`
+stage, so they share its cache with everything else.
 """
 
 from __future__ import annotations

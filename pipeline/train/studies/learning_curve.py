@@ -1,16 +1,12 @@
-"""The learning curve: score against the number of training groups, on images learned and held out.
+"""The learning curve: score against the number of training groups, as a table, as text and as a page.
 
-Every point is an ordinary cached training with `train.group_share` and its own seed. Owns scoring the
-trainings, also on the images that they learned. Does not own the trainings, the shares of groups
-(`resample/subsets.py`) nor the page (`train/studies/learning_curve.py`).
-
-The learning curve as text and as a page: score against the number of training groups.
-
-Owns the verdicts, the table and the plots. Does not own the figures (`train/studies/learning_curve.py`).
+Owns scoring the trainings on held-out images and on the images that they learned, the verdicts, the table and
+the plots. Does not own the trainings nor the shares of groups (`resample/subsets.py`): every point is an
+ordinary cached training with `train.group_share` and its own seed.
 
 Two questions. Would more data help? That is the gain of the last step, compared with a margin below which
-collecting data is not worthwhile. Bias or variance? That is the gap between validation and training error
-(A. Ng, Machine Learning Yearning, 2018, chapters 20 to 32).
+collecting data is not worthwhile. Bias or variance? That is the gap between validation and training error (A.
+Ng, Machine Learning Yearning, 2018, chapters 20 to 32).
 """
 
 from __future__ import annotations
@@ -41,6 +37,13 @@ from pipeline.train import texts
 from pipeline.train.committee import Committee
 from pipeline.train.members import Learner, Network, Probe
 from pipeline.train.stages import folds_of
+
+# If training error is lower than validation error by at least this share, the model has high variance; by at
+# most the second one, high bias.
+MOSTLY_VARIANCE = 0.5
+MOSTLY_BIAS = 0.25
+# A validation error below this is too small to ask for its cause.
+SETTLED = 0.01
 
 
 @dataclass(frozen=True)
@@ -149,14 +152,6 @@ def _part(samples: Samples, plan: FoldPlan, fold: int, share: float, seed: int) 
     split = plan.splits[fold]
     part = Part(samples.take(split.train_ids).for_training(), fold, split.times_T)
     return subsets.group_share(part, share, seed).samples
-
-
-# If training error is lower than validation error by at least this share, the model has high variance; by at
-# most the second one, high bias.
-MOSTLY_VARIANCE = 0.5
-MOSTLY_BIAS = 0.25
-# A validation error below this is too small to ask for its cause.
-SETTLED = 0.01
 
 
 @dataclass(frozen=True)
