@@ -271,6 +271,12 @@ def _score_plots(inputs: ReportInputs) -> list[Markup]:
     return drawn
 
 
+def next_command(inputs: ReportInputs) -> str:
+    """The first advised command; `make runs` if nothing is advised that a command does."""
+    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
+    return next(commands, inputs.command("make runs"))
+
+
 def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     """What the stage says about the report: metrics, lines, and the description of its run in the record."""
     pair = _pair(inputs)
@@ -283,12 +289,6 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
     if inputs.judged is not None:
         metrics |= judging_page.figures(inputs.judged)
     return Built(metrics, tuple(lines(inputs, analysis)), description, (PAGE, REPORTED), tags)
-
-
-def next_command(inputs: ReportInputs) -> str:
-    """The first advised command; `make runs` if nothing is advised that a command does."""
-    commands = (a.command for a in inputs.best_advice if a.command.startswith("make"))
-    return next(commands, inputs.command("make runs"))
 
 
 def _pair(inputs: ReportInputs) -> str:

@@ -188,7 +188,6 @@ LOOK_AT_PAIRS = "see Confused pairs in the section Truth of the report"
 LOOK_AT_LABELS = "see the section Labels of the report"
 JUDGE_FLIPS = "see the section Judging of the report"
 
-
 # Advice about faults: something is wrong.
 EPOCHS_DO = "Train longer: {more} epochs instead of {now}"
 EPOCHS_SEEN = "{run} stops too early: after {epochs} its validation loss, {valid:.2f}, is hardly above its training loss, {train:.2f}{fallen}."
