@@ -107,10 +107,11 @@ def test_the_range_comes_from_the_training_images_alone_and_can_be_given(tmp_pat
             grey = np.asarray(Image.open(photos.path(name)).convert("L")) / 255
             factor = 1 if split == "train" else 50
             Image.fromarray((grey * factor).astype(np.float32)).save(photos.root / "images" / f"{name}.tif")
-    images_of = photos.context().need("images")
-    black, white = images_of.json("ranges.json")["float32"]
+    trained = photos.context().need("train_images")
+    black, white = trained.json("ranges.json")["float32"]
     assert 0 <= black < 0.2 and 0.9 < white <= 1
-    assert any("float32" in line and "is white" in line for line in images_of.manifest["lines"])
+    assert any("float32" in line and "is white" in line for line in trained.manifest["lines"])
+    images_of = photos.context().need("images")
     facts = load.facts(images_of)
     assert facts[facts["split"] == "train"]["contrast"].min() > 20
     given = photos.context("images.range=[0,100]").need("images")

@@ -12,7 +12,7 @@ SMALL = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "runti
 
 def test_a_clicked_patch_changes_the_training_label_and_only_that(tmp_path):
     assert run(tmp_path, "folds", small=SMALL).code == 0
-    (data,) = artifacts(tmp_path, "data")
+    (data,) = artifacts(tmp_path, "train_data")
     train = load.samples(data, "train", tmp_path)
     (attribute,) = train.space.attributes
     given, name = int(train.labels[0]), str(train.ids_N[0])
@@ -24,7 +24,7 @@ def test_a_clicked_patch_changes_the_training_label_and_only_that(tmp_path):
         csv.writer(file).writerows([COLUMNS, patch_row(suspect, train.space, raw)])
     said = run(tmp_path, "folds", f"competition.label_patches={path}", small=SMALL)
     assert said.code == 0, said.err
-    (patched,) = [a for a in artifacts(tmp_path, "data") if a.key != data.key]
+    (patched,) = [a for a in artifacts(tmp_path, "train_data") if a.key != data.key]
     after = load.samples(patched, "train", tmp_path)
     assert (after.labels == train.labels).all()
     assert after.for_training().labels[0] == proposed

@@ -163,8 +163,7 @@ def test_damage_is_found_told_set_aside_and_rebuilt(tmp_path, damage, caplog):
     assert opened(tmp_path).find("fold", KEY) is not None
 
 
-def test_damage_that_keeps_size_and_mtime_is_found_by_rehash(tmp_path):
-    """The index trusts mtimes of settled files: that is what --rehash is for."""
+def test_damage_that_keeps_size_and_mtime_is_found_by_the_time_of_change(tmp_path):
     folder = build(opened(tmp_path)).folder
     old = time.time() - 60
     os.utime(folder / "sub" / "b.bin", (old, old))
@@ -173,9 +172,7 @@ def test_damage_that_keeps_size_and_mtime_is_found_by_rehash(tmp_path):
     trusting.index.save()
     flip(folder)
     os.utime(folder / "sub" / "b.bin", (old, old))
-    assert opened(tmp_path).find("fold", KEY)
-    index = FileIndex(tmp_path / "artifacts" / ".index.json", rehash=True)
-    assert Store(tmp_path, index).find("fold", KEY) is None
+    assert opened(tmp_path).find("fold", KEY) is None
 
 
 def test_damage_twice_keeps_only_the_last(tmp_path):

@@ -93,7 +93,9 @@ def test_a_training_is_compared_with_trainings_and_an_inference_with_what_is_sub
     (old,) = named(home, "train", "tiny_cnn")
     said = run(home, "train", "experiment=tiny_cnn", "train.seed=5", small=TRAINED)
     assert said.code == 0, said.err
-    assert re.search(r"against \w+ \(train \w+\), the best earlier training by out-of-fold score: ", said.out)
+    assert re.search(
+        r"against [^\n]+ \(train \w+\), the best earlier training by out-of-fold score: ", said.out
+    )
     assert "(infer" not in said.out and old.key
     said = run(home, "infer", "experiment=tiny_cnn", "train.seed=5", small=TRAINED)
     assert compared(said) == {ranked(home)[0]}

@@ -24,7 +24,7 @@ def models(home, *words, names="", size=SIZE):
 def test_the_table_has_a_line_for_each_model(tmp_path):
     said = models(tmp_path, names="test_resnet resnet10t")
     assert said.code == 0, said.err
-    told, head, *lines = said.out.splitlines()
+    _, told, head, *lines, _ = said.out.splitlines()
     assert "32 × 32 px on 1 threads of the CPU, fp32" in told and head.split()[0] == "model"
     assert [line.split()[0] for line in lines] == ["test_resnet", "resnet10t"]
     name, millions, megabytes, gmacs, one, batch, train, native = lines[1].split()
@@ -53,7 +53,7 @@ def test_multiplications_are_those_of_the_layers():
 def test_one_that_cannot_take_the_size_is_a_line_and_the_others_follow(tmp_path):
     said = models(tmp_path, names="test_vit test_resnet", size="images.size=20")
     assert said.code == 0, said.err
-    lines = said.out.splitlines()[2:]
+    lines = said.out.splitlines()[3:]
     assert "images.size: test_vit cannot take images of 20 × 20 px" in lines[0]
     assert lines[1].startswith("test_resnet")
 

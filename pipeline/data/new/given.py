@@ -1,7 +1,6 @@
 """The tables that the user gives to `make new`, read without knowing whether they have a header.
 
-Owns noticing that the first line is a row, and that a table holds pixels. Does not own reading tables
-(`core/tables.py`).
+Owns noticing that the first line is a row. Does not own reading tables (`core/tables.py`).
 """
 
 from __future__ import annotations
@@ -9,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data import containers, texts
 from pipeline.data.paths import Locator, image_suffix
 
 # Cells of the first line that are looked up.
@@ -27,15 +24,11 @@ def read(path: Path, folders: Iterable[Path], encoding: str | None) -> tuple[Tab
         encoding: of a table that is not UTF-8; None: found.
 
     Raises:
-        DataError: it is no table, or it holds pixels instead of names.
+        DataError: it is not a table.
     """
     bare = read_table(path, encoding=encoding, header=False)
     header = not _is_row(bare.rows[0], folders)
-    table = read_table(path, encoding=encoding) if header else bare
-    held = containers.pixels(table)
-    if held is not None:
-        raise DataError(f"{path.name}: {held}", remedy=texts.PIXELS_REMEDY)
-    return table, header
+    return (read_table(path, encoding=encoding) if header else bare), header
 
 
 def _is_row(cells: tuple[str, ...], folders: Iterable[Path]) -> bool:

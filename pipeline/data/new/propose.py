@@ -138,6 +138,9 @@ def _place(
     # Only then in the folder that contains the table, too: its images may be in several folders.
     place = columns.place(table, near) or columns.place(table, [root_of(request)])
     if place is None:
+        held = containers.pixels(table)
+        if held is not None:
+            raise DataError(f"{table.name}: {held}", remedy=texts.PIXELS_REMEDY)
         other = containers.in_folder(request.images, images_below(request.images).others)
         if other is not None:
             raise DataError(f"{request.images}: {table.name} leads to no image, and {other}")
