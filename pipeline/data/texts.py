@@ -233,6 +233,7 @@ QUESTION_WORDS = "what does the host call the classes? The sample's column `{col
 QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"
 ASK = "question: {question}, in {path}; until then, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
+ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
 JOINED = "the sample's answers are joined by {separator!r}"
 PROBABILITY = "the sample has one column of numbers, and there are two classes"
 PROBABILITY_GUESS = "a guess: the sample has one column with one number, and there are two classes; if the host scores hard labels: class_name, without positive"

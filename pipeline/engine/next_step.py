@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.engine import naming
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, path_of, shown
 from pipeline.record.store import Artifact
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -57,7 +57,10 @@ def command(
     if target == NEWEST:
         words = session.settings.competition_words
     given = session.graph.words_of(name, settings or session.settings) if words is None else tuple(words)
-    return make_with(f"make {target}", given)
+    known = {path_of(word) for word in given}
+    # Where files lie is in no key, and still every command needs it.
+    places = tuple(word for word in session.settings.place_words if path_of(word) not in known)
+    return make_with(f"make {target}", (*given, *places))
 
 
 def say(

@@ -26,10 +26,12 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.secrets import hidden
 from pipeline.record import paths
 from pipeline.settings import read
+from pipeline.settings.competition import PLACES
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
 
 GROUPS = ("competition", "model", "experiment")
+PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
 OVERRIDE = "override"
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
@@ -91,6 +93,11 @@ class Settings:
     def competition_words(self) -> tuple[str, ...]:
         """The words that name or change the competition, which every command about it needs."""
         return tuple(word for word in self.words if word.startswith(("competition=", "competition.")))
+
+    @property
+    def place_words(self) -> tuple[str, ...]:
+        """The words that say where the competition's files lie."""
+        return tuple(word for word in self.words if word.partition("=")[0] in PLACE_PATHS)
 
     def member(self, name: str) -> Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""

@@ -39,8 +39,8 @@ from pipeline.record import paths
 from pipeline.record.files import FileIndex, sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import git_commit
-from pipeline.settings.competition import PLACES as PLACE_NAMES
-from pipeline.settings.load import Settings
+from pipeline.settings.load import PLACE_PATHS as PLACES
+from pipeline.settings.load import Request, Settings
 from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import submission as submissions
 from pipeline.submit import texts
@@ -192,7 +192,6 @@ def verdict(
 
 
 # Stages whose bits depend on the machine; the others copy, count or vote.
-PLACES = tuple(f"competition.{name}" for name in PLACE_NAMES)
 COMPUTING = ("features", "heads", "fold", "whole", "views", "infer", "refit", "teach", "nested")
 
 
@@ -254,7 +253,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     if options.scratch:
         paths.remove_below(session.home / WORK, f"{known['name']}/{ARTIFACTS}")
     session.say(f"{text}; {shown(made)}")
-    next_step.say(session, "leaderboard", words=rebuild.root.settings.competition_words)
+    next_step.say(session, "leaderboard", words=_competition_words(session, known))
 
 
 def _is_timed(stage: Stage, settings: Settings) -> bool:
@@ -317,6 +316,14 @@ def _places(session: Session, known: Mapping[str, Any], own: Mapping[str, Any]) 
         return {}
     places = {path: getattr(today, path.partition(".")[2]) for path in PLACES}
     return places if today.demo is None else {}
+
+
+def _competition_words(session: Session, known: Mapping[str, Any]) -> tuple[str, ...]:
+    """The recorded words about the competition, with this command's own words for places."""
+    record = known["request"]
+    values = [(path, value) for path, value in record["values"] if path.startswith("competition.")]
+    values = [(path, value) for path, value in values if path not in PLACES]
+    return (*Request(record["competition"], None, None, tuple(values)).words, *session.settings.place_words)
 
 
 def _own_settings(session: Session, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _repaired(
     at = {name: n for n, name in enumerate(ids)}
     given = {column: table.column(column) for column in answers}
     # Only numbers have a decimal comma to repair; a class name keeps its commas.
-    if settings.format == "probabilities" and table.delimiter == ";":
+    if settings.format in ("probability", "probabilities") and table.delimiter == ";":
         given = {c: tuple(cell.replace(",", ".") for cell in cells) for c, cells in given.items()}
     rows = [
         tuple(

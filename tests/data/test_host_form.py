@@ -186,6 +186,12 @@ def test_columns_named_after_labels_are_answered_one_by_one(host):
     assert host.last.endswith("2 columns: `mood` = bird, cat, dog; `sex` = f, m")
 
 
+def test_numbers_in_columns_of_words_are_called_placeholders(host):
+    host.labels(["mood", "sex"], lambda n: [SHADES[n % 3], "mf"[n % 2]]).asks(["mood", "sex"], 0, "m").new()
+    told = "\n".join(host.said.lines)
+    assert "a guess: `mood` = 0: placeholders" in told and "`sex` = m" not in told
+
+
 @pytest.mark.parametrize(
     ("values", "columns"),
     [
@@ -279,6 +285,15 @@ def numbers(*cells):
 def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):
     host.labels(header, cells).asks(*asks[:1], *asks[1:])
     assert kind in host.refused() and not (host.folder / "competition" / "x.yaml").exists()
+
+
+def test_a_sample_with_a_row_for_each_image_and_class_is_refused(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    rows = [(f"t{n}_{kind}", 0.3) for n in range(TESTS) for kind in SHADES]
+    host.sample = table(host.root / "sample.csv", ["image", "p"], rows)
+    assert "long form" in host.refused()
+    host.sample = table(host.root / "sample.csv", ["image", "kind"], [(f"u{n}_{n}", "cat") for n in range(6)])
+    assert "no column leads to test images" in host.refused(), "missing images are no long form"
 
 
 def test_answers_that_name_other_images_are_refused(host):

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine import naming
+from pipeline.engine import naming, next_step
+from pipeline.engine.session import Session
 from pipeline.engine.slices import config_slice
 from pipeline.record.store import Artifact
 from pipeline.settings import named
 from pipeline.settings.load import Settings, load
+from pipeline.stages import CATALOGUE
 
 SECTIONS = ("competition", "folds", "images", "model", "train", "infer")
 
@@ -122,3 +124,12 @@ def test_a_proposed_name_is_free_or_means_the_same(folder: Path) -> None:
     (folder / "experiment" / "small-size-96.yaml").write_text("train:\n  epochs: 5\n", encoding="utf-8")
     assert named.proposed(settings) == "small-size-96-2"
     assert named.NAME.fullmatch(named.proposed(load(["images.size=[40,80]", "train.lr=1e-3"], folder)))
+
+
+def test_the_next_command_keeps_the_places_of_the_files(folder: Path, tmp_path: Path) -> None:
+    words = ["competition.root=/data/set #2", "images.size=96", f"runtime.home={tmp_path}"]
+    session = Session(load(words, folder), CATALOGUE)
+    for target in ("infer", "error-analysis A=x.csv", "leaderboard", next_step.NEWEST):
+        text = next_step.command(session, target)
+        assert text.count("'competition.root=/data/set #2'") == 1, text
+    assert "competition.root" not in " ".join(session.graph.words_of("infer", session.settings)), "no key"

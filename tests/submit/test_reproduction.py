@@ -1,9 +1,12 @@
 """The verdict on a rebuilt submission: bytes on the same profile, a stated tolerance on another."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from pipeline.core.predictions import Prediction, Probabilities
+from pipeline.settings.load import load
 from pipeline.settings.runtime import ReproduceSettings
 from pipeline.submit import reproduce
 
@@ -45,3 +48,11 @@ def test_verdicts(found, same, word):
     assert told == word
     if not found.equal and not same:
         assert "at least 90%" in why and "at most 0.05" in why, "the tolerance is stated"
+
+
+def test_the_next_command_has_the_recorded_words_and_the_places_of_today():
+    values = [["competition.demo.limit", 200], ["competition.root", "/old"], ["images.size", 96]]
+    known = {"request": {"competition": "digits", "experiment": ["lite0"], "values": values}}
+    session = SimpleNamespace(settings=load(["competition.root=/new"]))
+    words = reproduce._competition_words(session, known)
+    assert words == ("competition=digits", "competition.demo.limit=200", "competition.root=/new")

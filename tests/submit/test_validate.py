@@ -100,6 +100,14 @@ def test_decimal_commas_become_points_and_digits_stay(tmp_path):
     assert found.faults == ("id '7': column 'on · young' is not a number",) and found.repaired is None
 
 
+def test_decimal_commas_of_one_probability_become_points(tmp_path):
+    one = SubmissionSettings(format="probability", positive=[SPACE.classes[0]])
+    sample = tmp_path / "sample.csv"
+    sample.write_bytes(host_format.sample_of(["7"], SPACE, one))
+    found = checked(tmp_path, sample, "id;label\n7;0,125\n", one)
+    assert found.repaired == b"id,label\n7,0.125\n"
+
+
 # Ids
 
 

@@ -1,6 +1,7 @@
 """Grids: every fault of a file at once, the product of the axes, and what is compared with what."""
 
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +89,12 @@ def test_a_missing_file_names_the_near_ones():
     with pytest.raises(ConfigError) as caught:
         ablate.read(CONFIGS / "ablate" / "resampel.yaml")
     assert "resample.yaml" in caught.value.remedy
+
+
+def test_a_bare_name_is_told_where_the_grids_are():
+    with pytest.raises(ConfigError) as caught:
+        ablate.read(Path("nosuch"))
+    assert "configs/ablate/recipe.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

@@ -107,6 +107,7 @@ def _columns(asked: Asked, label: Label) -> Form:
 
 def _attributes(asked: Asked, label: Label) -> Form:
     given: dict[str, list[str]] = {}
+    placeholders: list[str] = []
     for name, values, answer in zip(label.names, label.values, asked.answers, strict=True):
         cells = asked.cells(answer)
         where = f"{asked.table.name}: column `{answer}`"
@@ -119,13 +120,16 @@ def _attributes(asked: Asked, label: Label) -> Form:
                 f"({words.some(values)})",
                 remedy=texts.NOT_YET_REMEDY,
             )
-        if written is not None and written != list(values):
+        if written is None:
+            placeholders.append(f"`{answer}` = {min(cells)}")
+        elif written != list(values):
             given[name] = written
     renamed = {n: a for n, a in zip(label.names, asked.answers, strict=True) if n != a}
     settings: dict[str, Any] = {"columns": renamed} if renamed else {}
-    return Form(
-        "attributes", texts.COLUMN_PER_ATTRIBUTE, settings=settings | ({"words": given} if given else {})
-    )
+    why = texts.COLUMN_PER_ATTRIBUTE
+    if placeholders:
+        why = texts.ATTRIBUTE_PLACEHOLDER.format(why=why, cells=words.some(placeholders))
+    return Form("attributes", why, settings=settings | ({"words": given} if given else {}))
 
 
 def _joined(label: Label, answer: str, cells: set[str]) -> Form:

@@ -35,6 +35,7 @@ def test_set(
     asked: Asked | None,
     train: tuple[str, columns.Place] | None,
     labels: Sequence[str] = (),
+    values: Sequence[str] = (),
 ) -> None:
     """Set the place of the test images: a table, a folder, or held out from the training images.
 
@@ -45,6 +46,7 @@ def test_set(
         asked: the sample, if there is one.
         train: id column and place of the training table.
         labels: columns of the training table that may be answers.
+        values: what such columns hold.
     """
     folder = request.test if request.test is not None and request.test.is_dir() else None
     if folder is not None and asked is None:
@@ -68,7 +70,7 @@ def test_set(
     place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
     if place is None:
         if asked is not None:
-            _refuse_long_ids(asked, labels)
+            _refuse_long_ids(asked, labels, values)
         raise DataError(
             f"{path.name}: no column leads to test images",
             columns.misses(table, near, train[1].folder if train else None),
@@ -152,9 +154,11 @@ def _refuse_long(table: Table, path_column: str, labels: Sequence[str]) -> None:
     kinds.refuse("long", table.name, found)
 
 
-def _refuse_long_ids(asked: Asked, labels: Sequence[str]) -> None:
-    """Refuse a sample whose ids are an image and one of several labels, as in `Test_0_vowel`."""
+def _refuse_long_ids(asked: Asked, labels: Sequence[str], values: Sequence[str]) -> None:
+    """Refuse a sample whose ids are an image and one of several labels or classes, as in `Test_0_vowel`."""
     ids = asked.table.column(asked.id_column)
+    if {nfc(i.rpartition("_")[2]) for i in ids} <= set(values):
+        kinds.refuse_long(asked.table)
     ending = {c for c in labels for i in ids if i.endswith(f"_{c}")}
     if len(ending) > 1 and all(any(i.endswith(f"_{c}") for c in ending) for i in ids):
         kinds.refuse("long", asked.table.name, texts.CELL.format(cell=ids[0]))

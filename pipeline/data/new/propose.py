@@ -101,7 +101,9 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
     taken = {named[0], place.column} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
-    host.test_set(proposal, request, root, sample, (named[0], place), free)
+    like = [c for c in free if columns.like_classes(table, c)]
+    values = [v for c in like for v in columns.values_of(table, c)]
+    host.test_set(proposal, request, root, sample, (named[0], place), free, values)
     found = label.choose(table, taken, sample, test, request.label)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)

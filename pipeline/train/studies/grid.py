@@ -27,7 +27,7 @@ from pipeline.record.store import Artifact
 from pipeline.resample import indices
 from pipeline.settings.fields import Section
 from pipeline.settings.load import Settings
-from pipeline.settings.read import Fault, beside, given, parse_file
+from pipeline.settings.read import CONFIGS, Fault, beside, given, parse_file
 from pipeline.settings.schema import Config
 from pipeline.train import texts
 from pipeline.train.stages import folds_of
@@ -97,7 +97,7 @@ def read(path: Path) -> Grid:
     """
     path = given(str(path))
     if not path.is_file():
-        known = beside(path)
+        known = beside(path) or beside(Path(CONFIGS.name) / "ablate" / path.name)
         raise ConfigError(
             f"{path}: no such file", remedy=nearest(str(path), known) or f"known: {', '.join(known)}"
         )
