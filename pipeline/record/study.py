@@ -32,7 +32,7 @@ from pipeline.core.search_space import Dimension, Point
 from pipeline.core.secrets import hidden
 from pipeline.core.seeds import py_rng, seed
 from pipeline.record import store
-from pipeline.record.files import sqlite_url
+from pipeline.record.files import sqlite_url, temporary_of
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
 DATABASES = ("sqlite", "postgresql", "mysql")
@@ -129,6 +129,31 @@ class Sqlite(sqlite3.Connection):
         super().__init__(*arguments, **more)
         self.execute("PRAGMA journal_mode=WAL").close()
         self.execute("PRAGMA synchronous=NORMAL").close()
+
+
+def _database(url: str) -> Any:
+    """Optuna's storage in a database."""
+    ours = {"timeout": 120, "factory": Sqlite} if url.startswith("sqlite") else {}
+    # Optuna reads braces in a URL as places of its own to fill.
+    escaped = url.replace("{", "{{").replace("}", "}}")
+    return _optuna().storages.RDBStorage(escaped, engine_kwargs={"connect_args": ours})
+
+
+def _create_whole(url: str) -> None:
+    """Create a missing SQLite file with all its tables in one step; the caller holds the lock.
+
+    Optuna creates tables and indices one by one. A kill between them would leave a table of studies without
+    its unique names, and later two studies of one name.
+    """
+    from sqlalchemy.engine import make_url
+
+    name = make_url(url).database
+    if not name or name == ":memory:" or Path(name).exists():
+        return
+    draft = temporary_of(Path(name))
+    storage = _database(sqlite_url(draft))
+    storage.engine.dispose()
+    draft.replace(name)
 
 
 def repair_journal(path: Path, lock: Any) -> None:
@@ -230,10 +255,9 @@ class Studies:
                 raise ValueError(
                     f"`{scheme}` is neither one of {', '.join(DATABASES)} nor the path of a journal"
                 )
-            ours = {"timeout": 120, "factory": Sqlite} if scheme == "sqlite" else {}
-            # Optuna reads braces in a URL as places of its own to fill.
-            url = self.where.replace("{", "{{").replace("}", "}}")
-            return optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": ours})
+            if scheme == "sqlite":
+                _create_whole(self.where)
+            return _database(self.where)
         backend = optuna.storages.journal.JournalFileBackend(self.where)
         repair_journal(Path(self.where), backend._lock)
         return optuna.storages.JournalStorage(backend)

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -237,3 +238,17 @@ def test_what_nearly_all_trials_share_is_still_the_most_important():
         study.tell(trial.number, [(0.5 if trial.point["size"] == 96 else 0.3) + noise])
     found = study.importances()
     assert found["size"] > 0.8 and sum(found.values()) == pytest.approx(1)
+
+
+def test_a_database_appears_with_all_its_tables_or_not_at_all(tmp_path, monkeypatch):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    file = tmp_path / "optuna.db"
+    left = file.with_name(
+        f".{file.name}.999999.tmp"
+    )  # what a process left that was killed while it made tables
+    left.write_bytes(b"half")
+    opened(tmp_path, sampler="random")
+    with sqlite3.connect(file) as database:
+        names = {row[0] for row in database.execute("select name from sqlite_master where type = 'index'")}
+    assert any("study_name" in name for name in names)
+    assert [p.name for p in tmp_path.glob(".optuna.db.*.tmp")] == [left.name]
