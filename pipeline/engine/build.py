@@ -195,7 +195,10 @@ def _manifest(
         "competition": need.settings.config.competition.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "config": {**config_slice(need.settings.config, stage.sections(need.settings)), **need.params},
+        "config": {
+            **config_slice(need.settings.config, stage.sections(need.settings), keyed=True),
+            **need.params,
+        },
         "settings": hidden_in(graph.resolved(need)),
         "identity": graph.identity(need),
         "request": request.of(need.settings, graph.chain([need])) if stage.tracked else None,

@@ -76,13 +76,17 @@ class Graph:
             stage = self.stage(need)
             inputs = {name: f"{n.stage}/{self.key(n)}" for name, n in self.inputs(need).items()}
             params = {name: value for name, value in need.params.items() if name != PART}
-            config = {**self._slice(stage, need.settings), **self._asked(stage, need.settings), **params}
+            config = {
+                **self._slice(stage, need.settings, keyed=True),
+                **self._asked(stage, need.settings),
+                **params,
+            }
             return content_key(stage.name, stage.version, config, inputs, self.identity(need))
         finally:
             self._path.pop()
 
-    def _slice(self, stage: Stage, settings: Settings) -> dict[str, Any]:
-        return config_slice(settings.config, stage.sections(settings))
+    def _slice(self, stage: Stage, settings: Settings, keyed: bool = False) -> dict[str, Any]:
+        return config_slice(settings.config, stage.sections(settings), keyed)
 
     def _asked(self, stage: Stage, settings: Settings) -> dict[str, Any]:
         """The parts of the request that a page prints, in the form in which they enter the key."""

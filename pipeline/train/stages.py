@@ -455,6 +455,7 @@ STAGES = (
         build_nested,
         reads=lesson_sections,
         inputs=lesson_inputs,
+        identity=weights_identity,
         label=of_experiment,
         refuse=refuse_nested,
     ),

@@ -424,6 +424,32 @@ def test_weights_are_known_by_what_they_are(tmp_path):
         identity("package:no-such-thing")
 
 
+@pytest.mark.parametrize("stage", ["features", "fold", "whole", "nested"])
+def test_the_place_of_a_weights_file_is_in_no_key_and_its_content_is(tmp_path, stage):
+    def key(file):
+        words = ["competition=digits", "experiment=tiny_resnet", f"model.weights=file:{file}"]
+        params = {"features": {"split": "train", "view": "identity"}, "whole": {}}.get(stage, {"fold": 0})
+        return graph_of(tmp_path).key(Need(stage, load(words), params))
+
+    one, moved, other = (tmp_path / name for name in ("one.pth", "moved.pth", "other.pth"))
+    one.write_bytes(b"one")
+    moved.write_bytes(b"one")
+    other.write_bytes(b"two")
+    assert key(one) == key(moved) != key(other)
+
+
+def test_the_place_of_a_table_of_boxes_is_in_no_key_and_its_content_is(tmp_path):
+    def key(file):
+        words = ["competition=digits", "crop.method=own_box", f"crop.boxes={file}"]
+        return graph_of(tmp_path).key(Need("prepared", load(words)))
+
+    one, moved, other = (tmp_path / name for name in ("one.csv", "moved.csv", "other.csv"))
+    one.write_text("id,x,y,w,h\n1,0,0,2,2\n")
+    moved.write_text(one.read_text())
+    other.write_text("id,x,y,w,h\n1,0,0,3,3\n")
+    assert key(one) == key(moved) != key(other)
+
+
 class Finished:
     """A store with finished inferences, as their manifests tell of them; nothing is trained."""
 
