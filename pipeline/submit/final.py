@@ -141,7 +141,7 @@ def _least_disagreement(candidates: Candidates, entry: Entry, taken: set[str]) -
 
 
 @dataclass(frozen=True)
-class Proposal:
+class FinalPicks:
     """The lines of `make final`, and the entry to select first."""
 
     lines: tuple[str, ...]
@@ -150,7 +150,7 @@ class Proposal:
 
 def proposal(
     settings: Settings, entries: Sequence[Entry], store: Store, data: Artifact, asked: str, n: int
-) -> Proposal:
+) -> FinalPicks:
     """What `make final` proposes.
 
     `asked`: the data and folds whose out-of-fold scores are compared; submissions of others are named.
@@ -181,4 +181,4 @@ def proposal(
         lines.append(texts.FEWER_PICKS.format(found=len(picks), n=n))
     if others:
         lines.append(texts.OTHER_FOLDS.format(names=", ".join(others)))
-    return Proposal(tuple(lines), picks[0].entry)
+    return FinalPicks(tuple(lines), picks[0].entry)

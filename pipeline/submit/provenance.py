@@ -65,7 +65,7 @@ class _Request(_Part):
     files: dict[Annotated[str, AfterValidator(_settings_file)], str]
 
 
-class _Member(_Part):
+class _MemberRecord(_Part):
     artifact: Address
     request: _Request | None
 
@@ -100,7 +100,7 @@ class _Provenance(_Part):
     artifact: Address
     csv_sha256: Digest
     format: dict[Word, JsonValue]
-    members: dict[str, _Member]
+    members: dict[str, _MemberRecord]
     request: _Request
     machines: list[_Machine]
     chain: dict[Address, _Node]

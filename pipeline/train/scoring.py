@@ -41,7 +41,7 @@ CLASS_CURVES = 5
 
 
 @dataclass(frozen=True)
-class Kind:
+class RunKind:
     """Runs whose scores mean the same, so that they are compared with each other only.
 
     Args:
@@ -54,8 +54,8 @@ class Kind:
 
 
 # A training predicts with one view, an inference with several: it would gain from the views alone.
-TRAINED = Kind(("train",), texts.A_TRAINING)
-PREDICTED = Kind(("infer", "ensemble"), texts.A_PREDICTION)
+TRAINED = RunKind(("train",), texts.A_TRAINING)
+PREDICTED = RunKind(("infer", "ensemble"), texts.A_PREDICTION)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rival:
     """The best earlier run, with which a new one is compared."""
 
     artifact: Artifact
-    kind: Kind
+    kind: RunKind
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def best_earlier(
     config: Config,
     inputs: Mapping[str, Artifact],
     key: str,
-    kind: Kind,
+    kind: RunKind,
     oof: Probabilities | None = None,
 ) -> Rival | None:
     """The best complete run of one kind on the same data and folds, by the rule of `core/best.py`.

@@ -23,7 +23,7 @@ from pipeline.record.study import Study, Trial
 from pipeline.settings.load import Settings
 from pipeline.tune import texts
 from pipeline.tune.space import Full, broken
-from pipeline.tune.trials import Bench, Kind
+from pipeline.tune.trials import Bench, TuneKind
 
 # With fewer ranks even a perfect order is likely by chance: 1 of 6 orders of three.
 FEWEST = 4
@@ -53,7 +53,7 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
     return [*failed, *_compared(bench, full, trained)]
 
 
-def refuse(file: str, full: Full, kind: Kind, settings: Settings) -> None:
+def refuse(file: str, full: Full, kind: TuneKind, settings: Settings) -> None:
     """Raise ConfigError, before the search, for full trainings that are impossible."""
     faults = []
     if not kind.trains:

@@ -39,7 +39,7 @@ CROSSFITS = 2.5
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Contender:
     """One trial in the search and in the re-test.
 
     Args:
@@ -73,11 +73,11 @@ class RetestVerdict:
 
     default: float
     default_retested: float
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Contender, ...]
     how: str
 
     @property
-    def winner(self) -> Candidate | None:
+    def winner(self) -> Contender | None:
         """The candidate to adopt: the best of those that are better; None: none is better."""
         return next((c for c in self.candidates if c.is_better), None)
 
@@ -162,7 +162,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
         rules.draws, rules.seed,
     )  # fmt: skip
     candidates = [
-        Candidate(t, t.values[0], float(scores.mean_A[n]), scores.comparisons[n - 1])
+        Contender(t, t.values[0], float(scores.mean_A[n]), scores.comparisons[n - 1])
         for n, t in enumerate(chosen, start=1)
     ]
     candidates.sort(key=lambda c: -c.comparison.delta)
@@ -187,7 +187,7 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict
     ]
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
-    candidates = [Candidate(t, t.values[0], s, c) for t, s, c in rows]
+    candidates = [Contender(t, t.values[0], s, c) for t, s, c in rows]
     candidates.sort(key=lambda c: -c.comparison.delta)
     how = texts.RETEST_PLANTED_HOW.format(n=len(seeds), trials=len(chosen))
     return RetestVerdict(bench.score(bench.result(bench.settings)), scores[0], tuple(candidates), how)
@@ -298,7 +298,7 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Say) -> RetestVer
     default = bench.score(base)
     retested = bench.metric.score(known.labels, p_NC)
     how = texts.RETEST_CROSSFIT_HOW.format(trials=n_trials, parts=len(parts))
-    return RetestVerdict(default, default, (Candidate(best, best.values[0], retested, comparison),), how)
+    return RetestVerdict(default, default, (Contender(best, best.values[0], retested, comparison),), how)
 
 
 def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: int) -> Probabilities | None:

@@ -40,7 +40,7 @@ from pipeline.tune.progress import Progress
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.space import DEFINING
-from pipeline.tune.trials import EARLIER, KINDS, Bench, Kind, Trials, is_orphan
+from pipeline.tune.trials import EARLIER, KINDS, Bench, Trials, TuneKind, is_orphan
 
 Options = argparse.Namespace
 MOST_EARLIER = 3
@@ -97,7 +97,7 @@ class Prepared:
     command: str
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> TuneKind:
     """A stage that can be tuned, by name."""
     if name not in KINDS:
         hint = nearest(name, KINDS) or f"known: {', '.join(KINDS)}, all"
@@ -140,7 +140,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     return prepared
 
 
-def _objective_faults(kind: Kind, form: space.SearchSpace, settings: Settings) -> list[str]:
+def _objective_faults(kind: TuneKind, form: space.SearchSpace, settings: Settings) -> list[str]:
     """Faults of the second objective, and of re-test seeds that the search uses."""
     faults = []
     if form.second is not None and (kind.trains or kind.is_planted):

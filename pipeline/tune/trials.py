@@ -53,7 +53,7 @@ LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "p
 
 
 @dataclass(frozen=True)
-class Kind:
+class TuneKind:
     """A stage that can be tuned.
 
     Args:
@@ -94,19 +94,19 @@ class Kind:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind(
+        TuneKind(
             "eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True,
             tested_by="ablate",
         ),
-        Kind("resample", "resampling and loss", "train", ("resample", "loss"), True, tested_by="ablate"),
-        Kind("train", "training", "train", LEARNED, True, tested_by="ablate"),
-        Kind("tta", "test-time augmentation", "infer", ("infer",), False, tested_by="infer"),
-        Kind("ensemble", "the blend", "ensemble", ("ensemble",), False, tested_by="ensemble"),
-        Kind(
+        TuneKind("resample", "resampling and loss", "train", ("resample", "loss"), True, tested_by="ablate"),
+        TuneKind("train", "training", "train", LEARNED, True, tested_by="ablate"),
+        TuneKind("tta", "test-time augmentation", "infer", ("infer",), False, tested_by="infer"),
+        TuneKind("ensemble", "the blend", "ensemble", ("ensemble",), False, tested_by="ensemble"),
+        TuneKind(
             "decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"},
             tested_by="ensemble",
         ),
-        Kind(
+        TuneKind(
             "error-analysis", "finders of the error report", "finders",
             ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
             {"seeds": "0 1 2", "side": "search"}, planting.METRIC,
@@ -142,7 +142,7 @@ class Bench:
     """What all trials of a search share: session, stage and space, and the settings that they start from."""
 
     session: Trials
-    kind: Kind
+    kind: TuneKind
     search: Search
     settings: Settings
 

@@ -25,7 +25,7 @@ from pipeline.record.files import write_atomic
 from pipeline.settings import named
 from pipeline.settings.load import Settings
 from pipeline.tune import texts
-from pipeline.tune.retest import Candidate, RetestVerdict
+from pipeline.tune.retest import Contender, RetestVerdict
 from pipeline.tune.space_check import plain
 from pipeline.tune.trials import KINDS, Bench
 
@@ -63,7 +63,7 @@ def adopt_command(bench: Bench, name: str) -> str:
 
 
 def _header(
-    bench: Bench, verdict: RetestVerdict, winner: Candidate, study: str, command: str
+    bench: Bench, verdict: RetestVerdict, winner: Contender, study: str, command: str
 ) -> Sequence[str]:
     metric, config = bench.metric.name, bench.settings.config.competition
     return texts.HEADER.format(
