@@ -90,15 +90,15 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *sizes(survey, config),
         groups(survey),
     ]
-    findings = [replace(f, severity=severity_of(f.harm, config.eda)) for f in rules]
-    harm = {finding.kind: finding.harm for finding in findings}
+    harm = {finding.kind: finding.harm for finding in rules}
 
     def rank(finding: Finding) -> float:
-        # Near-duplicates may be no copies at all: identical files that do the same harm come first, even if
-        # they are fewer.
+        # Near-duplicates may be no copies at all: identical files that do the same harm come first and are at
+        # least as severe, even if they are fewer.
         return max(finding.harm, harm.get(finding.kind.replace(COPY, NEAR, 1), 0.0))
 
-    return tuple(sorted(findings, key=lambda finding: -rank(finding)))
+    ranked = sorted(rules, key=lambda finding: -rank(finding))
+    return tuple(replace(f, severity=severity_of(rank(f), config.eda)) for f in ranked)
 
 
 def copies(survey: Survey, near: tuple[Duplicates, ...]) -> list[Finding]:

@@ -21,6 +21,8 @@ from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, render
 
 # Size of names in the plot, their distance from each other, and the part of the plot below its axis.
+# How much higher the name of the blend is than those of other dots.
+ABOVE_PX = 22.0
 NAME_FONT, LINE_PX, FOOT_PX = 11.0, 13.0, 36.0
 
 
@@ -103,8 +105,8 @@ def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
 def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
     """Score over milliseconds; the points of the Pareto front are joined by a line.
 
-    Members and the blend are named, and so are cheaper blends on the front; names that would cover others are
-    moved down.
+    Members and the blend are named, and so are cheaper blends on the front. The line rises to the blend, so
+    its name is above its dot; the others are below, and names that would cover others are moved down.
 
     `title` is for screen readers, `score` the name of the metric.
     """
@@ -125,7 +127,7 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
         title_of = f"<title>{escape(tip)}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}">{title_of}</circle>')
         if point.best or point.kind != "cheaper blend":
-            body += _name(point.name, (x, y), axes.height, taken)
+            body += _name(point.name, (x, y - ABOVE_PX if point.kind == "blend" else y), axes.height, taken)
     return plots.svg(plots.WIDTH, axes.height, title, body)
 
 

@@ -218,7 +218,10 @@ def test_identical_images_come_before_near_duplicates_that_do_the_same_harm_howe
         for a, b in zip(made.train.ids_N[:20], made.test.ids_N[:20], strict=True)
     )
     evidence = replace(gather(counted, NO_NEAR.eda, made.image, None, None), near=alike)
-    kinds = [finding.kind for finding in judge(evidence, NO_NEAR)]
+    found_here = judge(evidence, NO_NEAR)
+    kinds = [finding.kind for finding in found_here]
     assert kinds.index("copy_train_test") < kinds.index("near_train_test")
+    places = [("high", "medium", "low", "info").index(finding.severity) for finding in found_here]
+    assert places == sorted(places), "what stands first is at least as severe"
     harm = {finding.kind: finding.harm for finding in judge(evidence, NO_NEAR)}
     assert harm["near_train_test"] > harm["copy_train_test"], "more of them, and yet less certain"

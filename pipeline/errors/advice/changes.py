@@ -221,16 +221,19 @@ class _Members:
         """The settings and the words on which the command builds."""
         like = self.runs.settings
         record = None if blend is None else blend.manifest.get("request")
-        if record and like is not None:
-            try:
-                return request.again(record, dict(_runtime(like)), like.folder), request_words(record)
-            except ConfigError:
-                pass  # its files changed: the competition and the folds of a member are enough
         if record:
-            return None, request_words(record)
+            return _again(record, like), request_words(record)
         if left and like is not None:
             return naming.shared(left[0], like)
         return None, (f"competition={self.new.manifest['competition']}",)
+
+
+def _again(record: Mapping[str, Any], like: Settings | None) -> Settings | None:
+    """The settings that a record asks for; None where there are none to start from or its files changed."""
+    try:
+        return None if like is None else request.again(record, dict(_runtime(like)), like.folder)
+    except ConfigError:
+        return None
 
 
 def _runtime(settings: Settings) -> list[tuple[str, Any]]:
