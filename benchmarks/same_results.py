@@ -48,7 +48,8 @@ Parts = dict[str, np.ndarray]
 # Every stage; `record` fails if one of them has no artifact.
 STAGES = re.findall(
     r"\w+",
-    """data images boxes prepared preview folds eda resample features heads fold teach nested train views
+    """train_data data train_images images boxes train_prepared prepared preview folds eda resample features heads
+    fold teach nested train views
     infer whole refit ensemble cost decide distill learning_curve robustness ablate explain leaderboard
     faults finders error_analysis""",
 )
