@@ -48,10 +48,9 @@ Parts = dict[str, np.ndarray]
 # Every stage; `record` fails if one of them has no artifact.
 STAGES = re.findall(
     r"\w+",
-    """train_data data train_images images boxes train_prepared prepared preview folds eda resample features heads
-    fold teach nested train views
-    infer whole refit ensemble cost decide distill learning_curve robustness ablate explain leaderboard
-    faults finders error_analysis""",
+    """train_data data train_images images train_boxes boxes train_prepared prepared preview folds eda
+    resample features heads fold teach nested train views infer whole refit ensemble cost decide distill
+    learning_curve robustness ablate explain leaderboard faults finders error_analysis""",
 )
 DIGITS = "competition=digits competition.demo.limit=300"
 WORDS = {

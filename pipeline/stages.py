@@ -28,12 +28,12 @@ from pipeline.train.studies import stages as studies
 ROOMS = (data, nets, eda, resample, train, studies, infer, ensemble, submit, errors, explain)
 DATA = ("train_data", "data", "train_images", "images")
 # The stages whose settings the words of a command may set; a test holds them to the chains.
-TRAINING = (*DATA, "boxes", "train_prepared", "folds", "features", "heads", "fold", "train")
+TRAINING = (*DATA, "train_boxes", "train_prepared", "folds", "features", "heads", "fold", "train")
 COMMANDS = {
     "train": TRAINING,
-    "infer": (*TRAINING, "prepared", "views", "infer"),
-    "refit": (*TRAINING, "prepared", "views", "infer", "whole", "refit"),
-    "preview": (*DATA, "boxes", "preview"),
+    "infer": (*TRAINING, "boxes", "prepared", "views", "infer"),
+    "refit": (*TRAINING, "boxes", "prepared", "views", "infer", "whole", "refit"),
+    "preview": (*DATA, "train_boxes", "boxes", "preview"),
     "eda": (*DATA, "folds", "eda"),
     "error-analysis": (*DATA, "folds", "error_analysis"),
 }

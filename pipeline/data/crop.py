@@ -12,6 +12,7 @@ training, like everything else.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 import sys
@@ -205,10 +206,11 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words, keep_default_na=False).astype(dict.fromkeys(NUMBERS, float))
 
 
-def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
+def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]], may_be_empty: bool = False) -> pd.DataFrame:
     """Boxes from a UTF-8 CSV with the columns id, x, y, w, h (px of the upright image), optionally split.
 
     `sizes`: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
+    `may_be_empty`: whether it may have none of these images.
 
     Raises:
         DataError: an unreadable file, missing columns, cells that are not numbers, boxes without area or
@@ -232,7 +234,7 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
         keys = [key for key in named if key in sizes]
         where = f"{path.name} row {line} (id {row['id']})"
         if len(keys) > 1:
-            faults.append(f"{where}: the id is in both tables; add a column split with train or test")
+            faults.append(texts.BOX_IN_BOTH.format(name=path.name, line=line, id=row["id"]))
         for key in keys[:1]:
             box = _box(row, sizes[key])
             if isinstance(box, str):
@@ -241,11 +243,33 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]]) -> pd.DataFrame:
                 faults.append(f"{where}: the image already has a box")
             else:
                 boxes[key] = box
-    if not boxes and not faults:
+    if not boxes and not faults and not may_be_empty:
         faults.append(f"none of its {len(rows)} ids is one of the {len(sizes)} images")
     if faults:
         raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
     return table([(*key, *box) for key, box in boxes.items()])
+
+
+def rows_without_test(path: Path, ids: Mapping[str, set[str]]) -> str:
+    """What a CSV of boxes says about images that are not in the test set, as text.
+
+    `ids`: split -> its ids. A row without a split is about each split that has its id.
+
+    Raises:
+        DataError: an unreadable file, or rows whose id is in the test set and in another split, all of them.
+    """
+    rows, header = _rows(path)
+    kept, faults = [header], []
+    for line, row in enumerate(rows, start=2):
+        splits = [row["split"]] if row.get("split") else [s for s in ids if row.get("id") in ids[s]]
+        others = [split for split in splits if split != "test"]
+        if others and "test" in splits:
+            faults.append(texts.BOX_IN_BOTH.format(name=path.name, line=line, id=row["id"]))
+        if others:
+            kept.append([row.get(name) or "" for name in header])
+    if faults:
+        raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
+    return json.dumps(kept, ensure_ascii=False)
 
 
 def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) -> pd.DataFrame:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, strings
@@ -250,13 +251,31 @@ def images_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     return {**as_read(ask, settings, params), "train": Need("train_images", settings)}
 
 
+def build_train_boxes(job: Job) -> Built:
+    """Write boxes.csv without the test set; see `build_boxes`."""
+    return _boxed(job, lambda source, keys: crop.detect(source, load.image_of(job.inputs["images"]), keys))
+
+
 def build_boxes(job: Job) -> Built:
     """Write boxes.csv: split, id, and left, top, width, height as shares of the upright image.
+
+    A detector searches the test set only; what it found elsewhere is in `train_boxes`.
 
     Raises:
         ConfigError: no such detector.
         DataError: the CSV's faults, all of them.
     """
+
+    def detected(source: str, keys: Sequence[crop.Key]) -> pd.DataFrame:
+        of_test = [key for key in keys if key[0] == "test"]
+        found = crop.detect(source, load.image_of(job.inputs["images"]), of_test)
+        parts = [part for part in (load.box_table(job.inputs["train"]), found) if len(part)]
+        return pd.concat(parts, ignore_index=True) if parts else found
+
+    return _boxed(job, detected)
+
+
+def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]) -> Built:
     decoded = load.decoded(job.inputs["images"])
     white = {(f.split, f.id) for f in decoded.faulty() if f.fate == images.WHITE_IMAGE}
     splits = load.splits(job.inputs["data"], job.home)
@@ -264,9 +283,10 @@ def build_boxes(job: Job) -> Built:
     keys = [key for key in every if key not in white]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
-        table = crop.read_csv(boxes_file(job.settings), load.upright_sizes(job.inputs["images"], keys))
+        sizes = load.upright_sizes(job.inputs["images"], keys)
+        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty="train" not in job.inputs)
     else:
-        table = crop.detect(source, load.image_of(job.inputs["images"]), keys)
+        table = detected(source, keys)
     table.to_csv(job.draft / "boxes.csv", index=False)
     counts = []
     for name in dict.fromkeys(split for split, _ in keys):
@@ -277,8 +297,27 @@ def build_boxes(job: Job) -> Built:
 
 
 def boxes_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """The samples as they were read, and the images."""
-    return {**as_read(ask, settings, params), "images": Need("images", settings)}
+    """The samples as they were read, the images, and the boxes without the test set."""
+    needs = {name: Need(name, settings) for name in ("images", "train_boxes")}
+    return {**as_read(ask, settings, params), "images": needs["images"], "train": needs["train_boxes"]}
+
+
+def train_boxes_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The same without the test set."""
+    return {**train_as_read(ask, settings, params), "images": Need("train_images", settings)}
+
+
+def train_boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """What the CSV says about images that are not in the test set, or the detector's package."""
+    if not str(settings.config.crop.boxes).endswith(".csv"):
+        return boxes_identity(ask, settings, params)
+
+    def digest() -> str:
+        boxes_identity(ask, settings, params)  # it refuses a missing file
+        ids = {part.split: set(part.ids_N.tolist()) for part in _competition(settings).parts}
+        return files.sha256_text(crop.rows_without_test(boxes_file(settings), ids))
+
+    return ask.once("boxes without the test set", settings, digest)
 
 
 def boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
@@ -342,8 +381,8 @@ def _require_space(job: Job, wanted: float, announced: str, what: str, remedy: s
 
 def prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The samples, the decoded images, and the boxes if the crop uses them."""
-    common = {name: Need(name, settings) for name in ("data", "images")}
-    return common | ({"boxes": Need("boxes", settings)} if settings.config.crop.method in BOXED else {})
+    boxed = ("boxes",) if settings.config.crop.method in BOXED else ()
+    return {name: Need(name, settings) for name in ("data", "images", *boxed)}
 
 
 def all_prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -352,9 +391,9 @@ def all_prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def train_prepared_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
-    """Those of `prepared` without the test set; boxes come from one source for all splits."""
-    own = {name: Need(f"train_{name}", settings) for name in ("data", "images")}
-    return prepared_inputs(ask, settings, params) | own
+    """Those of `prepared` without the test set."""
+    whole = prepared_inputs(ask, settings, params)
+    return {name: Need(f"train_{name}", settings) for name in whole}
 
 
 def build_folds(job: Job) -> Built:
@@ -441,6 +480,15 @@ STAGES = (
         reads=IMAGE_SETTINGS,
         inputs=images_inputs,
         verify=refuse_faulty,
+    ),
+    Stage(
+        "train_boxes",
+        1,
+        "the bounding box of the thing in each image, without the test set",
+        build_train_boxes,
+        reads=("crop.boxes",),
+        inputs=train_boxes_inputs,
+        identity=train_boxes_identity,
     ),
     Stage(
         "boxes",

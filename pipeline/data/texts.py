@@ -43,6 +43,7 @@ PREPARED_SPACE_REMEDY = "use a smaller images.size, free space (`make du`, `make
 SPACE = "{announced} {needed:.0f} MB (free: {free:.1f} GB)"
 NO_SPACE = "{home}: about {needed:.1f} GB of {what} do not fit into {free:.1f} GB"
 BOXES = "boxes of {source}: {splits}"
+BOX_IN_BOTH = "{name} row {line} (id {id}): the id is in both tables; add a column split with train or test"
 BOXES_SPLIT = "{boxed} of {images} {split} images"
 
 # Images that do not decode.

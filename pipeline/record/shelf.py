@@ -20,7 +20,9 @@ HOME, COMPETITION = "PODIUM_HOME", "PODIUM_COMPETITION"
 HERE = (Path(), Path(".."))
 # Results that the command of another stage makes.
 MADE_BY = {
-    **dict.fromkeys(("data", "train_data", "train_images", "train_prepared", "folds", "fold"), "train"),
+    **dict.fromkeys(
+        ("data", "train_data", "train_images", "train_boxes", "train_prepared", "folds", "fold"), "train"
+    ),
     "images": "eda",
     "views": "infer",
 }

@@ -51,6 +51,49 @@ def test_another_training_image_changes_all_of_them(photos):
     assert same == set()
 
 
+def boxes_of(photos, name="boxes.csv"):
+    rows = [(n, 4, 4, 30, 30) for ids in photos.ids.values() for n in ids]
+    photos.table(name, ("id", "x", "y", "w", "h"), rows)
+
+
+@pytest.mark.parametrize("source", ["boxes.csv", "haar:frontalface_default"])
+def test_another_test_set_and_its_boxes_change_no_key_of_a_training(photos, source):
+    crop = ("crop.method=own_box", f"crop.boxes={source}")
+    boxes_of(photos)
+    before = keys(photos, *crop)
+    new_test_set(photos)
+    boxes_of(photos)
+    same, other = split(before, keys(photos, *crop))
+    assert same == {*KEPT, "fold"} and other == set(MADE)
+
+
+def test_another_box_of_a_training_image_changes_its_preparation(photos):
+    crop = ("crop.method=statistics", "crop.boxes=boxes.csv")
+    boxes_of(photos)
+    before = keys(photos, *crop)
+    path = photos.root / "boxes.csv"
+    path.write_text(path.read_text().replace("4,4,30,30", "5,5,30,30", 1))
+    assert "train_prepared" in split(before, keys(photos, *crop))[1]
+
+
+def test_boxes_of_both_tables_are_those_of_the_parts(photos):
+    boxes_of(photos)
+    session = photos.context("crop.method=own_box", "crop.boxes=boxes.csv")
+    whole, part = (load.box_table(session.need(name)) for name in ("boxes", "train_boxes"))
+    assert whole[whole.split != "test"].reset_index(drop=True).equals(part)
+    assert sorted(whole[whole.split == "test"].id) == sorted(photos.ids["test"])
+
+
+def test_a_box_whose_id_is_in_both_tables_stops_before_anything_trains(photos, capsys):
+    boxes_of(photos)
+    shared = photos.ids["train"][0]
+    photos.table("test.csv", ("id", "path"), [(shared, f"{photos.ids['test'][0]}.png")])
+    photos.table("sample_submission.csv", ("id", "label"), [(shared, 0)])
+    assert main(["train", *photos.words(*TRAINING, "crop.method=own_box", "crop.boxes=boxes.csv")]) == 2
+    told = capsys.readouterr()
+    assert f"(id {shared}): the id is in both tables" in told.err and "fold" not in told.out
+
+
 @pytest.mark.parametrize("probe", [False, True])
 def test_what_is_built_for_another_test_set(photos, capsys, probe):
     words = ("experiment=probe", "statistics.draws=100") if probe else (*TRAINING, "statistics.draws=100")
