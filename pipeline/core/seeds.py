@@ -1,8 +1,8 @@
 """Random seeds, derived from names; the state of a generator is never stored.
 
-Owns the one function that turns (root seed, purpose, fold, epoch, …) into a seed. Does not own any
-generator's state: each caller creates a new generator, draws, and discards it. So a run has the same result
-with 0 or 8 workers, and interrupted or not.
+Owns the one function that turns (root seed, purpose, fold, epoch, …) into a seed, and choosing some of many
+rows. Does not own any generator's state: each caller creates a new generator, draws, and discards it. So a
+run has the same result with 0 or 8 workers, and interrupted or not.
 
 Source: numpy.random.SeedSequence (O'Neill's seed_seq), https://numpy.org/doc/stable/reference/random/
 """
@@ -41,3 +41,11 @@ def rng(root: int, *parts: Part) -> np.random.Generator:
 def py_rng(root: int, *parts: Part) -> random.Random:
     """A generator of Python's `random` for one purpose; see `seed`."""
     return random.Random(seed(root, *parts))
+
+
+def some_of(count: int, most: int) -> list[int]:
+    """At most `most` of the places 0 to `count` - 1, in order, the same ones each time.
+
+    They are drawn, because every sixth row, say, may show only one of two things that alternate.
+    """
+    return sorted(rng(0, "some of", count).choice(count, min(most, count), replace=False).tolist())

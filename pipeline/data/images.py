@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
+from pipeline.core.seeds import some_of
 from pipeline.core.terminal import printable
 from pipeline.data import decode, depth
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
@@ -251,13 +252,13 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
 def measured(paths: Sequence[str], how: Decoding) -> dict[str, tuple[float, float]]:
     """Kind of values -> (black, white) of these images; empty if none has more than 8 bits a channel.
 
-    All headers are read, and the values of at most `MEASURED` images of each kind, evenly spread.
+    All headers are read, and the values of at most `MEASURED` images of each kind.
     """
     kinds = [kind for chunk in _in_threads(decode.kind_of, paths, "headers") for kind in chunk]
     some: list[str] = []
     for kind in sorted({*kinds} - {""}):
         own = [path for path, of in zip(paths, kinds, strict=True) if of == kind]
-        some += own[:: max(len(own) // MEASURED, 1)]
+        some += [own[n] for n in some_of(len(own), MEASURED)]
     found = _in_threads(lambda path: decode.ends_of(path, how), some, "values")
     return depth.measured(ends for chunk in found for ends in chunk if ends is not None)
 

@@ -344,3 +344,15 @@ def test_a_packed_table_in_another_encoding(tmp_path):
     _, found = guess(tmp_path, "images", "train.csv.gz", encoding="cp1252")
     assert found["encoding"] == "cp1252" and found["attributes"][0]["values"] == ["AÇÃO", "BB"]
     assert len(read(tmp_path, found).train) + len(read(tmp_path, found).test) == 12
+
+
+@pytest.mark.parametrize("turn", [2, 3, 20])
+def test_images_that_alternate_between_folders_are_found_in_the_folder_above(tmp_path, turn):
+    names = [f"img{n:04}" for n in range(240)]
+    for n, name in enumerate(names):
+        picture(tmp_path / "pets" / ("b" if n % turn else "a") / f"{name}.png", n)
+    rows = [(name, "cat" if n % 7 < 4 else "dog") for n, name in enumerate(names)]
+    train = table(tmp_path / "pets" / "train.csv", ["id", "label"], rows)
+    made = propose(NewRequest("x", tmp_path / "pets", train, None, None, tmp_path))
+    found = {line.path.rpartition(".")[2]: line.value for line in made.lines}
+    assert found["train_images"] == "."

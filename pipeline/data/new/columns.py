@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.new.folders import TRAIN, split_of
@@ -57,7 +58,7 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
         without: the images of the other split, which are not searched.
     """
     indexes = {folder: Index(folder, without) for folder in folders}
-    candidates = _candidates(table)
+    candidates, some = _candidates(table), some_of(len(table), LOOKED_UP)
     repeated = {column: _repeated(table, column) for column in candidates}
     best: tuple[tuple[float, ...], Place] | None = None
     for searched in (False, True):
@@ -67,8 +68,11 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
             for at, column in enumerate(candidates):
                 if _twice(repeated[column], folder, indexes):
                     continue
-                share = _share(table, column, folder, index, searched)
-                if share < FOUND_ENOUGH:
+                # All rows are looked up only where those few are found: there are many columns and folders.
+                if _share(table, column, folder, index, searched, some) == 0:
+                    continue
+                share = _share(table, column, folder, index, searched, range(len(table)))
+                if share == 0:
                     continue
                 rank = (share, *_likely(table, column, -far), -at)
                 if best is None or rank > best[0]:
@@ -112,7 +116,7 @@ def _likely(table: Table, column: str, near: int) -> tuple[float, ...]:
 
 def _tried(table: Table, column: str) -> tuple[str, ...]:
     at = table.columns.index(column)
-    return tuple(row[at] for row in table.rows[:: max(len(table) // LOOKED_UP, 1)])
+    return tuple(table.rows[row][at] for row in some_of(len(table), LOOKED_UP))
 
 
 def _candidates(table: Table) -> list[str]:
@@ -130,24 +134,25 @@ def _numbers(table: Table, column: str) -> bool:
     return all(value.replace(".", "", 1).lstrip("-").isdigit() for value in _tried(table, column))
 
 
-def _share(table: Table, column: str, folder: Path, index: Index, searched: bool) -> float:
-    """The share of some forty rows whose image is found; 0 as soon as it is too low."""
+def _share(
+    table: Table, column: str, folder: Path, index: Index, searched: bool, rows: Sequence[int]
+) -> float:
+    """The share of these rows whose image is found; 0 as soon as it is too low."""
     locator = Locator(folder, _tried(table, column) if searched else (), index)
-    tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
     missed = 0
-    for row in tried:
+    for row in rows:
         cells = table.rows[row]
         written = cells[table.columns.index(column)]
         missed += bool((locator.find(written, cells) if searched else locator.find_directly(written))[0])
-        if missed > (1 - FOUND_ENOUGH) * len(tried):
+        if missed > (1 - FOUND_ENOUGH) * len(rows):
             return 0.0
-    return 1 - missed / len(tried)
+    return 1 - missed / len(rows)
 
 
 def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -> list[str]:
     """One line per column: how many of some forty rows lead to images, and one that does not."""
     indexes = {folder: Index(folder, without) for folder in folders}
-    tried = range(0, len(table), max(len(table) // LOOKED_UP, 1))
+    tried = some_of(len(table), LOOKED_UP)
     lines = []
     candidates = _candidates(table)[:SHOWN_COLUMNS]
     repeated = {column: _repeated(table, column) for column in candidates}

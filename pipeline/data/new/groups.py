@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.decode import UNDECODABLE, pillow
@@ -183,7 +184,8 @@ def repeated_pictures(folder: Path, paths: Sequence[str]) -> tuple[str, str] | N
     if 2 * sum(map(len, repeated.values())) < len(paths) or len(repeated) < COMPARED_NAMES:
         return None
     locator = Locator(folder, paths)
-    chosen = list(repeated.values())[:: max(len(repeated) // COMPARED_NAMES, 1)][:COMPARED_NAMES]
+    every = list(repeated.values())
+    chosen = [every[n] for n in some_of(len(every), COMPARED_NAMES)]
     pairs = [[small for path in some[:2] if (small := _small(locator, path)) is not None] for some in chosen]
     pairs = [pair for pair in pairs if len(pair) == 2]
     if len(pairs) < COMPARED_NAMES // 2:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.core.errors import DataError
+from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
 from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
@@ -373,8 +374,8 @@ def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
     locator = Locator(rows.folder, rows.paths)
     sides = []
-    for written in rows.paths[:: max(len(rows.paths) // LOOKED_AT, 1)]:
-        kind, path = locator.find(written)
+    for n in some_of(len(rows.paths), LOOKED_AT):
+        kind, path = locator.find(rows.paths[n])
         if kind:
             continue
         try:
