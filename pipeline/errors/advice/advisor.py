@@ -87,7 +87,7 @@ def advise(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Advice, ...]:
 def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     """Everything that the report advises, and what earlier advice brought."""
     job = case.job
-    data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
+    data, folds = (job.inputs[name].address for name in ("data", "folds"))
     runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds, job.settings)
     about = subject(case.new.artifact, runs)
     facts = gather(job, case.train, case.new.artifact, about, runs)
