@@ -21,9 +21,9 @@ from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, render
 
 # Size of names in the plot, their distance from each other, and the part of the plot below its axis.
+NAME_FONT, LINE_PX, FOOT_PX = 11.0, 13.0, 36.0
 # How much higher the name of the blend is than those of other dots.
 ABOVE_PX = 22.0
-NAME_FONT, LINE_PX, FOOT_PX = 11.0, 13.0, 36.0
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,6 @@ from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 from pipeline.train.teachers import teacher
-from pipeline.train.texts import SAME_AS
 
 BLEND = "blend.json"
 # Inputs of a decision: the class counts of each member's training rows, `shown:<member>`.
@@ -99,9 +98,7 @@ def build_ensemble(job: Job) -> Built:
     if alone and rival and alone in inferred and rival.artifact.key == inferred[alone].key:
         card = scoring.same_as(card, alone)
     if alone == report.best:
-        against_best = replace(
-            against_best, delta=0.0, low=0.0, high=0.0, verdict=SAME_AS.format(title=alone)
-        )
+        against_best = scoring.no_difference(against_best, alone)
     facts = blend_facts(options.method, inferred, refits, predictions, blend, report, against_best)
     files.write_json(job.draft / BLEND, facts)
     complete = float(all(a.metrics.get("complete") == 1.0 for a in inferred.values()))

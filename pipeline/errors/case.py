@@ -119,10 +119,10 @@ def recorded(store: Store, path: Path) -> Artifact | None:
     if not provenance.is_file() or not is_untouched(path):
         return None
     try:
-        stage, _, key = str(read_json(provenance)["artifact"]).partition("/")
+        address = str(read_json(provenance)["artifact"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return store.find(stage, key)
+    return store.at(address)
 
 
 def asked(store: Store, settings: Settings, artifact: Artifact | None) -> Settings:
@@ -148,8 +148,7 @@ def training_behind(store: Store, artifact: Artifact | None) -> str:
     below = artifact.inputs.get("of", "")
     if artifact.has(BLEND):
         below = artifact.inputs.get(f"member:{artifact.json(BLEND)['best_member']}", below)
-    stage, _, key = below.partition("/")
-    return training_behind(store, store.find(stage, key)) if key else ""
+    return training_behind(store, store.at(below))
 
 
 def optional(session: Session, data: Artifact, new: Path) -> dict[str, str]:
@@ -226,8 +225,7 @@ def _newest(name: str, artifacts: list[Artifact]) -> dict[str, str]:
 
 def given_result(job: Job, name: str) -> Artifact | None:
     """A result that the command found and put into the parameters of the report."""
-    stage, _, key = str(job.params.get(name, "")).partition("/")
-    return job.store.find(stage, key) if key else None
+    return job.store.at(str(job.params.get(name, "")))
 
 
 def read_features(job: Job, name: str, ids: Strings) -> Features | None:

@@ -1,6 +1,7 @@
 """The stages of `errors/`: the error report, and faults planted to tune the finders of the report.
 
-    make error-analysis                          the current ensemble against the best submission, if any
+    make error-analysis                          the newest submission against the best other one, if any
+    make error-analysis ARGS="experiment=…"      the blend of these settings, made first if it is missing
     make error-analysis A=mine.csv B=best.csv    any two CSVs in the host's format
     make error-analysis VERDICTS=verdicts.csv    with a person's answers (errors/judging/answers_file.py)
 

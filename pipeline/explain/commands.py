@@ -19,7 +19,6 @@ from pipeline.engine.session import Session
 from pipeline.explain import texts
 from pipeline.explain.panels import check_names
 from pipeline.settings.load import Settings
-from pipeline.train import scoring
 
 
 def explain(session: Session, options: argparse.Namespace) -> None:
@@ -94,8 +93,7 @@ def _experiment(session: Session, options: argparse.Namespace) -> Settings:
 
 def _of_key(session: Session, prefix: str) -> Settings:
     """The settings of the one finished training or inference whose key starts with `prefix`."""
-    runs = [a for a in session.store.all(*scoring.SCORED) if a.key.startswith(prefix) and "train" in a.inputs]
-    runs += [a for a in session.store.all("train") if a.key.startswith(prefix)]
+    runs = [a for a in session.store.all("train", "infer") if a.key.startswith(prefix)]
     if len(runs) != 1:
         raise ConfigError(
             texts.RUN_OF_KEY.format(key=prefix, n=len(runs)),

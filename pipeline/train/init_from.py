@@ -136,7 +136,7 @@ def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Setting
             remedy="leave one of them out, or train the earlier run with the same train.group_share and seed",
         )
     stopping = origin.setting("train.early_stopping")
-    same = same and origin.inputs.get("data") == f"{own['data'].stage}/{own['data'].key}"
+    same = same and origin.inputs.get("data") == own["data"].address
     mine = train.early_stopping
     if mine is not None and not (same and stopping and stopping["share"] == mine.share):
         raise ConfigError(
@@ -163,10 +163,10 @@ def refuse_others(
             f"train.init_from: fold {origin.key[:SHORT]} is a linear probe, which trains no network",
             remedy="give a run of another strategy",
         )
-    mine = {name: f"{own[name].stage}/{own[name].key}" for name in ("data", "folds")}
+    mine = {name: own[name].address for name in ("data", "folds")}
     if all(origin.inputs.get(name) == reference for name, reference in mine.items()):
         return
-    theirs = {name: store.find(*origin.inputs[name].split("/")) for name in mine}
+    theirs = {name: store.at(origin.inputs[name]) for name in mine}
     data, folds = theirs["data"], theirs["folds"]
     keys = f"{origin.inputs['folds']} of fold {origin.key[:SHORT]} and {mine['folds']} of this run"
     if data is None or folds is None:
@@ -251,7 +251,7 @@ def of(job: Job) -> Initial | None:
         )
     size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)
-    data = job.store.find(*origin.inputs["data"].split("/"))
+    data = job.store.at(origin.inputs["data"])
     assert data is not None, "it is the data of this run, or its samples were compared"
     classes = load.samples(data, "train", job.home).space.classes
     return Initial(name, states[0], outputs_of(origin, job.settings, classes), hw)

@@ -206,11 +206,16 @@ def lines(card: Card, n_all: int, compared: bool = True) -> list[str]:
     return lines
 
 
+def no_difference(comparison: Comparison, title: str) -> Comparison:
+    """The comparison of a result with itself under the name `title`, and a verdict that says so."""
+    verdict = texts.SAME_AS.format(title=title)
+    return replace(comparison, delta=0.0, low=0.0, high=0.0, p_better=0.5, verdict=verdict)
+
+
 def same_as(card: Card, title: str) -> Card:
     """The card of a result that is its rival in other words: no difference, and a verdict that says so."""
     assert card.against is not None, "only a result with a rival can be that rival"
-    verdict = texts.SAME_AS.format(title=title)
-    against = replace(card.against, delta=0.0, low=0.0, high=0.0, p_better=0.5, verdict=verdict)
+    against = no_difference(card.against, title)
     figures = card.figures | {"delta_vs_best": 0.0, "delta_low": 0.0, "delta_high": 0.0, "p_better": 0.5}
     return replace(card, against=against, figures=figures)
 

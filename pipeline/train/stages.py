@@ -214,9 +214,7 @@ def _normalised_input(job: Job, part: Part) -> dict[str, float]:
     bare = config.model.model_copy(update={"weights": "none"})
     network = model.build(bare, 2, 0, config.images.hw)
     images = load.prepared(job.inputs["prepared"], "train")
-    from pipeline.nets.model import input_figures
-
-    return input_figures(network, config.model, images, part.samples.ids_N)
+    return model.input_figures(network, config.model, images, part.samples.ids_N)
 
 
 def _cut_out_of_heads(job: Job) -> Built:

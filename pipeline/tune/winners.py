@@ -84,7 +84,7 @@ def _header(
     ).split("\n")
 
 
-# Stages whose winners change a training, and those whose winners change the blend.
+# Seeds of the grid that tests winners together; no shipped space searches or re-tests with them.
 SEEDS = [201, 202, 203]
 
 

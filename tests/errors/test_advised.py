@@ -36,7 +36,7 @@ class World:
         self.count = 0
 
     def finish(
-        self, stage, experiment, settings, skill=1.0, inputs=None, values=(["train.lr", 0.1],)
+        self, stage, experiment, settings, skill=1.0, inputs=None, values=(["train.lr", 0.1],), metrics=None
     ) -> Artifact:
         self.count += 1
         key = f"{self.count:016x}"
@@ -50,7 +50,7 @@ class World:
             "created": f"2026-11-22T10:00:{self.count:02d}+00:00",
             "settings": settings,
             "inputs": {"data": "data/d", "folds": "folds/f", **(inputs or {})},
-            "metrics": {"complete": 1.0, "oof_macro_f1": 0.5},
+            "metrics": metrics or {"complete": 1.0, "oof_macro_f1": 0.5},
             "request": {
                 "competition": "toy",
                 "model": None,
@@ -62,8 +62,9 @@ class World:
             files.write_probabilities(draft / "oof.npz", oof)
             return self.store.publish(stage, key, draft, manifest)
 
-    def runs(self) -> FinishedRuns:
-        config = Config.model_validate({"statistics": {"draws": 300}}, strict=False)
+    def runs(self, metric="macro_f1") -> FinishedRuns:
+        given = {"statistics": {"draws": 300}, "competition": {"metric": metric}}
+        config = Config.model_validate(given, strict=False)
         return FinishedRuns(self.store, config, TRAIN, "data/d", "folds/f")
 
 
@@ -99,6 +100,26 @@ def test_a_network_goes_with_its_weights(world):
     world.finish("train", "large, as long", {**large, **settings()})
     network, _ = changes.changes(world.runs(), new, old)
     assert network.tested is not None and network.command == ""
+
+
+def test_a_run_of_another_metric_is_not_the_best_one_where_lower_is_better(world):
+    by_loss = {"complete": 1.0, "oof_log_loss": 0.7}
+    good = world.finish("train", "good", settings(), metrics={**by_loss, "oof_log_loss": 0.4})
+    fair = world.finish("train", "fair", settings(epochs=4), metrics=by_loss)
+    other = world.finish("train", "other", settings(epochs=5))
+    good_too = world.finish("train", "fair", settings(epochs=6), metrics={**by_loss, "oof_log_loss": 0.5})
+    world.finish("train", "fair", settings(epochs=7))
+    members = {
+        f"member:{a.key}": world.finish("infer", a.key, {}, inputs={"train": a.address}).address
+        for a in (good, fair, other)
+    }
+    blend = world.finish("ensemble", "blend", {}, inputs=members)
+    runs = world.runs("log_loss")
+    assert advisor.subject(blend, runs).key == good.key
+    others = advisor._others(good, runs, None)
+    assert [o.name.split()[0] for o in others] == ["fair", "other"]
+    expected = files.read_probabilities(good_too.folder / "oof.npz", "")
+    assert (others[0].oof.p_NC == expected.p_NC).all()
 
 
 def test_what_the_settings_would_refuse_is_no_command(world):

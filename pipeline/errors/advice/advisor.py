@@ -12,6 +12,7 @@ place in the order; advice without either comes last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
+from pipeline.core.metrics import Metric
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
 from pipeline.eda.survey import survey
@@ -87,7 +89,7 @@ def advise(facts: Facts, rules: tuple[Rule, ...] = RULES) -> tuple[Advice, ...]:
 def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     """Everything that the report advises, and what earlier advice brought."""
     job = case.job
-    data, folds = (f"{job.inputs[name].stage}/{job.inputs[name].key}" for name in ("data", "folds"))
+    data, folds = (job.inputs[name].address for name in ("data", "folds"))
     runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds, job.settings)
     about = subject(case.new.artifact, runs)
     facts = gather(job, case.train, case.new.artifact, about, runs)
@@ -113,7 +115,13 @@ def subject(artifact: Artifact | None, runs: FinishedRuns) -> Artifact | None:
     if not members:
         return None
     metric = metrics.get(runs.config.competition.metric)
-    return max(members.values(), key=lambda a: metric.sign * a.metrics.get(f"oof_{metric.name}", -1e9))
+    return max(members.values(), key=lambda a: _score(a, metric))
+
+
+def _score(training: Artifact, metric: Metric) -> float:
+    """Its out-of-fold score, higher is better; −∞ where it was scored by another metric."""
+    score = training.metrics.get(f"oof_{metric.name}")
+    return -math.inf if score is None else metric.sign * score
 
 
 def advised(artifact: Artifact | None, about: Artifact | None) -> str:
@@ -251,14 +259,11 @@ def _others(about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[OtherT
     metric = metrics.get(runs.config.competition.metric)
     best: dict[str, Artifact] = {}
     for artifact in runs.of("train"):
-        experiment, score = str(artifact.manifest["experiment"]), f"oof_{metric.name}"
+        experiment = str(artifact.manifest["experiment"])
         if artifact.key == about.key:
             continue
         before = best.get(experiment)
-        if (
-            before is None
-            or metric.sign * (artifact.metrics.get(score, -1e9) - before.metrics.get(score, -1e9)) >= 0
-        ):
+        if before is None or _score(artifact, metric) >= _score(before, metric):
             best[experiment] = artifact
     return tuple(
         OtherTraining(
