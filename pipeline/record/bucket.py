@@ -7,7 +7,7 @@
 Owns every call to fsspec, what is refused before any work, and turning errors of a bucket into one clear one.
 Does not own the local cache or when results are moved (`record/bucket_store.py`).
 
-Two builders of one result may publish at the same time, one of them silent for so long that it lost its claim.
+Two builders of one result may publish at the same time, one silent for so long that it lost its claim.
 Their files cannot mix: other contents have other names, and the one manifest that comes first names its own.
 Credentials come from the environment alone, as the tools of the bucket's host read them.
 """
@@ -95,7 +95,7 @@ class Bucket:
         """The address without what could be a password."""
         return hidden(self.address)
 
-    def list(self, *stages: str) -> dict[tuple[str, str], str]:
+    def marks(self, *stages: str) -> dict[tuple[str, str], str]:
         """Stage and key of every result -> what changes with its manifest."""
         found: dict[tuple[str, str], str] = {}
         with self.errors(texts.CANNOT_READ):
@@ -118,7 +118,7 @@ class Bucket:
             return self._read(self._manifest(stage, key))
 
     def manifests(self, names: list[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
-        """The manifests of several results, fetched side by side; without those that were removed meanwhile."""
+        """The manifests of several results, fetched side by side, without those removed meanwhile."""
         paths = {self._manifest(*name): name for name in names}
         if not paths:
             return {}
@@ -136,7 +136,7 @@ class Bucket:
         return found
 
     def pull(self, stage: str, key: str, manifest: Mapping[str, Any], folder: Path) -> str:
-        """Fetch the files of a result into a folder; returns the fault of one that is not what it should be."""
+        """Fetch the files of a result into a folder; returns the fault of the first wrong one, or ""."""
         for name, facts in manifest["files"].items():
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ class Bucket:
         return ""
 
     def push(self, stage: str, key: str, folder: Path, manifest: Mapping[str, Any], content: bytes) -> bool:
-        """Put a result on the shelf, its manifest last; False: another one of this key was there first."""
+        """Put a result on the shelf, manifest last; False: another one of this key was there first."""
         with self.errors(texts.CANNOT_WRITE):
             for name, facts in manifest["files"].items():
                 path = self._file(stage, key, facts["sha256"], name)
@@ -172,10 +172,10 @@ class Bucket:
 
     @contextlib.contextmanager
     def errors(self, what: str) -> Iterator[None]:
-        """Turn whatever a bucket, its tools or the network raise into one StorageError without credentials."""
+        """Turn what a bucket, its tools or the network raise into one StorageError without credentials."""
         try:
             yield
-        except (StorageError, FileNotFoundError, FileExistsError, AssertionError):
+        except (StorageError, AssertionError):
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -1,15 +1,15 @@
-"""The store of a home in a bucket: results are pulled when they are asked for, and pushed when they are built.
+"""The store of a home in a bucket: results are pulled when asked for, and pushed when they are built.
 
-Owns the local copy of what was pulled or pushed, its budget, and what is sent again after a fault. Does not own
-the bucket's layout (`record/bucket.py`) or anything about results themselves (`record/store.py`).
+Owns the local copy of what was pulled or pushed, its budget, and what is sent again after a fault. Does not
+own the bucket's layout (`record/bucket.py`) or anything about results themselves (`record/store.py`).
 
     artifacts/.buckets/<name>/<stage>/<key>/         the local copy of a result, like in any store
     artifacts/.buckets/<name>/.manifests/            what is known to be in the bucket, by key
     artifacts/.buckets/<name>/.claims/               which processes of this host use the copy
 
-The bucket is the store: a result that only the local copy has is one that could not be sent, and it is sent when
-it is next asked for. Manifests never change but by `adopt`, so the list of a bucket is one request and the
-manifests that are not known yet.
+The bucket is the store: a result that only the local copy has is one that could not be sent, and it is sent
+when it is next asked for. Manifests never change but by `adopt`, so listing a bucket takes one request and
+fetches the manifests that are not known yet.
 """
 
 from __future__ import annotations
@@ -169,6 +169,11 @@ class BucketStore(Store):
                 stack.enter_context(self._local_claims.hold(since))
             yield stack.enter_context(super().in_use())
 
+    def sweep(self) -> None:
+        """See `Store.sweep`; of the bucket, and of the local copy."""
+        self._local_claims.sweep()
+        super().sweep()
+
     def _claims_of(self, stage: str) -> Claims:
         """What is never sent is built once on every host."""
         return self._local_claims if stage in self._only_here else self.claims
@@ -237,7 +242,7 @@ class BucketStore(Store):
 
     def _contents(self, *stages: str) -> dict[tuple[str, str], bytes]:
         """The manifest of every result in the bucket; those that are not known yet are fetched."""
-        marks = {name: mark for name, mark in self.bucket.list(*stages).items() if not _is_no_name(*name)}
+        marks = {name: mark for name, mark in self.bucket.marks(*stages).items() if not _is_no_name(*name)}
         known = {name: self._known_content(*name, mark) for name, mark in marks.items()}
         fetched = self.bucket.manifests([name for name, content in known.items() if content is None])
         for name, content in fetched.items():
@@ -323,7 +328,9 @@ def opened(
         home: the folder of everything that is not a result.
         index: digests of local files.
         artifacts: the folder of results; None: that of the home.
-        only_here, budget, silence: see `BucketStore`.
+        only_here: see `BucketStore`.
+        budget: see `BucketStore`.
+        silence: see `Store`.
         beside: an open store, whose connection to the same bucket is used.
     """
     if artifacts is not None or not is_bucket(address):

@@ -43,7 +43,7 @@ def clear(home: Path, store: Store, tracker: Tracker, configs: Path) -> list[str
     """
     lines = []
     with contextlib.suppress(OSError, UserError):
-        store.claims.sweep()
+        store.sweep()
         lines += _files(home, store, configs)
     ended = _runs(home, store)
     if ended:

@@ -300,6 +300,10 @@ class Store:
         """The folders in which results are built, or were when a process was killed."""
         return (self.root / ".building").glob("*")
 
+    def sweep(self) -> None:
+        """Remove what dead processes claimed, so that nothing is claimed for ever."""
+        self.claims.sweep()
+
     def busy(self) -> list[str]:
         """What living processes build, `<stage>-<key>`, and these processes, `process-<number>-<id>`."""
         names = self.claims.held()

@@ -48,8 +48,8 @@ class RuntimeSettings(Section):
     )
     home: str = neutral(
         ".",
-        "folder of artifacts/, work/, data/, submissions/ and mlflow.db; or s3://…, gs://…, file:///…: then the "
-        "results are there, and everything else in runtime.local",
+        "folder of artifacts/, work/, data/, submissions/ and mlflow.db; or s3://…, gs://…, file:///…: then "
+        "the results are there, and everything else in runtime.local",
     )
     local: str = neutral(
         ".", "with a home in a bucket: the folder of work/, data/, submissions/, mlflow.db and the local copy"
