@@ -11,6 +11,7 @@ the one who looks, never by comparing a time that it wrote with the time here.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -41,7 +42,13 @@ FORGOTTEN = 7 * 24 * 3600.0
 def this(host: Host | None = None) -> Owner:
     """The calling process: its host, number and start time."""
     host = host or Host.here()
-    return {"host": host.name, "machine": host.machine, "pid": os.getpid(), "began": began(os.getpid())}
+    return {"host": host.name, "machine": host.machine, "pid": os.getpid(), "began": _own(os.getpid())}
+
+
+@functools.cache
+def _own(pid: int) -> str:
+    """Start time of this process, which does not change; of a fork its own."""
+    return began(pid)
 
 
 def life_of(owner: object, host: Host | None = None) -> Life:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import boto3
 import pytest
@@ -32,6 +33,13 @@ class Deaf:
         return self._app(environ, start)
 
 
+class Quiet(WSGIRequestHandler):
+    """It logs no requests."""
+
+    def log_message(self, *arguments):
+        pass
+
+
 @pytest.fixture(scope="module")
 def server():
     served = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -42,9 +50,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def deaf_server():
-    from werkzeug.serving import make_server
-
-    served = make_server("127.0.0.1", 0, Deaf(create_backend_app("s3")), threaded=True)
+    served = make_server("127.0.0.1", 0, Deaf(create_backend_app("s3")), handler_class=Quiet)
     threading.Thread(target=served.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{served.server_port}"
     served.shutdown()
