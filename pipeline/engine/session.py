@@ -190,7 +190,7 @@ class Session:
 
     def _keep_budget(self, stage: str) -> None:
         """Free the least recently used results, unless another process may be about to read them."""
-        if not set(self.store.busy()) - self._held:
+        if not set(self.store.busy(stage)) - self._held:
             budget = self.settings.config.images.cache_gb
             for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
                 log.info(line)

@@ -32,7 +32,7 @@ from pipeline.record.bucket import Bucket, is_bucket, parsed
 from pipeline.record.claims import CLAIMS, Claims
 from pipeline.record.files import FileIndex, sha256_text, write_atomic
 from pipeline.record.hosts import Host
-from pipeline.record.owners import SILENCE, Watch
+from pipeline.record.owners import SILENCE, Watch, this
 from pipeline.record.store import (
     MANIFEST,
     PROCESS,
@@ -101,7 +101,7 @@ class BucketStore(Store):
         root = home / "artifacts" / BUCKETS / f"{name}-{sha256_text(bucket.address)[:SHORT]}"
         super().__init__(home, index, root, host, silence)
         self.bucket, self._budget, self._only_here = bucket, budget, only_here
-        self._local_claims = self.claims
+        self._local_claims, self._host = self.claims, host
         self.claims = Claims(bucket.claims, host, silence, Watch.of(root / CLAIMS, host))
         bucket.probe()
 
@@ -130,7 +130,10 @@ class BucketStore(Store):
 
     def all(self, *stages: str) -> list[Artifact]:
         """See `Store.all`: what the bucket has, and what only this machine has."""
-        here = {(a.stage, a.key): a for a in super().all(*stages)}
+        # A copy of what was in the bucket and is not any more was removed by another machine.
+        here = {
+            (a.stage, a.key): a for a in super().all(*stages) if not self._known(a.stage, a.key).is_file()
+        }
         there = {name: self._listed(*name, content) for name, content in self._contents(*stages).items()}
         both = {**here, **{name: artifact for name, artifact in there.items() if artifact is not None}}
         return sorted(both.values(), key=lambda a: (str(a.manifest.get("created", "")), a.stage, a.key))
@@ -168,6 +171,13 @@ class BucketStore(Store):
             with told_as_storage_error(self.root):
                 stack.enter_context(self._local_claims.hold(since))
             yield stack.enter_context(super().in_use())
+
+    def busy(self, stage: str = "") -> list[str]:
+        """See `Store.busy`; results that are never sent are used by other processes of this host."""
+        if stage not in self._only_here:
+            return super().busy(stage)
+        held = self._local_claims.held().items()
+        return sorted(name for name, record in held if record.owner != this(self._host))
 
     def sweep(self) -> None:
         """See `Store.sweep`; of the bucket, and of the local copy."""

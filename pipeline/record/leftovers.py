@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 # As `files.temporary_of` names them (earlier versions without the host), and where they are written.
 TEMPORARY = re.compile(r"\..+?(?:\.(?P<host>[0-9a-f]{8}))?\.(?P<pid>\d+)\.tmp")
-PLACES = ("data", "submissions", "submissions/*", "tuning", "artifacts", f"artifacts/{CLAIMS}", "work/*/*")
+PLACES = (
+    *("data", "submissions", "submissions/*", "tuning", "work/*/*"),
+    *("artifacts", f"artifacts/{CLAIMS}", "artifacts/.buckets/*", "artifacts/.buckets/*/.*"),
+)
 # A file that a process of another host began is given up after a day: its number says nothing here.
 FOREIGN_SECONDS = 24 * 3600.0
 

@@ -304,8 +304,11 @@ class Store:
         """Remove what dead processes claimed, so that nothing is claimed for ever."""
         self.claims.sweep()
 
-    def busy(self) -> list[str]:
-        """What living processes build, `<stage>-<key>`, and these processes, `process-<number>-<id>`."""
+    def busy(self, stage: str = "") -> list[str]:
+        """What living processes build, `<stage>-<key>`, and these processes, `process-<number>-<id>`.
+
+        stage: only those who could use results of this stage; empty: all.
+        """
         names = self.claims.held()
         return sorted(name for name in names if name != FREEING and not name.startswith(f"{FILE}-"))
 

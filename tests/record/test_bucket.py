@@ -2,13 +2,12 @@
 
 import json
 import logging
-import threading
 import time
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer, create_backend_app
+from moto.moto_server import threaded_moto_server
+from moto.server import ThreadedMotoServer
 
 from pipeline.core.errors import ConfigError, StorageError
 from pipeline.record import bucket as module
@@ -33,13 +32,6 @@ class Deaf:
         return self._app(environ, start)
 
 
-class Quiet(WSGIRequestHandler):
-    """It logs no requests."""
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture(scope="module")
 def server():
     served = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -50,10 +42,13 @@ def server():
 
 @pytest.fixture(scope="module")
 def deaf_server():
-    served = make_server("127.0.0.1", 0, Deaf(create_backend_app("s3")), handler_class=Quiet)
-    threading.Thread(target=served.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{served.server_port}"
-    served.shutdown()
+    served = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    with pytest.MonkeyPatch.context() as patched:
+        app = threaded_moto_server.create_backend_app
+        patched.setattr(threaded_moto_server, "create_backend_app", lambda service: Deaf(app(service)))
+        served.start()
+        yield f"http://127.0.0.1:{served.get_host_and_port()[1]}"
+    served.stop()
 
 
 def _environment(monkeypatch, address):
@@ -139,6 +134,7 @@ def test_a_removed_result_is_gone_for_everybody(address, tmp_path):
     two.remove(two.all()[0])
     assert two.all() == [] and two.find("fold", KEY) is None
     assert not list(two.root.glob("fold/*"))
+    assert one.all() == [], "the copy of another machine is not listed"
 
 
 def test_a_push_that_was_interrupted_does_not_count_and_is_made_good(folder_address, tmp_path, monkeypatch):
@@ -240,6 +236,8 @@ def test_stages_that_are_large_and_quick_to_build_are_not_sent(folder_address, t
         build(one, stage="images")
     assert one.find("images", KEY) and [a.stage for a in one.all()] == ["images"]
     assert two.find("images", KEY) is None and two.all() == []
+    with one.in_use():
+        assert one.busy("images") == [] and len(two.busy()) == 1 and two.busy("images") == []
     one.remove(one.all()[0])
     assert one.all() == []
 
