@@ -228,7 +228,7 @@ LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row p
 
 # The host's form.
 OPEN = "open: see the question below"
-QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set competition.submission.positive, e.g. to {first} (if the host scores hard labels: format class_name, without positive)"
+QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set competition.submission.positive={choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
 QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
 QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
 QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"
