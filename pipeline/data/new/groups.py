@@ -27,8 +27,8 @@ from pipeline.data.new.folders import split_of
 from pipeline.data.paths import Locator, nfc
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
-# Who or what is on the images, how they were taken, and where: people come first, because one person is in several
-# visits and a place has several people.
+# Who or what is on the images, how they were taken, and where: people come first, because one person is in
+# several visits and a place has several people.
 PEOPLE_WORDS = (
     *("person", "people", "patient", "subject", "user", "owner", "individual", "client", "donor", "animal"),
     *("volunteer", "participant", "speaker", "driver", "player", "household"),
@@ -76,9 +76,9 @@ COMPARED_NAMES, COMPARED_PX, ALIKE = 12, 16, 0.25
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
     """(column, reason) of columns that could be the group, those with a typical name first.
 
-    Of several such names, people come before what was taken of them, and that before places; then the one with
-    fewer groups, because it keeps more images together. An image whose group is unknown counts as a group of its
-    own.
+    Of several such names, people come before what was taken of them, and that before places; then the one
+    with fewer groups, because it keeps more images together. An image whose group is unknown counts as a
+    group of its own.
     """
     candidates: list[tuple[int, int, str, str]] = []
     for column in table.columns:
