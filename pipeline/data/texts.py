@@ -179,6 +179,9 @@ GROUP_EXAMPLE = "{path} is of {group}"
 GROUP_UNKNOWN = ", unknown in {rows:,} rows"
 GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
 HOST_SPLITS = "{column} says which rows the host trains and tests on ({values}), but all rows of TRAIN are trained on: write the others to a table of their own, TEST"
+HOST_SPLIT_EMPTY = "{rows:,} rows have no label, and their `{column}` is {values}: they are the test set"
+HOST_SPLIT_REMEDY = "write these rows to a table of their own, and give it: TEST=test.csv"
+JOIN_TABLES = "if another table holds the names of the images, join the two first (pandas.merge), and give the result as TRAIN"
 HOST_FOLDS = "{column} may be the host's folds: folds.kind=column folds.column={column} folds.n={folds}"
 LABEL_IN_SAMPLE = "the sample's answer column has the same name"
 LABEL_SEVERAL_IN_SAMPLE = "the sample's answer columns have the same names"
@@ -228,7 +231,7 @@ LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row p
 
 # The host's form.
 OPEN = "open: see the question below"
-QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set competition.submission.positive={choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
+QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
 QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
 QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
 QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"

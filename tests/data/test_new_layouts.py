@@ -266,6 +266,16 @@ def test_rows_of_another_split_in_one_table_are_told(tmp_path):
     assert any("split says which rows" in hint and "train: 18, test: 6" in hint for hint in proposal.hints)
 
 
+def test_rows_of_the_test_set_in_the_training_table_are_refused_by_their_split(tmp_path):
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((f"{n}.png", "ab"[n % 2] if n < 18 else "", "train" if n < 18 else "test"))
+    table(tmp_path / "train.csv", ["path", "label", "data set"], rows)
+    with pytest.raises(DataError, match="6 rows have no label, and their `data set` is test"):
+        guess(tmp_path, "images", "train.csv")
+
+
 def test_an_empty_label_is_no_class(tmp_path):
     labels = ["" if n == 7 else "ab"[n % 2] for n in range(24)]
     _, found = grouped(tmp_path, "weather", ["x"] * 24, labels)

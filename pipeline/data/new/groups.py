@@ -52,7 +52,7 @@ DESCRIBING = frozenset(
     )
 )
 FOLD_NAME = re.compile(r"(?:k_?|cv_?|val_?)?folds?(?:_?(?:id|no|nr|number|index))?|cv")
-SPLIT_NAME = re.compile(r"(?:data_?)?(?:split|set|subset|partition|usage|phase)(?:_?name)?")
+SPLIT_NAME = re.compile(r"(?:data[_ ]?)?(?:split|set|subset|partition|usage|phase)(?:[_ ]?name)?")
 FEWEST_FOLDS, MOST_FOLDS = 2, 50
 # Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
 PATTERNS = (

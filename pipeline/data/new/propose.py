@@ -26,7 +26,7 @@ from pipeline.core.tables import Table, read_table
 from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, label
+from pipeline.data.new import asked, columns, folders, given, groups, host, label, words
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -106,6 +106,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     values = [v for c in like for v in columns.values_of(table, c)]
     host.test_set(proposal, request, root, sample, (named[0], place), free, values)
     found = label.choose(table, taken, sample, test, request.label)
+    _refuse_test_rows(table, found)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
     chosen = _group(proposal, table, likely, found.names, (place.folder, paths, classes))
@@ -129,6 +130,19 @@ def _host_folds(proposal: Proposal, table: Table) -> set[str]:
     return {column for column, _ in (*found, *splits)}
 
 
+def _refuse_test_rows(table: Table, found: label.Label) -> None:
+    """Refuse rows without a label that a column of the table gives to the test set."""
+    empty = [n for n, cells in enumerate(zip(*found.cells, strict=True)) if not any(cells)]
+    for column, _ in groups.split_columns(table) if empty else []:
+        values = table.column(column)
+        splits = {values[n] for n in empty}
+        if {folders.split_of(value) for value in splits} == {folders.TEST}:
+            text = texts.HOST_SPLIT_EMPTY.format(
+                rows=len(empty), column=column, values=words.some(sorted(splits))
+            )
+            raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
+
+
 def _below(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
@@ -150,7 +164,8 @@ def _place(
         raise DataError(
             f"{table.name}: no column leads to images",
             columns.misses(table, near),
-            f"the search covered {request.images} and its folders, with and without extension; check IMAGES",
+            f"the search covered {request.images} and its folders, with and without extension; check IMAGES; "
+            + texts.JOIN_TABLES,
         )
     in_sample = sample.id_column if sample and sample.id_column in table.columns else None
     named = columns.id_column(table, place.column, in_sample)
