@@ -226,6 +226,8 @@ OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
+IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
+IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
 

@@ -276,6 +276,27 @@ def test_rows_of_the_test_set_in_the_training_table_are_refused_by_their_split(t
         guess(tmp_path, "images", "train.csv")
 
 
+def test_two_columns_of_images_are_refused(tmp_path):
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((n // 2, f"{n - n % 2}.png", f"{n - n % 2 + 1}.png", "ab"[n // 2 % 2]))
+    table(tmp_path / "train.csv", ["id", "left", "right", "label"], rows[::2])
+    with pytest.raises(
+        DataError, match=r"`left` and `right` lead to different images, e.g. '0\.png' and '1\.png'"
+    ):
+        guess(tmp_path, "images", "train.csv")
+
+
+def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
+    rows = []
+    for n in range(60):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((f"{n}.png", "ab"[n % 2], f"l{n // 6}", f"s{n // 3}"))
+    table(tmp_path / "train.csv", ["path", "label", "location", "seq_id"], rows)
+    assert guess(tmp_path, "images", "train.csv")[1]["group_column"] == "location"
+
+
 def test_an_empty_label_is_no_class(tmp_path):
     labels = ["" if n == 7 else "ab"[n % 2] for n in range(24)]
     _, found = grouped(tmp_path, "weather", ["x"] * 24, labels)

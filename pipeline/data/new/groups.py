@@ -43,6 +43,9 @@ PLACE_WORDS = (
     *("photographer", "author"),
 )
 GROUP_WORDS = (PEOPLE_WORDS, TAKEN_WORDS, PLACE_WORDS)
+TAKEN, PLACE = 1, 2
+# So many places can be divided into folds.
+MANY_PLACES = 10
 # Columns that describe: `patient_age` and `anatom_site` have many images a value and are not groups.
 DESCRIBING = frozenset(
     (
@@ -94,7 +97,16 @@ def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
         text += texts.GROUP_UNKNOWN.format(rows=unknown) if unknown else ""
         why = texts.BY_NAME_TOO.format(text=text) if named else text
         candidates.append((_rank(column), groups, column, why))
-    return [(column, why) for *_, column, why in sorted(candidates)]
+    candidates.sort()
+    if candidates and candidates[0][0] == TAKEN:
+        # A place that holds whole sequences or visits keeps them together, and its own look as well.
+        first = table.column(candidates[0][2])
+        around = [c for c in candidates if c[0] == PLACE and c[1] >= MANY_PLACES]
+        around = [
+            c for c in around if len(set(zip(first, table.column(c[2]), strict=True))) == len(set(first))
+        ]
+        candidates = around[:1] + [c for c in candidates if c not in around[:1]]
+    return [(column, why) for *_, column, why in candidates]
 
 
 def _rank(column: str) -> int:
