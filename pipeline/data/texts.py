@@ -207,6 +207,7 @@ KINDS = {
     "confidence": "each answer is a class with its confidence; this form cannot be written yet",
     "ranked": "each answer ranks several classes (as for MAP@5); only the most probable one can be written yet",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
     "images": "the answers name other images; finding similar images is not supported",
@@ -214,6 +215,8 @@ KINDS = {
 }
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
+STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
+STRUCTURED_FIELDS = " (fields: {fields})"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"

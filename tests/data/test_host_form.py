@@ -284,12 +284,48 @@ def numbers(*cells):
             (["PredictionString"], ""),
             "detection is not supported",
         ),
+        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "several labels may"),
+        (
+            ["tags"],
+            numbers(lambda n: "{" + ",".join("abc"[n % 3 :]) + "}"),
+            (["tags"], "a"),
+            "several labels",
+        ),
+        (["where"], numbers(lambda n: f'{{"x": {n % 3}, "w": 4}}'), (["where"], ""), "detection is not"),
+        (["kind"], numbers(lambda n: f'{{"rle": "{n % 3} 4"}}'), (["kind"], ""), "segmentation is not"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], '{"cat": 0.5, "dog": 0.5}'), "JSON object"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "several labels may"),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):
     host.labels(header, cells).asks(*asks[:1], *asks[1:])
     assert kind in host.refused() and not (host.folder / "competition" / "x.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "fields"),
+    [
+        ('{{"label": "{0}", "by": {{"age": 3}}}}', " (fields: label, by)"),
+        ("{{'label': '{0}'}}", " (fields: label)"),
+        ('[{{"name": "{0}"}}]', " (fields: name)"),
+        ('["{0}"]', ""),
+        ("('{0}',)", ""),
+        ("[{0}]", ""),
+    ],
+)
+@pytest.mark.parametrize("given", [None, "kind"])
+def test_labels_inside_json_are_no_classes_and_their_fields_are_named(host, cell, fields, given):
+    host.labels(["kind"], lambda n: [cell.format(SHADES[n % 3])]).asks(["kind"], "cat")
+    text = host.refused(label=given)
+    assert "column `kind`" in text and "is a JSON object or list, and not a class" in text
+    assert f"write the label from these cells{fields} as a column of its own" in text
+
+
+@pytest.mark.parametrize("names", [("(none)", "(some)"), ("(1)", "(2)"), ("f(x)", "g(x)"), ("{a", "b}")])
+def test_names_with_brackets_are_classes(host, names):
+    host.labels(["kind"], lambda n: [names[n % 2]]).asks(["kind"], names[0]).new()
+    assert host.config.attributes[0].values == sorted(names)
 
 
 def test_a_sample_with_a_row_for_each_image_and_class_is_refused(host):

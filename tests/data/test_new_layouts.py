@@ -386,10 +386,11 @@ def test_a_table_of_ten_thousand_columns_takes_seconds(tmp_path):
         picture(tmp_path / "images" / f"{n}.png", n)
         rows.append([n, f"{n}.png", "ab"[n % 2], *["x", "0.5"] * 5_000])
     train = table(tmp_path / "train.csv", header, rows)
-    start = time.perf_counter()
+    # Processor time, because other processes may take the machine; it is 0.4 s where no work is quadratic.
+    start = time.process_time()
     assert len(read_table(train).columns) == 10_003
     _, found = guess(tmp_path, "images", "train.csv")
-    assert found["path_column"] == "path" and time.perf_counter() - start < 10
+    assert found["path_column"] == "path" and time.process_time() - start < 3
 
 
 def test_a_packed_table_in_another_encoding(tmp_path):

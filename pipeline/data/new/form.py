@@ -71,6 +71,8 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     where = f"{asked.table.name}: column `{answer}`"
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.CELL.format(cell=next(iter(sorted(cells)), "")))
+    if held := kinds.structured(cells - set(label.classes)):
+        kinds.refuse(held[0], where, texts.CELL.format(cell=held[1]))
     if len(label.values) > 1:
         return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
