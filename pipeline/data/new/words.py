@@ -127,5 +127,11 @@ def positive(values: Sequence[str], column: str) -> str | None:
     named = [v for v in values if v.casefold() in told and number(v) is None]
     if len(named) == 1:
         return named[0]
-    denied = [v for v in values if (w := _whole(v).casefold()) in NEGATIVE or DENIALS.match(w)]
+    denied = [v for v in values if denies(v)]
     return next(v for v in values if v != denied[0]) if len(denied) == 1 else None
+
+
+def denies(value: str) -> bool:
+    """Whether a class says that nothing was found, as `0`, `normal` and `no finding`."""
+    word = _whole(value).casefold()
+    return word in NEGATIVE or DENIALS.match(word) is not None
