@@ -100,8 +100,8 @@ def _columns(asked: Asked, label: Label) -> Form:
         )
         given = dict.fromkeys(label.classes, texts.TO_FILL)
         meaning = texts.CHOICE_COLUMNS.format(columns=words.some(asked.answers))
-        choice = meaning, {"format": "probabilities", "columns": given}
-        return Form(None, texts.OPEN, question=text, trial=_TRIAL, choices=(choice,))
+        columns = meaning, {"format": "probabilities", "columns": given}
+        return Form(None, texts.OPEN, question=text, trial=_TRIAL, choices=(columns,))
     if named is None:
         kinds.refuse("answers", where, texts.OTHER_CLASSES.format(values=words.some(label.classes)))
     over = [a for a in asked.answers if a not in named.values()]
@@ -168,11 +168,11 @@ def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> For
     choices = " or ".join(f"competition.submission.positive={scalar([v])}" for v in values)
     question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), choices=choices)
     trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
-    meant = [
+    meant: list[Choice] = [
         (texts.CHOICE_POSITIVE.format(value=v), {"format": "probability", "positive": [v]}) for v in values
     ]
-    hard = texts.CHOICE_HARD, {"format": "class_name"}
-    return Form("probability", why, answer, {"positive": None}, question, trial, (*meant, hard))
+    meant.append((texts.CHOICE_HARD, {"format": "class_name"}))
+    return Form("probability", why, answer, {"positive": None}, question, trial, tuple(meant))
 
 
 _TRIAL = ("competition.submission.format=class_index",)
