@@ -1,11 +1,11 @@
-"""How time and memory grow with the data: commands on 10,000, 30,000 and 100,000 images, and tables of 1,000,000.
+"""How time and memory grow with the data: commands on up to 100,000 images, and on tables of 1,000,000 rows.
 
     python -m benchmarks.scale                    about an hour and 5 GB of disk on two cores
     python -m benchmarks.scale --sizes 300 900    small sizes, to see that it runs
     python -m benchmarks.scale --rows 1000000     a table of so many rows as well (hard links to a few images)
 
-Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos of each
-person. Every command runs in a process of its own; printed are its seconds and its peak memory, the seconds of
+Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos of a
+Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos a
 every stage, and the growth between the two largest sizes as an exponent: n log n is 1.1 there. Faults at the
 end: an exponent above `LIMIT`, a report beyond 25 MB.
 """
@@ -64,7 +64,7 @@ def drawn(label: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def make(folder: Path, n: int, linked: bool, seed: int = 1) -> None:
-    """The host's files: `train.csv`, `test.csv`, `sample.csv` and `images/`, a tenth of them to be answered."""
+    """The host's files: `train.csv`, `test.csv`, `sample.csv` and `images/`; a tenth is to be answered."""
     rng, originals = np.random.default_rng(seed), folder / "originals"
     shares = 1 / np.arange(1, CLASSES + 1)
     labels = rng.choice(CLASSES, n, p=shares / shares.sum())
@@ -153,7 +153,9 @@ def faults(measured: list[Measured]) -> list[str]:
     for one in measured:
         for name, size in one.reports.items():
             if size > LARGEST_REPORT:
-                found.append(f"{name} of {one.n:,} images: {size / 1e6:.0f} MB, at most {LARGEST_REPORT / 1e6:.0f}")
+                found.append(
+                    f"{name} of {one.n:,} images: {size / 1e6:.0f} MB, at most {LARGEST_REPORT / 1e6:.0f}"
+                )
     largest = max(large.reports.items(), key=lambda item: item[1], default=("none", 0))
     print(f"largest report: {largest[0]}, {largest[1] / 1e6:.1f} MB")
     return found
