@@ -5,7 +5,7 @@
     python -m benchmarks.scale --rows 1000000     a table of so many rows as well (hard links to a few images)
 
 Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos of a
-Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos a
+person. Every command runs in a process of its own; printed are its seconds and peak memory, the seconds of
 every stage, and the growth between the two largest sizes as an exponent: n log n is 1.1 there. Faults at the
 end: an exponent above `LIMIT`, a report beyond 25 MB.
 """
