@@ -27,7 +27,6 @@ from tqdm import tqdm
 from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples
-from pipeline.core.seeds import seed
 from pipeline.core.targets import Target
 from pipeline.data.augment import Augmenter
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
@@ -36,16 +35,17 @@ from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
-from pipeline.resample.mixing import Mixer, partner_rows
+from pipeline.resample.mixing import partner_rows
 from pipeline.settings.train import EarlyStoppingSettings
 from pipeline.train import health, strategy
-from pipeline.train.health import GradientWatch
+from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
-from pipeline.train.optim import Backward, Schedule, noisy_weights, set_lr, windows
+from pipeline.train.optim import Schedule
 from pipeline.train.reproducible import cores, reproducible
 from pipeline.train.scoring import F1
 from pipeline.train.state import Training, load_checkpoint, resume, save_checkpoint
+from pipeline.train.step import Step, windows
 from pipeline.train.targets import targets_of
 
 log = logging.getLogger(__name__)
@@ -121,52 +121,30 @@ def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
     return loader.batches(epoch, rows, partners)
 
 
-def _backward(job: FoldJob, training: Training) -> Backward:
-    settings = job.train
-    return Backward(
-        training.loss(job, training.epoch),
-        job.target_NC,
-        job.sample_weights_N,
-        job.device,
-        training.mode.precision,
-        training.scaler,
-        Mixer(settings.mix, settings.seed, job.fold),
-        settings.input_noise,
-        None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
-        training.mode.layout,
-    )
-
-
 def _train_epoch(
     job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
 ) -> dict[str, float]:
     """One pass over the rows of the epoch; returns the training figures of its history entry."""
     settings, epoch, losses = job.train, training.epoch, training.losses_for_plateau
-    backward, n_rows = _backward(job, training), len(job.rows(epoch))
+    n_rows = len(job.rows(epoch))
     where = f"fold {job.fold}, epoch {epoch}"
-    gradients = GradientWatch(where, settings, training.scaler.is_enabled())
-    begin, sum_loss = time.perf_counter(), 0.0
+    figures = StepFigures(GradientWatch(where, settings, training.scaler.is_enabled()), job.device)
+    begin = time.perf_counter()
     training.model.train()
     strategy.begin_epoch(training.model.backbone, settings, epoch)
-    step = schedule.start(epoch)
+    step, number = Step(job, training), schedule.start(epoch)
     for window in windows(_batches(job, loader, epoch), settings.accumulate):
-        # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
-        torch.manual_seed(seed(settings.seed, "step", job.fold, step))
-        set_lr(training.optimizer, schedule.lr(step, losses))
-        with noisy_weights(training.model, settings.weight_noise):
-            value = backward(training.compute, window, step)
-        if not math.isfinite(value):
-            raise diverged(f"{where}, step {step}", settings)
-        _step(training, settings.clip_norm, step, gradients)
-        sum_loss += value * sum(len(batch.y_B) for batch in window)
-        step += 1
+        made = step(window, number, schedule.lr(number, losses))
+        figures.keep(made, number, sum(len(batch.y_B) for batch in window))
+        number += 1
         bar.update(1)
+    figures.read()
     seconds = time.perf_counter() - begin
     return {
-        "train_loss": sum_loss / n_rows,
-        "lr": schedule.lr(step - 1, losses),
+        "train_loss": figures.sum_loss / n_rows,
+        "lr": schedule.lr(number - 1, losses),
         "images_per_second": n_rows / seconds,
-        **gradients.summary(),
+        **figures.watch.summary(),
     }
 
 
@@ -188,16 +166,6 @@ def _try_epoch(
     bar.n = schedule.start(training.epoch)
     log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
     return None
-
-
-def _step(training: Training, clip_norm: float | None, step: int, gradients: GradientWatch) -> None:
-    """Update the weights with the current gradients, and then the average."""
-    training.scaler.unscale_(training.optimizer)
-    gradients.see(health.gradient_norm(training.model, clip_norm), step)
-    training.scaler.step(training.optimizer)
-    training.scaler.update()
-    training.optimizer.zero_grad(set_to_none=True)
-    training.average.after_step(training.model, step)
 
 
 def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:

@@ -212,6 +212,9 @@ class Average:
         self._swa = AveragedModel(model) if start is not None else None
         self._first = min(math.floor((start or 0) * settings.epochs), settings.epochs - 1)
         self._device, self._precision = device, precision
+        self._decay = 0.0
+        # On a GPU a tensor: a step that is replayed as a graph would keep a number for ever.
+        self._share = torch.zeros((), device=device) if decay and device == "cuda" else None
 
     def predictor(self, model: Classifier) -> Classifier:
         """The network that predicts: the average, once there is one."""
@@ -222,10 +225,20 @@ class Average:
             network = self._swa.module
         return network  # type: ignore[no-any-return]
 
-    def after_step(self, model: Classifier, step: int) -> None:
-        """Update EMA after one optimizer step, numbered from 0."""
+    def before_step(self, step: int) -> None:
+        """Set how far EMA follows the weights after this optimizer step, numbered from 0."""
         if self._ema:
-            self._ema.update(model, step=step + 1)
+            self._decay = self._ema.get_decay(step + 1)
+            if self._share is not None:
+                self._share.fill_(1 - self._decay)
+
+    def after_step(self, model: Classifier) -> None:
+        """Update EMA after an optimizer step."""
+        if self._ema and self._share is None:
+            with torch.no_grad():
+                self._ema.apply_update_(model, self._decay)
+        elif self._ema and self._share is not None:
+            follow(self._ema.module, model, self._share)
 
     def after_epoch(self, model: Classifier, epoch: int, batches: Iterable[torch.Tensor]) -> None:
         """Update SWA with the weights at the end of an epoch, numbered from 0.
@@ -253,6 +266,20 @@ class Average:
         average = self._ema.module if self._ema else self._swa
         if average is not None and state is not None:
             average.load_state_dict(state)
+
+
+def follow(average: nn.Module, model: nn.Module, share: torch.Tensor) -> None:
+    """Move an average towards the model by a share, a tensor (); whole numbers are copied."""
+    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    with torch.no_grad():
+        mine, theirs = [a for a, _ in floats], [b for _, b in floats]
+        steps = torch._foreach_sub(theirs, mine)
+        torch._foreach_mul_(steps, share)
+        torch._foreach_add_(mine, steps)
+        for a, b in pairs:
+            if not a.is_floating_point():
+                a.copy_(b)
 
 
 def measure_statistics(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[torch.Tensor]) -> None:

@@ -23,8 +23,8 @@ from pipeline.settings.loss import LossSettings, traits
 from pipeline.train.job import fingerprint
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.losses import REGISTRY, make_loss
-from pipeline.train.optim import Backward, windows
 from pipeline.train.state import load_checkpoint
+from pipeline.train.step import Backward, windows
 from pipeline.train.targets import class_facts, targets_of
 
 
