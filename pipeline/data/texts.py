@@ -329,3 +329,10 @@ READERS = {
     **dict.fromkeys((".svg",), ("vector drawings", "draw them as PNG files, e.g. with the package cairosvg")),
     **dict.fromkeys((".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"), ("images of a format that is not read", "convert them to PNG")),
 }
+DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_ARGUMENT = "{argument}={value}"
+DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
+DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
+DEVICE_TAPS = "a kernel that reaches {taps} px far; {most} are possible"
+DEVICE_HOLES = "{holes} holes; {most} are possible"
+DEVICE_OWN = "your own function {policy}"
