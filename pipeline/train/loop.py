@@ -18,6 +18,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.targets import Target
-from pipeline.data.augment import Augmenter
+from pipeline.data.device_images import DeviceImages, ahead, on_device
+from pipeline.data.device_loader import DeviceLoader
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
 from pipeline.engine.stage import OnEpoch
 from pipeline.nets.forward import Pass, pixels, run
@@ -51,6 +53,7 @@ from pipeline.train.targets import targets_of
 log = logging.getLogger(__name__)
 
 Entry = dict[str, float]
+Loader = EpochLoader | DeviceLoader
 
 
 def best_epoch(history: Sequence[Entry], higher_is_better: bool) -> int:
@@ -114,15 +117,17 @@ def checkpoint_path(work: Path, fold: int) -> Path:
     return work / f"fold{fold}.pt"
 
 
-def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
-    """The micro-batches of an epoch, with partners where mixing takes them from outside the batch."""
-    settings, rows = job.train, job.rows(epoch)
-    partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
-    return loader.batches(epoch, rows, partners)
+def _batches(job: FoldJob, loader: Loader, epoch: int, mixed: bool = True) -> Iterator[Batch]:
+    """The micro-batches of an epoch on the device; with partners where mixing takes them from elsewhere."""
+    settings, rows, partners = job.train, job.rows(epoch), None
+    if mixed:
+        partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
+    batches = loader.batches(epoch, rows, partners)
+    return batches if isinstance(loader, DeviceLoader) else ahead(batches, job.device)
 
 
 def _train_epoch(
-    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
+    job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any
 ) -> dict[str, float]:
     """One pass over the rows of the epoch; returns the training figures of its history entry."""
     settings, epoch, losses = job.train, training.epoch, training.losses_for_plateau
@@ -149,29 +154,35 @@ def _train_epoch(
 
 
 def _try_epoch(
-    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any, path: Path
+    job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any, path: Path
 ) -> dict[str, float] | None:
     """The same; None if the GPU had too little memory: training is back at the epoch's start, in pieces."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
-        if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
+        crowded = isinstance(job.images, DeviceImages) and job.images.resident
+        halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
+        if not (crowded or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
-    pieces, state = training.pieces * 2, load_checkpoint(path)
-    assert state is not None, "with oom_halving there is a checkpoint from the start"
     training.optimizer.zero_grad(set_to_none=True)
-    training.load(state)
-    training.pieces = pieces
+    pieces = training.pieces
+    training.load(load_checkpoint(path) or Training(job, training.mode).state())
     bar.n = schedule.start(training.epoch)
-    log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
+    if crowded:
+        assert isinstance(job.images, DeviceImages), "only images on a device crowd it"
+        job.images.evict()
+        training.pieces = pieces
+        return None
+    training.pieces = pieces * 2
+    log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, training.pieces)
     return None
 
 
-def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
+def _end_epoch(job: FoldJob, training: Training, loader: Loader, trained: dict[str, float]) -> Floats:
     """Average, evaluate and record the epoch that was just trained."""
     epoch, layout = training.epoch, training.mode.layout
-    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in loader.batches(epoch, job.rows(epoch)))
+    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in _batches(job, loader, epoch, mixed=False))
     training.average.after_epoch(training.model, epoch, shown)
     training.epoch += 1
     loss = training.loss(job, epoch)
@@ -193,9 +204,8 @@ def _on_cpu(network: Classifier) -> State:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
-    augmenter, train = Augmenter(job.augment.policy, job.size), job.train
-    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
+def _loader(job: FoldJob, batches_left: int) -> Loader:
+    (augmenter, *copies), train = job.augmenters, job.train
     plan = LoaderPlan(
         samples=job.train_samples,
         augmenter=augmenter,
@@ -203,11 +213,14 @@ def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
         root_seed=train.seed,
         fold=job.fold,
         workers=job.workers,
-        copies=copies,
+        copies=tuple(copies),
         cores=cores(job.device),
         n_batches=batches_left,
         window=train.accumulate,
     )
+    if job.engine == "device":
+        assert isinstance(job.images, DeviceImages), "the device's engine is for a device with its own images"
+        return DeviceLoader(job.images, plan, job.device)
     return EpochLoader(job.images, plan)
 
 
@@ -230,6 +243,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     work.mkdir(parents=True, exist_ok=True)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
+    job = replace(job, images=on_device(job.images, job.device, job.images_share))
     settings, path = job.train, checkpoint_path(work, job.fold)
     bounds_E = [batch_bounds(len(job.rows(e)), settings.batch_size) for e in range(settings.epochs)]
     schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
@@ -283,4 +297,5 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     samples, history = job.valid_samples, marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
+    extra |= {"engine": job.engine}
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

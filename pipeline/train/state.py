@@ -62,7 +62,7 @@ class Training:
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
-        self.fingerprint = fingerprint(job)
+        self.fingerprint, self.engine = fingerprint(job), job.engine
         self.epoch = 0
         self.seconds = 0.0
         self.pieces = 1
@@ -98,6 +98,7 @@ class Training:
             "job": self.fingerprint,
             "threads": torch.get_num_threads(),
             "mode": str(self.mode),
+            "engine": self.engine,
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -118,6 +119,13 @@ def resume(job: FoldJob, path: Path) -> Training:
     training = Training(job, Mode.parse(state["mode"]))
     if state["job"] != training.fingerprint:
         log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
+        return Training(job, job.mode)
+    # Checkpoints of a version with one engine do not name it.
+    if state.get("engine", "albumentations") != training.engine:
+        log.warning(
+            "%s: the checkpoint was augmented by the engine %s, and %s is used now; the fold starts again",
+            path, state.get("engine", "albumentations"), training.engine,
+        )  # fmt: skip
         return Training(job, job.mode)
     threads = state["threads"]
     if threads != torch.get_num_threads():
