@@ -142,6 +142,14 @@ class FoldJob:
         chosen = self.train.precision
         return self.measured if chosen == "auto" else Mode(chosen)
 
+    @property
+    def tf32(self) -> bool:
+        """Whether matrix products of a GPU may round float32 to TF32, as its convolutions do by default.
+
+        A precision of fp32 that the user wrote is meant; `auto` may choose what is faster.
+        """
+        return self.device == "cuda" and self.train.precision == "auto"
+
     def __post_init__(self) -> None:
         fits = (self.train.early_stopping is None) == (self.inner_samples is None)
         assert fits, "early stopping and its inner split belong together"

@@ -259,7 +259,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     with (
         _loader(job, left) as loader,
         _bar(job, schedule, training.epoch) as bar,
-        reproducible(job.device, job.deterministic),
+        reproducible(job.device, job.deterministic, job.tf32),
     ):
         while training.epoch < settings.epochs:
             if ended(training.history, settings.early_stopping, job.higher_is_better):
@@ -298,4 +298,7 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     extra |= {"engine": job.engine}
+    if job.device == "cuda":
+        extra["matmul"] = "tf32" if job.tf32 else "fp32"
+    training.recorded = None  # it holds the step, and the step all of the training
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

@@ -58,7 +58,7 @@ from pipeline.train.state import load_checkpoint, save_checkpoint
 from pipeline.train.teachers import beside_training
 
 # How a network was trained, for the record.
-TAGS = ("mode", "engine")
+TAGS = ("mode", "engine", "matmul")
 
 log = logging.getLogger(__name__)
 
@@ -251,7 +251,7 @@ class Member:
     Args:
         p_NC: its probabilities of the validation samples of its lesson.
         tags: how it was trained: `mode` (precision, layout and compilation of the network) and `engine` (what
-            augmented its images); empty for a head.
+            augmented its images), on a GPU `matmul` (of float32: tf32 or fp32); empty for a head.
     """
 
     state: State

@@ -31,8 +31,15 @@ RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 LEAST_FALL = 1e-4
 
 
-def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+# Optimizers that torch computes in one kernel on a GPU; others may take their `fused` for a CPU.
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
+def make_optimizer(network: nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer:
     """The timm optimizer of this name; biases and norms (1-D parameters) have no weight decay.
+
+    On "cuda" it has the form that a CUDA graph can record, fused where torch has that, with its learning rate
+    in a tensor. `network` is on the device already.
 
     Raises:
         ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
@@ -64,6 +71,7 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=True,
+            **_form(info.opt_class, settings, device),
             **settings.optimizer_args,
             layer_decay=settings.layer_decay,
         )
@@ -76,7 +84,39 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
         raise ConfigError(
             f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
         ) from error
+    for group in optimizer.param_groups if device == "cuda" else ():
+        if _takes_tensors(group):
+            group["lr"] = torch.tensor(float(group["lr"]), device=device)
     return optimizer
+
+
+def _form(made_by: Any, settings: TrainSettings, device: str) -> dict[str, bool]:
+    """Arguments for the form that a GPU runs; what the user wrote comes first."""
+    if device != "cuda":
+        return {}
+    given, takes = settings.optimizer_args, inspect.signature(made_by).parameters
+    form = {"capturable": True} if "capturable" in takes else {}
+    if made_by in _FUSED and not {"fused", "foreach"} & given.keys():
+        form["fused"] = True
+    return form
+
+
+def _takes_tensors(group: dict[str, Any]) -> bool:
+    return bool(group.get("capturable") or group.get("fused"))
+
+
+def can_record(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a CUDA graph can record its steps."""
+    fused = isinstance(optimizer, torch.optim.SGD) and all(g.get("fused") for g in optimizer.param_groups)
+    return fused or all(group.get("capturable") for group in optimizer.param_groups)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue from its state dict, which is on the CPU."""
+    optimizer.load_state_dict(state)
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):  # states follow their parameters, learning rates do not
+            group["lr"] = group["lr"].to(group["params"][0].device)
 
 
 def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
@@ -178,4 +218,8 @@ def _half_cosine(start: float, end: float, done: float) -> float:
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group, times its `lr_scale` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
+        own = lr * group.get("lr_scale", 1.0)
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own

@@ -22,6 +22,7 @@ import math
 import os
 import pickle
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ from pipeline.nets.weights import State
 from pipeline.record.files import temporary_of
 from pipeline.settings.train import TrainSettings
 from pipeline.train import strategy
+from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
-from pipeline.train.losses import Loss, make_loss
-from pipeline.train.optim import make_optimizer
+from pipeline.train.losses import Loss, make_loss, stretch
+from pipeline.train.optim import load_optimizer, make_optimizer
 from pipeline.train.targets import class_facts
 
 VERSION = 2
@@ -58,16 +60,27 @@ class Training:
         strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
         # One graph per batch shape: a dynamic graph would compute differently after a resume.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
-        self.optimizer = make_optimizer(self.model.backbone, job.train)
+        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device)
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
-        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
+        facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
+        self.facts = replace(facts, device=job.device)
+        self._losses: dict[tuple[bool, ...], Loss] = {}
+        # The step as a graph, and what it was recorded of.
+        self.recorded: tuple[object, Captured | None] | None = None
+        self._said: set[str] = set()
         self.fingerprint, self.engine = fingerprint(job), job.engine
         self.epoch = 0
         self.seconds = 0.0
         self.pieces = 1
         self.history: list[dict[str, float]] = []
         self.best: State | None = None
+
+    def say_once(self, text: str) -> None:
+        """Log a text that could come up in every epoch."""
+        if text not in self._said:
+            log.info("%s", text)
+        self._said.add(text)
 
     @property
     def predictor(self) -> Classifier:
@@ -76,7 +89,10 @@ class Training:
 
     def loss(self, job: FoldJob, epoch: int) -> Loss:
         """The loss of an epoch; class weights may be deferred to later epochs."""
-        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
+        key = stretch(job.loss, epoch, job.train.epochs)
+        if key not in self._losses:
+            self._losses[key] = make_loss(job.loss, self.facts, epoch, job.train.epochs)
+        return self._losses[key]
 
     @property
     def losses_for_plateau(self) -> list[float]:
@@ -104,7 +120,8 @@ class Training:
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state of `state()`."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.recorded = None
         self.average.load(state["average"])
         self.scaler.load_state_dict(state["scaler"])
         self.best, self.pieces = state["best"], state["pieces"]

@@ -2,8 +2,8 @@
 
 Owns windows of micro-batches, their backward pass (the loss is summed and divided once), the noise on pixels
 and on the weights of a step, and the seed of its random draws. Does not own the order of steps
-(`train/loop.py`), the optimizer and its schedule (`train/optim.py`),
-nor what is checked of its figures (`train/health.py`).
+(`train/loop.py`), the optimizer and its schedule (`train/optim.py`), replaying a step as one CUDA graph
+(`train/captured.py`) nor what is checked of its figures (`train/health.py`).
 
 No step reads a number back from the device: on a GPU that would wait until everything before it is computed.
 Loss and gradient norm are returned as a tensor. Dropout and noise draw from torch's generators, which are
@@ -25,10 +25,12 @@ from pipeline.core.seeds import seed
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import autocast, pixels
 from pipeline.resample.mixing import MixedBatch, Mixer
+from pipeline.train import texts
+from pipeline.train.captured import Captured, Cuda, Device
 from pipeline.train.health import gradient_norm
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss
-from pipeline.train.optim import set_lr
+from pipeline.train.optim import can_record, set_lr
 from pipeline.train.state import Training
 
 
@@ -194,13 +196,18 @@ class Backward:
 
 
 class Step:
-    """The steps of one epoch."""
+    """The steps of one epoch.
 
-    def __init__(self, job: FoldJob, training: Training) -> None:
+    On a GPU the step of a full batch is recorded as a CUDA graph where that is possible, and kept by
+    `training` for later epochs; the last batch of an epoch and accumulation windows run as they are.
+    """
+
+    def __init__(self, job: FoldJob, training: Training, device: Device | None = None) -> None:
         settings = job.train
         self._job, self._training = job, training
+        self._loss = training.loss(job, training.epoch)
         self._backward = Backward(
-            training.loss(job, training.epoch),
+            self._loss,
             job.target_NC.to(job.device),
             job.sample_weights_N.to(job.device),
             job.device,
@@ -211,6 +218,7 @@ class Step:
             None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
             training.mode.layout,
         )
+        self._graph = self._captured(device)
 
     def __call__(self, window: list[Batch], number: int, lr: float) -> torch.Tensor:
         """Make step `number` of the training, from 0.
@@ -221,12 +229,59 @@ class Step:
         """
         settings, training = self._job.train, self._training
         # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
-        torch.manual_seed(seed(settings.seed, "step", self._job.fold, number))
+        own_seed = seed(settings.seed, "step", self._job.fold, number)
         set_lr(training.optimizer, lr)
         training.average.before_step(number)
+        if self._graph is not None and len(window[0].y_B) == settings.batch_size:
+            (piece,), total = self._backward.pieces(window, number)
+            x_BCHW = piece.pixels(self._job.device, training.mode.layout)
+            return self._graph(own_seed, x_BCHW, piece.target_BC, piece.weight_B, total)
+        torch.manual_seed(own_seed)
         with noisy_weights(training.model, settings.weight_noise):
             value = self._backward(training.compute, window, number)
         return torch.stack([value, update(training, settings.clip_norm).to(value)])
+
+    def _whole(
+        self, x_BCHW: torch.Tensor, target_BC: torch.Tensor, weight_B: torch.Tensor, total: torch.Tensor
+    ) -> torch.Tensor:
+        """The same step for one batch, from what is on the device already, and nothing else that changes."""
+        settings, training = self._job.train, self._training
+        with noisy_weights(training.model, settings.weight_noise):
+            value = self._backward.part(training.compute, x_BCHW, target_BC, weight_B, total)
+        return torch.stack([value, update(training, settings.clip_norm).to(value)])
+
+    def _captured(self, device: Device | None) -> Captured | None:
+        """The step as a graph: that of an earlier epoch if it computes the same; None where there is none."""
+        training, network = self._training, self._training.model
+        if device is None and self._job.device != "cuda":
+            return None
+        flags = (*(p.requires_grad for p in network.parameters()), *(m.training for m in network.modules()))
+        key = (id(self._loss), training.pieces, flags)
+        if training.recorded is not None and training.recorded[0] == key:
+            return training.recorded[1]
+        made = None
+        if why := self._not_recordable():
+            training.say_once(texts.NOT_CAPTURED.format(why=why))
+        else:
+            made = Captured(self._whole, self._forget, device or Cuda())
+        training.recorded = key, made
+        return made
+
+    def _forget(self, why: str) -> None:
+        """Drop the gradients that a recording left when it failed."""
+        self._training.optimizer.zero_grad(set_to_none=True)
+        self._training.say_once(texts.NOT_CAPTURED.format(why=why))
+
+    def _not_recordable(self) -> str:
+        """Why the steps cannot be one graph; empty if they can, as far as is known before they run."""
+        settings, training = self._job.train, self._training
+        if settings.accumulate > 1 or training.pieces > 1:
+            return texts.STEP_PIECES
+        if training.scaler.is_enabled():
+            return texts.STEP_SCALED
+        if self._job.device == "cuda" and not can_record(training.optimizer):
+            return texts.STEP_OPTIMIZER.format(optimizer=settings.optimizer)
+        return ""
 
 
 def update(training: Training, clip_norm: float | None) -> torch.Tensor:
