@@ -1,7 +1,11 @@
 """A fold whose images are augmented on the device: what can be held on a CPU, and the tier gpu."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
+import learn_world
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,7 @@ from learn_world import equal_states, fold_job
 from pipeline.data.device_images import DeviceImages
 from pipeline.nets import model
 from pipeline.settings.train import MixSettings
-from pipeline.train import job, loop
+from pipeline.train import captured, job, loop
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
@@ -91,3 +95,73 @@ def test_images_make_room_before_batches_are_halved(as_gpu, tmp_path, monkeypatc
     assert equal_states(state, expected) and len(result.history) == 3
     told = [record.getMessage() for record in caplog.records if "runtime.images_share" in record.getMessage()]
     assert len(told) == 1 and np.isfinite(result.oof.p_NC).all()
+
+
+# The tier gpu.
+
+
+def on_gpu(**more):
+    return replace(fold_job(policy="medium", n_train=97, **more), device="cuda", images_share=1.0)
+
+
+@pytest.mark.gpu
+def test_a_gpu_trains_alike_on_resident_and_on_pinned_images(tmp_path):
+    result, state = fit(on_gpu(ema_decay=0.9), tmp_path / "resident")
+    assert result.extra["engine"] == "device"
+    pinned = replace(on_gpu(ema_decay=0.9), images_share=0.0)
+    assert equal_states(fit(pinned, tmp_path / "pinned")[1], state)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("share", [0.0, 1.0])
+@pytest.mark.parametrize("policy", ["medium", "none"])
+def test_a_gpu_resumes_with_the_same_bits_wherever_the_images_lie(tmp_path, share, policy):
+    one = replace(on_gpu(ema_decay=0.9), images_share=share)
+    one = replace(one, augment=one.augment.model_copy(update={"policy": policy}))
+    _, whole = fit(one, tmp_path / "whole")
+    fit(one, tmp_path / "killed", lambda fold, epoch, entry: epoch < 1)
+    assert equal_states(fit(one, tmp_path / "killed")[1], whole)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("batch", [2, 10])
+def test_a_gpu_that_runs_out_of_memory_gives_up_its_images_first(tmp_path, monkeypatch, caplog, batch):
+    _, expected = fit(on_gpu(), tmp_path / "roomy")
+    forward, seen = model.Classifier.forward, []
+
+    def hungry(self, x_BCHW):
+        if self.training:
+            seen.append(1)
+            if len(seen) == batch:
+                torch.empty(10**14, device="cuda")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(model.Classifier, "forward", hungry)
+    # Steps that are replayed would not call it.
+    monkeypatch.setattr(captured, "WARM_UP", 10**9)
+    _, state = fit(on_gpu(), tmp_path / "crowded")
+    assert equal_states(state, expected) and "runtime.images_share" in caplog.text
+
+
+@pytest.mark.gpu
+def test_four_processes_on_one_gpu_have_the_bits_of_one(tmp_path):
+    words = [sys.executable, learn_world.__file__]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
+
+    def start(name):
+        command = [*words, str(tmp_path / name), "0", "cuda"]
+        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+
+    alone = start("alone").communicate(timeout=300)[0]
+    together = [start(f"one of four {n}") for n in range(4)]
+    assert alone.strip() and {p.communicate(timeout=300)[0] for p in together} == {alone}
+
+
+@pytest.mark.gpu
+def test_a_policy_that_the_device_cannot_run_trains_with_pinned_batches(tmp_path, monkeypatch):
+    """The engine of the CPU: batches come from loader processes and are copied ahead."""
+    one = replace(on_gpu(), workers=2)
+    monkeypatch.setattr(job, "engine_of", lambda augmenters, device: "albumentations")
+    result, state = fit(one, tmp_path / "two")
+    assert result.extra["engine"] == "albumentations"
+    assert equal_states(fit(replace(one, workers=0), tmp_path / "none")[1], state)
