@@ -60,6 +60,7 @@ def engine_of(
         augmenters: of all policies of a run: its own, and those of offline copies. One engine runs them all.
         device: "cpu" or "cuda", with or without a number.
         setting: `augment.engine`.
+        channels: of an image.
     """
     if device.partition(":")[0] == "cpu" or setting == "albumentations":
         return "albumentations"
@@ -109,6 +110,8 @@ class DeviceAugmenter:
         Args:
             rows: `index_R` are positions in `ids_N`.
             ids_N: of the fold's training samples.
+            root_seed: the experiment's seed.
+            fold: part of every seed.
             epoch: from 0.
         """
         return self._layout.draw(
