@@ -15,6 +15,7 @@ from pipeline.core.samples import TrainRows
 from pipeline.core.seeds import py_rng, rng
 from pipeline.data.augment import Augmenter
 from pipeline.data.device_augment import DeviceAugmenter, engine_of, supported
+from pipeline.data.device_policy import READERS
 from pipeline.settings.augment import known
 
 SIZE = 32
@@ -241,6 +242,13 @@ def test_the_device_can_do_every_shipped_policy_but_trivial(policy):
     assert supported(Augmenter(policy, 224)) == ()
 
 
+def test_every_transform_of_the_device_is_compared_and_documented():
+    docs = (Path(__file__).parents[2] / "docs" / "data.md").read_text()
+    compared = (Path(__file__).parent / "device_policies.yaml").read_text()
+    assert [name for name in READERS if f"`{name}`" not in docs] == []
+    assert [name for name in READERS if f"- {name}:" not in compared] == []
+
+
 @pytest.mark.parametrize(
     ("transform", "reason"),
     [
@@ -339,3 +347,16 @@ def test_the_gpu_makes_the_pictures_of_the_cpu(image_HWC):
     augmenters, x_BHWC = [Augmenter("heavy", SIZE)], np.stack([image_HWC] * 64)
     away = np.abs(shown(augmenters, x_BHWC, "cuda") - shown(augmenters, x_BHWC, "cpu"))
     assert away.mean() < 0.05
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("policy", ["heavy", *RANDOM])
+def test_every_pass_is_among_the_deterministic_algorithms(policy, made, image_HWC):
+    augmenter = Augmenter("heavy", SIZE) if policy == "heavy" else made(RANDOM[policy])
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        first = shown([augmenter], np.stack([image_HWC] * 16), "cuda")
+    finally:
+        torch.use_deterministic_algorithms(before)
+    assert np.array_equal(first, shown([augmenter], np.stack([image_HWC] * 16), "cuda"))
