@@ -181,6 +181,22 @@ def test_offline_copies_are_the_same_in_every_epoch_and_fold(made, image_HWC):
     assert np.allclose(shown([run, copies], x_BHWC, rows=rows, ids=ids, root_seed=1)[~copy], alone, atol=0.01)
 
 
+def test_grey_pixels_stay_grey_when_saturation_grows(made):
+    grey = np.repeat(np.linspace(0, 255, SIZE * SIZE).astype(np.uint8).reshape(SIZE, SIZE, 1), 3, axis=2)
+    augmenter = made([{"HueSaturationValue": {"hue_shift_limit": 20, "sat_shift_limit": [60, 60], "p": 1.0}}])
+    here, there = shown([augmenter], grey[None])[0], augmenter(grey, 5, 0, 0, "s0", 0).astype(int)
+    assert np.ptp(here, axis=2).max() < 1e-3 and np.ptp(there, axis=2).max() == 0
+
+
+def test_a_balanced_scale_is_as_often_below_one_as_above(made):
+    augmenter = made([{"Affine": {"scale": [0.5, 1.2], "balanced_scale": True, "p": 1.0}}])
+    ids = np.array([str(n) for n in range(DRAWS)])
+    table = DeviceAugmenter([augmenter]).draw(TrainRows.of(np.arange(DRAWS)), ids, 0, 0, 0)
+    scale = 1 / table[:, 0]
+    assert 0.5 <= scale.min() and scale.max() <= 1.2 and 0.45 < (scale < 1).mean() < 0.55
+    assert abs(scale[scale < 1].mean() - 0.75) < 0.02 and abs(scale[scale > 1].mean() - 1.1) < 0.01
+
+
 @pytest.mark.parametrize("device", DEVICES)
 def test_the_result_has_the_asked_type_and_layout_and_no_gradient(device, image_HWC, made):
     engine, rows, ids = engine_and_rows(made, policy="medium")
