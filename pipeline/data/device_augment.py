@@ -20,7 +20,6 @@ Legend: N samples, R rows of an epoch, B of a batch, H height, W width, C channe
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -35,11 +34,10 @@ from pipeline.data.augment import Augmenter
 from pipeline.data.device_draws import Column, Layout, Size, Table
 from pipeline.data.device_passes import PASSES, warp
 from pipeline.data.device_policy import RGB, Reader
+from pipeline.settings.schema import Config
 
 Engine = Literal["albumentations", "device"]
 Setting = Literal["auto", "albumentations"]
-
-log = logging.getLogger(__name__)
 
 
 def supported(augmenter: Augmenter, channels: int = RGB) -> tuple[str, ...]:
@@ -54,7 +52,7 @@ def supported(augmenter: Augmenter, channels: int = RGB) -> tuple[str, ...]:
 def engine_of(
     augmenters: Sequence[Augmenter], device: str, setting: Setting = "auto", channels: int = RGB
 ) -> Engine:
-    """Which engine augments on this device; says why if a GPU leaves it to the CPU.
+    """Which engine augments on this device; `notes` says why a GPU leaves it to the CPU.
 
     Args:
         augmenters: of all policies of a run: its own, and those of offline copies. One engine runs them all.
@@ -64,10 +62,22 @@ def engine_of(
     """
     if device.partition(":")[0] == "cpu" or setting == "albumentations":
         return "albumentations"
-    reasons = {one.policy: found for one in augmenters if (found := supported(one, channels))}
-    for policy, found in reasons.items():
-        log.warning("%s", texts.DEVICE_CANNOT.format(policy=policy, reasons="; ".join(found)))
-    return "albumentations" if reasons else "device"
+    return "albumentations" if any(supported(one, channels) for one in augmenters) else "device"
+
+
+def notes(config: Config, device: str) -> list[str]:
+    """Why a GPU leaves the policies of a run to the CPU, once for each policy; empty if it does not."""
+    if device.partition(":")[0] == "cpu" or config.augment.engine == "albumentations":
+        return []
+    policies = [config.augment.policy]
+    if config.resample.copies is not None:
+        policies.append(config.resample.copies.policy)
+    found = {name: supported(Augmenter(name, config.images.hw)) for name in dict.fromkeys(policies)}
+    return [
+        texts.DEVICE_CANNOT.format(policy=name, reasons="; ".join(reasons))
+        for name, reasons in found.items()
+        if reasons
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ import yaml
 from pipeline.core.samples import TrainRows
 from pipeline.core.seeds import py_rng, rng
 from pipeline.data.augment import Augmenter
-from pipeline.data.device_augment import DeviceAugmenter, engine_of, supported
+from pipeline.data.device_augment import DeviceAugmenter, engine_of, notes, supported
 from pipeline.data.device_policy import READERS
 from pipeline.settings.augment import known
+from pipeline.settings.load import load
 
 SIZE = 32
 DRAWS = 2000
@@ -242,15 +243,22 @@ def test_images_need_not_be_square(made):
     assert "24 × 40" in reason
 
 
-def test_policies_and_device_choose_the_engine_and_a_gpu_that_cannot_says_why(made, caplog):
+def test_policies_and_device_choose_the_engine():
     light, trivial = Augmenter("light", SIZE), Augmenter("trivial", SIZE)
-    assert engine_of([light], "cpu") == "albumentations"
+    assert engine_of([light], "cpu") == engine_of([trivial], "cpu") == "albumentations"
     assert engine_of([light], "cuda") == engine_of([light], "cuda:1") == "device"
-    assert engine_of([light], "cuda", "albumentations") == "albumentations" and not caplog.records
-    assert engine_of([trivial], "cpu") == "albumentations" and not caplog.records
+    assert engine_of([light], "cuda", "albumentations") == "albumentations"
     assert engine_of([light, trivial], "cuda") == "albumentations"
-    (record,) = caplog.records
-    assert all(word in record.getMessage() for word in ("trivial", "Equalize", "AutoContrast", "CPU"))
+
+
+def test_a_gpu_that_cannot_do_a_policy_says_once_which_transforms_it_lacks():
+    trivial = ["competition=digits", "augment.policy=trivial"]
+    config = load(trivial).config
+    (note,) = notes(config, "cuda")
+    assert all(word in note for word in ("trivial", "Equalize", "AutoContrast", "CPU"))
+    assert notes(config, "cpu") == []
+    assert notes(load(["competition=digits", "augment.policy=heavy"]).config, "cuda") == []
+    assert notes(load([*trivial, "augment.engine=albumentations"]).config, "cuda") == []
 
 
 @pytest.mark.parametrize("policy", [name for name in known() if name != "trivial"])
