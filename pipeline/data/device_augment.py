@@ -12,8 +12,8 @@ does not round in between.
 Passes over memory, counted as kernels, and as float32 batches that they write: `none` 2 and 2, `light` 24 and
 13, `medium` 74 and 31, `heavy` 135 and 82. Of these 2 make floats of bytes, and one may restore the layout;
 all neighbouring changes of geometry cost one sampling, and about 18 kernels over coordinates for the first
-border; hue and saturation 51, ColorJitter 258, noise 41, a blur 6, brightness and contrast 3. Their number does
-not depend on the batch.
+border; hue and saturation 51, ColorJitter 258, noise 41, a blur 6, brightness and contrast 3. The number
+does not depend on the batch.
 
 Legend: N samples, R rows of an epoch, B of a batch, H height, W width, C channels, P columns.
 """
