@@ -387,14 +387,17 @@ def make_help() -> str:
     )
 
 
-def _share_cores() -> None:
-    """Let waiting threads of torch sleep while other programs use the cores.
+# How threads of OpenMP wait for each other: they spin for some 10 µs and then sleep. Longer spinning is up to
+# a tenth faster on an idle machine and several times slower on a busy one; sleeping at once is slower alone
+# (benchmarks/busy_machine.py). GNU's library reads the first; Intel's and LLVM's read the second.
+WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
 
-    Spinning is twice as fast on an idle machine, and several times slower on a busy one
-    (docs/log.md). OpenMP reads this when torch is imported; it changes no result.
-    """
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] >= (os.cpu_count() or 1):
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+def _wait_politely() -> None:
+    """Tell OpenMP how to wait, unless the user did; read when torch is loaded; it changes no result."""
+    if "OMP_WAIT_POLICY" not in os.environ:
+        for name, value in WAITING.items():
+            os.environ.setdefault(name, value)
 
 
 # One package of each part; a wrong environment lacks most of them.
@@ -440,7 +443,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.take_over()
     terminal.prepare()
     options = parser().parse_args(arguments)
-    _share_cores()
+    _wait_politely()
     try:
         _refuse_environment()
         from pipeline.settings import current

@@ -1,8 +1,9 @@
 """Random seeds, derived from names; the state of a generator is never stored.
 
 Owns the one function that turns (root seed, purpose, fold, epoch, …) into a seed, drawing for many rows at
-once, each from its own seed, and choosing some of many rows. Does not own any generator's state: each caller creates a new generator, draws, and discards it. So a
-run has the same result with 0 or 8 workers, and interrupted or not.
+once, each from its own seed, and choosing some of many rows. Does not own any generator's state: each caller
+creates a new generator, draws, and discards it. So a run has the same result with 0 or 8 workers, and
+interrupted or not.
 
 Source: numpy.random.SeedSequence (O'Neill's seed_seq), https://numpy.org/doc/stable/reference/random/; for
 many rows at once SplitMix64, Steele, Lea and Flood 2014, https://doi.org/10.1145/2660193.2660195: number k of

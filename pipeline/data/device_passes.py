@@ -27,13 +27,12 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
     """Several changes of geometry with one interpolation; each of them has its own border.
 
     Args:
+        x_BCHW: the images.
         stages: in order; each with its (B, 6) matrix, or (B, 10) with the window of a crop after it: left,
             right, top and bottom pixel.
     """
     height, width = x_BCHW.shape[2:]
-    kind = {"dtype": x_BCHW.dtype, "device": x_BCHW.device}
-    at_x: Tensor = torch.arange(width, **kind).view(1, 1, -1)
-    at_y: Tensor = torch.arange(height, **kind).view(1, -1, 1)
+    at_x, at_y = _counted(width, x_BCHW).view(1, 1, -1), _counted(height, x_BCHW).view(1, -1, 1)
     kept: Tensor | None = None
     added: Tensor | None = None
     for act, p_BP in reversed(stages):
@@ -50,6 +49,11 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
     at_BHW2 = torch.stack([at_x * (2 / max(width - 1, 1)) - 1, at_y * (2 / max(height - 1, 1)) - 1], dim=-1)
     out = grid_sample(x_BCHW, at_BHW2, mode="bilinear", padding_mode="border", align_corners=True)
     return out if kept is None or added is None else out * kept + added
+
+
+def _counted(count: int, like: Tensor) -> Tensor:
+    """(count,) the coordinates from 0."""
+    return torch.arange(count, dtype=like.dtype, device=like.device)
 
 
 def _inside(at: Tensor, count: int) -> Tensor:
@@ -212,9 +216,8 @@ def _hashed(bits: Tensor) -> Tensor:
 
 def holes(x_BCHW: Tensor, p_BP: Tensor, act: Act) -> Tensor:
     """Left, top, right and bottom of each hole, px."""
-    kind = {"dtype": p_BP.dtype, "device": p_BP.device}
-    at_x = torch.arange(x_BCHW.shape[3], **kind).view(1, 1, 1, -1)
-    at_y = torch.arange(x_BCHW.shape[2], **kind).view(1, 1, -1, 1)
+    at_x = _counted(x_BCHW.shape[3], x_BCHW).view(1, 1, 1, -1)
+    at_y = _counted(x_BCHW.shape[2], x_BCHW).view(1, 1, -1, 1)
     sides = _per_row(p_BP)
     hole_B1HW = None
     for first in range(0, len(sides), 4):

@@ -33,7 +33,7 @@ _BORDERS: tuple[Border | None, ...] = ("constant", "replicate", "reflect_edge", 
 _LINEAR = 1
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """A transform, or one of its arguments, that the device cannot do; its text is the reason."""
 
 
@@ -58,7 +58,7 @@ class Reader:
         for made in transforms:
             try:
                 nodes.append(self._node(made))
-            except Unsupported as reason:
+            except UnsupportedError as reason:
                 self.reasons.append(
                     f"{type(made).__name__}: {reason}" if str(reason) else type(made).__name__
                 )
@@ -72,14 +72,14 @@ class Reader:
             return Group("all", p, self._nodes(made.transforms))
         if name == "SomeOf":
             if made.replace:
-                raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="replace", value="true"))
+                raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="replace", value="true"))
             return Group("some", p, self._nodes(made.transforms), n=int(made.n))
         if name == "NoOp":
             return Group("all", p, ())
         if name not in READERS:
-            raise Unsupported
+            raise UnsupportedError
         if name in OF_COLOUR and self.channels != RGB:
-            raise Unsupported(texts.DEVICE_CHANNELS.format(channels=self.channels))
+            raise UnsupportedError(texts.DEVICE_CHANNELS.format(channels=self.channels))
         act, draw = READERS[name](made, self.size)
         return Leaf(p, act, draw)
 
@@ -88,10 +88,10 @@ Read = tuple[Act, Callable[[RowDraws], Units]]
 
 
 def _refuse(made: Any, **only: Any) -> None:
-    """Raise Unsupported unless these arguments have the only values that the device knows."""
+    """Raise UnsupportedError unless these arguments have the only values that the device knows."""
     for argument, value in only.items():
         if getattr(made, argument) != value:
-            raise Unsupported(
+            raise UnsupportedError(
                 texts.DEVICE_ARGUMENT.format(argument=argument, value=str(getattr(made, argument)).lower())
             )
 
@@ -111,9 +111,11 @@ def _border(made: Any) -> Act:
     mode = made.border_mode
     border = _BORDERS[mode] if 0 <= mode < len(_BORDERS) else None
     if border is None:
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="border_mode", value="wrap"))
+        raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="border_mode", value="wrap"))
     if made.interpolation != _LINEAR:
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="interpolation", value=made.interpolation))
+        raise UnsupportedError(
+            texts.DEVICE_ARGUMENT.format(argument="interpolation", value=made.interpolation)
+        )
     fill = _fill(made.fill) if border == "constant" else ()
     return Act("warp", _MATRIX, border, fill)
 
@@ -121,7 +123,7 @@ def _border(made: Any) -> Act:
 def _fill(value: Any) -> tuple[float, ...]:
     """One number from 0 to 1, or one for each channel."""
     if isinstance(value, str):
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="fill", value=value))
+        raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="fill", value=value))
     values = value if isinstance(value, Sequence | np.ndarray) else (value,)
     # As albumentations: a number becomes 8 bits.
     return tuple(float(np.clip(int(one), 0, 255)) / 255 for one in values)
@@ -129,13 +131,11 @@ def _fill(value: Any) -> tuple[float, ...]:
 
 def _affine(made: Any, size: Size) -> Read:
     _refuse(made, fit_output=False)
-    act, (height, width) = _border(made), size
+    act, sides = _border(made), (("x", size[1]), ("y", size[0]))
 
     def draw(draws: RowDraws) -> Units:
         if made.translate_percent is not None:
-            moves = [
-                np.trunc(draws.between(*made.translate_percent[k]) * n) for k, n in zip("xy", (width, height))
-            ]
+            moves = [np.trunc(draws.between(*made.translate_percent[k]) * n) for k, n in sides]
         else:
             moves = [draws.integer(*map(int, made.translate_px[axis])) for axis in "xy"]
         shears = [np.deg2rad(-draws.between(*made.shear[axis])) for axis in "xy"]
@@ -192,7 +192,7 @@ def _exact(matrices: Callable[[float, float], list[tuple[float, ...]]], square: 
 
     def read(made: Any, size: Size) -> Read:
         if square and size[0] != size[1]:
-            raise Unsupported(texts.DEVICE_SQUARE.format(height=size[0], width=size[1]))
+            raise UnsupportedError(texts.DEVICE_SQUARE.format(height=size[0], width=size[1]))
         known_M6 = np.array(matrices(size[1] - 1.0, size[0] - 1.0))
         act = Act("warp", _MATRIX, "exact")
         return act, lambda draws: known_M6[draws.integer(0, len(known_M6) - 1).astype(int)]
@@ -221,16 +221,17 @@ def _symmetries(right: float, bottom: float) -> list[tuple[float, ...]]:
 
 def _resized_crop(made: Any, size: Size) -> Read:
     if made.interpolation != _LINEAR:
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="interpolation", value=made.interpolation))
+        raise UnsupportedError(
+            texts.DEVICE_ARGUMENT.format(argument="interpolation", value=made.interpolation)
+        )
     if tuple(made.size) != size:
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="size", value=tuple(made.size)))
+        raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="size", value=tuple(made.size)))
     height, width = size
     idle = (*_MATRIX, 0.0, width - 1.0, 0.0, height - 1.0)
 
     def draw(draws: RowDraws) -> Units:
-        crop_h, crop_w = _fallback(made.ratio, size)
+        crop_h, crop_w = (np.full(len(draws), side) for side in _fallback(made.ratio, size))
         found = np.zeros(len(draws), np.bool_)
-        crop_h, crop_w = np.full(len(draws), crop_h), np.full(len(draws), crop_w)
         for _ in range(10):
             area = draws.between(*made.scale) * height * width
             ratio = np.exp(draws.between(math.log(made.ratio[0]), math.log(made.ratio[1])))
@@ -278,7 +279,7 @@ def _gamma(made: Any, _: Size) -> Read:
 
 
 def _hsv(made: Any, _: Size) -> Read:
-    """Shifts: of hue in sixths of the circle, of which OpenCV has 30 steps each, the others in parts of 255."""
+    """Shifts of hue, in sixths of the circle (30 of OpenCV's steps), of saturation and of value."""
 
     def draw(draws: RowDraws) -> Units:
         hue, saturation = draws.between(*made.hue_shift_limit), draws.between(*made.sat_shift_limit)
@@ -308,7 +309,7 @@ def _gray(made: Any, _: Size) -> Read:
 def _posterize(made: Any, _: Size) -> Read:
     """The width of a step of values, of 255."""
     if isinstance(made.num_bits, list):
-        raise Unsupported(texts.DEVICE_ARGUMENT.format(argument="num_bits", value=made.num_bits))
+        raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="num_bits", value=made.num_bits))
     return Act("steps", (0.0,)), lambda draws: _columns(2.0 ** (8 - draws.integer(*made.num_bits)))
 
 
@@ -326,7 +327,7 @@ def _blur(made: Any, size: Size) -> Read:
     # Odd sizes are used as they are, even ones become the next odd one: n // 2 pixels on each side, both.
     taps = max([*radii, int(widest * 3.5) if sizes[0] == 0 else 1])
     if taps > MOST_TAPS or taps >= min(size):
-        raise Unsupported(texts.DEVICE_TAPS.format(taps=taps, most=min(MOST_TAPS, min(size) - 1)))
+        raise UnsupportedError(texts.DEVICE_TAPS.format(taps=taps, most=min(MOST_TAPS, min(size) - 1)))
 
     def draw(draws: RowDraws) -> Units:
         sigma, wanted = draws.between(*made.sigma_limit), draws.integer(*sizes)
@@ -334,7 +335,8 @@ def _blur(made: Any, size: Size) -> Read:
         at_T = np.arange(taps + 1)
         weight_RT = np.exp(-0.5 * (at_T / np.maximum(sigma, 1e-6)[:, None]) ** 2)
         weight_RT = np.where(at_T <= radius[:, None], weight_RT, 0.0)
-        return weight_RT / (2 * weight_RT.sum(axis=1) - weight_RT[:, 0])[:, None]
+        total_R = 2 * weight_RT.sum(axis=1) - weight_RT[:, 0]
+        return np.asarray(weight_RT / total_R[:, None], np.float64)
 
     return Act("blur", (1.0, *[0.0] * taps), taps=taps), draw
 
@@ -343,7 +345,7 @@ def _sharpen(made: Any, size: Size) -> Read:
     """The weights of the middle pixel and of each of the eight around it."""
     _refuse(made, method="kernel")
     if min(size) < 2:
-        raise Unsupported(texts.DEVICE_TAPS.format(taps=1, most=min(size) - 1))
+        raise UnsupportedError(texts.DEVICE_TAPS.format(taps=1, most=min(size) - 1))
 
     def draw(draws: RowDraws) -> Units:
         alpha, lightness = draws.between(*made.alpha), draws.between(*made.lightness)
@@ -368,7 +370,7 @@ def _holes(made: Any, size: Size) -> Read:
     """Left, top, right and bottom of each hole; an unused one has no width."""
     least, most = (int(n) for n in made.num_holes_range)
     if most > MOST_HOLES:
-        raise Unsupported(texts.DEVICE_HOLES.format(holes=most, most=MOST_HOLES))
+        raise UnsupportedError(texts.DEVICE_HOLES.format(holes=most, most=MOST_HOLES))
     height, width = size
 
     def draw(draws: RowDraws) -> Units:
@@ -407,7 +409,8 @@ def _erasing(made: Any, size: Size) -> Read:
         ratio = low + form * (high - low)
         h, w = np.rint(np.sqrt(erased / ratio)), np.rint(np.sqrt(erased * ratio))
         y0, x0 = np.floor(top * (height - h + 1)), np.floor(left * (width - w + 1))
-        return _columns(x0, y0, x0 + w, y0 + h) * (low <= high)[:, None]
+        fits = low <= high
+        return _columns(x0 * fits, y0 * fits, (x0 + w) * fits, (y0 + h) * fits)
 
     return Act("holes", (0.0,) * 4, fill=_fill(made.fill)), draw
 

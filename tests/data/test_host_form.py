@@ -87,6 +87,8 @@ def host(tmp_path):
         (("no", "yes"), "target", "0.5", "yes"),
         (("benign", "malignant"), "target", "0", "malignant"),
         (("cat", "dog"), "is_cat", "0.5", "cat"),
+        (("no finding", "tumor"), "target", "0.5", "tumor"),
+        (("hotdog", "not_hotdog"), "target", "0.5", "hotdog"),
         (("0.0", "1.0"), "target", "0.0", "1.0"),
     ],
 )
@@ -101,6 +103,9 @@ def test_two_classes_and_one_number_are_one_probability(host, values, column, ce
 def test_which_class_a_probability_means_is_asked_where_nothing_says_it(host):
     host.labels(["pet"], lambda n: [SHADES[n % 2]]).asks(["label"], 0.5).new()
     assert host.last.startswith("question: which class is meant by one probability") and host.said.question
+    assert (
+        'Set competition.submission.positive=["cat"] or competition.submission.positive=["dog"]' in host.last
+    )
     with pytest.raises(ConfigError, match="positive is missing: name the class"):
         host.settings()
     found = host.settings("competition.submission.positive=dog").config.competition

@@ -214,6 +214,34 @@ def test_unknown_people_keep_the_others_grouped(tmp_path, unknown, times):
     assert any(f"`patient_id` is unknown in {times} of 24 rows" in note for note in data.notes)
 
 
+def test_people_come_before_visits_and_places_and_descriptions_are_no_groups(tmp_path):
+    header = ["id", "label", "anatom_site", "age_of_patient", "camera", "lesion_id", "patient_id"]
+    rows = []
+    for n in range(48):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((f"{n}", "ab"[n % 2], f"s{n % 4}", 20 + n % 5, f"c{n % 3}", f"l{n // 2}", f"p{n // 4}"))
+    chosen = []
+    while header[2:]:
+        table(tmp_path / "train.csv", header, rows)
+        proposal, found = guess(tmp_path, "images", "train.csv")
+        chosen.append(found["group_column"])
+        assert not any("age_of_patient" in hint or "anatom" in hint for hint in proposal.hints)
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    assert chosen == ["patient_id", "lesion_id", "camera", None, None]
+
+
+def test_test_images_in_a_container_are_named(tmp_path):
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "train" / f"i{n}.png", n)
+        rows.append((f"i{n}", "ab"[n % 2]))
+    table(tmp_path / "train.csv", ["id", "label"], rows)
+    table(tmp_path / "test.csv", ["id", "age"], [("t1", 4), ("t2", 5)])
+    (tmp_path / "test-image.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(DataError, match="leads to test images, and 1 files are HDF5 files: the package h5py"):
+        guess(tmp_path, "train", "train.csv", "test.csv")
+
+
 def test_a_group_that_is_the_answer_is_refused(tmp_path):
     labels = ["abcd"[n // 6] for n in range(24)]
     proposal, found = grouped(tmp_path, "subject", [f"s{n // 6}" for n in range(24)], labels)
@@ -236,6 +264,37 @@ def test_rows_of_another_split_in_one_table_are_told(tmp_path):
     proposal, found = grouped(tmp_path, "split", values)
     assert [a["column"] for a in found["attributes"]] == ["label"]
     assert any("split says which rows" in hint and "train: 18, test: 6" in hint for hint in proposal.hints)
+
+
+def test_rows_of_the_test_set_in_the_training_table_are_refused_by_their_split(tmp_path):
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((f"{n}.png", "ab"[n % 2] if n < 18 else "", "train" if n < 18 else "test"))
+    table(tmp_path / "train.csv", ["path", "label", "data set"], rows)
+    with pytest.raises(DataError, match="6 rows have no label, and their `data set` is test"):
+        guess(tmp_path, "images", "train.csv")
+
+
+def test_two_columns_of_images_are_refused(tmp_path):
+    rows = []
+    for n in range(24):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((n // 2, f"{n - n % 2}.png", f"{n - n % 2 + 1}.png", "ab"[n // 2 % 2]))
+    table(tmp_path / "train.csv", ["id", "left", "right", "label"], rows[::2])
+    with pytest.raises(
+        DataError, match=r"`left` and `right` lead to different images, e.g. '0\.png' and '1\.png'"
+    ):
+        guess(tmp_path, "images", "train.csv")
+
+
+def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
+    rows = []
+    for n in range(60):
+        picture(tmp_path / "images" / f"{n}.png", n)
+        rows.append((f"{n}.png", "ab"[n % 2], f"l{n // 6}", f"s{n // 3}"))
+    table(tmp_path / "train.csv", ["path", "label", "location", "seq_id"], rows)
+    assert guess(tmp_path, "images", "train.csv")[1]["group_column"] == "location"
 
 
 def test_an_empty_label_is_no_class(tmp_path):

@@ -22,6 +22,7 @@ from pipeline.data.new import kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.new.label import Label
+from pipeline.data.new.request import scalar
 from pipeline.data.paths import nfc
 
 STEEP = 1.5
@@ -154,7 +155,8 @@ def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> For
     chosen = words.positive(values, answer)
     if chosen is not None:
         return Form("probability", why, answer, {"positive": [chosen]})
-    question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), first=values[-1])
+    choices = " or ".join(f"competition.submission.positive={scalar([v])}" for v in values)
+    question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), choices=choices)
     trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
     return Form("probability", why, answer, {"positive": None}, question, trial)
 

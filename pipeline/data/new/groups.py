@@ -22,30 +22,40 @@ from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.decode import UNDECODABLE, pillow
+from pipeline.data.new import kinds
 from pipeline.data.new.folders import split_of
 from pipeline.data.paths import Locator, nfc
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
-GROUP_WORDS = (
-    *("group", "person", "people", "patient", "subject", "user", "owner", "individual", "client", "site"),
-    *("video", "sequence", "scene", "session", "study", "series", "case", "location", "camera", "concept"),
-    *("lesion", "source", "src", "donor", "animal", "specimen", "plot", "slide", "scan", "exam", "visit"),
-    *(
-        "household",
-        "farm",
-        "clip",
-        "track",
-        "capture",
-        "burst",
-        "seq_id",
-        "uploader",
-        "photographer",
-        "author",
-    ),
-    *("volunteer", "participant", "speaker", "driver", "player", "hospital", "station", "wsi", "eye_of"),
+# Who or what is on the images, how they were taken, and where: people come first, because one person is in
+# several visits and a place has several people.
+PEOPLE_WORDS = (
+    *("person", "people", "patient", "subject", "user", "owner", "individual", "client", "donor", "animal"),
+    *("volunteer", "participant", "speaker", "driver", "player", "household"),
+)
+TAKEN_WORDS = (
+    *("group", "video", "sequence", "scene", "session", "study", "series", "case", "concept", "lesion"),
+    *("specimen", "slide", "scan", "exam", "visit", "clip", "track", "capture", "burst", "seq_id", "wsi"),
+    "eye_of",
+)
+PLACE_WORDS = (
+    *("site", "location", "camera", "source", "src", "plot", "farm", "hospital", "station", "uploader"),
+    *("photographer", "author"),
+)
+GROUP_WORDS = (PEOPLE_WORDS, TAKEN_WORDS, PLACE_WORDS)
+TAKEN, PLACE = 1, 2
+# So many places can be divided into folds.
+MANY_PLACES = 10
+# Columns that describe: `patient_age` and `anatom_site` have many images a value and are not groups.
+DESCRIBING = frozenset(
+    (
+        *("age", "sex", "gender", "race", "ethnicity", "height", "weight", "bmi", "type", "kind", "model"),
+        *("anatom", "anatomical", "anatomy", "body", "view", "position", "orientation", "side", "laterality"),
+        *("count", "num", "size", "area", "width", "length", "diameter", "density", "description", "desc"),
+    )
 )
 FOLD_NAME = re.compile(r"(?:k_?|cv_?|val_?)?folds?(?:_?(?:id|no|nr|number|index))?|cv")
-SPLIT_NAME = re.compile(r"(?:data_?)?(?:split|set|subset|partition|usage|phase)(?:_?name)?")
+SPLIT_NAME = re.compile(r"(?:data[_ ]?)?(?:split|set|subset|partition|usage|phase)(?:[_ ]?name)?")
 FEWEST_FOLDS, MOST_FOLDS = 2, 50
 # Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
 PATTERNS = (
@@ -69,26 +79,45 @@ COMPARED_NAMES, COMPARED_PX, ALIKE = 12, 16, 0.25
 def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
     """(column, reason) of columns that could be the group, those with a typical name first.
 
-    An image whose group is unknown counts as a group of its own.
+    Of several such names, people come before what was taken of them, and that before places; then the one
+    with fewer groups, because it keeps more images together. An image whose group is unknown counts as a
+    group of its own.
     """
-    candidates = []
+    candidates: list[tuple[int, int, str, str]] = []
     for column in table.columns:
-        if column in taken:
+        if column in taken or kinds.words_in(column) & DESCRIBING:
             continue
         values = table.column(column)
         known = [v for v in values if not no_group(v, UNKNOWN_GROUPS)]
-        unknown = len(values) - len(known)
-        if 2 * unknown > len(values) or not _like_groups(len(set(known)) + unknown, len(values)):
+        unknown, groups = len(values) - len(known), len(set(known))
+        if 2 * unknown > len(values) or not _like_groups(groups + unknown, len(values)):
             continue
         named = _named(column)
-        text = texts.GROUP_COUNT.format(groups=len(set(known)), images=len(table))
+        text = texts.GROUP_COUNT.format(groups=groups, images=len(table))
         text += texts.GROUP_UNKNOWN.format(rows=unknown) if unknown else ""
-        candidates.append((not named, column, texts.BY_NAME_TOO.format(text=text) if named else text))
-    return [(column, why) for _, column, why in sorted(candidates)]
+        why = texts.BY_NAME_TOO.format(text=text) if named else text
+        candidates.append((_rank(column), groups, column, why))
+    candidates.sort()
+    if candidates and candidates[0][0] == TAKEN:
+        # A place that holds whole sequences or visits keeps them together, and its own look as well.
+        first = table.column(candidates[0][2])
+        around = [c for c in candidates if c[0] == PLACE and c[1] >= MANY_PLACES]
+        around = [
+            c for c in around if len(set(zip(first, table.column(c[2]), strict=True))) == len(set(first))
+        ]
+        candidates = around[:1] + [c for c in candidates if c not in around[:1]]
+    return [(column, why) for *_, column, why in candidates]
+
+
+def _rank(column: str) -> int:
+    """0 for people, 1 for what was taken of them, 2 for places, 3 for all other names."""
+    name = column.lower()
+    found = (rank for rank, some in enumerate(GROUP_WORDS) if any(word in name for word in some))
+    return next(found, len(GROUP_WORDS))
 
 
 def _named(column: str) -> bool:
-    return any(word in column.lower() for word in GROUP_WORDS)
+    return _rank(column) < len(GROUP_WORDS) and not kinds.words_in(column) & DESCRIBING
 
 
 def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:

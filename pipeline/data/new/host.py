@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
-from pipeline.data import host_format, texts
+from pipeline.data import containers, host_format, texts
 from pipeline.data.new import columns, form, given, groups, kinds, words
 from pipeline.data.new.asked import Asked
+from pipeline.data.new.folders import TEST, split_of
 from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
-from pipeline.data.paths import Locator, nfc
+from pipeline.data.paths import Locator, images_below, nfc
+
+TABLES = (".csv", ".tsv", ".txt")
 
 
 def test_table(request: NewRequest) -> Table | None:
@@ -71,8 +74,9 @@ def test_set(
     if place is None:
         if asked is not None:
             _refuse_long_ids(asked, labels, values)
+        held = _container(root)
         raise DataError(
-            f"{path.name}: no column leads to test images",
+            f"{path.name}: no column leads to test images{f', and {held}' if held else ''}",
             columns.misses(table, near, train[1].folder if train else None),
             f"the search covered {request.images} and {root}, with and without extension; add the missing "
             "files, or give TEST",
@@ -97,6 +101,16 @@ def test_set(
         proposal.set("competition.test_id_column", *named)
     if train is None or place.column != train[1].column:
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
+
+
+def _container(root: Path) -> str | None:
+    """A sentence about files of the test split that are no image files, as in `test-image.hdf5`."""
+    others = [
+        path
+        for path in images_below(root).others
+        if any(split_of(PurePosixPath(part).stem) == TEST for part in PurePosixPath(path).parts)
+    ]
+    return containers.in_folder(root, [p for p in others if not p.lower().endswith(TABLES)])
 
 
 def _same_images(table: Table, place: columns.Place, asked: Asked) -> bool:

@@ -26,7 +26,7 @@ from pipeline.core.tables import Table, read_table
 from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, label
+from pipeline.data.new import asked, columns, folders, given, groups, host, kinds, label, words
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -36,7 +36,7 @@ from pipeline.data.new.request import (
     relative,
     root_of,
 )
-from pipeline.data.paths import Locator, hidden, images_below, nfc
+from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 LOOKED_AT = 200
@@ -106,6 +106,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     values = [v for c in like for v in columns.values_of(table, c)]
     host.test_set(proposal, request, root, sample, (named[0], place), free, values)
     found = label.choose(table, taken, sample, test, request.label)
+    _refuse_test_rows(table, found)
+    _refuse_images_a_row(table, place)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
     chosen = _group(proposal, table, likely, found.names, (place.folder, paths, classes))
@@ -129,6 +131,35 @@ def _host_folds(proposal: Proposal, table: Table) -> set[str]:
     return {column for column, _ in (*found, *splits)}
 
 
+def _refuse_test_rows(table: Table, found: label.Label) -> None:
+    """Refuse rows without a label that a column of the table gives to the test set."""
+    empty = [n for n, cells in enumerate(zip(*found.cells, strict=True)) if not any(cells)]
+    for column, _ in groups.split_columns(table) if empty else []:
+        values = table.column(column)
+        splits = {values[n] for n in empty}
+        if {folders.split_of(value) for value in splits} == {folders.TEST}:
+            text = texts.HOST_SPLIT_EMPTY.format(
+                rows=len(empty), column=column, values=words.some(sorted(splits))
+            )
+            raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
+
+
+def _refuse_images_a_row(table: Table, place: columns.Place) -> None:
+    """Refuse a table with a second column of image names that leads to other images than the first."""
+    locator = Locator(place.folder)
+    own = table.column(place.column)
+    rows = some_of(len(table), columns.LOOKED_UP)
+    for column in table.columns:
+        cells = table.column(column)
+        if column == place.column or not all(image_suffix(cells[n]) for n in rows):
+            continue
+        pairs = [(locator.find(own[n]), locator.find(cells[n])) for n in rows]
+        if all(not a[0] and not b[0] and a[1] != b[1] for a, b in pairs):
+            names = f"`{place.column}` and `{column}`"
+            found = texts.IMAGES_A_ROW.format(columns=names, first=own[rows[0]], second=cells[rows[0]])
+            kinds.refuse("several_images", table.name, found, texts.IMAGES_A_ROW_REMEDY)
+
+
 def _below(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
@@ -150,7 +181,8 @@ def _place(
         raise DataError(
             f"{table.name}: no column leads to images",
             columns.misses(table, near),
-            f"the search covered {request.images} and its folders, with and without extension; check IMAGES",
+            f"the search covered {request.images} and its folders, with and without extension; check IMAGES; "
+            + texts.JOIN_TABLES,
         )
     in_sample = sample.id_column if sample and sample.id_column in table.columns else None
     named = columns.id_column(table, place.column, in_sample)

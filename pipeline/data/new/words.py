@@ -29,6 +29,7 @@ NEGATIVE = frozenset(
         "-1",
     )
 )
+DENIALS = re.compile(r"(?:no|non|not|without)[\s_-]+\w")
 
 
 def some(values: Sequence[str], shown: int = 6) -> str:
@@ -126,5 +127,5 @@ def positive(values: Sequence[str], column: str) -> str | None:
     named = [v for v in values if v.casefold() in told and number(v) is None]
     if len(named) == 1:
         return named[0]
-    denied = [v for v in values if _whole(v).casefold() in NEGATIVE]
+    denied = [v for v in values if (w := _whole(v).casefold()) in NEGATIVE or DENIALS.match(w)]
     return next(v for v in values if v != denied[0]) if len(denied) == 1 else None
