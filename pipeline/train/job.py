@@ -163,7 +163,7 @@ class FoldJob:
     @cached_property
     def engine(self) -> str:
         """What augments: the policies and the kind of the device choose it, and nothing else."""
-        return engine_of(self.augmenters, self.device)
+        return engine_of(self.augmenters, self.device, self.augment.engine)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -48,7 +48,9 @@ def facts(config: Config, device: str) -> Facts:
     import torch
 
     height, width = config.images.hw
-    return {
+    # What was measured before steps were recorded as graphs says nothing of them.
+    steps = {"steps": "graph"} if device == "cuda" else {}
+    return steps | {
         "processor": processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),

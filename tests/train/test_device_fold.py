@@ -28,7 +28,7 @@ def as_gpu(monkeypatch):
         made.append(images if isinstance(images, DeviceImages) else DeviceImages(images, device, share))
         return made[-1]
 
-    monkeypatch.setattr(job, "engine_of", lambda augmenters, device: "device")
+    monkeypatch.setattr(job, "engine_of", lambda *asked: "device")
     monkeypatch.setattr(loop, "on_device", on_device)
     return made
 
@@ -161,7 +161,7 @@ def test_four_processes_on_one_gpu_have_the_bits_of_one(tmp_path):
 def test_a_policy_that_the_device_cannot_run_trains_with_pinned_batches(tmp_path, monkeypatch):
     """The engine of the CPU: batches come from loader processes and are copied ahead."""
     one = replace(on_gpu(), workers=2)
-    monkeypatch.setattr(job, "engine_of", lambda augmenters, device: "albumentations")
+    monkeypatch.setattr(job, "engine_of", lambda *asked: "albumentations")
     result, state = fit(one, tmp_path / "two")
     assert result.extra["engine"] == "albumentations"
     assert equal_states(fit(replace(one, workers=0), tmp_path / "none")[1], state)
