@@ -65,6 +65,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.facts = replace(facts, device=job.device)
+        self.target_NC, self.weights_N = job.target_NC.to(job.device), job.sample_weights_N.to(job.device)
         self._losses: dict[tuple[bool, ...], Loss] = {}
         # The step as a graph, and what it was recorded of.
         self.recorded: tuple[object, Captured | None] | None = None

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice, pairwise
 
 import torch
@@ -158,7 +159,8 @@ class Backward:
     def pieces(self, window: list[Batch], step: int) -> tuple[list[MicroBatch], torch.Tensor]:
         """What passes at once, in order, and the total sample weight of the window, in double precision."""
         batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
-        total = torch.stack([micro.weight_B.double().sum() for micro in batches]).sum()
+        # One after the other: torch may sum many numbers in another order.
+        total = reduce(torch.add, [micro.weight_B.double().sum() for micro in batches])
         assert total.is_cuda or total > 0, "an accumulation window whose samples all have weight 0"
         if self.most is not None:
             batches = [piece for micro in batches for piece in micro.split(self.most)]
@@ -208,8 +210,8 @@ class Step:
         self._loss = training.loss(job, training.epoch)
         self._backward = Backward(
             self._loss,
-            job.target_NC.to(job.device),
-            job.sample_weights_N.to(job.device),
+            training.target_NC,
+            training.weights_N,
             job.device,
             training.mode.precision,
             training.scaler,
