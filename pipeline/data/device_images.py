@@ -81,6 +81,11 @@ class DeviceImages:
         return self._images.x_NHWC
 
     @property
+    def host(self) -> Images:
+        """The images as they were, for loader processes."""
+        return self._images
+
+    @property
     def resident(self) -> bool:
         """Whether the images are in the device's memory."""
         return self._resident is not None

@@ -39,7 +39,7 @@ from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import partner_rows
 from pipeline.settings.train import EarlyStoppingSettings
-from pipeline.train import health, strategy
+from pipeline.train import health, strategy, texts
 from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
@@ -156,26 +156,30 @@ def _train_epoch(
 def _try_epoch(
     job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any, path: Path
 ) -> dict[str, float] | None:
-    """The same; None if the GPU had too little memory: training is back at the epoch's start, in pieces."""
+    """The same; None if the GPU had too little memory: training is back at the epoch's start and needs less."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
         crowded = isinstance(job.images, DeviceImages) and job.images.resident
         halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
-        if not (crowded or halved):
+        if not (crowded or training.has_graph or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
     training.optimizer.zero_grad(set_to_none=True)
-    pieces = training.pieces
+    pieces, had_graph = training.pieces, training.has_graph
     training.load(load_checkpoint(path) or Training(job, training.mode).state())
+    training.pieces = pieces
     bar.n = schedule.start(training.epoch)
+    # First what changes no result.
     if crowded:
         assert isinstance(job.images, DeviceImages), "only images on a device crowd it"
         job.images.evict()
-        training.pieces = pieces
-        return None
-    training.pieces = pieces * 2
-    log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, training.pieces)
+    elif had_graph:
+        training.graphs = False
+        training.say_once(texts.NOT_CAPTURED.format(why=texts.STEP_MEMORY))
+    else:
+        training.pieces = pieces * 2
+        log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces * 2)
     return None
 
 
@@ -221,7 +225,7 @@ def _loader(job: FoldJob, batches_left: int) -> Loader:
     if job.engine == "device":
         assert isinstance(job.images, DeviceImages), "the device's engine is for a device with its own images"
         return DeviceLoader(job.images, plan, job.device)
-    return EpochLoader(job.images, plan)
+    return EpochLoader(job.images.host if isinstance(job.images, DeviceImages) else job.images, plan)
 
 
 def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:

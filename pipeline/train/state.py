@@ -69,6 +69,7 @@ class Training:
         self._losses: dict[tuple[bool, ...], Loss] = {}
         # The step as a graph, and what it was recorded of.
         self.recorded: tuple[object, Captured | None] | None = None
+        self.graphs = True
         self._said: set[str] = set()
         self.fingerprint, self.engine = fingerprint(job), job.engine
         self.epoch = 0
@@ -76,6 +77,11 @@ class Training:
         self.pieces = 1
         self.history: list[dict[str, float]] = []
         self.best: State | None = None
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether steps are replayed as a graph, which has memory of its own."""
+        return self.recorded is not None and self.recorded[1] is not None and self.recorded[1].recorded
 
     def say_once(self, text: str) -> None:
         """Log a text that could come up in every epoch."""

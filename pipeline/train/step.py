@@ -255,7 +255,7 @@ class Step:
     def _captured(self, device: Device | None) -> Captured | None:
         """The step as a graph: that of an earlier epoch if it computes the same; None where there is none."""
         training, network = self._training, self._training.model
-        if device is None and self._job.device != "cuda":
+        if not training.graphs or (device is None and self._job.device != "cuda"):
             return None
         flags = (*(p.requires_grad for p in network.parameters()), *(m.training for m in network.modules()))
         key = (id(self._loss), training.pieces, flags)

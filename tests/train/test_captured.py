@@ -9,6 +9,7 @@ import torch
 from learn_world import all_rows, equal_states, fold_job
 
 from pipeline.nets.forward import Mode
+from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import MixSettings, TrainSettings
 from pipeline.train import captured, loop, losses, texts
@@ -162,6 +163,24 @@ def test_a_failed_recording_leaves_nothing_in_the_weights(tmp_path, graphs, monk
         _, state = fit(job, tmp_path / "failed")
     told = [r.getMessage() for r in caplog.records if "CUDA graph" in r.getMessage()]
     assert equal_states(state, plain) and len(told) == 1 and "not permitted" in told[0]
+
+
+def test_a_graph_makes_room_when_memory_runs_out(tmp_path, graphs, monkeypatch, caplog):
+    job = job_of(ema_decay=0.9)
+    _, plain = fit(job, tmp_path / "plain")
+    recorder, forward, seen = graphs(), Classifier.forward, []
+
+    def hungry(self, x_BCHW):
+        seen.append(len(x_BCHW))
+        if self.training and recorder.recorded and len(x_BCHW) == 9 and seen.count(9) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(Classifier, "forward", hungry)
+    with caplog.at_level("INFO"):
+        _, state = fit(job, tmp_path / "graph")
+    assert equal_states(state, plain) and recorder.recorded == 1
+    assert texts.STEP_MEMORY in caplog.text
 
 
 @pytest.mark.parametrize("more", [{"accumulate": 2}])
