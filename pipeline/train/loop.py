@@ -156,7 +156,7 @@ def _train_epoch(
 def _try_epoch(
     job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any, path: Path
 ) -> dict[str, float] | None:
-    """The same; None if the GPU had too little memory: back at the start of the epoch, training needs less."""
+    """The same; None if the GPU had too little memory: training is at the epoch's start, and needs less."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
