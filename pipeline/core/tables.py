@@ -4,7 +4,9 @@ Owns finding the delimiter, skipping comments and blank lines, and naming the ro
 not own encodings (`core/text_files.py`) nor what a column means (`data/competition.py`,
 `data/host_format.py`).
 
-Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
+Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other. Only a
+decimal comma becomes a point, where semicolons, tabs or the like separate the cells: a spreadsheet in Paris
+or Berlin writes `0,5`, and everything that looks at a cell sees `0.5`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ DELIMITERS = ",;\t|"
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
 # Columns of a table without a header.
 UNNAMED = "column{number}"
+# A number with a decimal comma; a cell such as `1,2,3` is a list.
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Table:
     Args:
         name: the file's name, for messages.
         columns: the header; names are unique.
-        rows: each as long as `columns`.
+        rows: each as long as `columns`, as they are written; `column` gives the cells to read.
         lines: the line in the file on which each row ends, for messages.
         delimiter: what separated the cells.
         encoding: the encoding of the file.
@@ -52,9 +56,24 @@ class Table:
         return len(self.rows)
 
     def column(self, name: str) -> tuple[str, ...]:
-        """The cells of one column, from top to bottom."""
+        """The cells of one column, from top to bottom, with decimal points."""
+        cells = self.written(name)
+        return tuple(cell.replace(",", ".") for cell in cells) if self._has_commas(cells) else cells
+
+    def written(self, name: str) -> tuple[str, ...]:
+        """The cells of one column as they are in the file."""
         at = self._at[name]
         return tuple(row[at] for row in self.rows)
+
+    def has_decimal_commas(self, columns: Sequence[str]) -> bool:
+        """Whether numbers in any of these columns are written with a decimal comma."""
+        return any(self._has_commas(self.written(name)) for name in columns)
+
+    def _has_commas(self, cells: Sequence[str]) -> bool:
+        if self.delimiter == ",":
+            return False
+        commas = [cell for cell in cells if "," in cell]
+        return bool(commas) and all(DECIMAL_COMMA.fullmatch(cell) for cell in commas)
 
     @cached_property
     def _at(self) -> dict[str, int]:

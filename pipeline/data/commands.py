@@ -179,5 +179,9 @@ def _proven(made: Settings, data: competition.Data) -> list[str]:
             )
         ]
     sample = competition_root(made) / config.sample_submission
-    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
-    return [host_format.described(read_table(sample), data.train.space, config.submission)]
+    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission, config.encoding)
+    return [
+        host_format.described(
+            read_table(sample, encoding=config.encoding), data.train.space, config.submission
+        )
+    ]

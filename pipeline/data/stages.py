@@ -284,7 +284,8 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
         sizes = load.upright_sizes(job.inputs["images"], keys)
-        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty="train" not in job.inputs)
+        encoding, no_train = job.settings.config.competition.encoding, "train" not in job.inputs
+        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty=no_train, encoding=encoding)
     else:
         table = detected(source, keys)
     table.to_csv(job.draft / "boxes.csv", index=False)
@@ -315,7 +316,9 @@ def train_boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
     def digest() -> str:
         boxes_identity(ask, settings, params)  # it refuses a missing file
         ids = {part.split: set(part.ids_N.tolist()) for part in _competition(settings).parts}
-        return files.sha256_text(crop.rows_without_test(boxes_file(settings), ids))
+        return files.sha256_text(
+            crop.rows_without_test(boxes_file(settings), ids, settings.config.competition.encoding)
+        )
 
     return ask.once("boxes without the test set", settings, digest)
 

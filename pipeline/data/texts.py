@@ -106,6 +106,9 @@ WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each c
 WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
 WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
 WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
+COMMA_OR_LIST = "{where}: `{cell}` may be one number with a decimal comma, or several answers, and the cells are separated by commas"
+COMMA_REMEDY = "if it is a number, write decimal points, or separate the cells of the file by semicolons"
+DECIMAL_POINTS = "numbers have decimal points, e.g. {cell}; the sample's have decimal commas"
 WRITTEN_COPIED = "; copied from the sample: {columns}"
 
 # Notes about the folds.
@@ -236,6 +239,8 @@ OPEN = "open: see the question below"
 QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
 QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
 QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
+WORDS_UNCLEAR = "the column `{column}` holds {cells}, and the label holds {values}"
+QUESTION_ATTRIBUTES = "what does the host call the values? In the sample, {columns}. Set competition.submission.format to attributes if the label's values are to be written as they are; if not, give also competition.submission.words, for each such label the host's words in the order of its values"
 QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"
 ASK = "question: {question}, in {path}; until then, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"

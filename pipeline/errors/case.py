@@ -92,7 +92,7 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
     config = job.settings.config.competition
     path = job.home / str(job.params[name])
     sample = host.sample(job.settings, job.inputs["data"], job.home)
-    answers = host_format.read(path, space, config.submission, sample)
+    answers = host_format.read(path, space, config.submission, sample, config.encoding)
     public = str(job.params.get(f"{name}_public", ""))
     artifact = made_of(job.store, job.inputs["data"], path)
     score, oof, probabilities = None, None, answers.probabilities

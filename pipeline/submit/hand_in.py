@@ -226,8 +226,8 @@ def _rehearsed(
 
 def _validate(session: Session, data: Artifact, path: Path) -> None:
     space = load.samples(data, "test", session.home).space
-    settings = session.settings.config.competition.submission
-    checked = validate.refuse(path, host.sample(session.settings, data, session.home), space, settings)
+    config, sample = session.settings.config.competition, host.sample(session.settings, data, session.home)
+    checked = validate.refuse(path, sample, space, config.submission, config.encoding)
     summary = validate.described(checked.predicted, space.classes)
     session.say(texts.VALID.format(file=path.name, summary=summary))
 
@@ -252,7 +252,10 @@ def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple
     if all(csv.is_file() for csv in csvs):
         sample = host.sample(session.settings, data, session.home)
         settings = config.competition.submission
-        new, old = (host_format.read(csv, samples.space, settings, sample).labels_N for csv in csvs)
+        new, old = (
+            host_format.read(csv, samples.space, settings, sample, config.competition.encoding).labels_N
+            for csv in csvs
+        )
         count = (new != old).sum()
         lines.append(texts.LABELS_DIFFER.format(best=best.name, count=count, images=len(new)))
     return lines

@@ -25,6 +25,16 @@ def test_a_csv_becomes_shares_of_each_image(tmp_path):
     assert crop.read_table(tmp_path / "again.csv").equals(found), "an id lost its zeros"
 
 
+def test_boxes_are_read_like_every_table(tmp_path):
+    path = written(tmp_path, "id;x;y;w;h\n007;20,5;10;40;50\n")
+    assert crop.read_csv(path, SIZES).values.tolist() == [["train", "007", 0.1025, 0.1, 0.2, 0.5]]
+    sizes = {("train", "лось"): (200, 100)}
+    path.write_bytes("id,x,y,w,h\nлось,20,10,40,50\n".encode("cp1251"))
+    assert len(crop.read_csv(path, sizes, encoding="cp1251")) == 1
+    with pytest.raises(DataError, match=r"set competition\\.encoding"):
+        crop.read_csv(path, sizes)
+
+
 def test_all_faults_at_once(tmp_path):
     path = written(
         tmp_path, "id,x,y,w,h\n007,a,0,5,5\n007,0,0,0,5\n007,300,0,5,5\nb,0,0,5,5\n007,0,0,nan,5\n"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import DataError
-from pipeline.core.tables import Table, read_table
+from pipeline.core.tables import Table
 from pipeline.data import containers, host_format, texts
 from pipeline.data.new import columns, form, given, groups, kinds, words
 from pipeline.data.new.asked import Asked
@@ -191,7 +191,7 @@ def answers(
         return
     assert request.sample is not None, "the sample was read from somewhere"
     beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
-    chosen = form.decide(asked, label, name, beside)
+    chosen = form.decide(asked, label, name, form.Beside(beside, request.encoding))
     why = texts.ROWS.format(rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
     proposal.set("competition.metric", *form.metric(chosen.format, label, steep))
@@ -206,19 +206,13 @@ def answers(
     proposal.question, proposal.trial = chosen.question, chosen.trial
 
 
-def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:
+def refuse_ids_as_classes(folder: Path, names: Sequence[str], encoding: str | None = None) -> None:
     """Refuse class folders that a table beside them calls patients, people or the like.
 
     Raises:
         DataError: a table beside the folder has a column of groups with the names of all class folders.
     """
-    for path in sorted(folder.parent.glob("*.csv"))[: form.MOST_TABLES]:
-        if path.stat().st_size > form.MOST_BYTES:
-            continue
-        try:
-            table = read_table(path)
-        except DataError:
-            continue
+    for path, table in form.Beside([folder.parent], encoding).tables():
         for column, _ in groups.group_columns(table, []):
             named = groups.named_group([(column, "")])
             if named and set(names) <= {nfc(v) for v in table.column(column)}:

@@ -300,7 +300,7 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
             [other] if other else [],
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
-    host.refuse_ids_as_classes(folder, names)
+    host.refuse_ids_as_classes(folder, names, request.encoding)
     why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
@@ -327,7 +327,7 @@ def mask_tree(request: NewRequest) -> Path | None:
             continue
         if request.train is not None and request.train.resolve() != table.resolve():
             continue
-        if not set(MASK_PERSON) <= set(read_table(table).columns):
+        if not set(MASK_PERSON) <= set(read_table(table, encoding=request.encoding).columns):
             continue
         folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
         first = next(folders, None)
@@ -339,7 +339,7 @@ def mask_tree(request: NewRequest) -> Path | None:
 
 def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
     """Set everything that the layout fixes, with the two attributes that are constant for a person."""
-    table = read_table(tree / "train" / "train.csv")
+    table = read_table(tree / "train" / "train.csv", encoding=request.encoding)
     why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
     attributes: list[dict[str, Any]] = [
         {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},

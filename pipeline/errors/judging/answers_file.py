@@ -53,7 +53,7 @@ def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
     """
     if not path.is_file():
         return ()
-    answers, faults = form.parse(read_table(path), space)
+    answers, faults = form.parse(read_table(path, encoding="utf-8"), space)
     form.raise_if(str(path), faults, texts.REMEDY_STORED)
     return tuple(answers)
 
@@ -78,7 +78,7 @@ def take_in(
     new, old = (_read(settings, data, home, path) for path in pair)
     flips = find_flips(train.space, new, old)
     key = sample.pair_key(new, old)
-    answers, faults = form.parse(read_table(file), train.space)
+    answers, faults = form.parse(read_table(file, encoding=settings.config.competition.encoding), train.space)
 
     def design_of(report: str) -> Design | None:
         asked = sample.asked_of(report, key)
@@ -104,9 +104,9 @@ def take_in(
 
 def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
     space = load.samples(data, "train", home).space
-    read = host_format.read(
-        path, space, settings.config.competition.submission, host.sample(settings, data, home)
-    )
+    config = settings.config.competition
+    sample = host.sample(settings, data, home)
+    read = host_format.read(path, space, config.submission, sample, config.encoding)
     return Submission(path.stem, read.ids_N, read.labels_N)
 
 
