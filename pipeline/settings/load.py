@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.secrets import hidden
+from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.competition import PLACES
@@ -59,7 +59,7 @@ class Request:
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
         values = [f"{k}={written_text(v) if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
-        return (*named, *(hidden(word) for word in values if not word.startswith("runtime.")))
+        return (*named, *(hidden_word(word) for word in values if not word.startswith("runtime.")))
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,9 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
     faults: list[Fault] = []
     chosen: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for word in arguments:
-        path, equals, text = word.partition("=")
+    for typed in arguments:
+        path, equals, text = typed.partition("=")
+        word = hidden_word(typed)
         if not equals or not path:
             faults.append(Fault(word, "expected key=value, e.g. train.epochs=10"))
         elif path in chosen or path in values:
@@ -383,5 +384,9 @@ def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
     if error["type"] == "extra_forbidden":
         hint = nearest(str(location[-1]), known_keys(location[:-1]))
         return Fault(_source(path, sources), f"{path}: unknown key; {hint or 'see `make config`'}")
-    got = "" if error["type"] == "missing" else f"; got {json.dumps(error['input'], ensure_ascii=False)}"
+    got = (
+        ""
+        if error["type"] == "missing"
+        else f"; got {json.dumps(hidden_value(path, error['input']), ensure_ascii=False)}"
+    )
     return Fault(_source(path, sources), f"{path}: {error['msg']}{got[:120]}")

@@ -24,6 +24,7 @@ from pathlib import Path
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
+from pipeline.core.secrets import hidden, hidden_words
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
@@ -104,7 +105,7 @@ class Client:
                 try:
                     for line in process.stdout:
                         output.append(line)
-                        say(f"  {line.rstrip()}")
+                        say(f"  {hidden(line.rstrip(), shlex.join(words))}")
                 except KeyboardInterrupt:
                     process.terminate()
                     process.wait()
@@ -122,6 +123,11 @@ class Client:
                 texts.CLIENT_REPORTED.format(program=words[0], words=failed[1]),
                 remedy=texts.CLIENT_REPORTED_REMEDY,
             )
+
+
+def shown(words: list[str]) -> str:
+    """A command as text, without passwords; it runs with them."""
+    return shlex.join(hidden_words(words))
 
 
 def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
@@ -180,7 +186,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         return
     assert client is not None, "only a rehearsal goes on without a client"
     words = client.words(path, message, name)
-    session.say(texts.COMMAND.format(words=shlex.join(words)))
+    session.say(texts.COMMAND.format(words=shown(words)))
     if not _confirmed(options.yes):
         session.say(texts.NOT_SUBMITTED)
         next_step.say_with_file(session, "submit", "FILE", path)
@@ -213,7 +219,7 @@ def _rehearsed(
 ) -> None:
     """The end of a rehearsal: the command that would send, and that nothing was sent or recorded."""
     if client is not None:
-        session.say(texts.COMMAND.format(words=shlex.join(client.words(path, message, path.stem))))
+        session.say(texts.COMMAND.format(words=shown(client.words(path, message, path.stem))))
     else:
         session.say(texts.DRY_MESSAGE.format(message=message))
     try:

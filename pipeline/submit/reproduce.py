@@ -286,11 +286,12 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
     overrides = own | {f"competition.submission.{name}": value for name, value in written.items()}
     try:
-        settings = request.settings(known["request"], overrides, work / "configs")
+        settings = request.settings(known["request"], overrides, work / "configs", session.settings)
         members = []
         for n, (name, member) in enumerate(known["members"].items()):
             if member["request"] is not None:
-                before = request.settings(member["request"], own, work / f"member{n}" / "configs")
+                there = work / f"member{n}" / "configs"
+                before = request.settings(member["request"], own, there, session.settings)
                 recorded = str(member["artifact"])
                 members.append((name, recorded, Need(recorded.partition("/")[0], before)))
     except ConfigError as error:

@@ -23,7 +23,7 @@ from pathlib import Path
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
-from pipeline.core.secrets import hidden
+from pipeline.core.secrets import hidden, hidden_word
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -366,6 +366,6 @@ def _command(options: Options, stage: str) -> str:
     words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
-    settings = hidden(" ".join(options.settings))
+    settings = " ".join(map(hidden_word, options.settings))
     given += [f'ARGS="{settings}"'] if settings else []
     return " ".join(["make tune", f"STAGE={stage}", *given])

@@ -31,7 +31,7 @@ def test_boxes_are_read_like_every_table(tmp_path):
     sizes = {("train", "лось"): (200, 100)}
     path.write_bytes("id,x,y,w,h\nлось,20,10,40,50\n".encode("cp1251"))
     assert len(crop.read_csv(path, sizes, encoding="cp1251")) == 1
-    with pytest.raises(DataError, match=r"set competition\\.encoding"):
+    with pytest.raises(DataError, match=r"set competition\.encoding"):
         crop.read_csv(path, sizes)
 
 
