@@ -16,12 +16,11 @@ NOW_CURRENT = "{name} is the current competition from now on; make use NAME=… 
 USE_CURRENT = "competition     {name} (the current one)"
 USE_NONE = "competition     none is current: commands are about the default of configs/config.yaml"
 USE_KNOWN = "  {mark} {name}"
-USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
 NOT_UTF8 = "{folder}: the names of {count} images or folders are not UTF-8"
 NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
+NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"

@@ -19,7 +19,7 @@ from pipeline.engine.need import Need
 from pipeline.record import paths
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
-from pipeline.settings.load import CONFIGS, Request, Settings, resolve
+from pipeline.settings.load import CONFIGS, PLACE_PATHS, Request, Settings, resolve
 
 Record = Mapping[str, Any]
 # Settings of the machine and of the output: taken from the present command, never from the record.
@@ -73,6 +73,18 @@ def again(record: Record, own: Mapping[str, Any], folder: Path) -> Settings:
     """The same request with the present files of `folder`; raises ConfigError if they are no longer valid."""
     before = asked(record)
     return resolve(replace(before, values=tuple((dict(before.values) | dict(own)).items())), folder)
+
+
+def repeated(record: Record, like: Settings) -> Settings:
+    """The same request on this machine: with the typed places and runtime settings of the present command.
+
+    Raises:
+        ConfigError: its files are no longer valid.
+    """
+    typed = like.request.values
+    return again(
+        record, {p: v for p, v in typed if p.startswith("runtime.") or p in PLACE_PATHS}, like.folder
+    )
 
 
 def asked(record: Record) -> Request:

@@ -34,6 +34,7 @@ GROUPS = ("competition", "model", "experiment")
 PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
 OVERRIDE = "override"
+HOME = "runtime.home"
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
 
@@ -91,13 +92,23 @@ class Settings:
 
     @property
     def competition_words(self) -> tuple[str, ...]:
-        """The words that name or change the competition, which every command about it needs."""
-        return tuple(word for word in self.words if word.startswith(("competition=", "competition.")))
+        """The words that name or change the competition, without those for places."""
+        about = (word for word in self.words if word.startswith(("competition=", "competition.")))
+        return tuple(word for word in about if word not in self.place_words)
 
     @property
     def place_words(self) -> tuple[str, ...]:
         """The words that say where the competition's files lie."""
         return tuple(word for word in self.words if word.partition("=")[0] in PLACE_PATHS)
+
+    def located(self, words: Sequence[str]) -> tuple[str, ...]:
+        """These words for a command that a person pastes, with the places of the present files and results.
+
+        Places are in no key and in no other command's record: they are those that were typed now.
+        """
+        home = [f"{HOME}={value}" for path, value in self.request.values if path == HOME]
+        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, HOME))
+        return (*others, *self.place_words, *home)
 
     def member(self, name: str) -> Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""

@@ -29,6 +29,7 @@ from pipeline.data import host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import shown as shown_path
 from pipeline.record.files import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.competition import SubmissionSettings
@@ -227,7 +228,11 @@ def _rehearsed(
     except DataError as error:
         session.say(texts.DRY_NONE_LEFT.format(reason=error.headline))
     session.say(texts.DRY_DONE)
-    next_step.say_with_file(session, "submit", "FILE", path)
+    if client is not None:
+        next_step.say_with_file(session, "submit", "FILE", path)
+        return
+    session.say(texts.DRY_UPLOAD.format(path=shown_path(path)))
+    next_step.say_with_file(session, "score", "FILE", path, " PUBLIC=…")
 
 
 def _validate(session: Session, data: Artifact, path: Path) -> None:

@@ -20,7 +20,7 @@ PINNED, UNPINNED = "pinned {name} as the best", "no submission is pinned any mor
 # Runs.
 
 REPRODUCES = "competition     {competition} (of {name})"
-NO_RUNS = "no finished run on {competition} yet: make train"
+NO_RUNS = "no finished run on {competition} yet"
 RUNS_DIFFER = "          differs: {settings}"
 RUNS_PARTIAL = "  (scored on a part of the images)"
 
@@ -158,6 +158,7 @@ SCORE_NEXT = "when the host shows its score, record it:"
 DRY_NO_CLIENT = "nothing could be sent yet: {reason}\n  → {remedy}"
 DRY_NONE_LEFT = "it would be refused: {reason}"
 DRY_MESSAGE = "message: {message}"
+DRY_UPLOAD = "without a command, upload {path} on the host's page; the next command records the score that it shows"
 DRY_DONE = "DRY=1: nothing was sent, and submits.csv is unchanged"
 STOPPED = "stopped while submitting: the host may have received the file, so it is counted; check on the host's page"
 NO_TERMINAL = "not submitted: there is no terminal for the question"

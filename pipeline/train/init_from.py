@@ -108,7 +108,7 @@ def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     if not models:
         asked = settings.config.train.init_from
         record = runs[0].manifest.get("request") if runs else None
-        typed = make_with("make refit", request.asked(record).words if record else ())
+        typed = make_with("make refit", settings.located(request.asked(record).words if record else ()))
         raise ConfigError(
             f"train.init_from: {asked} has no model of all data, from which a refit would start",
             remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",

@@ -28,6 +28,7 @@ from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
+from pipeline.pages.command_words import make_with
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.record.files import sha256_text
@@ -366,6 +367,5 @@ def _command(options: Options, stage: str) -> str:
     words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
-    settings = " ".join(map(hidden_word, options.settings))
-    given += [f'ARGS="{settings}"'] if settings else []
-    return " ".join(["make tune", f"STAGE={stage}", *given])
+    command = " ".join(["make tune", f"STAGE={stage}", *given])
+    return make_with(command, tuple(map(hidden_word, options.settings)))
