@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, Suggestions
 from pipeline.core.text_files import UTF8, read_text
+from pipeline.core.wording import worded
 
 DELIMITERS = ",;\t|"
 # What Excel writes in front of a CSV.
@@ -85,7 +86,8 @@ class Table:
         if missing:
             near = Suggestions(self.columns)
             raise DataError(
-                f"{self.name}: {len(missing)} columns missing (the table has: {', '.join(self.columns)})",
+                worded("{name}: {n:column} missing (the table has: ", name=self.name, n=len(missing))
+                + f"{', '.join(self.columns)})",
                 [f"{c!r} {near.of(c)}".rstrip() for c in missing],
                 remedy,
             )
@@ -126,7 +128,7 @@ def read_table(
         columns, rows = tuple(UNNAMED.format(number=n + 1) for n in range(len(found[0][1]))), found
     faults = [f"column {c!r} occurs twice" for c, times in sorted(Counter(columns).items()) if times > 1]
     faults += [
-        f"line {line}: it has {len(row)} cells, but the header has {len(columns)}"
+        worded("line {line}: it has {n:cell}, but the header has {m}", line=line, n=len(row), m=len(columns))
         for line, row in rows
         if len(row) != len(columns)
     ]

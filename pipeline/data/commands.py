@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition, host_format, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
@@ -163,7 +164,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
     groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
-    lines = [texts.READ.format(images=len(train), classes=classes, groups=groups, test=len(data.test))]
+    lines = [worded(texts.READ, images=len(train), classes=classes, groups=groups, test=len(data.test))]
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
         lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))

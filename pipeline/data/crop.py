@@ -30,6 +30,7 @@ from tqdm import tqdm
 from pipeline.core import tables
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.terminal import printable
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
 from pipeline.settings.images import CropSettings
@@ -124,11 +125,11 @@ def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> Crop
     edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
     notes = [texts.SHARED_WINDOW.format(edges=edges, boxes=len(train))]
     if dropped:
-        notes.append(texts.BOX_OUTLIERS.format(boxes=dropped, limit=settings.outlier))
+        notes.append(worded(texts.BOX_OUTLIERS, boxes=dropped, limit=settings.outlier))
     if settings.method == "statistics":
         return CropPlan(shared, notes=tuple(notes))
     own = edges_of(kept)
-    notes.append(texts.OWN_WINDOWS.format(images=len(own)))
+    notes.append(worded(texts.OWN_WINDOWS, images=len(own)))
     return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
 
 
@@ -246,7 +247,7 @@ def read_csv(
             else:
                 boxes[key] = box
     if not boxes and not faults and not may_be_empty:
-        faults.append(f"none of its {len(rows)} ids is one of the {len(sizes)} images")
+        faults.append(worded("none of its {n:id} is one of the {m:image}", n=len(rows), m=len(sizes)))
     if faults:
         raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
     return table([(*key, *box) for key, box in boxes.items()])

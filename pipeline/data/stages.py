@@ -22,6 +22,7 @@ import pandas as pd
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, strings
+from pipeline.core.wording import worded
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
@@ -197,9 +198,9 @@ def _decoded(job: Job, splits: list[Samples], found: Mapping[str, tuple[float, f
     faulty = images.DecodedImages(job.draft).faulty()
     fates = [f.fate for f in faulty]
     if n := fates.count(images.WHITE_IMAGE):
-        lines.append(texts.IMAGES_WHITE.format(images=n))
+        lines.append(worded(texts.IMAGES_WHITE, images=n))
     if n := fates.count(images.IN_PART):
-        lines.append(texts.IMAGES_IN_PART.format(images=n))
+        lines.append(worded(texts.IMAGES_IN_PART, images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
 
 

@@ -22,6 +22,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import LabelSpace
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.text_files import UTF8
+from pipeline.core.wording import worded
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
@@ -219,8 +220,8 @@ def file_of(session: Session, text: str, target: str) -> Path:
 def described(predicted: Sequence[int], classes: Sequence[str]) -> str:
     """Number of images, and the classes that are never predicted."""
     never = [name for name, count in zip(classes, predicted, strict=True) if not count]
-    summary = texts.PREDICTED.format(
-        images=sum(predicted), predicted=len(classes) - len(never), classes=len(classes)
+    summary = worded(
+        texts.PREDICTED, images=sum(predicted), predicted=len(classes) - len(never), classes=len(classes)
     )
     names = ", ".join(never[:5]) + (" …" if len(never) > 5 else "")
     return texts.NOT_PREDICTED.format(summary=summary, names=names) if never else summary

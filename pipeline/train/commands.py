@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Sequence
 
 from pipeline.core import metrics
+from pipeline.core.wording import worded
 from pipeline.engine import next_step
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
@@ -51,7 +52,7 @@ def ablate(session: Session, options: Options) -> None:
         refuse_unread(training.settings, [training], session.graph)
     check(trainings, session.graph)
     n, seeds = len(trainings), len(grid.seeds)
-    session.say(texts.ABLATE_STARTS.format(trainings=n, arms=n // seeds, seeds=seeds))
+    session.say(worded(texts.ABLATE_STARTS, trainings=n, arms=n // seeds, seeds=seeds))
     for line in budget_lines(runs(session.get, settings, grid, session.home), grid):
         session.say(line)
     study = session.get(need)

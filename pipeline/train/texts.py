@@ -15,7 +15,7 @@ EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
 # Estimates, and refits on all data.
 NOTE = "                note: {note}"
 TRAIN_ESTIMATE = "train           {experiment}: {missing} of {folds} folds to train, about {minutes:.1f} min and {megabytes:.0f} MB (free: {free_gb:.0f} GB)"
-ALL_DATA = "{images} images, {epochs} epochs as in its cross-validation"
+ALL_DATA = "{images:image}, {epochs:epoch} as in its cross-validation"
 NESTED_TEACHER = "train.distill: teacher {teacher} sets {setting}, which inner parts do not support"
 NESTED_TEACHER_REMEDY = "leave it out, choose another teacher, or set train.distill.inner=0"
 REFIT_INCOMPLETE = "refit: a model of all data needs a complete cross-validation of the same settings"
@@ -27,7 +27,7 @@ SOFT_LABELS = "soft labels of {teachers}, {how}: {metric} {score:.4f} on the tra
 NESTED_IN = "nested in {parts} inner parts"
 LEARNED_BY_TEACHERS = "predicted for images that the teachers were trained on"
 ADOPTED = "pseudo-labels: {adopted} of {offered} unlabelled images adopted ({classes})"
-NOT_ADOPTED = "pseudo-labels: {images} images not adopted, because their group is held out in this fold"
+NOT_ADOPTED = "pseudo-labels: {images:image} not adopted, because their group is held out in this fold"
 TEST_IMAGES_LEARNED = "warning: test images are used in training (test_images): the rules of the competition may forbid it"
 
 # Chains of members.
@@ -56,7 +56,7 @@ CURVE_RUN = "**Result**: {result}\n\n**Report**: `learning_curve.html`"
 CURVE_SHARE = "train.group_share: the learning curve sets it for each point"
 
 # Studies: lines of the terminal.
-ABLATE_STARTS = "ablate          {trainings} trainings: {arms} arms × {seeds} seeds; finished ones are reused"
+ABLATE_STARTS = "ablate          {trainings:training}: {arms:arm} × {seeds} seeds; finished ones are reused"
 ARM_BUDGET = "    {arm:<28} {epochs:>4} epochs in about {expected:.1f} of {seconds:g} s"
 SET_BY_GRID = "{path}: the grid sets it for each arm"
 OVERRIDES_OF_ARMS = "ablate: the arms also set these overrides"

@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 
 from pipeline.core.predictions import Comparison
 from pipeline.core.search_space import Dimension, Scalar
+from pipeline.core.wording import worded
 from pipeline.pages import plots
 from pipeline.pages.command_words import shown
 from pipeline.pages.report import Thumbnails, plural, render, signed
@@ -133,7 +134,7 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
     if bench.search.form.second is None:
         return []
     count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
-    return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
+    return [worded(texts.FRONT, n=count, metric=metric, second=bench.search.form.second)]
 
 
 def write(page: TuningPage, home: Path) -> str:

@@ -24,6 +24,7 @@ from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
 from pipeline.core.secrets import hidden, hidden_word
+from pipeline.core.wording import worded
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -316,7 +317,7 @@ def run_trials(
                 if say is not None and progress.wait_for_others():
                     continue
                 if say is not None and len(study.done()) < limits.trials:
-                    say(texts.EVERY_POINT.format(n=len(study.done())))
+                    say(worded(texts.EVERY_POINT, n=len(study.done())))
                 break
             trials.run(prepared.bench, study, trial)
             trials.refuse_hopeless(study)
@@ -327,7 +328,7 @@ def run_trials(
             progress.wait_for_others()
     except KeyboardInterrupt:
         if say is not None:
-            say(texts.STOPPED.format(n=len(study.done()), command=prepared.command))
+            say(worded(texts.STOPPED, n=len(study.done()), command=prepared.command))
         raise
     finally:
         progress.close()

@@ -50,7 +50,7 @@ def test_all_faults_at_once(tmp_path):
 def test_a_second_box_and_foreign_ids(tmp_path):
     with pytest.raises(DataError, match="already has a box"):
         crop.read_csv(written(tmp_path, "id,x,y,w,h\n007,0,0,5,5\n007,1,1,5,5\n"), SIZES)
-    with pytest.raises(DataError, match="none of its 1 ids is one of the 3 images"):
+    with pytest.raises(DataError, match="none of its 1 id is one of the 3 images"):
         crop.read_csv(written(tmp_path, "id,x,y,w,h\n7,0,0,5,5\n"), SIZES)
     with pytest.raises(DataError, match="columns are missing: w, h"):
         crop.read_csv(written(tmp_path, "id,x,y\n7,0,0\n"), SIZES)

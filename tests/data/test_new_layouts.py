@@ -238,7 +238,9 @@ def test_test_images_in_a_container_are_named(tmp_path):
     table(tmp_path / "train.csv", ["id", "label"], rows)
     table(tmp_path / "test.csv", ["id", "age"], [("t1", 4), ("t2", 5)])
     (tmp_path / "test-image.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match="leads to test images, and 1 files are HDF5 files: the package h5py"):
+    with pytest.raises(
+        DataError, match="leads to test images, and 1 file of the kind `HDF5 files`: the package h5py"
+    ):
         guess(tmp_path, "train", "train.csv", "test.csv")
 
 
@@ -301,7 +303,7 @@ def test_an_empty_label_is_no_class(tmp_path):
     labels = ["" if n == 7 else "ab"[n % 2] for n in range(24)]
     _, found = grouped(tmp_path, "weather", ["x"] * 24, labels)
     assert found["attributes"][0]["values"] == ["a", "b"]
-    with pytest.raises(DataError, match="1 empty labels"):
+    with pytest.raises(DataError, match="1 empty label"):
         read(tmp_path, found)
 
 
@@ -365,10 +367,10 @@ def test_containers_are_named_with_what_reads_them(tmp_path, made, said):
 @pytest.mark.parametrize(
     ("name", "start", "said"),
     [
-        ("a.dcm", b"", "1 files are DICOM images: the package pydicom reads them"),
-        ("000001", bytes(128) + b"DICM", "1 files are a DICOM image: the package pydicom reads it"),
+        ("a.dcm", b"", "1 file of the kind `DICOM images`: the package pydicom reads them"),
+        ("000001", bytes(128) + b"DICM", "1 file of the kind `a DICOM image`: the package pydicom reads it"),
         ("train.tfrec", b"", "the package tensorflow reads them"),
-        ("images.zip", b"", "1 files are archives: unpack them"),
+        ("images.zip", b"", "1 file of the kind `archives`: unpack them"),
     ],
 )
 def test_folders_of_other_files_are_named(tmp_path, name, start, said):

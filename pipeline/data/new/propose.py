@@ -23,6 +23,7 @@ from PIL import Image
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
@@ -93,7 +94,9 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
         raise
-    proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    proposal.set(
+        "competition.train_table", relative(request.train, root), worded(texts.ROWS, rows=len(table))
+    )
     if not header:
         proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
     proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
@@ -267,7 +270,7 @@ def _in_names(
 ) -> LabelledRows:
     """Images whose names hold the label; `places` are the root and the folder of the images."""
     (root, folder), (pattern, labels) = places, named
-    proposal.set("competition.layout", "folders", texts.NAMED_IMAGES.format(images=len(paths)))
+    proposal.set("competition.layout", "folders", worded(texts.NAMED_IMAGES, images=len(paths)))
     first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
     shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
     why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
@@ -301,14 +304,14 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
     host.refuse_ids_as_classes(folder, names, request.encoding)
-    why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
+    why = worded(texts.CLASS_FOLDERS, folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
         request = replace(request, test=test)
     for unused in split.others:
         count = len(images_below(unused).images)
-        proposal.hints.append(texts.SPLIT_UNUSED.format(folder=relative(unused, root), images=count))
+        proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     classes = _classes(found)
