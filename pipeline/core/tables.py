@@ -63,7 +63,7 @@ class Table:
 
     def written(self, name: str) -> tuple[str, ...]:
         """The cells of one column as they are in the file."""
-        at = self._at[name]
+        at = self.at[name]
         return tuple(row[at] for row in self.rows)
 
     def has_decimal_commas(self, columns: Sequence[str]) -> bool:
@@ -77,7 +77,8 @@ class Table:
         return bool(commas) and all(DECIMAL_COMMA.fullmatch(cell) for cell in commas)
 
     @cached_property
-    def _at(self) -> dict[str, int]:
+    def at(self) -> dict[str, int]:
+        """The place of each column in a row: searching `columns` for each of very many takes minutes."""
         return {name: at for at, name in enumerate(self.columns)}
 
     def require(self, columns: Sequence[str], remedy: str) -> None:

@@ -34,7 +34,8 @@ GROUPS = ("competition", "model", "experiment")
 PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
 OVERRIDE = "override"
-HOME = "runtime.home"
+# The settings that say where results are kept.
+HOMES = ("runtime.home", "runtime.local")
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
 
@@ -106,8 +107,8 @@ class Settings:
 
         Places are in no key and in no other command's record: they are those that were typed now.
         """
-        home = [f"{HOME}={value}" for path, value in self.request.values if path == HOME]
-        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, HOME))
+        home = [f"{p}={v}" for p, v in self.request.values if p in HOMES and isinstance(v, str)]
+        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, *HOMES))
         return (*others, *self.place_words, *home)
 
     def member(self, name: str) -> Settings:
