@@ -156,7 +156,7 @@ def test_links_are_followed_and_told(tmp_path):
     outside.mkdir()
     Image.new("RGB", (8, 8)).save(outside / "two.png")
     (root / "images" / "far").symlink_to(outside)
-    told = "train.csv: 1 images are outside the folder, because links lead to them (first: far/two.png)"
+    told = "train.csv: 1 image is outside the folder, because a link leads to it (first: far/two.png)"
     data = competition.load(SETTINGS, root)
     assert data.notes == (told,) and data.train.paths_N[1] == str(outside / "two.png")
     (root / "images" / "far").unlink()

@@ -89,7 +89,7 @@ def test_a_folder_per_class_and_loose_test_images(tmp_path):
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.ids_N.tolist() == ["0.png", "1.png", "2.png"] and data.answers is None
     assert data.notes == (
-        "photos: 1 files are left out, because they are not images by their name or not in a class folder "
+        "photos: 1 file is left out, because it is no image by its name or not in a class folder "
         "(first: readme.txt)",
     )
 

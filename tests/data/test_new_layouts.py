@@ -10,6 +10,7 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition
 from pipeline.data.new import groups
 from pipeline.data.new.folders import class_folders, split_of
@@ -209,7 +210,7 @@ def test_unknown_people_keep_the_others_grouped(tmp_path, unknown, times):
     values = [unknown if n < times else f"p{n // 3}" for n in range(24)]
     proposal, found = grouped(tmp_path, "patient_id", values)
     assert found["group_column"] == "patient_id"
-    assert f"unknown in {times} rows" in "\n".join(proposal.summary())
+    assert worded("unknown in {n:row}", n=times) in "\n".join(proposal.summary())
     data = read(tmp_path, found)
     assert any(f"`patient_id` is unknown in {times} of 24 rows" in note for note in data.notes)
 

@@ -9,7 +9,7 @@ one; where a wrong guess would be scored without a word, the format stays open a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def _columns(asked: Asked, label: Label, beside: Beside) -> Form:
 def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
     given: dict[str, list[str]] = {}
     placeholders: list[str] = []
-    unclear: list[str] = []
+    unclear: dict[str, str] = {}
     for name, values, answer in zip(label.names, label.values, asked.answers, strict=True):
         cells = asked.cells(answer)
         where = f"{asked.table.name}: column `{answer}`"
@@ -161,8 +161,8 @@ def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
         elif written is None and numeric(values):
             placeholders.append(f"`{answer}` = {min(cells)}")
         elif written is None:
-            unclear.append(
-                texts.WORDS_UNCLEAR.format(column=answer, cells=min(cells), values=words.some(values))
+            unclear[name] = texts.WORDS_UNCLEAR.format(
+                column=answer, cells=min(cells), values=words.some(values)
             )
         elif written != list(values):
             given[name] = written
@@ -171,23 +171,24 @@ def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
     settings |= {"words": given} if given else {}
     why = texts.COLUMN_PER_ATTRIBUTE
     if unclear:
-        question = texts.QUESTION_ATTRIBUTES.format(columns="; ".join(unclear))
+        question = texts.QUESTION_ATTRIBUTES.format(columns="; ".join(unclear.values()))
         return Form(
-            None, texts.OPEN, question=question, trial=_TRIAL, choices=_words_of_each(label, settings)
+            None,
+            texts.OPEN,
+            question=question,
+            trial=_TRIAL,
+            choices=_words_of_each(label, settings, unclear),
         )
     if placeholders:
         why = texts.ATTRIBUTE_PLACEHOLDER.format(why=why, cells=words.some(placeholders))
     return Form("attributes", why, settings=settings)
 
 
-def _words_of_each(label: Label, settings: dict[str, Any]) -> tuple[Choice, ...]:
-    """The label's values as they are, or the host's words for those that the sample does not show."""
-    known: dict[str, list[str]] = settings.get("words", {})
-    given = {
-        name: known.get(name, [texts.TO_FILL] * len(values))
-        for name, values in zip(label.names, label.values, strict=True)
-    }
-    listed = texts.CHOICE_WORDS.format(values="; ".join(", ".join(values) for values in label.values))
+def _words_of_each(label: Label, settings: dict[str, Any], unclear: Collection[str]) -> tuple[Choice, ...]:
+    """The label's values as they are, or the host's words where the sample leaves them unclear."""
+    asked = {name: v for name, v in zip(label.names, label.values, strict=True) if name in unclear}
+    given = settings.get("words", {}) | {name: [texts.TO_FILL] * len(v) for name, v in asked.items()}
+    listed = texts.CHOICE_WORDS.format(values="; ".join(", ".join(values) for values in asked.values()))
     return (
         (texts.CHOICE_AS_THEY_ARE, {**settings, "format": "attributes"}),
         (listed, {**settings, "format": "attributes", "words": given}),

@@ -355,7 +355,7 @@ def _in_every_folder(
         proposal.hints.append(texts.FOLDERS_BELOW.format(**shown))
         return None
     whys = (
-        texts.CLASS_FOLDERS.format(folders=len(below), images=len(paths)),
+        worded(texts.CLASS_FOLDERS, folders=len(below), images=len(paths)),
         texts.FOLDERS_IN_EVERY.format(**shown),
         texts.FOLDER_NAMES,
     )
