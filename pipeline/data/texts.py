@@ -128,7 +128,7 @@ CLASS_UNVALIDATED = "class {name}: {groups:group}, but fold {without} does not v
 # Checks of a fold plan: what is wrong, and what to do.
 STRADDLING = "{groups:group} {groups:is|are} in the training and the validation part of one fold ({some})"
 STRADDLING_SOME = "{group} in fold {fold}"
-STRADDLING_REMEDY = "scores are too high: choose folds.kind=stratified_group, or fix the column"
+STRADDLING_REMEDY = "scores are too optimistic: choose folds.kind=stratified_group, or fix the column"
 UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
 UNVALIDATED = "class {name}: no fold validates it ({groups:group})"
