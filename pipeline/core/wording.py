@@ -13,7 +13,7 @@ import string
 from typing import Any
 
 # A noun, and a comma in front of it for digits in groups of three.
-NOUN = re.compile(r"(,?)([a-z][a-z -]{2,})")
+NOUN = re.compile(r"(,?)([a-z][a-z -]+)")
 
 
 class _Wording(string.Formatter):

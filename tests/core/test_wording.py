@@ -9,12 +9,13 @@ import pipeline
 from pipeline.core.wording import plural_of, singular_kind, worded
 
 ROOT = Path(pipeline.__file__).parent
-NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]{2,}|[^}|]*\|[^}]*)\}")
+NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]+|[^}|]*\|[^}]*)\}")
 
 
 def test_a_number_has_its_noun_and_verb():
     text = "{images:image} {images:does|do} not decode, in {rows:,row}"
     assert worded(text, images=1, rows=1234) == "1 image does not decode, in 1,234 rows"
+    assert worded("{n:id} missing", n=1) == "1 id missing"
     assert worded(text, images=2, rows=1) == "2 images do not decode, in 1 row"
     assert worded("{x:.2f} {y!r} {n:>3}", x=1, y="a", n=5) == "1.00 'a'   5", "others as usual"
     assert [plural_of(n) for n in ("class", "copy", "patch", "day")] == [
