@@ -207,14 +207,25 @@ def _class(
             "class_name", texts.SAMPLE_MAP.format(table=name), answer, {"words": {attribute: host_words}}
         )
     same_name = nfc(answer).casefold() in {nfc(n).casefold() for n in label.names}
-    alike = numeric(values) or same_name
-    if len(cells) == 1 and numeric(cells) and alike:
+    if (numeric(values) or same_name) and _placeholder(cells, values):
         why = texts.SAMPLE_PLACEHOLDER.format(cell=found)
         return Form("class_name", why, answer)
     text = texts.QUESTION_WORDS.format(column=answer, cells=found, values=words.some(values))
     return Form(
         None, texts.OPEN, answer, question=text, trial=_TRIAL, choices=_answers(values, cells, attribute)
     )
+
+
+def _placeholder(cells: set[str], values: Sequence[str]) -> bool:
+    """Whether the sample's only answer is a number that means nothing: 0, -1, or one between the classes.
+
+    Any other one, such as 50 beside `no` and `yes`, may be a percentage or a code of the host's.
+    """
+    if len(cells) != 1 or not numeric(cells):
+        return False
+    given = float(next(iter(cells)))
+    known = [float(v) for v in values] if numeric(values) else []
+    return given in (0, -1) or (bool(known) and min(known) <= given <= max(known))
 
 
 def _answers(values: Sequence[str], cells: set[str], attribute: str) -> tuple[Choice, ...]:
