@@ -122,7 +122,7 @@ def _attributes(asked: Asked, label: Label) -> Form:
         written = words.as_in(values, cells)
         if decimal(cells):
             kinds.refuse("several", where, texts.CELL.format(cell=sorted(cells)[0]))
-        if written is None and not (len(cells) == 1 and numeric(cells)):
+        if written is None and not _placeholder(cells, values):
             raise DataError(
                 f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
                 f"({words.some(values)})",
