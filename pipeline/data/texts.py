@@ -281,6 +281,7 @@ PARTS_OF_NAMES = (
 SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
+MISS_NEAR = "column {column!r}: its cells are parts of the names of images, as {cell!r} of {image!r}; write the whole names into a column of their own"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # `make new`: labels in file names.

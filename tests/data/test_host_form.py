@@ -216,6 +216,15 @@ def test_a_placeholder_is_not_taken_for_a_class_and_that_is_said(host):
     assert host.last.endswith("(1, 2, 3)")
 
 
+@pytest.mark.parametrize(
+    ("values", "cell"), [(("no", "yes"), 50), (SHADES, 100), (("1", "2", "3"), 99), (SHADES, 7)]
+)
+def test_a_number_that_is_neither_a_class_nor_an_empty_answer_is_asked(host, values, cell):
+    host.labels(["label"], lambda n: [values[n % len(values)]]).asks(["label"], cell).new()
+    assert f"The sample's column `label` holds {cell}" in host.asked
+    assert host.answer(0).submission.format == "class_name"
+
+
 def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_order(host):
     host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["answer"], each=lambda n: [n % 3 + 1])
     host.new()

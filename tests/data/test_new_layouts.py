@@ -357,6 +357,20 @@ def test_folders_of_sources_inside_class_folders_are_no_classes(tmp_path):
     assert any("(cam1, cam2) are not looked at" in hint for hint in proposal.hints)
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"), [("{:05}.png", "{}"), ("IMG_{:03}.png", "{}"), ("train_{}_left.png", "{}")]
+)
+def test_cells_that_are_parts_of_names_are_told_where_no_column_leads_to_images(tmp_path, name, cell):
+    for n in range(24):
+        picture(tmp_path / "images" / name.format(n), n)
+    table(tmp_path / "train.csv", ["id", "label"], [(cell.format(n), "ab"[n % 2]) for n in range(24)])
+    text = refused(tmp_path, images="images", train="train.csv")
+    last = name.format(23).removesuffix(".png")
+    assert "column 'id': its cells are parts of the names of images" in text
+    assert "write the whole names into a column" in text and ("'10' of" in text or last in text)
+    assert "column 'label', e.g. 'a': none of its rows" in text
+
+
 def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
     rows = []
     for n in range(60):

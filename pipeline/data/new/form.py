@@ -149,7 +149,7 @@ def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
         written = words.as_in(values, cells)
         if decimal(cells):
             kinds.refuse("several", where, texts.CELL.format(cell=sorted(cells)[0]))
-        if written is None and not (len(cells) == 1 and numeric(cells)):
+        if written is None and not _placeholder(cells, values):
             raise DataError(
                 f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
                 f"({words.some(values)})",
@@ -257,13 +257,25 @@ def _class(
             "class_name", texts.SAMPLE_MAP.format(table=name), answer, {"words": {attribute: host_words}}
         )
     # Where the label holds words, a number may be a placeholder as well as the number of a class.
-    if len(cells) == 1 and numeric(cells) and numeric(values):
+    if numeric(values) and _placeholder(cells, values):
         why = texts.SAMPLE_PLACEHOLDER.format(cell=found)
         return Form("class_name", why, answer)
     text = texts.QUESTION_WORDS.format(column=answer, cells=found, values=words.some(values))
     return Form(
         None, texts.OPEN, answer, question=text, trial=_TRIAL, choices=_answers(values, cells, attribute)
     )
+
+
+def _placeholder(cells: set[str], values: Sequence[str]) -> bool:
+    """Whether the sample's only answer is a number that means nothing: 0, -1, or one between the classes.
+
+    Any other one, such as 50 beside `no` and `yes`, may be a percentage or a code of the host's.
+    """
+    if len(cells) != 1 or not numeric(cells):
+        return False
+    given = float(next(iter(cells)))
+    known = [float(v) for v in values] if numeric(values) else []
+    return given in (0, -1) or (bool(known) and min(known) <= given <= max(known))
 
 
 def _answers(values: Sequence[str], cells: set[str], attribute: str) -> tuple[Choice, ...]:
