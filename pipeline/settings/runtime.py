@@ -42,6 +42,17 @@ class RuntimeSettings(Section):
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
         Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
     ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
+    images_share: float = neutral(
+        0.5,
+        "share of a GPU's free memory that prepared images may fill; larger sets are copied batch by batch",
+        ge=0,
+        le=1,
+    )
+    gpu_infer: Literal["auto", "as_set"] = neutral(
+        "auto",
+        "auto: where infer.precision is fp32, a GPU predicts in the precision that a network was trained in;"
+        " as_set: in fp32",
+    )
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
         "info", "messages of this level and above are logged"

@@ -48,7 +48,9 @@ def facts(config: Config, device: str) -> Facts:
     import torch
 
     height, width = config.images.hw
-    return {
+    # What was measured before steps were recorded as graphs says nothing of them.
+    steps = {"steps": "graph"} if device == "cuda" else {}
+    return steps | {
         "processor": processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
@@ -171,13 +173,18 @@ def _reason(mode: Mode, gain: float, seconds: Seconds) -> str:
 def passing(config: Config, trained: Artifact, device: str) -> Pass:
     """How a trained network predicts: in the precision of the settings, or with `auto` as it was trained.
 
+    A GPU predicts as with `auto` where the setting is fp32, unless `runtime.gpu_infer` forbids it.
+
     The manifest of `trained` holds the mode of its training.
     """
     from pipeline.nets.forward import Mode, Pass
 
-    mode = Mode(config.infer.precision) if config.infer.precision != "auto" else Mode()
-    if config.infer.precision == "auto":
+    asked = config.infer.precision
+    if device == "cuda" and asked == "fp32" and config.runtime.gpu_infer == "auto":
+        asked = "auto"
+    mode = Mode(asked) if asked != "auto" else Mode()
+    if asked == "auto":
         mode = Mode.parse(trained.manifest["tags"]["mode"])
         if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, predicts without one
             mode = Mode()
-    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)
+    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout, config.runtime.images_share)
