@@ -100,6 +100,6 @@ def test_an_answer_that_is_right_is_not_called_an_error():
     right = facts()
     (case,) = right["cases"].values()
     case |= {"true": 2, "rival": 0, "p_true": 0.9, "p_rival": 0.04}
-    shown = section_of(section(right, picture, MADE.train, None, "make explain"), MADE)
+    shown = section_of(section(right, picture, MADE.train, None, "make explain RUN='<b>lite0'"), MADE)
     assert "correct, second guess" in shown and ", truth " not in shown and "The worst errors" not in shown
     assert "Grad-CAM for the second guess" in shown and "make explain RUN=&#39;&lt;b&gt;lite0" in shown
