@@ -48,11 +48,6 @@ class RuntimeSettings(Section):
         ge=0,
         le=1,
     )
-    gpu_infer: Literal["auto", "as_set"] = neutral(
-        "auto",
-        "auto: where infer.precision is fp32, a GPU predicts in the precision that a network was trained in;"
-        " as_set: in fp32",
-    )
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
         "info", "messages of this level and above are logged"

@@ -173,15 +173,13 @@ def _reason(mode: Mode, gain: float, seconds: Seconds) -> str:
 def passing(config: Config, trained: Artifact, device: str) -> Pass:
     """How a trained network predicts: in the precision of the settings, or with `auto` as it was trained.
 
-    A GPU predicts as with `auto` where the setting is fp32, unless `runtime.gpu_infer` forbids it.
-
     The manifest of `trained` holds the mode of its training.
     """
     from pipeline.nets.forward import Mode, Pass
 
     asked = config.infer.precision
-    if device == "cuda" and asked == "fp32" and config.runtime.gpu_infer == "auto":
-        asked = "auto"
+    if asked == "device":
+        asked = "auto" if device == "cuda" else "fp32"
     mode = Mode(asked) if asked != "auto" else Mode()
     if asked == "auto":
         mode = Mode.parse(trained.manifest["tags"]["mode"])
