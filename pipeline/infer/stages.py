@@ -207,6 +207,7 @@ STAGES = (
         inputs=views_inputs,
         label=of_experiment,
         refuse=refuse_views,
+        heavy=True,
     ),
     Stage(
         "infer",

@@ -27,7 +27,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from pipeline.core.errors import StorageError
+from pipeline.core.errors import PodiumError, StorageError
 from pipeline.record import paths
 from pipeline.record.files import FileIndex, read_json, sha256_text, write_atomic
 
@@ -38,6 +38,10 @@ MANIFEST = "manifest.json"
 STUDY = "study"
 KEY_LENGTH = 16
 SHORT = 8
+
+
+class LockedError(PodiumError):
+    """Another process builds the result at this moment."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +225,12 @@ class Store:
         return folder
 
     @contextlib.contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[None]:
-        """One builder per key; a second process waits here and then finds the result."""
+    def lock(self, stage: str, key: str, wait: bool = True) -> Iterator[None]:
+        """One builder per key; a second process waits here and then finds the result.
+
+        Raises:
+            LockedError: without `wait`: another process is building it.
+        """
         path = self.root / ".locks" / f"{stage}-{key}.lock"
         with told_as_storage_error(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,6 +238,8 @@ class Store:
             try:
                 held.acquire(timeout=0)
             except Timeout:
+                if not wait:
+                    raise LockedError(f"another process is building {stage} {key[:SHORT]}") from None
                 log.warning("another process is building %s %s: waiting for it", stage, key[:SHORT])
                 held.acquire()
         try:

@@ -11,6 +11,10 @@ from pydantic import Discriminator, Field, Tag
 from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
 
 
+def _word_or_number(value: object) -> str:
+    return "word" if isinstance(value, str) else "number"
+
+
 class ReproduceSettings(Section):
     """When `make reproduce` accepts a result of other hardware; on the same hardware, bytes must be equal."""
 
@@ -28,8 +32,26 @@ class RuntimeSettings(Section):
     )
     workers: Annotated[
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
-        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+        Discriminator(_word_or_number),
     ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
+    executor: Literal["auto", "here", "local", "ray"] = neutral(
+        "auto",
+        "where results are computed: here (this process), local (processes of this machine), ray (a "
+        "cluster); auto: local with several GPUs or if processes, gpus or per_gpu ask for it, otherwise here",
+    )
+    gpus: Annotated[
+        Annotated[Literal["auto"], Tag("word")]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Tag("number")],
+        Discriminator(_word_or_number),
+    ] = neutral("auto", "the GPUs of executor=local by their numbers, e.g. [0,1]; auto: all that torch sees")
+    per_gpu: int = neutral(1, "processes on each GPU; more pay for small networks", ge=1, le=16)
+    processes: Annotated[
+        Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=1, le=512), Tag("number")],
+        Discriminator(_word_or_number),
+    ] = neutral("auto", "processes of executor=local on CPUs; auto: cores // threads")
+    address: str | None = neutral(
+        None, "with executor=ray: `auto` or HOST:PORT of a running cluster; None: Ray is started here"
+    )
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
         "info", "messages of this level and above are logged"
@@ -37,6 +59,23 @@ class RuntimeSettings(Section):
     home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")
     mlflow: bool = neutral(True, "record runs in MLflow")
     mlflow_uri: str | None = neutral(None, "tracking server; None: MLFLOW_TRACKING_URI or home/mlflow.db")
+
+
+@rule("runtime")
+def devices_of_workers(s: Sections) -> Iterator[Broken]:
+    """Settings of GPUs need GPUs, and an address needs a cluster."""
+    runtime = s["runtime"]
+    if runtime.device == "cpu":
+        if runtime.per_gpu > 1:
+            yield "runtime.per_gpu", "is for a GPU, but runtime.device=cpu; set runtime.processes instead"
+        if runtime.gpus != "auto":
+            yield "runtime.gpus", "names GPUs, but runtime.device=cpu; leave one of them out"
+    if runtime.device == "cuda" and runtime.processes != "auto":
+        yield "runtime.processes", "is for CPUs, but runtime.device=cuda; set runtime.per_gpu instead"
+    if runtime.gpus != "auto" and len(set(runtime.gpus)) < len(runtime.gpus):
+        yield "runtime.gpus", "names a GPU twice; set runtime.per_gpu for several processes on each GPU"
+    if runtime.address is not None and runtime.executor != "ray":
+        yield "runtime.address", "is of a Ray cluster; set runtime.executor=ray, or leave it out"
 
 
 @rule("train", "runtime")

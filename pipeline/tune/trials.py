@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
@@ -28,11 +28,10 @@ from pipeline.data import load
 from pipeline.engine.graph import check
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
-from pipeline.engine.stage import Catalogue
 from pipeline.errors.findings import planting
 from pipeline.record.store import Artifact
 from pipeline.record.study import Study, Trial
-from pipeline.record.tracking import Run, Tracker
+from pipeline.record.tracking import Tracker
 from pipeline.settings.load import Settings
 from pipeline.train.stages import folds_of, is_batched
 from pipeline.tune import texts
@@ -118,21 +117,21 @@ KINDS = {
 class Trials(Session):
     """The session of a search: it prints nothing, and has no runs of its own in the record."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, study: str) -> None:
-        super().__init__(settings, catalogue)
+    def __init__(self, settings: Settings, session: Session, study: str) -> None:
+        super().__init__(settings, session.catalogue, beside=session)
         self.study = study
         self.tracker = Tracker(self.home, enabled=False)
 
     def say(self, text: str) -> None:
         """Print nothing: the search prints its own lines."""
 
-    def get(self, need: Need, run: Run | None = None) -> Artifact:
-        """A result as usual; of its log messages only warnings are shown."""
+    def get_all(self, needs: Sequence[Need]) -> list[Artifact]:
+        """Results as usual; of their log messages only warnings are shown."""
         log = logging.getLogger("pipeline")
         before = log.level
         log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
         try:
-            return super().get(need, run)
+            return super().get_all(needs)
         finally:
             log.setLevel(before)
 
