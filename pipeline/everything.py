@@ -98,7 +98,7 @@ def lines(
         "error report": shown(page),
     }
     if link.startswith(HERE):
-        database = shown(Path(config.runtime.home).resolve() / "mlflow.db")
+        database = shown(config.runtime.folder.resolve() / "mlflow.db")
         command = "make ui" if database == "mlflow.db" else f"make ui DB={shlex.quote(database)}"
         rows["MLflow"] = OPEN_MLFLOW.format(command=command, link=link)
     elif link:

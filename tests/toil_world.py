@@ -1,7 +1,7 @@
 """What the tests of executors share: small stages without torch, and a pool that runs in this process.
 
-`ground` is light; `toil` is heavy and does what its parameter says; `team` is tracked and has three toils inside;
-`sum` needs two teams.
+`ground` is light; `toil` is heavy and does what its parameter says; `team` is tracked and has three toils
+inside; `sum` needs two teams.
 """
 
 import os

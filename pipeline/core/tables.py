@@ -53,11 +53,12 @@ class Table:
 
     def column(self, name: str) -> tuple[str, ...]:
         """The cells of one column, from top to bottom."""
-        at = self._at[name]
+        at = self.at[name]
         return tuple(row[at] for row in self.rows)
 
     @cached_property
-    def _at(self) -> dict[str, int]:
+    def at(self) -> dict[str, int]:
+        """The place of each column in a row: searching `columns` for each of very many takes minutes."""
         return {name: at for at, name in enumerate(self.columns)}
 
     def require(self, columns: Sequence[str], remedy: str) -> None:

@@ -40,7 +40,7 @@ RARE = 5
 class Written:
     """The new file, and the lines to print: guesses, reasons, and the content of the files.
 
-    `question`: whether the last line asks something that has to be answered before anything can run.
+    `question`: whether the last lines ask something that has to be answered before anything can run.
     """
 
     path: Path
@@ -136,7 +136,8 @@ def create(request: NewRequest, settings: Settings) -> Written:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
     lines = (*proposal.summary(), *_tried(request, settings, path, proposal.trial))
     if proposal.question:
-        lines = (*lines, texts.ASK.format(question=proposal.question, path=path))
+        asked = texts.ASK.format(question=proposal.question), texts.ASK_IN.format(path=path)
+        lines = (*lines, *asked, *proposal.answers())
     return Written(path, lines, bool(proposal.question))
 
 

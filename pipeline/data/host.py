@@ -24,7 +24,7 @@ ANSWER_COLUMNS = ("id", "label", "usage")
 def competition_root(settings: Settings) -> Path:
     """The folder of the competition's files; a demo's is made when it is missing."""
     config = settings.config.competition
-    home = Path(settings.config.runtime.home).resolve()
+    home = settings.config.runtime.folder.resolve()
     if config.demo is None:
         assert config.root is not None, "a rule of the settings asks for root or demo"
         return (home / config.root).resolve()

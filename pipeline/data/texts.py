@@ -207,6 +207,7 @@ KINDS = {
     "confidence": "each answer is a class with its confidence; this form cannot be written yet",
     "ranked": "each answer ranks several classes (as for MAP@5); only the most probable one can be written yet",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
     "images": "the answers name other images; finding similar images is not supported",
@@ -214,6 +215,8 @@ KINDS = {
 }
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
+STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
+STRUCTURED_FIELDS = " (fields: {fields})"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -227,6 +230,7 @@ LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
 IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
+IMAGES_UNUSED = "the test table has no images of {columns}; only those of {used} are used"
 IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
@@ -234,10 +238,21 @@ LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row p
 # The host's form.
 OPEN = "open: see the question below"
 QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
-QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
-QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
-QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"
-ASK = "question: {question}, in {path}; until then, every other command refuses this competition"
+QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})?"
+QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}"
+QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}"
+CHOOSE = "read the host's rules, and write the lines of one answer in place of `{old}`:"
+CHOICE_POSITIVE = "the probability of {value}:"
+CHOICE_HARD = "the most probable class and no probability (`metric` is then `accuracy` or `macro_f1`, rather than `auc`):"
+CHOICE_COLUMNS = "the column of each class, of the sample's {columns}:"
+CHOICE_AS_THEY_ARE = "the classes as they are:"
+CHOICE_WORDS = "the host's words, one for each of {values}, in this order:"
+CHOICE_ANY_OF = "the probability that an image is one of these classes; remove those that are not meant (`metric` is then `auc`, rather):"
+CHOICE_INDEX = "numbers from 0, where the last of {columns} runs fastest:"
+CHOICE_JOINED = "the values with a text between them:"
+TO_FILL = "…"
+ASK = "question: {question}"
+ASK_IN = "until it is answered in {path}, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
 ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
 JOINED = "the sample's answers are joined by {separator!r}"
@@ -272,6 +287,11 @@ NAME_LABELS = "the labels in the file names"
 
 # `make new`: a folder per class.
 CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
+WHICH_FOLDERS = "{folder}: its folders ({folders}) hold the same folders each ({below}), and nothing tells which of both are the classes"
+WHICH_FOLDERS_REMEDY = "give the host's sample, whose answers show it (SAMPLE=…), or a table with the path and the label of each image (TRAIN=…)"
+FOLDERS_IN_EVERY = "the sample's answers are the folders {below}, which the folders {folders} hold"
+FOLDERS_BELOW = "the folders {folders} are taken as the classes, and the folders in them ({below}) are not looked at; if those are the classes, give a table with the path and the label of each image (TRAIN=…)"
+TOP_GROUP = "the folder above the classes: {groups} groups for {images:,} images"
 SPLIT_UNUSED = "{folder} is another split with {images:,} images and is not used: give it as TEST, or as a source of extra images (competition.extra)"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"

@@ -22,6 +22,7 @@ from pipeline.engine.progress import FOLDER, Progress
 from pipeline.engine.stage import Catalogue, OnEpoch
 from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
+from pipeline.record.bucket_store import opened
 from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, Tracker
@@ -41,9 +42,10 @@ class Session:
         settings: of the command.
         catalogue: every stage.
         rehash: read every file again instead of trusting its size and times.
-        artifacts: the folder of results; None: `artifacts/` of the home.
+        artifacts: the folder of results; None: `artifacts/` of the home, or its bucket.
         executor: builds what is missing; None: this process does.
-        beside: another session of the same command, whose executor and progress this one shares.
+        beside: another session of the same command, whose executor, progress and connection to a bucket this
+            one shares.
     """
 
     def __init__(
@@ -58,11 +60,18 @@ class Session:
         runtime = settings.config.runtime
         self.settings = settings
         self.catalogue = catalogue
-        self.home = Path(runtime.home).resolve()
+        self.home = runtime.folder.resolve()
         self.index = FileIndex(self.home / "artifacts" / ".index.json", rehash)
-        self.store = Store(self.home, self.index, artifacts)
+        silence = runtime.silence_seconds
+        # Large and quick to build again: not worth a way through a bucket.
+        evictable = frozenset(name for name, stage in catalogue.stages.items() if stage.evictable)
+        budget = runtime.copy_gb * 1e9
+        near: Store | None = beside.store if beside else None
+        self.store: Store = opened(
+            runtime.home, self.home, self.index, artifacts, evictable, budget, silence, beside=near
+        )
         self.graph = Graph(catalogue, self.store, self.index)
-        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
+        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow, silence)
         self.artifacts = artifacts
         self.executor: Executor = beside.executor if beside else executor or Here()
         own = Progress(self.home / "artifacts" / FOLDER, self.say)
@@ -266,7 +275,7 @@ class Session:
 
     def keep_budget(self, stage: str) -> None:
         """Free the least recently used results, unless another process may be about to read them."""
-        if not set(self.store.busy()) - self._held:
+        if not set(self.store.busy(stage)) - self._held:
             budget = self.settings.config.images.cache_gb
             for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
                 log.info(line)

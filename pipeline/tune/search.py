@@ -203,7 +203,8 @@ def default_seconds(session: Session, bench: Bench) -> float:
 def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     """Open the study, and build what all trials share: the default, printed and recorded as usual."""
     bench = prepared.bench
-    storage = Studies(storage_of(session.home), session.home)
+    silence = session.settings.config.runtime.silence_seconds
+    storage = Studies(storage_of(session.home), session.home, silence)
     known = storage.names()
     if name and name not in known:
         hint = nearest(name, known) or texts.UNKNOWN_STUDY_REMEDY

@@ -65,6 +65,30 @@ class Host:
     def last(self):
         return self.said.lines[-1]
 
+    @property
+    def asked(self):
+        """The question and its possible answers."""
+        starts = [n for n, line in enumerate(self.said.lines) if line.startswith("question: ")]
+        assert self.said.question and len(starts) == 1
+        return "\n".join(self.said.lines[starts[0] :])
+
+    def answer(self, number):
+        """Write the lines of one possible answer into the file, as a user would; returns the new settings."""
+        path = self.folder / "competition" / "x.yaml"
+        lines = self.asked.splitlines()
+        (told,) = [line for line in lines if line.startswith("read the host's rules")]
+        old = told.split("`")[1::2]
+        starts = [n for n, line in enumerate(lines) if line[:2] == "  " and line[2] != " "]
+        ends = [*starts[1:], len(lines)]
+        new = "\n".join(lines[starts[number] + 1 : ends[number]])
+        text = path.read_text(encoding="utf-8")
+        assert all(f"    {line}" in text for line in old)
+        for place, line in enumerate(old):
+            row = next(r for r in text.splitlines() if r.startswith(f"    {line}"))
+            text = text.replace(f"\n{row}\n", "\n" if place else f"\n{new}\n")
+        path.write_text(text, encoding="utf-8")
+        return self.config
+
     def refused(self, **how):
         with pytest.raises(DataError) as caught:
             self.new(**how)
@@ -102,14 +126,50 @@ def test_two_classes_and_one_number_are_one_probability(host, values, column, ce
 
 def test_which_class_a_probability_means_is_asked_where_nothing_says_it(host):
     host.labels(["pet"], lambda n: [SHADES[n % 2]]).asks(["label"], 0.5).new()
-    assert host.last.startswith("question: which class is meant by one probability") and host.said.question
+    assert host.asked.startswith("question: which class is meant by one probability")
     assert (
-        'Set competition.submission.positive=["cat"] or competition.submission.positive=["dog"]' in host.last
+        'Set competition.submission.positive=["cat"] or competition.submission.positive=["dog"]' in host.asked
     )
     with pytest.raises(ConfigError, match="positive is missing: name the class"):
         host.settings()
     found = host.settings("competition.submission.positive=dog").config.competition
     assert found.submission.positive == ["dog"]
+    assert host.answer(1).submission.positive == ["dog"]
+    host.new()
+    with pytest.raises(ConfigError, match="auc needs probabilities"):
+        host.answer(2)
+
+
+def test_a_number_for_several_classes_is_asked_with_lines_to_paste(host):
+    kinds = ("Cover", "JMiPOD", "JUNIWARD", "UERD")
+    host.labels(["kind"], lambda n: [kinds[n % 4]]).asks(["Label"], 0).new()
+    assert "`format: null`" in host.asked and "The sample's column `Label` holds 0" in host.asked
+    found = host.answer(2)
+    assert (found.submission.format, found.submission.positive) == ("probability", list(kinds[1:]))
+    host.new()
+    assert host.answer(0).submission.format == "class_name"
+    host.new()
+    with pytest.raises(ConfigError):
+        host.answer(1)
+
+
+def test_the_class_that_denies_is_not_among_those_whose_probability_is_offered(host):
+    kinds = ("benign lesion", "melanoma", "normal", "nevus")
+    host.labels(["kind"], lambda n: [kinds[n % 4]]).asks(["target"], 0).new()
+    assert host.answer(2).submission.positive == ["benign lesion", "melanoma", "nevus"]
+
+
+def test_columns_that_no_class_names_are_asked_with_a_line_for_every_class(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]]).asks(["p1", "p2", "p3"], 0.1, 0.2, 0.3).new()
+    assert '    columns: {"bird": "…", "cat": "…", "dog": "…"}' in host.asked.splitlines()
+    path = host.folder / "competition" / "x.yaml"
+    with pytest.raises(ConfigError):
+        host.answer(0)
+    text = path.read_text(encoding="utf-8")
+    for column in ("p2", "p1", "p3"):
+        text = text.replace('"…"', f'"{column}"', 1)
+    path.write_text(text, encoding="utf-8")
+    assert host.config.submission.columns == {"bird": "p2", "cat": "p1", "dog": "p3"}
 
 
 def test_hard_labels_of_two_classes_stay_hard(host):
@@ -155,8 +215,7 @@ def test_a_placeholder_is_not_taken_for_a_class_and_that_is_said(host):
 def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_order(host):
     host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["answer"], each=lambda n: [n % 3 + 1])
     host.new()
-    assert host.said.question
-    assert "The sample's column `answer` holds 1, 2, 3, and the label holds bird, cat, dog" in host.last
+    assert "The sample's column `answer` holds 1, 2, 3, and the label holds bird, cat, dog" in host.asked
     with pytest.raises(ConfigError, match="format is not decided"):
         host.settings()
     table(host.root / "classes.csv", ["number", "name"], [(3, "bird"), (1, "cat"), (2, "dog")])
@@ -284,12 +343,48 @@ def numbers(*cells):
             (["PredictionString"], ""),
             "detection is not supported",
         ),
+        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "several labels may"),
+        (
+            ["tags"],
+            numbers(lambda n: "{" + ",".join("abc"[n % 3 :]) + "}"),
+            (["tags"], "a"),
+            "several labels",
+        ),
+        (["where"], numbers(lambda n: f'{{"x": {n % 3}, "w": 4}}'), (["where"], ""), "detection is not"),
+        (["kind"], numbers(lambda n: f'{{"rle": "{n % 3} 4"}}'), (["kind"], ""), "segmentation is not"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], '{"cat": 0.5, "dog": 0.5}'), "JSON object"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "several labels may"),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):
     host.labels(header, cells).asks(*asks[:1], *asks[1:])
     assert kind in host.refused() and not (host.folder / "competition" / "x.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "fields"),
+    [
+        ('{{"label": "{0}", "by": {{"age": 3}}}}', " (fields: label, by)"),
+        ("{{'label': '{0}'}}", " (fields: label)"),
+        ('[{{"name": "{0}"}}]', " (fields: name)"),
+        ('["{0}"]', ""),
+        ("('{0}',)", ""),
+        ("[{0}]", ""),
+    ],
+)
+@pytest.mark.parametrize("given", [None, "kind"])
+def test_labels_inside_json_are_no_classes_and_their_fields_are_named(host, cell, fields, given):
+    host.labels(["kind"], lambda n: [cell.format(SHADES[n % 3])]).asks(["kind"], "cat")
+    text = host.refused(label=given)
+    assert "column `kind`" in text and "is a JSON object or list, and not a class" in text
+    assert f"write the label from these cells{fields} as a column of its own" in text
+
+
+@pytest.mark.parametrize("names", [("(none)", "(some)"), ("(1)", "(2)"), ("f(x)", "g(x)"), ("{a", "b}")])
+def test_names_with_brackets_are_classes(host, names):
+    host.labels(["kind"], lambda n: [names[n % 2]]).asks(["kind"], names[0]).new()
+    assert host.config.attributes[0].values == sorted(names)
 
 
 def test_a_sample_with_a_row_for_each_image_and_class_is_refused(host):
@@ -423,7 +518,8 @@ def test_the_label_may_be_given(host):
 
 def test_how_combinations_are_numbered_is_asked(host):
     host.labels(["a", "b"], lambda n: [n % 4, n % 3]).asks(["code"], 0).new(label="a,b")
-    assert "what does the host call the combinations of a, b?" in host.last
+    assert "what does the host call the combinations of a, b?" in host.asked
+    assert host.answer(0).submission.format == "class_index"
     found = host.settings("competition.submission.format=class_index").config.competition
     assert found.submission.label_column == "code"
 

@@ -288,6 +288,72 @@ def test_two_columns_of_images_are_refused(tmp_path):
         guess(tmp_path, "images", "train.csv")
 
 
+def test_a_second_column_of_images_that_the_test_table_lacks_is_not_used(tmp_path):
+    rows, tests = [], []
+    for n in range(24):
+        picture(tmp_path / "large" / f"{n}.png", n)
+        picture(tmp_path / "train" / f"{n}.jpg", n)
+        rows.append((f"large/{n}.png", f"train/{n}.jpg", "ab"[n % 2]))
+    for n in range(4):
+        picture(tmp_path / "test" / f"{n}.jpg", n)
+        tests.append((n, f"test/{n}.jpg"))
+    table(tmp_path / "train.csv", ["large_path", "img_path", "label"], rows)
+    table(tmp_path / "test.csv", ["id", "img_path"], tests)
+    table(tmp_path / "sample.csv", ["id", "label"], [(n, "a") for n, _ in tests])
+    proposal, found = guess(tmp_path, ".", "train.csv", "test.csv", "sample.csv")
+    assert found["path_column"] == "img_path"
+    assert any("no images of large_path; only those of img_path" in hint for hint in proposal.hints)
+    assert all(path.endswith(".jpg") for path in read(tmp_path, found).train.paths_N.tolist())
+    table(tmp_path / "test.csv", ["id", "img_path", "large_path"], [(n, p, p) for n, p in tests])
+    assert "one answer is asked for several images" in refused(
+        tmp_path, images=".", train="train.csv", test="test.csv", sample="sample.csv"
+    )
+
+
+def patients(root, sub=("0", "1"), tops=tuple(f"p{n}" for n in range(8))):
+    """A folder for each patient, which holds the folders `sub`."""
+    shade = 0
+    for top in tops:
+        for below in sub:
+            for n in range(2):
+                picture(root / "images" / top / below / f"{n}.png", shade := shade + 1)
+    drawn_tests(root, [f"t{n}.png" for n in range(4)])
+
+
+@pytest.mark.parametrize(("sub", "cell"), [(("0", "1"), 0), (("a", "b", "c"), "b"), (("0", "1"), 0.25)])
+def test_classes_inside_the_folders_of_patients_are_found_by_the_sample(tmp_path, sub, cell):
+    patients(tmp_path, sub)
+    table(tmp_path / "sample.csv", ["id", "label"], [(f"t{n}", cell) for n in range(4)])
+    _, found = guess(tmp_path, "images", None, "test", "sample.csv")
+    assert found["attributes"][0]["values"] == list(sub) and found["group_pattern"] == "^([^/]+)/"
+    data = read(tmp_path, found)
+    assert len(set(data.train.groups_N.tolist())) == 8 and len(data.train.space.classes) == len(sub)
+    assert all(
+        f"/{data.train.space.classes[c]}/" in p
+        for p, c in zip(data.train.paths_N, data.train.labels, strict=True)
+    )
+
+
+def test_which_of_two_levels_of_folders_are_the_classes_is_not_guessed(tmp_path):
+    patients(tmp_path)
+    text = refused(tmp_path, images="images")
+    assert (
+        "its folders (p0, p1, p2" in text
+        and "hold the same folders each (0, 1)" in text
+        and "SAMPLE=" in text
+    )
+    table(tmp_path / "sample.csv", ["id", "label"], [(f"t{n}", "p3") for n in range(4)])
+    _, found = guess(tmp_path, "images", None, "test", "sample.csv")
+    assert found["attributes"][0]["values"] == [f"p{n}" for n in range(8)]
+
+
+def test_folders_of_sources_inside_class_folders_are_no_classes(tmp_path):
+    patients(tmp_path, ("cam1", "cam2"), ("bike", "bus", "car"))
+    proposal, found = guess(tmp_path, "images")
+    assert found["attributes"][0]["values"] == ["bike", "bus", "car"]
+    assert any("(cam1, cam2) are not looked at" in hint for hint in proposal.hints)
+
+
 def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
     rows = []
     for n in range(60):
@@ -386,10 +452,11 @@ def test_a_table_of_ten_thousand_columns_takes_seconds(tmp_path):
         picture(tmp_path / "images" / f"{n}.png", n)
         rows.append([n, f"{n}.png", "ab"[n % 2], *["x", "0.5"] * 5_000])
     train = table(tmp_path / "train.csv", header, rows)
-    start = time.perf_counter()
+    # Processor time, because other processes may take the machine; it is 0.4 s where no work is quadratic.
+    start = time.process_time()
     assert len(read_table(train).columns) == 10_003
     _, found = guess(tmp_path, "images", "train.csv")
-    assert found["path_column"] == "path" and time.perf_counter() - start < 10
+    assert found["path_column"] == "path" and time.process_time() - start < 3
 
 
 def test_a_packed_table_in_another_encoding(tmp_path):

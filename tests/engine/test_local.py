@@ -17,7 +17,6 @@ from pipeline.core.errors import UserError
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel
 from pipeline.engine.session import Session
-from pipeline.record.store import is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -29,11 +28,12 @@ from test_local import local_session, team
 session = local_session(Path(sys.argv[1]))
 try:
     with session.using():
-        session.get(team(session, sys.argv[2]))
+        try:
+            session.get(team(session, sys.argv[2]))
+        finally:
+            session.close()
 except KeyboardInterrupt:
     raise SystemExit(130)
-finally:
-    session.close()
 """
 
 
@@ -148,10 +148,9 @@ def test_no_process_survives_a_killed_command(tmp_path):
     one.kill()
     one.communicate(timeout=30)
     assert gone(pids, 5)
-    assert not is_alive({})
 
 
-FOLDS = ("experiment=tiny_cnn", "train.epochs=40", "runtime.executor=local", "runtime.device=cpu")
+FOLDS = ("experiment=tiny_cnn", "train.epochs=12", "runtime.executor=local", "runtime.device=cpu")
 
 
 def test_the_next_run_continues_each_fold_from_its_checkpoint(tmp_path):
@@ -168,4 +167,4 @@ def test_the_next_run_continues_each_fold_from_its_checkpoint(tmp_path):
     assert left, "unfinished work stays"
     done = run(tmp_path, "train", *FOLDS, small=small)
     assert done.code == 0, done.out + done.err
-    assert "continue" in done.out + done.err
+    assert "continues after epoch" in done.out + done.err

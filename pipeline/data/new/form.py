@@ -9,7 +9,6 @@ one; where a wrong guess would be scored without a word, the format stays open a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +23,8 @@ from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.new.label import Label
 from pipeline.data.new.request import scalar
 from pipeline.data.paths import nfc
+
+Choice = tuple[str, dict[str, Any]]
 
 STEEP = 1.5
 # Tables beside the sample that may hold the host's numbers of the classes.
@@ -41,7 +42,7 @@ class Form:
         settings: further settings of `competition.submission`, by name.
         question: what the user has to answer before anything can run; empty: nothing.
         trial: overrides with which the files can be read before the question is answered.
-        label: the label, with values in the sample's order.
+        choices: the possible answers: what each means, and its settings of `competition.submission`.
     """
 
     format: str | None
@@ -50,6 +51,7 @@ class Form:
     settings: dict[str, Any] = field(default_factory=dict)
     question: str = ""
     trial: tuple[str, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -> Form:
@@ -71,6 +73,8 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     where = f"{asked.table.name}: column `{answer}`"
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.CELL.format(cell=next(iter(sorted(cells)), "")))
+    if held := kinds.structured(cells - set(label.classes)):
+        kinds.refuse(held[0], where, texts.CELL.format(cell=held[1]))
     if len(label.values) > 1:
         return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
@@ -94,7 +98,10 @@ def _columns(asked: Asked, label: Label) -> Form:
         text = texts.QUESTION_COLUMNS.format(
             columns=words.some(asked.answers), values=words.some(label.classes)
         )
-        return Form(None, texts.OPEN, question=text, trial=_TRIAL)
+        given = dict.fromkeys(label.classes, texts.TO_FILL)
+        meaning = texts.CHOICE_COLUMNS.format(columns=words.some(asked.answers))
+        columns = meaning, {"format": "probabilities", "columns": given}
+        return Form(None, texts.OPEN, question=text, trial=_TRIAL, choices=(columns,))
     if named is None:
         kinds.refuse("answers", where, texts.OTHER_CLASSES.format(values=words.some(label.classes)))
     over = [a for a in asked.answers if a not in named.values()]
@@ -138,7 +145,10 @@ def _joined(label: Label, answer: str, cells: set[str]) -> Form:
         text = texts.QUESTION_PRODUCT.format(
             column=answer, cells=words.some(sorted(cells)), columns=", ".join(label.names)
         )
-        return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL)
+        index = texts.CHOICE_INDEX.format(columns=", ".join(label.names))
+        joined = {"format": "class_name", "separator": texts.TO_FILL}
+        choices = ((index, {"format": "class_index"}), (texts.CHOICE_JOINED, joined))
+        return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL, choices=choices)
     why = texts.JOINED.format(separator=label.separator)
     return Form("class_name", why, answer, {"separator": label.separator})
 
@@ -158,7 +168,11 @@ def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> For
     choices = " or ".join(f"competition.submission.positive={scalar([v])}" for v in values)
     question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), choices=choices)
     trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
-    return Form("probability", why, answer, {"positive": None}, question, trial)
+    meant: list[Choice] = [
+        (texts.CHOICE_POSITIVE.format(value=v), {"format": "probability", "positive": [v]}) for v in values
+    ]
+    meant.append((texts.CHOICE_HARD, {"format": "class_name"}))
+    return Form("probability", why, answer, {"positive": None}, question, trial, tuple(meant))
 
 
 _TRIAL = ("competition.submission.format=class_index",)
@@ -197,14 +211,26 @@ def _class(
     if len(cells) == 1 and numeric(cells) and alike:
         why = texts.SAMPLE_PLACEHOLDER.format(cell=found)
         return Form("class_name", why, answer)
-    text = texts.QUESTION_WORDS.format(
-        column=answer,
-        cells=found,
-        values=words.some(values),
-        attribute=attribute,
-        list=json.dumps(list(values[:3]), ensure_ascii=False)[:-1] + (", …]" if len(values) > 3 else "]"),
+    text = texts.QUESTION_WORDS.format(column=answer, cells=found, values=words.some(values))
+    return Form(
+        None, texts.OPEN, answer, question=text, trial=_TRIAL, choices=_answers(values, cells, attribute)
     )
-    return Form(None, texts.OPEN, answer, question=text, trial=_TRIAL)
+
+
+def _answers(values: Sequence[str], cells: set[str], attribute: str) -> tuple[Choice, ...]:
+    """What a column of words that are no classes may ask for."""
+    given = {attribute: [texts.TO_FILL] * len(values)}
+    listed = texts.CHOICE_WORDS.format(values=", ".join(values))
+    choices: list[Choice] = [
+        (texts.CHOICE_AS_THEY_ARE, {"format": "class_name"}),
+        (listed, {"format": "class_name", "words": given}),
+    ]
+    if numeric(cells) and all(0 <= float(c) <= 1 for c in cells):
+        meant = [v for v in values if not words.denies(v)]
+        # Where no name denies, all but the first: the class without a finding usually comes first.
+        positive = meant if len(meant) < len(values) else list(values[1:])
+        choices.append((texts.CHOICE_ANY_OF, {"format": "probability", "positive": positive}))
+    return tuple(choices)
 
 
 def _mapped(values: Sequence[str], cells: set[str], beside: Sequence[Path]) -> tuple[str, list[str]] | None:

@@ -204,6 +204,7 @@ def answers(
     if asked.copied:
         proposal.set("competition.submission.copied", list(asked.copied), texts.COPIED)
     proposal.question, proposal.trial = chosen.question, chosen.trial
+    proposal.choices = chosen.choices
 
 
 def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:

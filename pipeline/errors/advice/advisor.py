@@ -139,7 +139,8 @@ def asked(settings: Settings, about: Artifact | None) -> Settings:
     record = None if about is None else about.manifest.get("request")
     if not record:
         return settings
-    own = {"runtime.home": settings.config.runtime.home}
+    runtime = settings.config.runtime
+    own = {"runtime.home": runtime.home, "runtime.local": runtime.local}
     try:
         return request.again(record, own, settings.folder)
     except ConfigError:
