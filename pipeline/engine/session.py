@@ -72,7 +72,7 @@ class Session:
         )
         self.graph = Graph(catalogue, self.store, self.index)
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow, silence)
-        self.artifacts = artifacts
+        self.artifacts, self._shares = artifacts, beside is not None
         self.executor: Executor = beside.executor if beside else executor or Here()
         own = Progress(self.home / "artifacts" / FOLDER, self.say)
         self.progress: Progress = beside.progress if beside else own
@@ -92,8 +92,9 @@ class Session:
 
     def close(self) -> None:
         """End the processes of the executor, and save the file index for the next run."""
-        self.executor.close()
-        self.progress.close()
+        if not self._shares:
+            self.executor.close()
+            self.progress.close()
         with told_as_storage_error(self.home):
             self.index.save()
 

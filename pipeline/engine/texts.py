@@ -12,6 +12,9 @@ TOO_FEW_CORES_REMEDY = "set {fits}; the number of threads is in the record of ev
 FEWER_GPUS = "fewer runtime.gpus or a smaller runtime.per_gpu"
 ONE_PROCESS = "one process only: each result uses all {cores} cores; runtime.threads=1 lets {cores} run at once"
 
+NO_RAY = "runtime.executor=ray: this version of Podium has no Ray executor yet"
+NO_RAY_REMEDY = "set runtime.executor=local, or run one fold a job on a shared folder (docs/cluster.md)"
+
 # Faults of workers.
 OTHER_KEY = "{title}: its worker computes the key {own} instead of {asked}: its files, packages or code differ"
 OTHER_KEY_REMEDY = "run it again if files were changed meanwhile; a cluster needs the same files and versions everywhere"

@@ -118,6 +118,8 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     file = read.given(options.space) if options.space else shipped
     form = space.read(file)
     limits = limits_of(options, form.trials)
+    if not options.worker:
+        trials.devices(limits.jobs, session.settings.config.runtime)  # too few cores are refused at once
     settings = _started(session.settings, form, options)
 
     def refuse(made: Settings) -> None:

@@ -14,6 +14,7 @@ from main_world import SMALL, run
 from toil_world import catalogue, digests, session_of, team
 
 from pipeline.core.errors import UserError
+from pipeline.engine.executors.devices import cores
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel
 from pipeline.engine.session import Session
@@ -99,7 +100,7 @@ def test_a_competition_has_the_same_bits_as_in_one_process(tmp_path):
     (state,) = (tmp_path / "local" / "artifacts" / ".state").glob("*.json")
     folds = [x for x in json.loads(state.read_text())["needs"] if x["stage"] == "fold"]
     assert [(x["state"], x["epoch"], x["epochs"]) for x in folds] == [("done", 2, 2)] * 2
-    assert len({x["pid"] for x in folds} - {os.getpid()}) == 2
+    assert len({x["pid"] for x in folds} - {os.getpid()}) == min(2, cores())
 
 
 def test_processes_stay_alive_and_end_with_the_command(tmp_path):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.engine import hardware
+from pipeline.core.errors import ConfigError
+from pipeline.engine import hardware, texts
 from pipeline.engine.executors.here import Executor, Here, Site
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel, missing
@@ -23,6 +24,8 @@ def executor_of(runtime: RuntimeSettings, source: Source) -> Executor:
     local = Parallel(open_local, source)
     if runtime.executor == "local" or (runtime.executor == "auto" and asks):
         return local
+    if runtime.executor == "ray":
+        raise ConfigError(texts.NO_RAY, remedy=texts.NO_RAY_REMEDY)
     if runtime.executor == "auto" and runtime.device != "cpu":
         return _ByDevices(local)
     return Here()

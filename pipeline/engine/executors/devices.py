@@ -80,7 +80,7 @@ def tokens(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
     numbers = range(len(gpus)) if runtime.gpus == "auto" else runtime.gpus
     made = [Token(f"gpu {n}", gpus[n]) for _ in range(runtime.per_gpu) for n in numbers]
     if runtime.threads is not None:
-        _refuse_too_many(len(made), runtime.threads, machine.cores, "")
+        refuse_too_many(len(made), runtime.threads, machine.cores, "")
     return made
 
 
@@ -88,11 +88,11 @@ def _of_cores(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
     threads = runtime.threads or machine.threads
     wanted = max(machine.cores // threads, 1) if runtime.processes == "auto" else runtime.processes
     if wanted > 1:
-        _refuse_too_many(wanted, threads, machine.cores, "runtime.processes")
+        refuse_too_many(wanted, threads, machine.cores, "runtime.processes")
     return [Token(f"process {n}") for n in range(wanted)]
 
 
-def _refuse_too_many(processes: int, threads: int, cores: int, setting: str) -> None:
+def refuse_too_many(processes: int, threads: int, cores: int, setting: str) -> None:
     """Raise ConfigError where this many threads have no cores; `setting`: of the number of processes."""
     if processes * threads <= cores:
         return

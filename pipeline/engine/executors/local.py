@@ -23,6 +23,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import IO, Any
 
+from tqdm import tqdm
+
 from pipeline.core.terminal import printable
 from pipeline.engine import hardware, texts
 from pipeline.engine.executors.devices import Machine, Token, cores, gpu_names, tokens
@@ -88,7 +90,7 @@ class _Process:
         for line in whole.decode(errors="replace").splitlines():
             if line.strip():
                 self.last = line.strip()
-                print(printable(line), file=sys.stderr, flush=True)
+                tqdm.write(printable(line), file=sys.stderr)  # beside the live line
 
     def reason(self) -> str:
         """Why it ended, in words."""

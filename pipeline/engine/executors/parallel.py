@@ -206,6 +206,8 @@ class Parallel:
         self._busy = True
         try:
             _Building(site, self.pool(site), nodes, self._source).run()
+        except PodiumError:
+            raise  # everything else has ended, and the processes are idle
         except BaseException:
             self.close()
             raise
@@ -272,7 +274,7 @@ class _Building:
             self.schedule.start(piece)
             found = self.site.graph.found(node.need)
             if found is not None:  # another command has built it
-                self._done(piece)
+                self._received(piece)
                 continue
             where, pid = self.pool.submit(self._task(piece, node))
             self.outside.add(piece)
@@ -315,10 +317,12 @@ class _Building:
                 self.retry[piece] = now + WAIT_SECONDS
                 self.schedule.again(piece)
                 continue
-            except (PodiumError, Exception) as error:  # told at the end, with all others
+            except Exception as error:  # told at the end, with all others
                 self._failed(piece, error)
             else:
-                self._done(piece)
+                self.schedule.done(piece)
+                if piece in self.nodes:  # also one that another command has built meanwhile
+                    self.progress.ended(piece)
             return True
         return False
 
@@ -338,17 +342,19 @@ class _Building:
         with opened.stack, self.progress.building(name, node.need.stage, self.site.full_title(node.need)):
             self.site.build_opened(*opened.made)
 
-    def _done(self, piece: str) -> None:
-        self.schedule.done(piece)
-        if piece.startswith(OPEN):
-            return
-        node = self.nodes[piece]
-        if node.heavy:
-            self.progress.ended(piece)
-            artifact = self.site.graph.found(node.need)
-            assert artifact is not None, f"{piece} was reported as built and is not in the store"
-            self.progress.hide()
-            self.site.accept(artifact, node.need, reused=False)
+    def _received(self, name: str) -> None:
+        """Another process has built a heavy need: check and print it."""
+        need = self.nodes[name].need
+        artifact = self.site.graph.found(need)
+        assert artifact is not None, f"{name} was reported as built and is not in the store"
+        self.progress.hide()
+        try:
+            self.site.accept(artifact, need, reused=False)
+        except UserError as error:
+            self._failed(name, error)
+        else:
+            self.schedule.done(name)
+            self.progress.ended(name)
 
     def _failed(self, piece: str, error: BaseException) -> None:
         name = piece.removeprefix(OPEN)
@@ -395,7 +401,7 @@ class _Building:
             elif event.error is not None:
                 self._failed(event.name, event.error)
             else:
-                self._done(event.name)
+                self._received(event.name)
         if self.schedule.faults:
             self._close_failed(next(iter(self.schedule.faults.values())))
         self.progress.update()
