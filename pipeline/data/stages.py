@@ -134,7 +134,10 @@ def _content(ask: Ask, settings: Settings) -> dict[str, str]:
         parts = _competition(settings).parts
         return {part.split: competition.content(part, ask.index.digest) for part in parts}
 
-    return ask.once("content of the competition", settings, digests)
+    # Members of a blend have settings of their own, and the same competition: reading it takes seconds.
+    config = settings.config
+    read = (config.competition.model_dump_json(), str(competition_root(settings)), config.folds.column)
+    return ask.once("content of the competition", repr(read), digests)
 
 
 def data_identity(ask: Ask, settings: Settings, params: Params) -> str:

@@ -19,7 +19,9 @@ USE_KNOWN = "  {mark} {name}"
 USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
 NOT_UTF8 = "{folder}: the names of {count} images or folders are not UTF-8"
-NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
+NOT_UTF8_REMEDY = (
+    "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
+)
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
 NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
 
@@ -60,19 +62,25 @@ QUARANTINE_SPLITS = {
 FAULTY_IMAGE = "{split} {id}: {path}: {why}"
 
 # Notes about the files.
-HELD_OUT = "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
+HELD_OUT = (
+    "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
+)
 SHARED_GROUPS = "{groups} groups have images in both train and test (first: {first})"
 COPIES = "{images} images from elsewhere are copies of our own and are left out"
 SOURCE = "{source}: {images} more images ({licence}) {use}"
 SOURCE_LABELLED = "train in every fold and never validate"
 SOURCE_UNLABELLED = "have no labels: for train.pseudo"
-ENCODING = "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
+ENCODING = (
+    "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
+)
 ENCODING_EXAMPLE = ", and has e.g. {cell!r}"
 LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
 LINKED = "{name}: {files} images are outside the folder, because links lead to them (first: {first})"
 BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
 SLOW_PATTERN = "competition.group_pattern or label_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
-SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
+SLOW_PATTERN_REMEDY = (
+    "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
+)
 GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
 NO_GROUPS_VALUE = "{value!r}: {rows}"
@@ -254,13 +262,17 @@ TO_FILL = "…"
 ASK = "question: {question}"
 ASK_IN = "until it is answered in {path}, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
-ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
+ATTRIBUTE_PLACEHOLDER = (
+    "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
+)
 JOINED = "the sample's answers are joined by {separator!r}"
 PROBABILITY = "the sample has one column of numbers, and there are two classes"
 PROBABILITY_GUESS = "a guess: the sample has one column with one number, and there are two classes; if the host scores hard labels: class_name, without positive"
 SAMPLE_WORDS = "the sample writes the label's values in this way"
 SAMPLE_MAP = "the sample has other words, and {table} pairs them with the label's values"
-SAMPLE_PLACEHOLDER = "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
+SAMPLE_PLACEHOLDER = (
+    "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
+)
 SAMPLE_BLANK = "a guess: the sample's answers are empty; the label's values are written"
 COPIED = "these columns of the sample say something about the images"
 NUMBER_HINT = "{column}: a number; as an attribute it needs bins, e.g. bins: [{middle}]"
@@ -274,10 +286,14 @@ PARTS_OF_NAMES = (
     "the text before the last _ or - of the file name",
     "the folder of the file",
 )
-SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
+SAME_PICTURE = (
+    "the name of the file, because files of one name in several folders show nearly the same picture"
+)
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
-MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
+MISS_SOME = (
+    "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
+)
 
 # `make new`: labels in file names.
 NAMED_IMAGES = "{images:,} images without class folders"
@@ -298,7 +314,9 @@ FOLDER_NAMES = "the names of the folders"
 
 # `make new`: the host.
 TEST_FOLDER = "TEST is a folder: every image in it"
-HELD_OUT_TEST = "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
+HELD_OUT_TEST = (
+    "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
+)
 TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
@@ -336,21 +354,72 @@ PIXEL_COLUMNS = "it holds the pixels themselves, in {columns:,} columns of numbe
 PIXELS_REMEDY = "Podium reads image files: write each row as a PNG (numpy.reshape, PIL.Image.fromarray), and a CSV of id, path and label; docs/data.md has a script"
 CONTAINERS = "{files:,} files are {what}: {remedy}"
 READERS = {
-    **dict.fromkeys((".dcm", ".dicom"), ("DICOM images", "the package pydicom reads them: write their pixels as PNG files")),
-    **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5 files", "the package h5py reads them: write their images as PNG files")),
+    **dict.fromkeys(
+        (".dcm", ".dicom"),
+        ("DICOM images", "the package pydicom reads them: write their pixels as PNG files"),
+    ),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".hdf"),
+        ("HDF5 files", "the package h5py reads them: write their images as PNG files"),
+    ),
     **dict.fromkeys((".npy", ".npz"), ("NumPy arrays", "numpy.load reads them: write them as PNG files")),
-    **dict.fromkeys((".tfrec", ".tfrecord", ".tfrecords"), ("TFRecord files", "the package tensorflow reads them: write their images as files")),
-    **dict.fromkeys((".nii", ".mha", ".nrrd"), ("medical volumes", "the package nibabel or SimpleITK reads them: write their slices as PNG files")),
-    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".czi"), ("whole-slide images", "the package openslide reads them: write tiles or a small level as PNG files")),
-    **dict.fromkeys((".heic", ".heif"), ("HEIC photos", "the package pillow-heif reads them: write them as JPEG files")),
-    **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raf"), ("raw photos", "the package rawpy reads them: write them as JPEG or PNG files")),
-    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), ("videos", "cv2.VideoCapture reads them: write frames as JPEG files, and keep frames of a video in one group")),
-    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")),
-    **dict.fromkeys((".parquet", ".feather"), ("Parquet or Feather tables", "pandas reads them: write their images as PNG files and a CSV")),
-    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), ("pickled objects", "load them only if you trust their source, and write their images as PNG files")),
+    **dict.fromkeys(
+        (".tfrec", ".tfrecord", ".tfrecords"),
+        ("TFRecord files", "the package tensorflow reads them: write their images as files"),
+    ),
+    **dict.fromkeys(
+        (".nii", ".mha", ".nrrd"),
+        ("medical volumes", "the package nibabel or SimpleITK reads them: write their slices as PNG files"),
+    ),
+    **dict.fromkeys(
+        (".svs", ".ndpi", ".mrxs", ".czi"),
+        ("whole-slide images", "the package openslide reads them: write tiles or a small level as PNG files"),
+    ),
+    **dict.fromkeys(
+        (".heic", ".heif"), ("HEIC photos", "the package pillow-heif reads them: write them as JPEG files")
+    ),
+    **dict.fromkeys(
+        (".cr2", ".nef", ".arw", ".dng", ".raf"),
+        ("raw photos", "the package rawpy reads them: write them as JPEG or PNG files"),
+    ),
+    **dict.fromkeys(
+        (".mp4", ".avi", ".mov", ".mkv", ".webm"),
+        (
+            "videos",
+            "cv2.VideoCapture reads them: write frames as JPEG files, and keep frames of a video in one group",
+        ),
+    ),
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")
+    ),
+    **dict.fromkeys(
+        (".parquet", ".feather"),
+        ("Parquet or Feather tables", "pandas reads them: write their images as PNG files and a CSV"),
+    ),
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".pt", ".pth"),
+        ("pickled objects", "load them only if you trust their source, and write their images as PNG files"),
+    ),
     **dict.fromkeys((".bson",), ("BSON files", "the package bson reads them: write their images as files")),
-    **dict.fromkeys((".json", ".jsonl", ".xml"), ("annotations in JSON or XML", "write a CSV with a row per image: id, path and label")),
-    **dict.fromkeys((".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")),
+    **dict.fromkeys(
+        (".json", ".jsonl", ".xml"),
+        ("annotations in JSON or XML", "write a CSV with a row per image: id, path and label"),
+    ),
+    **dict.fromkeys(
+        (".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")
+    ),
     **dict.fromkeys((".svg",), ("vector drawings", "draw them as PNG files, e.g. with the package cairosvg")),
-    **dict.fromkeys((".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"), ("images of a format that is not read", "convert them to PNG")),
+    **dict.fromkeys(
+        (".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"),
+        ("images of a format that is not read", "convert them to PNG"),
+    ),
 }
+DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_ARGUMENT = "{argument}={value}"
+DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
+DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
+DEVICE_TAPS = "a kernel that reaches {taps} px far; {most} are possible"
+DEVICE_HOLES = "{holes} holes; {most} are possible"
+DEVICE_OWN = "your own function {policy}"
+IMAGES_PINNED = "the prepared images ({gigabytes} GB) are more than {share:g} of the GPU's free memory (runtime.images_share): batches are copied to it one by one, with the same results"
+IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from now on batches are copied to it one by one, with the same results (runtime.images_share=0 does so from the start)"

@@ -40,7 +40,7 @@ class Graph:
         # Needs and settings are kept with their entries, so that their ids are not used again.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._inputs: dict[tuple[Any, ...], tuple[Need, Inputs]] = {}
-        self._once: dict[tuple[str, int], tuple[Settings, Any]] = {}
+        self._once: dict[tuple[str, str | int], tuple[Settings | str, Any]] = {}
         self._resolved: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         self._path: list[tuple[str, int]] = []
 
@@ -209,11 +209,11 @@ class Graph:
         # An evicted input counts as current.
         return self.is_current(found) if found else self.catalogue.get(stage).evictable
 
-    def once(self, what: str, settings: Settings, make: Callable[[], T]) -> T:
-        """The return value of `make`, computed once for these settings."""
-        known = (what, id(settings))
+    def once(self, what: str, of: Settings | str, make: Callable[[], T]) -> T:
+        """The return value of `make`, computed once for these settings, or for what a text says of them."""
+        known = (what, of if isinstance(of, str) else id(of))
         if known not in self._once:
-            self._once[known] = (settings, make())
+            self._once[known] = (of, make())
         made: T = self._once[known][1]
         return made
 

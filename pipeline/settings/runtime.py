@@ -64,6 +64,12 @@ class RuntimeSettings(Section):
     address: str | None = neutral(
         None, "with executor=ray: `auto` or HOST:PORT of a running cluster; None: Ray is started here"
     )
+    images_share: float = neutral(
+        0.5,
+        "share of a GPU's free memory that prepared images may fill; larger sets are copied batch by batch",
+        ge=0,
+        le=1,
+    )
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
         "info", "messages of this level and above are logged"

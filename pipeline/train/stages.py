@@ -365,6 +365,7 @@ def announce_train(
     sections = {"loss": settings.config.loss, "train": settings.config.train}
     return [
         *(texts.NOTE.format(note=note) for note in loss_notes(sections)),
+        *(texts.NOTE.format(note=note) for note in _augment_notes(settings)),
         texts.TRAIN_ESTIMATE.format(
             experiment=settings.experiment,
             missing=len(missing),
@@ -375,6 +376,16 @@ def announce_train(
         ),
         *(f"    {line}" for line in expected.lines),
     ]
+
+
+def _augment_notes(settings: Settings) -> list[str]:
+    """Why a GPU would leave augmentation to the CPU."""
+    from pipeline.data import device_augment
+    from pipeline.engine.hardware import set_up
+
+    return (
+        [] if is_probe(settings) else device_augment.notes(settings.config, set_up(settings.config.runtime))
+    )
 
 
 def train_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

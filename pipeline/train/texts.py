@@ -7,7 +7,9 @@ Owns the words, as templates with named placeholders. Does not own when a text i
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
 SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
-CHOSEN_EPOCHS = "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
+CHOSEN_EPOCHS = (
+    "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
+)
 PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
 EXPERIMENT_WITH = "experiment `{experiment}`, with {overrides}"
 EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
@@ -28,7 +30,9 @@ NESTED_IN = "nested in {parts} inner parts"
 LEARNED_BY_TEACHERS = "predicted for images that the teachers were trained on"
 ADOPTED = "pseudo-labels: {adopted} of {offered} unlabelled images adopted ({classes})"
 NOT_ADOPTED = "pseudo-labels: {images} images not adopted, because their group is held out in this fold"
-TEST_IMAGES_LEARNED = "warning: test images are used in training (test_images): the rules of the competition may forbid it"
+TEST_IMAGES_LEARNED = (
+    "warning: test images are used in training (test_images): the rules of the competition may forbid it"
+)
 
 # Chains of members.
 CHAIN_MEMBER = "member {member}: trained on {samples} samples, {wrong:.1%} of the training part wrong ({how}), vote {vote:.2f}"
@@ -66,7 +70,9 @@ CURVE_TITLE = "{title}: learning curve of {experiment}"
 LAST_STEP = "from {before:.0f} to {last:.0f} groups the score changed by {gain} [{low}, {high}]"
 MORE_DATA_YES = "More data would help: {gain}."
 MORE_DATA_NO = "More data would not help: {gain}, less than {margin:g}."
-MORE_DATA_UNCLEAR = "Can't tell whether more data would help: {gain}, and a gain of {margin:g} would be worthwhile."
+MORE_DATA_UNCLEAR = (
+    "Can't tell whether more data would help: {gain}, and a gain of {margin:g} would be worthwhile."
+)
 ERROR_RATES = "error rate {valid:.1%} out of fold and {train:.1%} on training images"
 FEW_ERRORS = "Hardly any errors are left: {errors}."
 VARIANCE = "Variance: {errors}; first try more data, augmentation or regularisation."
@@ -76,7 +82,9 @@ CURVE_READING = "{seeds} per share, each with its own groups; the groups of a sm
 
 # Studies: the page of an ablation.
 ABLATION_TITLE = "{title}: ablation"
-ABLATION_HEADLINE = "Of {comparisons}, {better} better and {worse} worse than the baseline; {unclear} inconclusive"
+ABLATION_HEADLINE = (
+    "Of {comparisons}, {better} better and {worse} worse than the baseline; {unclear} inconclusive"
+)
 ABLATION_READING = "{seeds} per arm, {budget}, {images} images; intervals are ± {factor:.2f} standard errors over groups and seeds, for all comparisons at once{note}"
 EQUAL_STEPS = "at equal optimizer steps"
 EQUAL_EPOCHS = "at equal epochs, unequal steps"
@@ -88,9 +96,17 @@ BUSY = "; the machine was busier during training: delete machine.json and run it
 TRANSFER_HEADING = "freeze or fine-tune, by data size and similarity (CS231n); ← marks this competition:"
 SMALL_SIMILAR = "freeze: train the head only (strategy=linear_probe); fine-tuning all weights may overfit"
 SMALL_DIFFERENT = "freeze the early stages, whose features are general (strategy=freeze_until or gradual)"
-LARGE_SIMILAR = "fine-tune all weights, with lower rates for lower layers (strategy=full train.layer_decay=0.8)"
+LARGE_SIMILAR = (
+    "fine-tune all weights, with lower rates for lower layers (strategy=full train.layer_decay=0.8)"
+)
 LARGE_DIFFERENT = "fine-tune all weights; also try training from scratch, for which there is enough data"
 LIKE_PRETRAINING = "similar to those of pretraining"
 DATA_SIZE = "{images:.0f} training images in the median class: {size} (large from {large} on)"
 SIMILARITY_UNKNOWN = "{size}; similarity is unknown: it needs arms with linear_probe and full, and a metric for which higher is better"
 SIMILARITY = "{size}; the frozen features reach {share:.0%} of the {metric} of fine-tuning at this budget: {images} (similar from {similar:.0%} on). These are rules of thumb; the table of arms is the measurement"
+NOT_CAPTURED = "steps run one kernel at a time, not as one CUDA graph: {why}; the results are the same"
+STEP_WAITS = "a step of this network, loss or optimizer waits for the GPU"
+STEP_SCALED = "train.precision=fp16 scales its gradients"
+STEP_OPTIMIZER = "train.optimizer={optimizer} has no form for a graph"
+STEP_PIECES = "a step takes several batches (train.accumulate), or a batch passes in pieces"
+STEP_MEMORY = "a graph has memory of its own, and the GPU has too little"

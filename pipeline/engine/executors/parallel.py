@@ -203,13 +203,13 @@ class Parallel:
             return
         site.protect(site.graph.chain(needs))
         site.index.save()  # other processes need not read files again
+        building = _Building(site, self.pool(site), nodes, self._source)
         self._busy = True
         try:
-            _Building(site, self.pool(site), nodes, self._source).run()
-        except PodiumError:
-            raise  # everything else has ended, and the processes are idle
+            building.run()
         except BaseException:
-            self.close()
+            if building.outside:  # otherwise everything else has ended, and the processes are idle
+                self.close()
             raise
         finally:
             self._busy = False
