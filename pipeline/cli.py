@@ -479,6 +479,9 @@ def run(options: Options, settings: Settings) -> None:
                 next_step.say_competition(session, options.chosen)
             if written is not None:
                 next_step.say_written(session, written)
+            session.progress.command = command.name
+            if command.uses_results:
+                session.executor.check(session)
             with session.using() if command.uses_results else contextlib.nullcontext():
                 function_of(command.name)(session, options)
             if command.then:

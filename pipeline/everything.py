@@ -47,8 +47,7 @@ def run(session: Session, options: Options) -> None:
     before = [Need("eda", session.settings), *(Need("resample", m.settings) for m in members)]
     after = (*commands.decisions(session.settings, "ensemble"), Need("error_analysis", session.settings))
     session.check(*before, ensemble, *after)
-    for need in before:
-        session.get(need)
+    session.get_all(before)
     path = commands.blend(session, compared=False)
     if path is None:
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pipeline.data import stages as data
 from pipeline.eda import stages as eda
+from pipeline.engine.executors.chosen import executor_of
 from pipeline.engine.session import Session
 from pipeline.engine.stage import Catalogue
 from pipeline.ensemble import stages as ensemble
@@ -40,6 +41,11 @@ COMMANDS = {
 CATALOGUE = Catalogue.of((stage for room in ROOMS for stage in room.STAGES), COMMANDS)
 
 
+def catalogue() -> Catalogue:
+    """The catalogue, for a process that builds a result for another one."""
+    return CATALOGUE
+
+
 def open_session(settings: Settings, rehash: bool = False, artifacts: Path | None = None) -> Session:
-    """A session with every stage; arguments as for `Session`."""
-    return Session(settings, CATALOGUE, rehash, artifacts)
+    """A session with every stage, and the executor that its settings choose; arguments as for `Session`."""
+    return Session(settings, CATALOGUE, rehash, artifacts, executor_of(settings.config.runtime, catalogue))

@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -46,9 +46,8 @@ class Builder(Host, Protocol):
     def study(self) -> str | None:
         """Name of the search for which the result is built, if any."""
 
-    @property
-    def on_epoch(self) -> OnEpoch | None:
-        """Callback that may end the training of a trial early."""
+    def reports(self, need: Need) -> OnEpoch:
+        """The function that a training calls after each epoch; it may end the training early."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -88,10 +87,23 @@ class Order:
 
 def build(session: Builder, order: Order) -> Artifact:
     """Build the result, publish it and record it; a failure leaves no draft."""
-    stage, key = order.stage, order.key
-    with session.store.draft(stage.name, key) as draft, _run(session, order) as run:
+    with opened(session, order) as run:
+        return in_run(session, order, run)
+
+
+@contextlib.contextmanager
+def opened(session: Builder, order: Order) -> Iterator[Run]:
+    """The run of the result in the record, with what is known before it is built."""
+    with _run(session, order) as run:
         _announce(session, order)
         _record_inputs(session, order, run)
+        yield run
+
+
+def in_run(session: Builder, order: Order, run: Run) -> Artifact:
+    """Build the result in its open run, first what is missing inside it."""
+    stage, key = order.stage, order.key
+    with session.store.draft(stage.name, key) as draft:
         inputs = {**order.inputs, **session.run_all(order.inside, run)}
         own = time.monotonic()
         work = session.home / "work" / stage.name / key
@@ -135,7 +147,7 @@ def _job(
         words_of=lambda command, other: need.settings.located(session.graph.words_of(command, other)),
         request=need.settings.request,
         title=session.title(need),
-        on_epoch=session.on_epoch,
+        on_epoch=session.reports(need),
     )
 
 

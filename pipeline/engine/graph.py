@@ -41,6 +41,7 @@ class Graph:
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._inputs: dict[tuple[Any, ...], tuple[Need, Inputs]] = {}
         self._once: dict[tuple[str, str | int], tuple[Settings | str, Any]] = {}
+        self._resolved: dict[tuple[Any, ...], Mapping[str, Any]] = {}
         self._path: list[tuple[str, int]] = []
 
     @property
@@ -124,6 +125,17 @@ class Graph:
         inputs = self._inputs[known][1]
         return {name: n for name, n in inputs.items() if made_by in ("", n.stage)}
 
+    def adopt(self, need: Need, inputs: Mapping[str, str], resolved: Mapping[str, Any]) -> None:
+        """Take the inputs of a need as another process found them, by `stage/key`, instead of asking again.
+
+        Results that other commands finish meanwhile could give other answers. The key is computed from the
+        settings and files of this process all the same.
+        """
+        parts = {name: address.split("/", 1) for name, address in inputs.items()}
+        pinned = {name: Need(stage, need.settings, key=key) for name, (stage, key) in parts.items()}
+        self._inputs[_known(need)] = (need, pinned)
+        self._resolved[_known(need)] = resolved
+
     def identity(self, need: Need) -> str:
         """Digest of the files and of the user's own code outside the store that define a result."""
         stage = self.stage(need)
@@ -150,6 +162,8 @@ class Graph:
         These are the settings that its job may read: an input's key contains the input's settings, and the
         result's key contains the keys of its inputs.
         """
+        if _known(need) in self._resolved:
+            return dict(self._resolved[_known(need)])
         merged: dict[str, Any] = {}
         seen: set[tuple[Any, ...]] = set()
 

@@ -87,3 +87,24 @@ def _table(path: Path) -> dict[str, float]:
     """Name -> number of a file with one of each in every line."""
     rows = (line.split() for line in path.read_text("ascii").splitlines())
     return {row[0]: float(row[1]) for row in rows if len(row) > 1}
+
+
+def gpu_count() -> int:
+    """The number of GPUs that torch sees."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def default_threads() -> int:
+    """The number of torch's threads as it started, or as it was set for this process."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def release() -> None:
+    """Give back GPU memory that finished work no longer uses, for other processes on the same card."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -1,7 +1,8 @@
 """The session of a command: results are reused from the store, or built with all their inputs.
 
-Owns hits and misses, locks, and one line for each result. Does not own keys (`engine/graph.py`) or calling a
-stage's function (`engine/build.py`).
+Owns hits and misses, locks, and one line for each result. Does not own keys (`engine/graph.py`), calling a
+stage's function (`engine/build.py`), nor other processes that build results (`engine/executors/`): when an
+executor has built what is missing, the session finds it in the store like everything else.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
-from pipeline.engine.executors.here import Here
+from pipeline.engine.executors.here import Executor, Here
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Inputs, Need
+from pipeline.engine.progress import FOLDER, Progress
 from pipeline.engine.stage import Catalogue, OnEpoch
 from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
@@ -25,6 +27,7 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings
+from pipeline.settings.members import trainings
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,9 @@ class Session:
         catalogue: every stage.
         rehash: read every file again instead of trusting its size and times.
         artifacts: the folder of results; None: `artifacts/` of the home, or its bucket.
-        beside: the store of another session, whose connection to the same bucket is used.
+        executor: builds what is missing; None: this process does.
+        beside: another session of the same command, whose executor, progress and connection to a bucket this
+            one shares.
     """
 
     def __init__(
@@ -49,7 +54,8 @@ class Session:
         catalogue: Catalogue,
         rehash: bool = False,
         artifacts: Path | None = None,
-        beside: Store | None = None,
+        executor: Executor | None = None,
+        beside: Session | None = None,
     ) -> None:
         runtime = settings.config.runtime
         self.settings = settings
@@ -60,12 +66,16 @@ class Session:
         # Large and quick to build again: not worth a way through a bucket.
         evictable = frozenset(name for name, stage in catalogue.stages.items() if stage.evictable)
         budget = runtime.copy_gb * 1e9
-        self.store = opened(
-            runtime.home, self.home, self.index, artifacts, evictable, budget, silence, beside=beside
+        near: Store | None = beside.store if beside else None
+        self.store: Store = opened(
+            runtime.home, self.home, self.index, artifacts, evictable, budget, silence, beside=near
         )
         self.graph = Graph(catalogue, self.store, self.index)
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow, silence)
-        self.executor = Here(self.get)
+        self.artifacts, self._shares = artifacts, beside is not None
+        self.executor: Executor = beside.executor if beside else executor or Here()
+        own = Progress(self.home / "artifacts" / FOLDER, self.say)
+        self.progress: Progress = beside.progress if beside else own
         # In a search: its name, and a callback that may end the training of a trial early.
         self.study: str | None = None
         self.on_epoch: OnEpoch | None = None
@@ -78,10 +88,13 @@ class Session:
 
     def beside(self, settings: Settings, artifacts: Path | None = None) -> Session:
         """A session with other settings and the same stages."""
-        return Session(settings, self.catalogue, artifacts=artifacts, beside=self.store)
+        return Session(settings, self.catalogue, artifacts=artifacts, beside=self)
 
     def close(self) -> None:
-        """Save the file index for the next run."""
+        """End the processes of the executor, and save the file index for the next run."""
+        if not self._shares:
+            self.executor.close()
+            self.progress.close()
         with told_as_storage_error(self.home):
             self.index.save()
 
@@ -118,11 +131,27 @@ class Session:
         values = need.settings.request.values
         return naming.label(self.label(need), values, self.graph.resolved(need))
 
+    def full_title(self, need: Need) -> str:
+        """The title with its stage and parameters, for messages about one of many results."""
+        shown = [f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params]
+        return " ".join([need.stage.replace("_", "-"), self.title(need), *shown])
+
+    def reports(self, need: Need) -> OnEpoch:
+        """The function that a training calls after each epoch: it reports, and a search may end it."""
+        train, name = need.settings.config.train, f"{need.stage}/{self.graph.key(need)}"
+        epochs, on_epoch = round(train.epochs * trainings(train.bag, train.chain)), self.on_epoch
+
+        def report(fold: int, epoch: int, figures: dict[str, float]) -> bool:
+            self.progress.epoch(name, epoch + 1, epochs)
+            return on_epoch is None or on_epoch(fold, epoch, figures)
+
+        return report
+
     def check(self, *needs: Need, also: tuple[str, ...] = ()) -> None:
         """Refuse overrides that nothing reads, and run the checks of all stages of these needs."""
         refuse_unread(self.settings, needs, self.graph, also)
         check(needs, self.graph)
-        self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in self.graph.chain(needs)}
+        self.protect(self.graph.chain(needs))
 
     def refuse(self, need: Need) -> None:
         """Run the `refuse` functions of all stages in this need's chain, without building anything.
@@ -131,9 +160,10 @@ class Session:
             UserError: of the first stage that refuses.
         """
         for below in self.graph.chain([need]):
-            self._refuse(below)
+            self.refuse_one(below)
 
-    def _refuse(self, need: Need) -> None:
+    def refuse_one(self, need: Need) -> None:
+        """Run the `refuse` function of a need's stage."""
         refuses = self.graph.stage(need).refuse
         if refuses is not None:
             refuses(need.settings)
@@ -149,36 +179,92 @@ class Session:
         """The result of a stage: reused if its key exists, otherwise built with all its inputs."""
         return self.get(Need(stage, settings or self.settings, params))
 
-    def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
-        """The finished results of these needs, as children of a run, built by the executor."""
-        return self.executor.run(needs, run)
+    def get(self, need: Need) -> Artifact:
+        """Like `need`, for a Need."""
+        return self.get_all([need])[0]
 
-    def get(self, need: Need, run: Run | None = None) -> Artifact:
-        """Like `need`, for a Need; `run` is the parent run of a fold."""
-        key = self.graph.key(need)
-        found = self.store.find(need.stage, key)
+    def get_all(self, needs: Sequence[Need]) -> list[Artifact]:
+        """The results of several needs; an executor with several processes builds them side by side.
+
+        Raises:
+            UserError: of the need that failed, or of all that failed.
+        """
+        self.executor.prepare(self, needs)
+        return [self.build_here(need) for need in needs]
+
+    def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
+        """The finished results of these needs, by their names; `run` is their parent."""
+        return {name: self.build_here(need, run) for name, need in needs.items()}
+
+    def build_here(self, need: Need, run: Run | None = None) -> Artifact:
+        """The result of a need, built by this process if it is missing; `run` is the parent run of a fold."""
+        found = self.graph.found(need)
         if found:
-            if STUDY in found.manifest and self.study is None:
-                found = self.store.adopt(found)
-            self._verify(found, need)
-            return self._print(found, need, reused=True)
-        stage = self.graph.stage(need)
-        assert need.key is None, f"{need.stage} {need.key} has a fixed key but is not in the store"
-        self._refuse(need)  # fail before hours are spent on its inputs
-        wanted = self.graph.inputs(need)
-        before = {name: self.get(n) for name, n in wanted.items() if n.stage != stage.inside}
-        with self.store.lock(need.stage, key), self._holding(f"{need.stage}-{key}"):
-            found = self.store.find(need.stage, key)  # another process may have built it meanwhile
+            return self.accept(found, need, reused=True)
+        order = self._order(need, run)
+        with self._claimed(order):
+            found = self.graph.found(need)  # another process may have built it meanwhile
             if found:
-                self._verify(found, need)
-                return self._print(found, need, reused=True)
-            inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
-            made = build.build(self, build.Order(stage, need, key, before, inside, run))
-            self._print(made, need, reused=False)
-            self._verify(made, need)
-            if stage.evictable:
-                self._keep_budget(stage.name)
-            return made
+                return self.accept(found, need, reused=True)
+            name = f"{need.stage}/{order.key}"
+            with self.progress.building(name, need.stage, self.full_title(need)):
+                return self._finished(build.build(self, order), need)
+
+    @contextlib.contextmanager
+    def open(self, need: Need) -> Iterator[tuple[build.Order, Run] | None]:
+        """Claim a result whose folds are built elsewhere, and open its run; None: it exists by now.
+
+        Raises:
+            LockedError: another process builds it.
+        """
+        order = self._order(need, None)
+        with self._claimed(order, wait=False):
+            if self.graph.found(need):
+                yield None
+            else:
+                with build.opened(self, order) as run:
+                    yield order, run
+
+    def build_opened(self, order: build.Order, run: Run) -> Artifact:
+        """Build a result that `open` claimed, once its folds exist."""
+        return self._finished(build.in_run(self, order, run), order.need)
+
+    def _order(self, need: Need, run: Run | None) -> build.Order:
+        """What building a missing need takes, with its inputs built."""
+        stage, key = self.graph.stage(need), self.graph.key(need)
+        assert need.key is None, f"{need.stage} {need.key} has a fixed key but is not in the store"
+        self.refuse_one(need)  # fail before hours are spent on its inputs
+        wanted = self.graph.inputs(need)
+        before = {name: self.build_here(n) for name, n in wanted.items() if n.stage != stage.inside}
+        inside = {name: n for name, n in wanted.items() if n.stage == stage.inside}
+        return build.Order(stage, need, key, before, inside, run)
+
+    @contextlib.contextmanager
+    def _claimed(self, order: build.Order, wait: bool = True) -> Iterator[None]:
+        name = order.stage.name
+        with self.store.lock(name, order.key, wait), self._holding(f"{name}-{order.key}"):
+            yield
+
+    def accept(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
+        """A finished result of this or another process: adopted if a search made it, checked and printed."""
+        if reused and STUDY in artifact.manifest and self.study is None:
+            artifact = self.store.adopt(artifact)
+        if reused:
+            self._verify(artifact, need)
+        made = self._print(artifact, need, reused)
+        if not reused:
+            self._verify(artifact, need)
+        return made
+
+    def _finished(self, artifact: Artifact, need: Need) -> Artifact:
+        made = self.accept(artifact, need, reused=False)
+        if self.graph.stage(need).evictable:
+            self.keep_budget(artifact.stage)
+        return made
+
+    def protect(self, needs: Sequence[Need]) -> None:
+        """Keep the results of these needs from being freed while this command runs."""
+        self._in_use |= {f"{n.stage}/{self.graph.key(n)}" for n in needs}
 
     @contextlib.contextmanager
     def _holding(self, lock: str) -> Iterator[None]:
@@ -188,7 +274,7 @@ class Session:
         finally:
             self._held.discard(lock)
 
-    def _keep_budget(self, stage: str) -> None:
+    def keep_budget(self, stage: str) -> None:
         """Free the least recently used results, unless another process may be about to read them."""
         if not set(self.store.busy(stage)) - self._held:
             budget = self.settings.config.images.cache_gb

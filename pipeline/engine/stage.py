@@ -193,6 +193,9 @@ class Stage:
         inside: the stage whose results are built inside its run, as child runs.
         tracked: whether it has its own run in the record.
         evictable: large and quick to build again: freed beyond images.cache_gb, least recently used first.
+        heavy: whether it trains or runs a network for long, so that an executor with several processes gives
+            it to one of them; all others are built by the process of the command. A heavy stage has no run
+            of its own and nothing inside.
     """
 
     name: str
@@ -212,6 +215,11 @@ class Stage:
     inside: str | None = None
     tracked: bool = False
     evictable: bool = False
+    heavy: bool | Callable[[Settings], bool] = False
+
+    def is_heavy(self, settings: Settings) -> bool:
+        """Whether it is heavy with these settings."""
+        return self.heavy(settings) if callable(self.heavy) else self.heavy
 
     def sections(self, settings: Settings) -> tuple[str, ...]:
         """The dotted paths of the settings that it reads."""

@@ -208,6 +208,7 @@ STAGES = (
         inputs=views_inputs,
         label=of_experiment,
         refuse=refuse_views,
+        heavy=True,
     ),
     Stage(
         "infer",

@@ -107,5 +107,6 @@ STAGES = (
         inputs=features_inputs,
         identity=weights_identity,
         label=of_experiment,
+        heavy=True,
     ),
 )

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.core.errors import StorageError
+from pipeline.core.errors import PodiumError, StorageError
 from pipeline.record import paths
 from pipeline.record.claims import CLAIMS, FILE, Claim, Claims, Folder
 from pipeline.record.files import FileIndex, read_json, sha256_text, write_atomic
@@ -43,6 +43,10 @@ SHORT = 8
 PROCESS, FREEING = "process", "freeing"
 # Between the name of a draft and what tells it from others of the same result.
 DRAFT = "~"
+
+
+class LockedError(PodiumError):
+    """Another process builds the result at this moment."""
 
 
 @dataclass(frozen=True)
@@ -236,14 +240,17 @@ class Store:
         return folder
 
     @contextlib.contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[Claim]:
+    def lock(self, stage: str, key: str, wait: bool = True) -> Iterator[Claim]:
         """One builder per key; a second process waits here and then finds the result.
 
         Raises:
+            LockedError: without `wait`: another process is building it.
             StorageError: the body failed, and another process had taken the claim over before.
         """
 
         def waiting(holder: str) -> None:
+            if not wait:
+                raise LockedError(f"{holder} is building {stage} {key[:SHORT]}")
             log.warning("%s is building %s %s: waiting for it", holder, stage, key[:SHORT])
 
         with contextlib.ExitStack() as stack:

@@ -13,6 +13,10 @@ from pipeline.core.secrets import hidden
 from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
 
 
+def _word_or_number(value: object) -> str:
+    return "word" if isinstance(value, str) else "number"
+
+
 class ReproduceSettings(Section):
     """When `make reproduce` accepts a result of other hardware; on the same hardware, bytes must be equal."""
 
@@ -40,8 +44,26 @@ class RuntimeSettings(Section):
     )
     workers: Annotated[
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
-        Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
+        Discriminator(_word_or_number),
     ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
+    executor: Literal["auto", "here", "local", "ray"] = neutral(
+        "auto",
+        "where results are computed: here (this process), local (processes of this machine), ray (a "
+        "cluster); auto: local with several GPUs or if processes, gpus or per_gpu ask for it, otherwise here",
+    )
+    gpus: Annotated[
+        Annotated[Literal["auto"], Tag("word")]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Tag("number")],
+        Discriminator(_word_or_number),
+    ] = neutral("auto", "the GPUs of executor=local by their numbers, e.g. [0,1]; auto: all that torch sees")
+    per_gpu: int = neutral(1, "processes on each GPU; more pay for small networks", ge=1, le=16)
+    processes: Annotated[
+        Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=1, le=512), Tag("number")],
+        Discriminator(_word_or_number),
+    ] = neutral("auto", "processes of executor=local on CPUs; auto: cores // threads")
+    address: str | None = neutral(
+        None, "with executor=ray: `auto` or HOST:PORT of a running cluster; None: Ray is started here"
+    )
     images_share: float = neutral(
         0.5,
         "share of a GPU's free memory that prepared images may fill; larger sets are copied batch by batch",
@@ -98,6 +120,23 @@ def address_of_home(s: Sections) -> Iterator[Broken]:
         yield "runtime.home", f"{shown}: an address of a folder begins with file:/// and is absolute"
     elif not rest.strip("/") or {"", ".", ".."} & set(rest.strip("/").split("/")):
         yield "runtime.home", f"{shown}: it names no bucket, or has an empty part or dots"
+
+
+@rule("runtime")
+def devices_of_workers(s: Sections) -> Iterator[Broken]:
+    """Settings of GPUs need GPUs, and an address needs a cluster."""
+    runtime = s["runtime"]
+    if runtime.device == "cpu":
+        if runtime.per_gpu > 1:
+            yield "runtime.per_gpu", "is for a GPU, but runtime.device=cpu; set runtime.processes instead"
+        if runtime.gpus != "auto":
+            yield "runtime.gpus", "names GPUs, but runtime.device=cpu; leave one of them out"
+    if runtime.device == "cuda" and runtime.processes != "auto":
+        yield "runtime.processes", "is for CPUs, but runtime.device=cuda; set runtime.per_gpu instead"
+    if runtime.gpus != "auto" and len(set(runtime.gpus)) < len(runtime.gpus):
+        yield "runtime.gpus", "names a GPU twice; set runtime.per_gpu for several processes on each GPU"
+    if runtime.address is not None and runtime.executor != "ray":
+        yield "runtime.address", "is of a Ray cluster; set runtime.executor=ray, or leave it out"
 
 
 @rule("train", "runtime")

@@ -113,6 +113,7 @@ RULES: tuple[Rule, ...] = (
     train.head_settings,
     train.logistic_head,
     runtime.address_of_home,
+    runtime.devices_of_workers,
     runtime.training_precision,
     runtime.halving_on_a_gpu,
     runtime.inference_precision,

@@ -120,8 +120,7 @@ def infer_for_budget(session: Session, settings: Settings) -> None:
     later = ("ensemble", "cost", "whole", "decide", "error_analysis", "eda", "resample")
     read = {path for name in later for path in session.catalogue.get(name).sections(settings)}
     session.check(*needs, also=(*read, *submission.READS))
-    for need in needs:
-        session.get(need)
+    session.get_all(needs)
 
 
 def blend(session: Session, compared: bool = True) -> Path | None:

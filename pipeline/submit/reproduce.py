@@ -231,8 +231,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
             session.say(texts.NOTE.format(line=line))
         _refuse_differences(rebuild, options.anyway)
         existing = {name for name in known["chain"] if rebuild.session.store.at(name)}
-        for _, _, need in rebuild.members:
-            rebuild.session.get(need)
+        rebuild.session.get_all([need for _, _, need in rebuild.members])
         _refuse_differences(rebuild, options.anyway)
         artifact = rebuild.session.get(rebuild.root)
     finally:

@@ -41,7 +41,7 @@ def train(job: Job, settings: TrainSettings, epochs: int) -> tuple[Trained, Less
     near = load.features(dict(job.inputs), "train", views) if views else None
     # The number after the last fold: its random draws are its own.
     part = Part(samples, config.folds.splits, None, near)
-    on_epoch = without_held_out(scoring.logged(job.run, epochs))
+    on_epoch = without_held_out(scoring.stoppable(scoring.logged(job.run, epochs), job.on_epoch))
     # Early stopping needs a held-out part: its result, the number of epochs, is taken over from the folds.
     length = {"epochs": epochs, "warmup_epochs": min(settings.warmup_epochs, float(epochs))}
     own = settings.model_copy(update={**length, "early_stopping": None})

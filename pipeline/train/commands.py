@@ -43,8 +43,7 @@ def ablate(session: Session, options: Options) -> None:
     if grid.experiment and not any(word.startswith("experiment=") for word in options.settings):
         settings = settings.member(grid.experiment)
     settings = started(settings, grid)
-    for need in needed(settings, grid):
-        session.get(need)
+    session.get_all(needed(settings, grid))
     digest = session.index.digest(path)
     need = Need("ablate", settings, {"grid": options.grid, "digest": digest})
     trainings = list(session.graph.inputs(need, "train").values())

@@ -438,6 +438,7 @@ STAGES = (
         reads=heads_sections,
         inputs=heads_inputs,
         label=of_experiment,
+        heavy=True,
     ),
     Stage(
         "fold",
@@ -449,6 +450,7 @@ STAGES = (
         identity=weights_identity,
         label=of_experiment,
         check=refuse_forbidden,
+        heavy=lambda settings: not is_batched(settings),
     ),
     Stage(
         "teach",
@@ -457,6 +459,7 @@ STAGES = (
         build_teach,
         inputs=teach_inputs,
         label=of_experiment,
+        heavy=True,
     ),
     Stage(
         "nested",
@@ -468,6 +471,7 @@ STAGES = (
         identity=weights_identity,
         label=of_experiment,
         refuse=refuse_nested,
+        heavy=True,
     ),
     Stage(
         "train",
@@ -493,5 +497,6 @@ STAGES = (
         label=of_experiment,
         refuse=refuse_incomplete,
         check=refuse_forbidden,
+        heavy=True,
     ),
 )

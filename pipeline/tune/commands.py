@@ -26,7 +26,7 @@ def tune(session: Session, options: Options) -> None:
         return
     study = search.begin(session, prepared, options.study)
     with SearchRecord(session, prepared.bench, study, prepared.command) as record:
-        with trials.running(prepared.limits.jobs, options):
+        with trials.running(prepared.limits.jobs, options, session.settings.config.runtime):
             search.run_trials(prepared, study, session.say, record=record)
         _, written = search.finish(session, prepared, study, record)
     if written is None:

@@ -10,6 +10,7 @@ Shape legend: T trials.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -41,6 +42,8 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
         return [texts.FULL_FEW.format(fewest=FEWEST)]
     say(texts.FULL_BEGUN.format(n=len(chosen), experiment=full.experiment, folds=_folds(full)))
     oofs, failed = list[Probabilities | None](), list[str]()
+    with contextlib.suppress(UserError):  # each fault is told below, with its trial
+        bench.results([in_full(bench, full, trial) for trial in chosen])
     for trial in chosen:
         try:
             oofs.append(load.oof(bench.result(in_full(bench, full, trial)), "oof"))

@@ -144,6 +144,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     runs_ = (len(chosen) + 1) * len(seeds)
     say(texts.RETEST_SEEDED.format(trials=len(chosen), seeds=len(seeds), folds=folds, runs=runs_))
     wanted = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
+    bench.results([_reseeded(bench, s, seed) for s in wanted for seed in seeds])
     oofs = [[load.oof(bench.result(_reseeded(bench, s, seed)), "oof") for seed in seeds] for s in wanted]
     ids = oofs[0][0].ids_N
     for oof in (oof for arm in oofs for oof in arm):
@@ -182,9 +183,8 @@ def _replanted(bench: Bench, chosen: Sequence[Trial], say: Say) -> RetestVerdict
     say(texts.RETEST_PLANTED.format(n=len(seeds)))
     params = {k: v for k, v in bench.kind.params.items() if k == planting.FEATURES}
     every = [bench.settings, *(bench.with_point(t.point) for t in chosen)]
-    made = [
-        planting.units(bench.session.get(planting.need(s, params, seeds, planting.CONFIRM))) for s in every
-    ]
+    needs = [planting.need(s, params, seeds, planting.CONFIRM) for s in every]
+    made = [planting.units(artifact) for artifact in bench.session.get_all(needs)]
     scores, comparisons = planting.compare(made[0], made[1:], rules.draws, rules.seed)
     rows = zip(chosen, scores[1:], comparisons, strict=True)
     candidates = [Contender(t, t.values[0], s, c) for t, s, c in rows]

@@ -120,6 +120,8 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     file = read.given(options.space) if options.space else shipped
     form = space.read(file)
     limits = limits_of(options, form.trials)
+    if not options.worker:
+        trials.devices(limits.jobs, session.settings.config.runtime)  # too few cores are refused at once
     settings = _started(session.settings, form, options)
 
     def refuse(made: Settings) -> None:
@@ -134,7 +136,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], session.graph)
     session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
-    bench = Bench(Trials(settings, session.catalogue, f"tune {stage}"), kind, checked, settings)
+    bench = Bench(Trials(settings, session, f"tune {stage}"), kind, checked, settings)
     for line in checked.left_out:
         session.say(f"    {line}")
     prepared = Prepared(bench, file, limits, _command(options, stage))

@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
@@ -25,15 +25,17 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.core.samples import Samples
 from pipeline.core.search_space import Point
 from pipeline.data import load
+from pipeline.engine.executors import local
+from pipeline.engine.executors.devices import refuse_too_many, tokens
 from pipeline.engine.graph import check
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
-from pipeline.engine.stage import Catalogue
 from pipeline.errors.findings import planting
 from pipeline.record.store import Artifact
 from pipeline.record.study import Study, Trial
-from pipeline.record.tracking import Run, Tracker
+from pipeline.record.tracking import Tracker
 from pipeline.settings.load import Settings
+from pipeline.settings.runtime import RuntimeSettings
 from pipeline.train.stages import folds_of, is_batched
 from pipeline.tune import texts
 from pipeline.tune.space import Search
@@ -49,6 +51,8 @@ EARLIER = "winner of "
 PATIENCE = 20.0
 Options = argparse.Namespace
 log = logging.getLogger(__name__)
+# Settings of the executor, which a process that runs trials beside others does not get.
+OF_EXECUTOR = ("runtime.executor", "runtime.gpus", "runtime.per_gpu", "runtime.processes", "runtime.address")
 LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 
 
@@ -118,21 +122,21 @@ KINDS = {
 class Trials(Session):
     """The session of a search: it prints nothing, and has no runs of its own in the record."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, study: str) -> None:
-        super().__init__(settings, catalogue)
+    def __init__(self, settings: Settings, session: Session, study: str) -> None:
+        super().__init__(settings, session.catalogue, beside=session)
         self.study = study
         self.tracker = Tracker(self.home, enabled=False)
 
     def say(self, text: str) -> None:
         """Print nothing: the search prints its own lines."""
 
-    def get(self, need: Need, run: Run | None = None) -> Artifact:
-        """A result as usual; of its log messages only warnings are shown."""
+    def get_all(self, needs: Sequence[Need]) -> list[Artifact]:
+        """Results as usual; of their log messages only warnings are shown."""
         log = logging.getLogger("pipeline")
         before = log.level
         log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
         try:
-            return super().get(need, run)
+            return super().get_all(needs)
         finally:
             log.setLevel(before)
 
@@ -170,6 +174,12 @@ class Bench:
         need = self.kind.need(settings)
         check([need], self.session.graph)
         return self.session.get(need)
+
+    def results(self, wanted: Sequence[Settings]) -> list[Artifact]:
+        """The results of the stage with each of these settings, built side by side by several processes."""
+        needs = [self.kind.need(settings) for settings in wanted]
+        check(needs, self.session.graph)
+        return self.session.get_all(needs)
 
     def samples(self) -> Samples:
         """The training samples."""
@@ -253,20 +263,42 @@ def refuse_hopeless(study: Study) -> None:
         raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, "fix the space")
 
 
+def devices(jobs: int, runtime: RuntimeSettings) -> list[dict[str, str]]:
+    """What each of these processes has in its environment: on several GPUs, they take turns over them.
+
+    Raises:
+        ConfigError: together they need more cores than there are. No process gets fewer threads than others,
+            so a trial does not depend on the process that runs it.
+    """
+    if jobs == 1:
+        return [{}]
+    machine = local.machine()
+    if not machine.gpus or runtime.device == "cpu" or runtime.threads is not None:
+        refuse_too_many(jobs, runtime.threads or machine.threads, machine.cores, "JOBS")
+    if len(machine.gpus) < 2 or runtime.device == "cpu":
+        return [{}] * jobs
+    chosen = [token.visible for token in tokens(runtime.model_copy(update={"processes": "auto"}), machine)]
+    return [{"CUDA_VISIBLE_DEVICES": chosen[n % len(chosen)] or ""} for n in range(jobs)]
+
+
 @contextlib.contextmanager
-def running(jobs: int, options: Options) -> Iterator[None]:
-    """In this context `jobs` - 1 other processes run trials; after it they have finished or were ended."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    is_given = any(word.startswith("runtime.threads=") for word in options.settings)
-    shared = [] if is_given else [f"runtime.threads={threads}"]
-    words = [sys.executable, "-m", "pipeline", "tune", *options.settings, *shared]
+def running(jobs: int, options: Options, runtime: RuntimeSettings) -> Iterator[None]:
+    """In this context `jobs` - 1 other processes run trials; after it they have finished or were ended.
+
+    Each of them builds its trials by itself: the trials are what runs side by side.
+    """
+    alone = [word for word in options.settings if word.partition("=")[0] not in OF_EXECUTOR]
+    words = [sys.executable, "-m", "pipeline", "tune", *alone, "runtime.executor=here"]
     words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
     for name in ("trials", "timeout", "space", "study"):
         value = getattr(options, name)
         words += [f"--{name}", str(value)] if value else []
     # In their own sessions: Ctrl-C reaches this process only, which passes it on once.
     others = [
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) for _ in range(jobs - 1)
+        subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **device}
+        )
+        for device in devices(jobs, runtime)[1:]
     ]
     try:
         yield

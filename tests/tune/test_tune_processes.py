@@ -4,6 +4,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine.executors.devices import Machine
+from pipeline.settings.runtime import RuntimeSettings
 from pipeline.tune import trials
 
 
@@ -21,3 +26,19 @@ def test_a_process_that_was_killed_is_told(caplog):
 def test_a_process_that_ended_by_itself_is_not(caplog):
     trials._end(process("raise SystemExit(2)"))
     assert not caplog.text
+
+
+def test_processes_that_need_more_cores_than_there_are_are_refused(monkeypatch):
+    monkeypatch.setattr(trials.local, "machine", lambda: Machine((), cores=4, threads=4))
+    with pytest.raises(ConfigError) as refused:
+        trials.devices(2, RuntimeSettings())
+    assert "2 processes with 4 threads each need 8 cores" in str(refused.value)
+    assert "JOBS=1 or runtime.threads=2" in refused.value.remedy
+    assert trials.devices(2, RuntimeSettings(threads=2)) == [{}, {}]
+    assert trials.devices(1, RuntimeSettings(threads=64)) == [{}]
+
+
+def test_processes_take_turns_over_the_gpus(monkeypatch):
+    monkeypatch.setattr(trials.local, "machine", lambda: Machine(("4", "5"), cores=4, threads=4))
+    seen = [device["CUDA_VISIBLE_DEVICES"] for device in trials.devices(3, RuntimeSettings())]
+    assert seen == ["4", "5", "4"]

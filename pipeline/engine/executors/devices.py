@@ -1,0 +1,112 @@
+"""What the processes of this machine compute on: one token for each, checked before any work.
+
+Owns how many processes run and what each of them sees. Does not own the processes
+(`engine/executors/local.py`).
+
+The number of threads of a result is a setting and in its record; it is never a consequence of how many
+processes run. So too many processes are refused, and none gets fewer threads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine import texts
+from pipeline.settings.runtime import RuntimeSettings
+
+
+@dataclass(frozen=True)
+class Token:
+    """What one process computes on.
+
+    Args:
+        name: for people, such as `gpu 1` or `process 2`.
+        visible: the value of CUDA_VISIBLE_DEVICES; None: unchanged.
+    """
+
+    name: str
+    visible: str | None = None
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this machine has.
+
+    Args:
+        gpus: CUDA_VISIBLE_DEVICES of each GPU that torch sees, in torch's order.
+        cores: that this process may use.
+        threads: torch's threads, unless `runtime.threads` says otherwise.
+    """
+
+    gpus: tuple[str, ...]
+    cores: int
+    threads: int
+
+
+def gpu_names(count: int, visible: str | None) -> tuple[str, ...]:
+    """The value of CUDA_VISIBLE_DEVICES for each of `count` GPUs, where the present value is `visible`."""
+    shown = [word.strip() for word in (visible or "").split(",") if word.strip()]
+    return tuple(shown[:count]) if len(shown) >= count else tuple(str(n) for n in range(count))
+
+
+def tokens(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
+    """One token for each process.
+
+    Raises:
+        ConfigError: a GPU that is not there, settings that do not suit the device, or too few cores.
+    """
+    gpus = [] if runtime.device == "cpu" else list(machine.gpus)
+    if runtime.gpus != "auto":
+        missing = [n for n in runtime.gpus if n >= len(gpus)]
+        if missing:
+            seen = f"GPUs 0 to {len(gpus) - 1}" if len(gpus) > 1 else "GPU 0" if gpus else "none"
+            listed = ", ".join(str(n) for n in missing)
+            asked = str(runtime.gpus).replace(" ", "")
+            raise ConfigError(
+                texts.NO_GPU.format(asked=asked, missing=listed, seen=seen), remedy=texts.NO_GPU_REMEDY
+            )
+    elif runtime.device == "cuda" and not gpus:
+        raise ConfigError("runtime.device=cuda: torch sees no GPU", remedy=texts.NO_GPU_REMEDY)
+    if runtime.per_gpu > 1 and not gpus:
+        text = texts.PER_GPU_WITHOUT_GPU.format(n=runtime.per_gpu)
+        raise ConfigError(text, remedy=texts.PER_GPU_WITHOUT_GPU_REMEDY)
+    if not gpus:
+        return _of_cores(runtime, machine)
+    if runtime.processes != "auto":
+        text = texts.PROCESSES_ON_GPU.format(n=runtime.processes)
+        raise ConfigError(text, remedy=texts.PROCESSES_ON_GPU_REMEDY)
+    numbers = range(len(gpus)) if runtime.gpus == "auto" else runtime.gpus
+    made = [Token(f"gpu {n}", gpus[n]) for _ in range(runtime.per_gpu) for n in numbers]
+    if runtime.threads is not None:
+        refuse_too_many(len(made), runtime.threads, machine.cores, "")
+    return made
+
+
+def _of_cores(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
+    threads = runtime.threads or machine.threads
+    wanted = max(machine.cores // threads, 1) if runtime.processes == "auto" else runtime.processes
+    if wanted > 1:
+        refuse_too_many(wanted, threads, machine.cores, "runtime.processes")
+    return [Token(f"process {n}") for n in range(wanted)]
+
+
+def refuse_too_many(processes: int, threads: int, cores: int, setting: str) -> None:
+    """Raise ConfigError where this many threads have no cores; `setting`: of the number of processes."""
+    if processes * threads <= cores:
+        return
+    fits = [f"{setting}={cores // threads}"] if setting and cores >= threads else []
+    fits += [f"runtime.threads={cores // processes}"] if cores >= processes else []
+    both = " or ".join(fits) or (f"{setting}={cores} runtime.threads=1" if setting else texts.FEWER_GPUS)
+    text = texts.TOO_FEW_CORES.format(
+        processes=processes, threads=threads, need=processes * threads, cores=cores
+    )
+    raise ConfigError(text, remedy=texts.TOO_FEW_CORES_REMEDY.format(fits=both))
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

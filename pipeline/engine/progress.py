@@ -1,0 +1,270 @@
+"""What a command computes at this moment: a file that other programs read, and one live line in the terminal.
+
+Owns the state of a command's results, its file, the estimate of the time left, and the line. Does not own
+the bars that a training shows when it runs in the process of the command.
+
+    artifacts/.state/<host>-<pid>.json      one file for each command, rewritten at most once a second
+
+    {"version": 1,
+     "host": "a", "pid": 17, "command": "train", "executor": "local",
+     "state": "running",            running, done, failed, or stopped (Ctrl-C)
+     "began": "2026-01-31T09:00:00+00:00", "updated": "…",
+     "counts": {"waiting": 3, "running": 2, "done": 5, "failed": 0, "given up": 0},
+     "eta_seconds": 312.0,          null: nothing is known yet
+     "needs": [{"name": "fold/0123456789abcdef", "stage": "fold", "title": "fold lite0 fold 1",
+                "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
+                "epoch": 3, "epochs": 10, "message": ""}, …]}
+
+`since` and `seconds` are null before a need starts; `epoch` and `epochs` are null for needs without epochs;
+`message` is the error of a need that failed. A file whose process has ended while its state is `running` was
+left by a killed command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from pipeline.core.secrets import hidden
+from pipeline.engine import texts
+from pipeline.record.files import write_atomic
+
+VERSION = 1
+FOLDER = ".state"
+KEPT_FILES = 20
+EVERY_SECONDS = 1.0
+# Without a terminal: a line at most so often.
+LINE_SECONDS = 60.0
+WAITING, RUNNING, DONE, FAILED, GIVEN_UP = STATES = ("waiting", "running", "done", "failed", "given up")
+
+
+@dataclass
+class Item:
+    """The state of one need, as in the file; times by `time.time`."""
+
+    name: str
+    stage: str
+    title: str
+    state: str = WAITING
+    where: str = ""
+    pid: int | None = None
+    since: float | None = None
+    until: float | None = None
+    epoch: int | None = None
+    epochs: int | None = None
+    message: str = ""
+
+    def seconds(self, now: float) -> float | None:
+        """Run time so far, or in all."""
+        return None if self.since is None else (self.until or now) - self.since
+
+    def expected(self, now: float) -> float | None:
+        """The run time in all, as far as finished epochs tell; None: unknown."""
+        seconds = self.seconds(now)
+        if seconds is None or self.state == DONE:
+            return seconds
+        return seconds * self.epochs / self.epoch if self.epoch and self.epochs else None
+
+    def as_json(self, now: float) -> dict[str, Any]:
+        """The entry of the file."""
+        seconds = self.seconds(now)
+        return {
+            **{name: getattr(self, name) for name in ("name", "stage", "title", "state", "where", "pid")},
+            "since": None if self.since is None else _clock(self.since),
+            "seconds": None if seconds is None else round(seconds, 1),
+            **{name: getattr(self, name) for name in ("epoch", "epochs")},
+            "message": hidden(self.message),
+        }
+
+
+class Progress:
+    """The state of one command's results.
+
+    Args:
+        folder: of the state files.
+        say: prints a line for a command without a terminal.
+    """
+
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self._folder, self._say = folder, say
+        self.command, self.executor, self.parallel = "", "here", 1
+        self._items: dict[str, Item] = {}
+        self._began, self._written, self._told = time.time(), 0.0, time.monotonic()
+        self._bar: Any = None
+
+    @property
+    def path(self) -> Path:
+        """The file of this process."""
+        return self._folder / f"{socket.gethostname()}-{os.getpid()}.json"
+
+    def expect(self, name: str, stage: str, title: str) -> None:
+        """A need that is missing."""
+        self._items.setdefault(name, Item(name, stage, title))
+
+    def started(self, name: str, where: str, pid: int) -> None:
+        """A need runs now."""
+        item = self._items[name]
+        item.state, item.where, item.pid, item.since, item.until = RUNNING, where, pid, time.time(), None
+        self.update()
+
+    def epoch(self, name: str, epoch: int, epochs: int) -> None:
+        """A training has finished this many epochs of all."""
+        item = self._items[name]
+        item.epoch, item.epochs = epoch, max(epochs, epoch)
+        self.update()
+
+    def again(self, name: str) -> None:
+        """A need that ran waits again."""
+        item = self._items[name]
+        item.state, item.since, item.where, item.pid = WAITING, None, "", None
+
+    def ended(self, name: str, error: BaseException | None = None) -> None:
+        """A need is done, or failed."""
+        item = self._items[name]
+        item.state, item.until = (DONE if error is None else FAILED), time.time()
+        item.message = "" if error is None else str(error) or type(error).__name__
+        self.update()
+
+    def gave_up(self, name: str) -> None:
+        """A need that waited for one that failed."""
+        self._items[name].state = GIVEN_UP
+
+    @contextlib.contextmanager
+    def building(self, name: str, stage: str, title: str) -> Iterator[None]:
+        """In this context the process of the command builds a need."""
+        self.expect(name, stage, title)
+        self.started(name, "this process", os.getpid())
+        try:
+            yield
+        except BaseException as error:
+            self.ended(name, error)
+            raise
+        self.ended(name)
+
+    def count(self, *states: str) -> int:
+        """How many needs are in one of these states."""
+        return sum(item.state in states for item in self._items.values())
+
+    def eta(self) -> float | None:
+        """Expected seconds until everything is done; None: not known for any long one that is left.
+
+        A need that waits takes as long as others of its stage. What runs side by side counts once.
+        """
+        now, left, known = time.time(), 0.0, False
+        by_stage: dict[str, list[float]] = {}
+        for item in self._items.values():
+            expected = item.expected(now)
+            if expected is not None:
+                by_stage.setdefault(item.stage, []).append(expected)
+        for item in self._items.values():
+            if item.state not in (WAITING, RUNNING):
+                continue
+            own, others = item.expected(now), by_stage.get(item.stage, [])
+            expected = own if own is not None else sum(others) / len(others) if others else None
+            if expected is not None:
+                known = True
+                left += max(expected - (item.seconds(now) or 0.0), 0.0)
+        at_once = min(self.parallel, max(self.count(WAITING, RUNNING), 1))
+        return left / at_once if known else None
+
+    def line(self) -> str:
+        """The state in one line."""
+        eta = self.eta()
+        return texts.PROGRESS.format(
+            done=self.count(DONE),
+            all=len(self._items),
+            running=self.count(RUNNING),
+            eta="" if eta is None else texts.ETA.format(time=_duration(eta)),
+        )
+
+    def show(self) -> None:
+        """Show the state of several processes: live in a terminal, otherwise a line now and then."""
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=0, bar_format="{desc}", leave=False)
+            running = [item for item in self._items.values() if item.state == RUNNING and item.epochs]
+            now = [texts.RUNNING.format(title=i.title, epoch=i.epoch, epochs=i.epochs) for i in running[:4]]
+            self._bar.set_description_str("; ".join([self.line(), *now])[: self._bar.ncols or 200])
+        elif time.monotonic() - self._told >= LINE_SECONDS:
+            self._told = time.monotonic()
+            self._say(f"    {self.line()}")
+
+    def hide(self) -> None:
+        """Remove the live line, so that others can be printed."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def update(self) -> None:
+        """Write the file, unless it was written a moment ago; a disk that is full is no error here."""
+        if time.monotonic() - self._written >= EVERY_SECONDS:
+            self._write(RUNNING)
+
+    def close(self) -> None:
+        """Write the last state of a command that ends now."""
+        self.hide()
+        if not self._items:
+            return
+        error = sys.exc_info()[0]
+        stopped = error is not None and issubclass(error, KeyboardInterrupt)
+        self._write("stopped" if stopped else FAILED if error is not None else DONE)
+
+    def _write(self, state: str) -> None:
+        first, self._written = not self._written, time.monotonic()
+        now, eta = time.time(), self.eta()
+        content = {
+            "version": VERSION,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "command": self.command,
+            "executor": self.executor,
+            "state": state,
+            "began": _clock(self._began),
+            "updated": _clock(now),
+            "counts": {name: self.count(name) for name in STATES},
+            "eta_seconds": None if eta is None else round(eta, 1),
+            "needs": [item.as_json(now) for item in self._items.values()],
+        }
+        with contextlib.suppress(OSError):
+            if first:
+                self._forget_old()
+            write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+    def _forget_old(self) -> None:
+        files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in files[:-KEPT_FILES]:
+            path.unlink(missing_ok=True)
+
+
+class Silent(Progress):
+    """Keeps the state and shows it to nobody: of a process that builds for another one."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(), lambda line: None)
+
+    def show(self) -> None:
+        """Show nothing."""
+
+    def _write(self, state: str) -> None:
+        pass
+
+
+def _clock(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return texts.SECONDS.format(n=seconds)
+    return texts.MINUTES.format(n=seconds / 60) if seconds < 6000 else texts.HOURS.format(n=seconds / 3600)

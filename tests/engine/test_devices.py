@@ -1,0 +1,91 @@
+"""One token for each process, and what is refused before any work."""
+
+import pytest
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine.executors.devices import Machine, gpu_names, tokens
+from pipeline.settings.load import load
+from pipeline.settings.runtime import RuntimeSettings
+
+LAB = Machine(("0", "1", "2", "3"), cores=16, threads=16)
+LAPTOP = Machine((), cores=8, threads=8)
+
+
+def seen(machine, **runtime):
+    return [token.visible for token in tokens(RuntimeSettings(**runtime), machine)]
+
+
+def test_every_gpu_gets_one_process():
+    assert seen(LAB) == ["0", "1", "2", "3"]
+
+
+def test_several_processes_on_each_gpu_take_turns_over_the_gpus():
+    assert seen(LAB, gpus=[1, 3], per_gpu=2) == ["1", "3", "1", "3"]
+
+
+def test_on_cpus_as_many_processes_as_threads_leave_cores_for():
+    assert len(tokens(RuntimeSettings(threads=2), LAPTOP)) == 4
+    assert len(tokens(RuntimeSettings(threads=3), LAPTOP)) == 2
+    assert len(tokens(RuntimeSettings(), LAPTOP)) == 1, "a result that uses all cores leaves none"
+    assert len(tokens(RuntimeSettings(threads=1, processes=3), LAPTOP)) == 3
+
+
+def test_gpus_are_not_touched_where_the_device_is_a_cpu():
+    assert seen(LAB, device="cpu", threads=8) == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("machine", "runtime", "says"),
+    [
+        (LAB, {"gpus": [0, 4, 5]}, "runtime.gpus=[0,4,5]: GPU 4, 5 is not there; torch sees GPUs 0 to 3"),
+        (LAPTOP, {"gpus": [0]}, "GPU 0 is not there; torch sees none"),
+        (LAPTOP, {"device": "cuda"}, "torch sees no GPU"),
+        (LAPTOP, {"per_gpu": 2}, "runtime.per_gpu=2: torch sees no GPU"),
+        (LAB, {"processes": 2}, "runtime.processes=2 is for CPUs"),
+        (LAPTOP, {"processes": 4, "threads": 4}, "4 processes with 4 threads each need 16 cores"),
+        (LAPTOP, {"processes": 2}, "2 processes with 8 threads each need 16 cores, and there are 8"),
+        (LAB, {"per_gpu": 2, "threads": 4}, "8 processes with 4 threads each need 32 cores"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_sentence(machine, runtime, says):
+    with pytest.raises(ConfigError) as refused:
+        tokens(RuntimeSettings(**runtime), machine)
+    assert says in str(refused.value) and refused.value.remedy
+
+
+def test_too_few_cores_name_the_settings_that_fit():
+    with pytest.raises(ConfigError) as refused:
+        tokens(RuntimeSettings(processes=4, threads=4), LAPTOP)
+    assert "runtime.processes=2 or runtime.threads=2" in refused.value.remedy
+    with pytest.raises(ConfigError) as refused:
+        tokens(RuntimeSettings(per_gpu=2, threads=4), LAB)
+    assert "runtime.threads=2" in refused.value.remedy
+    assert "runtime.processes" not in refused.value.remedy, "that setting is for CPUs"
+
+
+@pytest.mark.parametrize(
+    ("visible", "names"),
+    [(None, ("0", "1")), ("", ("0", "1")), ("2,3", ("2", "3")), ("GPU-a, GPU-b,GPU-c", ("GPU-a", "GPU-b"))],
+)
+def test_gpus_that_the_user_hides_stay_hidden(visible, names):
+    assert gpu_names(2, visible) == names
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["runtime.device=cpu", "runtime.per_gpu=2"], "runtime.per_gpu is for a GPU"),
+        (["runtime.device=cpu", "runtime.gpus=[0]"], "runtime.gpus names GPUs"),
+        (["runtime.device=cuda", "runtime.processes=2"], "runtime.processes is for CPUs"),
+        (["runtime.gpus=[1,1]"], "runtime.gpus names a GPU twice"),
+        (["runtime.address=auto"], "runtime.address is of a Ray cluster"),
+        (["runtime.gpus=[]"], "runtime.gpus"),
+        (["runtime.gpus=0"], "runtime.gpus"),
+        (["runtime.processes=0"], "runtime.processes"),
+        (["runtime.executor=slurm"], "runtime.executor"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_when_they_are_read(words, says):
+    with pytest.raises(ConfigError) as refused:
+        load(["competition=digits", *words])
+    assert says in str(refused.value)
