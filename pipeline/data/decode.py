@@ -246,6 +246,20 @@ def _header_of(path: str, how: Decoding) -> Image.Image | Values:
     return Image.open(io.BytesIO(found)) if isinstance(found, bytes) else found
 
 
+def pages_of(path: str, how: Decoding) -> int:
+    """Pages of a TIFF or frames of a DICOM file, from its header; 1 for others, and what does not open."""
+    file, key = parts(path)
+    try:
+        if key is None and how.sources.single(file):
+            return how.sources.frames(file)
+        with Image.open(path) as opened:
+            return int(getattr(opened, "n_frames", 1)) if key is None and opened.format == "TIFF" else 1
+    except DataError:
+        raise
+    except UNDECODABLE:
+        return 1
+
+
 def kind_of(path: str, how: Decoding) -> str:
     """The kind of a file's values, from its header; empty for up to 8 bits a channel or no image.
 

@@ -43,6 +43,8 @@ BOXED = ("statistics", "own_box")
 HEADERS_READ = 400
 # The values of the training images that become black and white; empty if all have 8 bits a channel.
 RANGES = "ranges.json"
+# What is said about the values and pages of the files.
+NOTES = "notes.json"
 
 # Which images a file of several holds, and what they look like.
 READER_SETTINGS = tuple(f"images.{f.name}" for f in fields(Reading))
@@ -176,6 +178,8 @@ def build_images(job: Job) -> Built:
     found: dict[str, tuple[float, float]] = train.json(RANGES)
     how = decode.Decoding.of(job.settings.config.images)
     built = _decoded(job, [s for s in _where_they_lie(job) if s.split == "test"], found, how)
+    said = [*train.json(NOTES), *files.read_json(job.draft / NOTES)]
+    files.write_json(job.draft / NOTES, list(dict.fromkeys(said)))
     everywhere = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     images.join(job.draft, train.folder, [name for split in everywhere for name in split.ids_N.tolist()])
     return replace(built, metrics={name: n + train.metrics[name] for name, n in built.metrics.items()})
@@ -197,7 +201,9 @@ def _decoded(
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.work
     work.mkdir(parents=True, exist_ok=True)
-    lines = list(_range_lines(found, settings.range))
+    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how)]
+    files.write_json(job.draft / NOTES, notes)
+    lines = list(notes)
     how = replace(how, ranges=Ranges.of(settings, found))
     before = images.build_decoded(samples, job.draft, how, work)
     if before:
@@ -232,6 +238,15 @@ def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | 
         black, white = given or ends
         source = texts.RANGE_GIVEN if given else texts.RANGE_MEASURED
         yield texts.IMAGES_RANGE.format(kind=kind, black=black, white=white, source=source)
+
+
+def _page_lines(paths: Sequence[str], how: decode.Decoding) -> Iterator[str]:
+    """How many of some files have several pages or frames, of which the first is used."""
+    some = paths[:: max(len(paths) // HEADERS_READ, 1)]
+    with decode.pillow():
+        several = [pages for path in some if (pages := decode.pages_of(path, how)) > 1]
+    if several:
+        yield texts.IMAGES_PAGES.format(files=len(several), some=len(some), most=max(several))
 
 
 def _decoded_bytes(paths: Sequence[str], how: decode.Decoding) -> float:
@@ -477,7 +492,7 @@ STAGES = (
     ),
     Stage(
         "train_images",
-        1,
+        2,
         "decoded images without the test set",
         build_train_images,
         reads=IMAGE_SETTINGS,
@@ -485,7 +500,7 @@ STAGES = (
     ),
     Stage(
         "images",
-        4,
+        5,
         "decoded images and their facts",
         build_images,
         reads=IMAGE_SETTINGS,

@@ -1,10 +1,12 @@
 """Images that are no image files: pixels in tables, arrays, HDF5, DICOM; what is said of faulty ones."""
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -140,8 +142,6 @@ def parquet(path, frame):
 
 
 def test_parquet_parts_of_pixels_beside_a_table_of_labels(tmp_path):
-    import pandas as pd
-
     x = RNG.integers(0, 256, (12, 8 * 12)).astype(np.uint8)
     x[:, 0], x[:, 1] = 0, 255
     for part in range(2):
@@ -165,10 +165,6 @@ def test_parquet_parts_of_pixels_beside_a_table_of_labels(tmp_path):
 
 
 def test_encoded_images_in_a_parquet_table(tmp_path):
-    import io
-
-    import pandas as pd
-
     encoded = []
     for n in range(12):
         out = io.BytesIO()
@@ -214,10 +210,10 @@ def test_an_npz_with_an_array_for_each_name_and_an_npy_of_all(tmp_path):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_hdf5_keys_are_names_and_hold_jpegs_or_arrays(tmp_path, packed):
-    h5py = pytest.importorskip("h5py")
-    x = RNG.integers(0, 256, (12, 9, 8, 3)).astype(np.uint8)
-    import io
+    pytest.importorskip("h5py")
+    import h5py
 
+    x = RNG.integers(0, 256, (12, 9, 8, 3)).astype(np.uint8)
     with h5py.File(tmp_path / "train.hdf5", "w") as file:
         for n in range(12):
             out = io.BytesIO()
@@ -356,3 +352,13 @@ def test_the_same_pixels_elsewhere_are_the_same_content(tmp_path):
         data = loaded(tmp_path / folder, found)
         digests.append(competition.content(data.train, lambda path: Path(path).read_text()))
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_pages_of_a_tiff_are_counted_and_the_first_is_the_image(tmp_path):
+    pages = [Image.new("L", (9, 8), value) for value in (10, 200, 90)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    path, how = str(tmp_path / "a.tif"), Decoding(64)
+    assert decode.pages_of(path, how) == 3
+    assert (decode.decode(Path(path), how) == 10).all()
+    np.save(tmp_path / "a.npy", np.zeros((3, 9, 8)))
+    assert decode.pages_of(str(tmp_path / "a.npy"), how) == decode.pages_of("nowhere.tif", how) == 1

@@ -163,6 +163,11 @@ class Sources:
         with Path(file).open("rb") as opened:
             return opened.read(dicom.HEAD_AT + 4)[dicom.HEAD_AT :] == dicom.HEAD
 
+    def frames(self, file: str) -> int:
+        """Frames of a file of one image; 1 for arrays."""
+        arrayed = Path(file).suffix.lower() in reading.ARRAYS
+        return 1 if arrayed else dicom.frames(Path(file).read_bytes(), file)
+
     def _file(self, file: str) -> Packed:
         if file not in self._opened:
             while len(self._opened) >= KEPT:
