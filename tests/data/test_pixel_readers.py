@@ -275,6 +275,46 @@ def test_damaged_files_of_several_images_are_one_error_that_names_them(tmp_path,
         Members(tmp_path / name, Reading())
 
 
+def valid(kind, folder):
+    """The bytes of a file of six images."""
+    x = np.arange(6 * 64).reshape(6, 64) % 256
+    frame = pd.DataFrame(x, columns=[f"p{n}" for n in range(64)])
+    frame.insert(0, "id", [f"a{n}" for n in range(6)])
+    out = io.BytesIO()
+    if kind == "hdf5":
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(folder / "valid", "w") as file:
+            for n in range(6):
+                file[f"a{n}"] = x[n].reshape(8, 8)
+        return (folder / "valid").read_bytes()
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+        frame.to_parquet(out)
+    elif kind == "npz":
+        np.savez(out, **{f"a{n}": x[n].reshape(8, 8) for n in range(6)})
+    elif kind == "json":
+        return json.dumps([{"id": f"a{n}", "b": x[n].tolist()} for n in range(6)]).encode()
+    else:
+        return frame.to_csv(index=False).encode()
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "parquet", "npz", "json", "csv"])
+@pytest.mark.filterwarnings("ignore")
+def test_mutated_files_are_read_or_named_in_one_error(tmp_path, kind):
+    raw, path = valid(kind, tmp_path), tmp_path / f"x.{kind}"
+    for _ in range(60):
+        mutated = bytearray(raw[: RNG.integers(len(raw) // 2, len(raw) + 1)])
+        for at in RNG.integers(0, len(mutated), 5):
+            mutated[at] = RNG.integers(256)
+        path.write_bytes(bytes(mutated))
+        try:
+            Members(path, Reading())
+            READERS[{"npz": "arrays", "hdf5": "hdf5"}.get(kind, "pixels")].opened(path, Reading())
+        except DataError as error:
+            assert path.name in str(error)
+
+
 def test_arrays_of_objects_are_never_loaded(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match="damaged, or no NumPy file"):

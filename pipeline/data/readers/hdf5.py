@@ -13,9 +13,9 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.data import texts
-from pipeline.data.readers.reading import Index, Packed, Reading, Values, as_bytes, library, row_of
+from pipeline.data.readers.reading import Index, Packed, Reading, Values, as_bytes, guarded, library, row_of
 
-EXTRA = "hdf5"
+EXTRA, KIND = "hdf5", "HDF5"
 # An array of images has at least the axes N, H, W.
 STACKED = 3
 SHOWN = 8
@@ -27,7 +27,7 @@ def index(file: Path, reading: Reading) -> Index:
     Raises:
         DataError: it is damaged, h5py is not installed, or it holds nothing of the name `key`.
     """
-    with _opened(file) as root:
+    with guarded(file, KIND), _opened(file) as root:
         chosen = _chosen(root, file, reading.key)
         if hasattr(chosen, "shape"):
             return Index(int(chosen.shape[0]))
@@ -40,8 +40,9 @@ def opened(file: Path, reading: Reading) -> Packed:
     Raises:
         DataError: as `index`.
     """
-    root = _opened(file)
-    return _Hdf5(_chosen(root, file, reading.key), root)
+    with guarded(file, KIND):
+        root = _opened(file)
+        return _Hdf5(_chosen(root, file, reading.key), root)
 
 
 class _Hdf5:
@@ -59,10 +60,7 @@ class _Hdf5:
 
 def _opened(file: Path) -> Any:
     h5py = library("h5py", EXTRA, file)
-    try:
-        return h5py.File(file, "r")
-    except OSError as error:
-        raise DataError(f"{file}: {texts.DAMAGED.format(kind='HDF5', why=error)}") from error
+    return h5py.File(file, "r")
 
 
 def _chosen(root: Any, file: Path, key: str | None) -> Any:

@@ -16,10 +16,10 @@ from typing import Any
 from pipeline.core.errors import DataError
 from pipeline.core.text_files import COCO
 from pipeline.data import texts
-from pipeline.data.readers.reading import library
+from pipeline.data.readers.reading import guarded, library
 
 JSONS, PARQUETS = (".json", ".jsonl"), (".parquet", ".pq")
-EXTRA = "parquet"
+EXTRA, PARQUET = "parquet", "Parquet"
 # Rows of a Parquet file that are in memory at once.
 BATCH = 512
 SHOWN_FAULTS = 20
@@ -115,17 +115,20 @@ def _by_rows(read: Any) -> list[dict[str, Any]]:
 
 def _parquet(path: Path, name: str) -> Records:
     parquet = library("pyarrow.parquet", EXTRA, path)
-    try:
+    with guarded(name, PARQUET):
         file = parquet.ParquetFile(path)
         columns = tuple(str(c) for c in file.schema_arrow.names)
         batch = next(file.iter_batches(batch_size=1), None)
-    except Exception as error:  # pyarrow has errors of its own
-        raise DataError(f"{name}: {texts.DAMAGED.format(kind='Parquet', why=error)}") from error
     if batch is None or not columns:
         raise DataError(f"{name}: {texts.NO_RECORDS}", remedy=texts.NO_RECORDS_REMEDY)
-    first = tuple(column[0].as_py() for column in batch.columns)
+    with guarded(name, PARQUET):
+        first = tuple(column[0].as_py() for column in batch.columns)
 
     def cells(at: Sequence[int]) -> Iterator[Sequence[Any]]:
+        with guarded(name, PARQUET):
+            yield from read(at)
+
+    def read(at: Sequence[int]) -> Iterator[Sequence[Any]]:
         wanted = [columns[n] for n in at]
         if not wanted:
             yield from ([] for _ in range(file.metadata.num_rows))
