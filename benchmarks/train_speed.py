@@ -48,7 +48,8 @@ from pipeline.settings.loss import LossSettings
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import make_loss
-from pipeline.train.optim import Backward, make_optimizer, set_lr
+from pipeline.train.optim import make_optimizer, set_lr
+from pipeline.train.step import Backward
 from pipeline.train.targets import ClassFacts, one_hot
 
 SIZE, BATCH, CLASSES, FOLDS = 96, 32, 5, 5

@@ -405,18 +405,7 @@ def _wait_politely() -> None:
 
 
 # One package of each part; a wrong environment lacks most of them.
-PACKAGES = (
-    "numpy",
-    "pandas",
-    "pydantic",
-    "omegaconf",
-    "yaml",
-    "filelock",
-    "torch",
-    "mlflow",
-    "optuna",
-    "tqdm",
-)
+PACKAGES = ("numpy", "pandas", "pydantic", "omegaconf", "yaml", "fsspec", "torch", "mlflow", "optuna", "tqdm")
 OLDEST = (3, 11)
 
 

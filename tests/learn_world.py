@@ -1,7 +1,7 @@
 """What the tests of training share: scikit-learn's digits as images, and a fold job on them.
 
-`python tests/learn_world.py WORK FOLD` trains one fold in a process of its own and prints the digest
-of its weights; the tests of isolation and of kill -9 start it.
+`python tests/learn_world.py WORK FOLD [DEVICE]` trains one fold in a process of its own and prints the digest
+of its weights; the tests of isolation, of kill -9 and of several processes on one GPU start it.
 """
 
 import hashlib
@@ -102,5 +102,6 @@ def long_job(fold):
 
 
 if __name__ == "__main__":
-    _, state = fit(long_job(int(sys.argv[2])), Path(sys.argv[1]))
+    device = sys.argv[3] if len(sys.argv) > 3 else "cpu"
+    _, state = fit(replace(long_job(int(sys.argv[2])), device=device), Path(sys.argv[1]))
     print(digest(state))

@@ -186,6 +186,16 @@ class Augmenter:
         read = None if self._own else augment.read(policy, setting)
         self._transform = _compose(read, self.size, setting) if read and read.transforms else None
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the policy is a function of the user's own."""
+        return self._own is not None
+
+    @property
+    def transforms(self) -> tuple[Any, ...]:
+        """The transforms of the policy in order, as albumentations made them; empty for an own function."""
+        return tuple(self._transform.transforms) if self._transform is not None else ()
+
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
     ) -> Image:

@@ -19,14 +19,17 @@ import numpy as np
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition, host_format, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
 from pipeline.data.readers.reading import Reading
+from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import shown
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.settings import current, read
@@ -41,7 +44,7 @@ RARE = 5
 class Written:
     """The new file, and the lines to print: guesses, reasons, and the content of the files.
 
-    `question`: whether the last line asks something that has to be answered before anything can run.
+    `question`: whether the last lines ask something that has to be answered before anything can run.
     """
 
     path: Path
@@ -81,11 +84,11 @@ def new(session: Session, options: Options) -> None:
         if options.name not in known and options.name in read.names(folder, "competition"):
             current.choose(session.home, options.name, folder)
             session.say(texts.NOW_CURRENT.format(name=options.name))
-    session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
+    session.say(texts.NEW_WROTE.format(path=shown(written.path)))
     for line in written.lines:
         session.say(line)
     if not written.question:
-        session.say(texts.NEW_NEXT.format(name=options.name))
+        session.say(_next_about(session, options.name))
 
 
 def use(session: Session, options: Options) -> None:
@@ -97,13 +100,18 @@ def use(session: Session, options: Options) -> None:
         session.say(texts.USE_CURRENT.format(name=now) if now else texts.USE_NONE)
         for one in known:
             session.say(texts.USE_KNOWN.format(mark="*" if one == now else " ", name=one))
-        session.say(texts.USE_NEXT)
+        next_step.say(session, "use NAME=…", words=())
         return
     # Refuse a file that no command could read before the choice is changed.
     title = load([f"competition={name}"], folder).config.competition.title
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
-    session.say(texts.NEW_NEXT.format(name=name))
+    session.say(_next_about(session, name))
+
+
+def _next_about(session: Session, name: str) -> str:
+    command = next_step.command(session, "eda", words=[f"competition={name}"])
+    return texts.NEW_NEXT.format(command=command)
 
 
 def create(request: NewRequest, settings: Settings) -> Written:
@@ -137,7 +145,8 @@ def create(request: NewRequest, settings: Settings) -> Written:
         raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
     lines = (*proposal.summary(), *_tried(request, settings, path, proposal.trial))
     if proposal.question:
-        lines = (*lines, texts.ASK.format(question=proposal.question, path=path))
+        asked = texts.ASK.format(question=proposal.question), texts.ASK_IN.format(path=path)
+        lines = (*lines, *asked, *proposal.answers())
     return Written(path, lines, bool(proposal.question))
 
 
@@ -158,7 +167,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
     groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
-    lines = [texts.READ.format(images=len(train), classes=classes, groups=groups, test=len(data.test))]
+    lines = [worded(texts.READ, images=len(train), classes=classes, groups=groups, test=len(data.test))]
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
         lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
@@ -181,5 +190,9 @@ def _proven(made: Settings, data: competition.Data) -> list[str]:
             )
         ]
     sample = competition_root(made) / config.sample_submission
-    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
-    return [host_format.described(read_table(sample), data.train.space, config.submission)]
+    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission, config.encoding)
+    return [
+        host_format.described(
+            read_table(sample, encoding=config.encoding), data.train.space, config.submission
+        )
+    ]

@@ -24,7 +24,7 @@ ANSWER_COLUMNS = ("id", "label", "usage")
 def competition_root(settings: Settings) -> Path:
     """The folder of the competition's files; a demo's is made when it is missing."""
     config = settings.config.competition
-    home = Path(settings.config.runtime.home).resolve()
+    home = settings.config.runtime.folder.resolve()
     if config.demo is None:
         assert config.root is not None, "a rule of the settings asks for root or demo"
         return (home / config.root).resolve()
@@ -68,7 +68,7 @@ def check_sample(settings: Settings, data: Artifact, home: Path) -> None:
         path = competition_root(settings) / config.sample_submission
         test = load.samples(data, "test", home)
         space = load.samples(data, "train", home).space
-        host_format.fits(path, test.ids_N, space, config.submission)
+        host_format.fits(path, test.ids_N, space, config.submission, config.encoding)
 
 
 def knows_answers(config: CompetitionSettings) -> bool:

@@ -64,7 +64,10 @@ class Images(Protocol):
 
 
 class Batch(NamedTuple):
-    """Rows of one forward pass: pixels 0 to 255, class indices, positions in the samples; their partners."""
+    """Rows of one forward pass: pixels, class indices, positions in the samples; their partners.
+
+    Pixels are bytes, or floats from 0 to 1 where they were augmented on the device.
+    """
 
     x_BHWC: torch.Tensor
     y_B: torch.Tensor

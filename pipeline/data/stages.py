@@ -22,6 +22,7 @@ import pandas as pd
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, strings
+from pipeline.core.wording import worded
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
@@ -140,7 +141,10 @@ def _content(ask: Ask, settings: Settings) -> dict[str, str]:
         parts = _competition(settings).parts
         return {part.split: competition.content(part, ask.index.digest) for part in parts}
 
-    return ask.once("content of the competition", settings, digests)
+    # Members of a blend have settings of their own, and the same competition: reading it takes seconds.
+    config = settings.config
+    read = (config.competition.model_dump_json(), str(competition_root(settings)), config.folds.column)
+    return ask.once("content of the competition", repr(read), digests)
 
 
 def data_identity(ask: Ask, settings: Settings, params: Params) -> str:
@@ -211,9 +215,9 @@ def _decoded(
     faulty = images.DecodedImages(job.draft).faulty()
     fates = [f.fate for f in faulty]
     if n := fates.count(images.WHITE_IMAGE):
-        lines.append(texts.IMAGES_WHITE.format(images=n))
+        lines.append(worded(texts.IMAGES_WHITE, images=n))
     if n := fates.count(images.IN_PART):
-        lines.append(texts.IMAGES_IN_PART.format(images=n))
+        lines.append(worded(texts.IMAGES_IN_PART, images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
 
 
@@ -246,7 +250,7 @@ def _page_lines(paths: Sequence[str], how: decode.Decoding) -> Iterator[str]:
     with decode.pillow():
         several = [pages for path in some if (pages := decode.pages_of(path, how)) > 1]
     if several:
-        yield texts.IMAGES_PAGES.format(files=len(several), some=len(some), most=max(several))
+        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several))
 
 
 def _decoded_bytes(paths: Sequence[str], how: decode.Decoding) -> float:
@@ -307,7 +311,8 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
         sizes = load.upright_sizes(job.inputs["images"], keys)
-        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty="train" not in job.inputs)
+        encoding, no_train = job.settings.config.competition.encoding, "train" not in job.inputs
+        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty=no_train, encoding=encoding)
     else:
         table = detected(source, keys)
     table.to_csv(job.draft / "boxes.csv", index=False)
@@ -338,7 +343,9 @@ def train_boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
     def digest() -> str:
         boxes_identity(ask, settings, params)  # it refuses a missing file
         ids = {part.split: set(part.ids_N.tolist()) for part in _competition(settings).parts}
-        return files.sha256_text(crop.rows_without_test(boxes_file(settings), ids))
+        return files.sha256_text(
+            crop.rows_without_test(boxes_file(settings), ids, settings.config.competition.encoding)
+        )
 
     return ask.once("boxes without the test set", settings, digest)
 

@@ -16,12 +16,11 @@ NOW_CURRENT = "{name} is the current competition from now on; make use NAME=… 
 USE_CURRENT = "competition     {name} (the current one)"
 USE_NONE = "competition     none is current: commands are about the default of configs/config.yaml"
 USE_KNOWN = "  {mark} {name}"
-USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
-NOT_UTF8 = "{folder}: the names of {count} images or folders are not UTF-8"
+NOT_UTF8 = "{folder}: the names of {count:image} or folders are not UTF-8"
 NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
+NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
@@ -29,11 +28,11 @@ IMAGES_WHAT = "decoded images"
 IMAGES_SPACE_REMEDY = "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home"
 IMAGES_CONTINUED = "images: {done} of {images} were decoded before the last run was stopped"
 IMAGES_RANGE = "{kind} images: {black:g} is black and {white:g} is white ({source})"
-IMAGES_PAGES = "{files} of {some} files that were looked at have several pages or frames, up to {most}: the first one is the image"
+IMAGES_PAGES = "{files} of {some} files that were looked at {files:has|have} several pages or frames, up to {most}: the first one is the image"
 RANGE_MEASURED = "measured on the training images; another range: images.range=[BLACK,WHITE]"
 RANGE_GIVEN = "images.range"
-IMAGES_WHITE = "{images} images do not decode: see quarantine.csv"
-IMAGES_IN_PART = "{images} truncated images are used in part: see quarantine.csv"
+IMAGES_WHITE = "{images:image} {images:does|do} not decode: see quarantine.csv"
+IMAGES_IN_PART = "{images:truncated image} {images:is|are} used in part: see quarantine.csv"
 LOADER_ALONE = "loader processes: {why}; this run goes on without them, with the same results but more slowly (runtime.workers=0 starts none)"
 LOADER_SHARED_MEMORY = "the shared memory is full (/dev/shm; in Docker: --shm-size=2g)"
 LOADER_SILENT = "no batch came for {seconds:g} seconds"
@@ -51,51 +50,51 @@ BOXES_SPLIT = "{boxed} of {images} {split} images"
 QUARANTINE = "{images} not decode; full list: {table}"
 QUARANTINE_REMEDY = "replace these files, or continue without them: images.quarantine=drop (truncated images can be used in part: images.truncated=allow)"
 QUARANTINE_MORE = "… and {images} more: see {table} of the artifact images {key}"
-QUARANTINE_TEST = "{images} test images do not decode: predicted from a white square"
-QUARANTINE_DROPPED = "{images} {split} do not decode: left out"
+QUARANTINE_TEST = "{images:test image} {images:does|do} not decode: predicted from a white square"
+QUARANTINE_DROPPED = "{images:image} of {split} {images:does|do} not decode: left out"
 QUARANTINE_SPLITS = {
-    "train": "training images",
-    "extra": "images of other sources",
-    "unlabelled": "images without labels",
+    "train": "the training set",
+    "extra": "other sources",
+    "unlabelled": "the images without labels",
 }
 FAULTY_IMAGE = "{split} {id}: {path}: {why}"
 
 # Notes about the files.
-HELD_OUT = "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
-SHARED_GROUPS = "{groups} groups have images in both train and test (first: {first})"
-COPIES = "{images} images from elsewhere are copies of our own and are left out"
-SOURCE = "{source}: {images} more images ({licence}) {use}"
-SOURCE_LABELLED = "train in every fold and never validate"
-SOURCE_UNLABELLED = "have no labels: for train.pseudo"
+HELD_OUT = "{held} of {images:image} in {groups:group} are held out as the test set; make score can score them"
+SHARED_GROUPS = "{groups:group} {groups:has|have} images in both train and test (first: {first})"
+COPIES = "{images:image} from elsewhere {images:is a copy|are copies} of our own and {images:is|are} left out"
+SOURCE = "{source}: {images:more image} ({licence}), {use}"
+SOURCE_LABELLED = "for training in every fold and never for validation"
+SOURCE_UNLABELLED = "without labels: for train.pseudo"
 ENCODING = "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
 ENCODING_EXAMPLE = ", and has e.g. {cell!r}"
-LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
-LINKED = "{name}: {files} images are outside the folder, because links lead to them (first: {first})"
-BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
+LEFT_OUT = "{name}: {files:file} {files:is|are} left out, because {files:it is no image by its name|they are not images by their name} or not in a class folder (first: {first})"
+LINKED = "{name}: {files:image} {files:is|are} outside the folder, because {files:a link leads|links lead} to {files:it|them} (first: {first})"
+BROKEN = "{name}: {files:link} {files:leads nowhere or in a circle, or is no regular file,|lead nowhere or in a circle, or are no regular files,} and {files:is|are} left out (first: {first})"
 SLOW_PATTERN = "competition.group_pattern or label_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
 SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
 GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
 NO_GROUPS_VALUE = "{value!r}: {rows}"
 EMPTY_VALUE = "empty"
-SAME_ID = "{ids} person ids are in several rows (first: {first}): people are identified by their folder"
+SAME_ID = "{ids:person id} {ids:is|are} in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
-UNLISTED = "{folders} folders of people who are in no row of the table are left out (first: {first})"
+UNLISTED = "{folders:folder} of people who are in no row of the table {folders:is|are} left out (first: {first})"
 NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"
 COMPLETED = "{table}: {files} file names were completed by their extension (first: {first})"
 SHORTENED = "{table}: {files} file names were found without the folders in front (first: {first})"
-SEARCHED = "{table}: {files} images were found by their name in folders below (first: {first} is {path})"
-TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images are trained as another class than the one that is scored"
+SEARCHED = "{table}: {files:image} {files:was found by its name|were found by their name} in folders below (first: {first} is {path})"
+TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images:image} {images:is|are} trained as another class than the one that is scored"
 PATCHES = "{table}: {patches} label patches change {changes} ({which})"
 PATCHES_CHANGE = "{attribute} of {images} images"
 PATCHES_NOTHING = "nothing"
 PATCHES_BOTH = "training and scoring labels"
 PATCHES_TRAINING = "training labels; scores use the original ones"
-SOFT = "{table}: {images} images near the edge of a bin are trained as a share of both bins ({widths}); scores use their labels"
+SOFT = "{table}: {images:image} near the edge of a bin {images:is|are} trained as a share of both bins ({widths}); scores use their labels"
 SOFT_WIDTH = "{attribute} ± {width:g}"
 SHARED_WINDOW = "shared window: left, top, right, bottom {edges}, from {boxes} training boxes"
-BOX_OUTLIERS = "{boxes} boxes are outliers (crop.outlier={limit:g}): not used"
-OWN_WINDOWS = "{images} images are cropped by their own box, all others by the shared window"
+BOX_OUTLIERS = "{boxes:box} {boxes:is an outlier|are outliers} (crop.outlier={limit:g}): not used"
+OWN_WINDOWS = "{images:image} {images:is cropped by its|are cropped by their} own box, all others by the shared window"
 READ_AS_NUMBERS = "{ids} read as numbers, leading zeros lost: {pairs}"
 READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
 
@@ -107,6 +106,9 @@ WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each c
 WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
 WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
 WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
+COMMA_OR_LIST = "{where}: `{cell}` may be one number with a decimal comma, or several answers, and the cells are separated by commas"
+COMMA_REMEDY = "if it is a number, write decimal points, or separate the cells of the file by semicolons"
+DECIMAL_POINTS = "numbers have decimal points, e.g. {cell}; the sample's have decimal commas"
 WRITTEN_COPIED = "; copied from the sample: {columns}"
 
 # Notes about the folds.
@@ -116,26 +118,26 @@ REPEATED = "{repeats} × {n} folds: an image's {repeats} predictions are average
 REPEAT = "repeat {repeat}: {note}"
 HOLDOUT = "hold-out: {images} of {all} images validate ({share:.0%})"
 BOOTSTRAP = "{draws} bootstrap draws of {groups} groups: an image's out-of-bag predictions are averaged"
-BOOTSTRAP_NEVER = "; {images} of {all} images were never out of a bag and are not scored"
+BOOTSTRAP_NEVER = "; {images} of {all:image} {images:was|were} never out of a bag and {images:is|are} not scored"
 COLUMN = "folds from column `{column}`: {values}"
-COLUMN_EMPTY = "{images} of {all} images have no fold: they are in every training part and are not scored"
+COLUMN_EMPTY = "{images} of {all:image} {images:has no fold: it is|have no fold: they are} in every training part and {images:is|are} not scored"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
-CLASS_FEW_GROUPS = "class {name}: {groups} groups for {n} folds (fallback `spread`): validated by fold {inside} and never by {without}"
+CLASS_FEW_GROUPS = "class {name}: {groups:group} for {n:fold} (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
-CLASS_UNVALIDATED = "class {name}: {groups} groups, but fold {without} does not validate it"
+CLASS_UNVALIDATED = "class {name}: {groups:group}, but fold {without} does not validate it"
 
 # Checks of a fold plan: what is wrong, and what to do.
-STRADDLING = "{groups} groups are in the training and the validation part of one fold ({some})"
+STRADDLING = "{groups:group} {groups:is|are} in the training and the validation part of one fold ({some})"
 STRADDLING_SOME = "{group} in fold {fold}"
-STRADDLING_REMEDY = "scores are too high: choose folds.kind=stratified_group, or fix the column"
+STRADDLING_REMEDY = "scores are too optimistic: choose folds.kind=stratified_group, or fix the column"
 UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
-UNVALIDATED = "class {name}: no fold validates it ({groups} groups)"
+UNVALIDATED = "class {name}: no fold validates it ({groups:group})"
 UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
 LOPSIDED = "fold {folds}: {name} is distributed differently than in all images; the largest difference is in fold {fold} ({gap:.0%}; {share})"
 LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
 LOPSIDED_REMEDY = "use the pooled score; another folds.seed or fewer folds may distribute it more evenly"
-UNEVEN = "fold {fold} validates {images} images; the mean is {mean:.0f}"
+UNEVEN = "fold {fold} validates {images:image}; the mean is {mean:.0f}"
 UNEVEN_REMEDY = "its score has the same weight as that of a larger fold: use the pooled score"
 CHECK_LINE = "{severity}: {text}; {remedy}"
 
@@ -156,11 +158,11 @@ HEADER_ALL = '  make all ARGS="competition={name}"     everything, up to a submi
 HINT = "  hint: {hint}"
 
 # `make new`: the result of trying the file.
-READ = "{images:,} training images in {classes} classes and {groups:,} groups, {test:,} test images"
+READ = "{images:,training image} in {classes:class} and {groups:,group}, {test:,} test images"
 RARE = "classes with fewer than {limit} training images: {classes}"
 
 # `make new`: tables and columns.
-ROWS = "{rows:,} rows"
+ROWS = "{rows:,row}"
 HEADERLESS = "the first line names an image, so it is a row and no header"
 ENCODING_GIVEN = "tables that are not UTF-8 are in this encoding"
 IMAGES_HERE = "the images are found there"
@@ -177,7 +179,7 @@ GROUP_COUNT = "{groups:,} different values for {images:,} images"
 LABEL_GIVEN = "given as LABEL"
 PATTERN = "{part}: {groups:,} groups for {images:,} images; {examples}"
 GROUP_EXAMPLE = "{path} is of {group}"
-GROUP_UNKNOWN = ", unknown in {rows:,} rows"
+GROUP_UNKNOWN = ", unknown in {rows:,row}"
 GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
 HOST_SPLITS = "{column} says which rows the host trains and tests on ({values}), but all rows of TRAIN are trained on: write the others to a table of their own, TEST"
 HOST_SPLIT_EMPTY = "{rows:,} rows have no label, and their `{column}` is {values}: they are the test set"
@@ -208,6 +210,7 @@ KINDS = {
     "confidence": "each answer is a class with its confidence; this form cannot be written yet",
     "ranked": "each answer ranks several classes (as for MAP@5); only the most probable one can be written yet",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
     "images": "the answers name other images; finding similar images is not supported",
@@ -215,6 +218,8 @@ KINDS = {
 }
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
+STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
+STRUCTURED_FIELDS = " (fields: {fields})"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -228,6 +233,7 @@ LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
 IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
+IMAGES_UNUSED = "the test table has no images of {columns}; only those of {used} are used"
 IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
@@ -235,10 +241,23 @@ LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row p
 # The host's form.
 OPEN = "open: see the question below"
 QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
-QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})? Set competition.submission.format to probabilities, and competition.submission.columns to class: column for every class"
-QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}. Set competition.submission.format to class_name if these values are to be written as they are; or to class_name with competition.submission.words = {{{attribute}: […]}}, the host's words in the order of {list}; or to probability with competition.submission.positive = [the classes whose probability is asked for]"
-QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}. Set competition.submission.format to class_index if it numbers them from 0 with the last one running fastest, or to class_name with competition.submission.separator, the text between the values"
-ASK = "question: {question}, in {path}; until then, every other command refuses this competition"
+QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})?"
+QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}"
+WORDS_UNCLEAR = "the column `{column}` holds {cells}, and the label holds {values}"
+QUESTION_ATTRIBUTES = "what does the host call the values? In the sample, {columns}"
+QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}"
+CHOOSE = "read the host's rules, and write the lines of one answer in place of `{old}`:"
+CHOICE_POSITIVE = "the probability of {value}:"
+CHOICE_HARD = "the most probable class and no probability (`metric` is then `accuracy` or `macro_f1`, rather than `auc`):"
+CHOICE_COLUMNS = "the column of each class, of the sample's {columns}:"
+CHOICE_AS_THEY_ARE = "the classes as they are:"
+CHOICE_WORDS = "the host's words, one for each of {values}, in this order:"
+CHOICE_ANY_OF = "the probability that an image is one of these classes; remove those that are not meant (`metric` is then `auc`, rather):"
+CHOICE_INDEX = "numbers from 0, where the last of {columns} runs fastest:"
+CHOICE_JOINED = "the values with a text between them:"
+TO_FILL = "…"
+ASK = "question: {question}"
+ASK_IN = "until it is answered in {path}, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
 ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
 JOINED = "the sample's answers are joined by {separator!r}"
@@ -263,17 +282,23 @@ PARTS_OF_NAMES = (
 SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
+MISS_NEAR = "column {column!r}: its cells are parts of the names of images, as {cell!r} of {image!r}; write the whole names into a column of their own"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # `make new`: labels in file names.
-NAMED_IMAGES = "{images:,} images without class folders"
+NAMED_IMAGES = "{images:,image} without class folders"
 NAME_PATTERN = "a guess: {count} labels in the names, e.g. {examples}"
 NAME_EXAMPLE = "{path} is {label}"
 NAME_LABELS = "the labels in the file names"
 
 # `make new`: a folder per class.
-CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
-SPLIT_UNUSED = "{folder} is another split with {images:,} images and is not used: give it as TEST, or as a source of extra images (competition.extra)"
+CLASS_FOLDERS = "{folders:folder} with {images:,image}, and no TRAIN table"
+WHICH_FOLDERS = "{folder}: its folders ({folders}) hold the same folders each ({below}), and nothing tells which of both are the classes"
+WHICH_FOLDERS_REMEDY = "give the host's sample, whose answers show it (SAMPLE=…), or a table with the path and the label of each image (TRAIN=…)"
+FOLDERS_IN_EVERY = "the sample's answers are the folders {below}, which the folders {folders} hold"
+FOLDERS_BELOW = "the folders {folders} are taken as the classes, and the folders in them ({below}) are not looked at; if those are the classes, give a table with the path and the label of each image (TRAIN=…)"
+TOP_GROUP = "the folder above the classes: {groups:group} for {images:,image}"
+SPLIT_UNUSED = "{folder} is another split with {images:,image} and is not used: give it as TEST, or as a source of extra images (competition.extra)"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"
 
@@ -316,7 +341,7 @@ NO_PACKAGE = "{file}: the package {package} reads it, and is not installed"
 NO_PACKAGE_REMEDY = "pip install 'podium[{extra}]', or {extra}'s packages into the environment that make install prints"
 NO_READER = "nothing reads several images from it; what is read: {known}"
 NO_NUMBERS = "it holds {kind} and not numbers"
-NO_NUMBER = "{columns} cells of its row are not numbers (first: column {column!r}, {cell!r})"
+NO_NUMBER = "{columns:cell} of its row {columns:is|are} not numeric (first: column {column!r}, {cell!r})"
 NO_VALUES = "it holds no value"
 MANY_AXES = "its shape is {shape}, which is no image of one or several bands: write the slices or frames as images of their own"
 OTHER_SHAPE = "it has {numbers:,} numbers, and images.shape={shape} has {wanted:,}"
@@ -335,12 +360,12 @@ NO_NAMES = "it has images by number, and none by name: set competition.path_colu
 NO_PIXELS = "no column holds pixels ({wanted}); there is: {columns}"
 NO_PIXELS_LIKE = "64 or more columns of one name with a number, or cells of 64 or more numbers"
 NO_PIXELS_REMEDY = "set images.columns to the names or patterns of the columns of pixels, e.g. [pixel*]"
-NAMES_TWICE = "{count} values of column {key!r} (images.key) are empty or occur twice"
+NAMES_TWICE = "{count:value} of column {key!r} (images.key) {count:is|are} empty or {count:occurs|occur} twice"
 NOT_IN_FILE = "there is no image '{name}' in {file}"
 NO_RECORDS = "it is no table: a list of rows, or columns of equal length, is expected"
 NO_RECORDS_REMEDY = "write a row per image, as pandas.DataFrame.to_json(orient='records') or to_parquet does"
 MISSING_FIELD = "row {row}: without {columns}"
-RAGGED_RECORDS = "{rows} rows lack columns that others have"
+RAGGED_RECORDS = "{rows:row} {rows:lacks|lack} columns that others have"
 HELD_PIXELS = "the table holds the images themselves: {held}"
 HELD_IN = "the images are in this file, under the names in the table"
 NO_IMAGES_AND = "{table}: no column leads to images, and {why}"
@@ -350,22 +375,72 @@ PIXEL_CELLS = "it holds the pixels themselves, {numbers:,} numbers in each cell 
 ENCODED_CELLS = "it holds encoded images in column {columns!r}"
 PIXEL_COLUMNS = "it holds the pixels themselves, in {columns:,} columns of numbers, {first!r} … {last!r}"
 PIXELS_REMEDY = "columns of pixels are recognised by one name with a running number (pixel0, pixel1, …): rename them, or write each row as a PNG and a CSV of id, path and label"
-CONTAINERS = "{files:,} files are {what}: {remedy}"
+CONTAINERS = "{files:,file} of the kind `{what}`: {remedy}"
 READERS = {
-    **dict.fromkeys((".h5", ".hdf5", ".hdf"), ("HDF5 files", "if one holds the images of the table, give it as IMAGES")),
-    **dict.fromkeys((".tfrec", ".tfrecord", ".tfrecords"), ("TFRecord files", "the package tensorflow reads them: write their images as files")),
-    **dict.fromkeys((".nii", ".mha", ".nrrd"), ("medical volumes", "the package nibabel or SimpleITK reads them: write their slices as PNG files")),
-    **dict.fromkeys((".svs", ".ndpi", ".mrxs", ".czi"), ("whole-slide images", "the package openslide reads them: write tiles or a small level as PNG files")),
-    **dict.fromkeys((".heic", ".heif"), ("HEIC photos", "the package pillow-heif reads them: write them as JPEG files")),
-    **dict.fromkeys((".cr2", ".nef", ".arw", ".dng", ".raf"), ("raw photos", "the package rawpy reads them: write them as JPEG or PNG files")),
-    **dict.fromkeys((".mp4", ".avi", ".mov", ".mkv", ".webm"), ("videos", "cv2.VideoCapture reads them: write frames as JPEG files, and keep frames of a video in one group")),
-    **dict.fromkeys((".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")),
-    **dict.fromkeys((".parquet", ".pq"), ("Parquet tables", "if one holds the images of the table, give it as IMAGES")),
-    **dict.fromkeys((".feather",), ("Feather tables", "pandas.read_feather reads them: write them with to_parquet")),
-    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth"), ("pickled objects", "load them only if you trust their source, and write their images as PNG files")),
+    **dict.fromkeys(
+        (".h5", ".hdf5", ".hdf"),
+        ("HDF5 files", "if one holds the images of the table, give it as IMAGES"),
+    ),
+    **dict.fromkeys(
+        (".tfrec", ".tfrecord", ".tfrecords"),
+        ("TFRecord files", "the package tensorflow reads them: write their images as files"),
+    ),
+    **dict.fromkeys(
+        (".nii", ".mha", ".nrrd"),
+        ("medical volumes", "the package nibabel or SimpleITK reads them: write their slices as PNG files"),
+    ),
+    **dict.fromkeys(
+        (".svs", ".ndpi", ".mrxs", ".czi"),
+        ("whole-slide images", "the package openslide reads them: write tiles or a small level as PNG files"),
+    ),
+    **dict.fromkeys(
+        (".heic", ".heif"), ("HEIC photos", "the package pillow-heif reads them: write them as JPEG files")
+    ),
+    **dict.fromkeys(
+        (".cr2", ".nef", ".arw", ".dng", ".raf"),
+        ("raw photos", "the package rawpy reads them: write them as JPEG or PNG files"),
+    ),
+    **dict.fromkeys(
+        (".mp4", ".avi", ".mov", ".mkv", ".webm"),
+        (
+            "videos",
+            "cv2.VideoCapture reads them: write frames as JPEG files, and keep frames of a video in one group",
+        ),
+    ),
+    **dict.fromkeys(
+        (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")
+    ),
+    **dict.fromkeys(
+        (".parquet", ".pq"),
+        ("Parquet tables", "if one holds the images of the table, give it as IMAGES"),
+    ),
+    **dict.fromkeys(
+        (".feather",), ("Feather tables", "pandas.read_feather reads them: write them with to_parquet")
+    ),
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".pt", ".pth"),
+        ("pickled objects", "load them only if you trust their source, and write their images as PNG files"),
+    ),
     **dict.fromkeys((".bson",), ("BSON files", "the package bson reads them: write their images as files")),
-    **dict.fromkeys((".json", ".jsonl", ".xml"), ("annotations in JSON or XML", "write a CSV with a row per image: id, path and label")),
-    **dict.fromkeys((".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")),
+    **dict.fromkeys(
+        (".json", ".jsonl", ".xml"),
+        ("annotations in JSON or XML", "write a CSV with a row per image: id, path and label"),
+    ),
+    **dict.fromkeys(
+        (".mat",), ("MATLAB files", "scipy.io.loadmat reads them: write their images as PNG files")
+    ),
     **dict.fromkeys((".svg",), ("vector drawings", "draw them as PNG files, e.g. with the package cairosvg")),
-    **dict.fromkeys((".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"), ("images of a format that is not read", "convert them to PNG")),
+    **dict.fromkeys(
+        (".psd", ".jp2", ".j2k", ".exr", ".hdr", ".dds"),
+        ("images of a format that is not read", "convert them to PNG"),
+    ),
 }
+DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_ARGUMENT = "{argument}={value}"
+DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
+DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
+DEVICE_TAPS = "a kernel that reaches {taps} px far; {most} are possible"
+DEVICE_HOLES = "{holes} holes; {most} are possible"
+DEVICE_OWN = "your own function {policy}"
+IMAGES_PINNED = "the prepared images ({gigabytes} GB) are more than {share:g} of the GPU's free memory (runtime.images_share): batches are copied to it one by one, with the same results"
+IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from now on batches are copied to it one by one, with the same results (runtime.images_share=0 does so from the start)"

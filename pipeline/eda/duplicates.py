@@ -32,11 +32,18 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from pipeline.core.samples import Floats, Ints
+from pipeline.core.seeds import some_of
 from pipeline.eda.survey import THUMB_SIDE, Duplicates, Glance, duplicates_of
 from pipeline.pages.report import Pixels
 from pipeline.settings.eda import EdaSettings
 
 NEIGHBOUR = 3
+# Hashes of 64 bits in words of 16 bits, by which rows are found; all pairs are looked at where there are few
+# rows, or where a word would find more than this share of them.
+WORDS, WORD_BITS, WORD_VALUES = 4, 16, 1 << 16
+FEW, INDEX_PAYS = 5000, 0.2
+# Images against which a pair is proven; all, unless there are more.
+MOST_COMPARED = 20_000
 # Numbers in the largest table of a block: 16 MB of 64-bit hashes.
 BLOCK_NUMBERS = 2_000_000
 # Standard deviation of grey levels below which a thumbnail has no shape.
@@ -65,39 +72,98 @@ def _pairs(
 ) -> Iterator[list[tuple[int, int]]]:
     unit_ND, contrast_N = _standardised(thumbs)
     flat_N = contrast_N < FLAT
-    size = max(1, BLOCK_NUMBERS // max(len(hashes), 1))
-    starts = range(0, len(hashes), size)
-    for start in tqdm(starts, "near-duplicates", leave=False, disable=not sys.stderr.isatty()):
-        rows = np.arange(start, min(start + size, len(hashes)))
-        bits_BN = np.bitwise_count(hashes[rows, None] ^ hashes[None, :])
-        close_BN = bits_BN <= settings.near_bits
-        close_BN[np.arange(len(rows)), rows] = False
+    for pair_P2 in close_pairs(hashes, settings.near_bits):
         # A picture without contrast has no shape to compare.
-        close_BN &= ~flat_N[rows, None] & ~flat_N[None, :]
-        some = close_BN.any(axis=1)
-        if some.any():
-            other_BN = bits_BN[some] > settings.near_bits
-            pairs = _proven(rows[some], close_BN[some], other_BN, unit_ND, settings)
-            yield [(a, b) for a, b in pairs if abs(np.log2(contrast_N[a] / contrast_N[b])) <= OCTAVES]
+        pair_P2 = pair_P2[~flat_N[pair_P2].any(axis=1)]
+        octaves_P = np.abs(np.log2(contrast_N[pair_P2[:, 0]] / contrast_N[pair_P2[:, 1]]))
+        pair_P2 = pair_P2[octaves_P <= OCTAVES]
+        match_P = np.einsum("pd,pd->p", unit_ND[pair_P2[:, 0]], unit_ND[pair_P2[:, 1]])
+        alike_P = match_P >= settings.near_match
+        if alike_P.any():
+            yield _proven(pair_P2[alike_P], match_P[alike_P], hashes, unit_ND, settings)
+
+
+def close_pairs(hashes_N: npt.NDArray[np.uint64], most_bits: int) -> Iterator[Ints]:
+    """(P, 2) pairs of rows, the first below the second, whose hashes differ in few bits; each pair once.
+
+    Of many hashes not all pairs are looked at: two that differ in 12 of 64 bits differ in at most 3 bits of
+    one of four words of 16 bits (Norouzi et al. 2012, multi-index hashing, doi:10.1109/CVPR.2012.6248043).
+    """
+    masks = _masks(most_bits // WORDS)
+    if len(hashes_N) < FEW or WORDS * len(masks) > WORD_VALUES * INDEX_PAYS:
+        yield from _close_pairs_of_all(hashes_N, most_bits)
+        return
+    word_WN = np.stack([(hashes_N >> np.uint64(WORD_BITS * w)).astype(np.uint16) for w in range(WORDS)])
+    rows = np.arange(len(hashes_N))
+    for word, value_N in enumerate(tqdm(word_WN, "near-duplicates", leave=False, disable=_quiet())):
+        order = np.argsort(value_N, kind="stable")
+        end_V = np.cumsum(np.bincount(value_N, minlength=WORD_VALUES))
+        size_V = np.diff(end_V, prepend=0)
+        for mask in masks:
+            wanted_N = value_N ^ mask
+            size_N = size_V[wanted_N]
+            one_P = np.repeat(rows, size_N)
+            first_N = end_V[wanted_N] - np.cumsum(size_N)
+            other_P = order[np.arange(len(one_P)) + np.repeat(first_N, size_N)]
+            above = one_P < other_P
+            one_P, other_P = one_P[above], other_P[above]
+            near = np.bitwise_count(hashes_N[one_P] ^ hashes_N[other_P]) <= most_bits
+            pair_P2 = np.stack([one_P[near], other_P[near]], axis=1)
+            # A pair that an earlier word has found already.
+            known = np.bitwise_count(word_WN[:word, pair_P2[:, 0]] ^ word_WN[:word, pair_P2[:, 1]])
+            yield pair_P2[~(known <= most_bits // WORDS).any(axis=0)]
+
+
+def _close_pairs_of_all(hashes_N: npt.NDArray[np.uint64], most_bits: int) -> Iterator[Ints]:
+    size = max(1, BLOCK_NUMBERS // max(len(hashes_N), 1))
+    starts = range(0, len(hashes_N), size)
+    for start in tqdm(starts, "near-duplicates", leave=False, disable=_quiet()):
+        bits_BN = np.bitwise_count(hashes_N[start : start + size, None] ^ hashes_N[None, :])
+        one_P, other_P = np.nonzero(bits_BN <= most_bits)
+        above = one_P + start < other_P
+        yield np.stack([one_P[above] + start, other_P[above]], axis=1)
+
+
+def _masks(most_bits: int) -> npt.NDArray[np.uint16]:
+    """Every word of 16 bits with at most so many bits set."""
+    every = np.arange(WORD_VALUES, dtype=np.uint32).astype(np.uint16)
+    return every[np.bitwise_count(every) <= most_bits]
+
+
+def _quiet() -> bool:
+    return not sys.stderr.isatty()
 
 
 def _proven(
-    rows: Ints,
-    close_BN: npt.NDArray[np.bool_],
-    other_BN: npt.NDArray[np.bool_],
-    unit_ND: Floats,
-    settings: EdaSettings,
+    pair_P2: Ints, match_P: Floats, hashes_N: npt.NDArray[np.uint64], unit_ND: Floats, settings: EdaSettings
 ) -> list[tuple[int, int]]:
-    match_BN = unit_ND[rows] @ unit_ND.T
-    # If hardly any image differs by its hash, the hash cannot decide: then all images count.
-    decides_B1 = other_BN.sum(axis=1, keepdims=True) >= NEIGHBOUR
-    others_BN = np.where(other_BN | ~decides_B1, match_BN, -1)
-    third = min(NEIGHBOUR, others_BN.shape[1])
+    """The pairs that are much nearer to each other than one of them is to its neighbours by another hash."""
+    some = np.unique(pair_P2)
+    reach_S = _reach(some, hashes_N, unit_ND, settings.near_bits)
     # Distance of unit vectors: √(2 − 2 · correlation).
-    reach_B = 2 - 2 * np.partition(others_BN, -third, axis=1)[:, -third]
-    near_BN = (2 - 2 * match_BN) <= settings.near_ratio**2 * reach_B[:, None]
-    at, partner = np.nonzero(close_BN & (match_BN >= settings.near_match) & near_BN)
-    return list(zip(rows[at].tolist(), partner.tolist(), strict=True))
+    reach_P2 = reach_S[np.searchsorted(some, pair_P2)]
+    near_P = ((2 - 2 * match_P)[:, None] <= settings.near_ratio**2 * reach_P2).any(axis=1)
+    return [(int(a), int(b)) for a, b in pair_P2[near_P]]
+
+
+def _reach(rows: Ints, hashes_N: npt.NDArray[np.uint64], unit_ND: Floats, near_bits: int) -> Floats:
+    """(R,) squared distance of each row to the third nearest image whose hash says that it is another one.
+
+    Of very many images, some are drawn and compared.
+    """
+    drawn = np.array(some_of(len(hashes_N), MOST_COMPARED), np.int64)
+    hashes_M, unit_MD = hashes_N[drawn], unit_ND[drawn]
+    third = min(NEIGHBOUR, len(drawn))
+    reach_R = np.zeros(len(rows), np.float32)
+    size = max(1, BLOCK_NUMBERS // len(drawn))
+    for start in range(0, len(rows), size):
+        block = rows[start : start + size]
+        other_BM = np.bitwise_count(hashes_N[block, None] ^ hashes_M[None]) > near_bits
+        # If hardly any image differs by its hash, the hash cannot decide: then all images count.
+        decides_B1 = other_BM.sum(axis=1, keepdims=True) >= NEIGHBOUR
+        match_BM = np.where(other_BM | ~decides_B1, unit_ND[block] @ unit_MD.T, -1)
+        reach_R[start : start + size] = 2 - 2 * np.partition(match_BM, -third, axis=1)[:, -third]
+    return reach_R
 
 
 def _standardised(thumbs: Pixels) -> tuple[Floats, Floats]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.errors import ConfigError, PodiumError
-from pipeline.core.secrets import hidden_in
+from pipeline.core.secrets import hidden
 from pipeline.engine.need import PART, Inputs, Need
 from pipeline.engine.slices import config_slice, covers, is_neutral
 from pipeline.engine.stage import Catalogue, Stage
@@ -40,7 +40,7 @@ class Graph:
         # Needs and settings are kept with their entries, so that their ids are not used again.
         self._keys: dict[tuple[Any, ...], tuple[Need, str]] = {}
         self._inputs: dict[tuple[Any, ...], tuple[Need, Inputs]] = {}
-        self._once: dict[tuple[str, int], tuple[Settings, Any]] = {}
+        self._once: dict[tuple[str, str | int], tuple[Settings | str, Any]] = {}
         self._path: list[tuple[str, int]] = []
 
     @property
@@ -94,7 +94,7 @@ class Graph:
             f"words:{name}": list(given) for name, given in self.words(stage, settings).items()
         }
         if stage.whole_request:
-            files = json.dumps(hidden_in(dict(sorted(settings.files.items()))), ensure_ascii=False)
+            files = json.dumps({n: hidden(t) for n, t in sorted(settings.files.items())}, ensure_ascii=False)
             found["request"] = [*settings.words, hashlib.sha256(files.encode()).hexdigest()]
         return found
 
@@ -195,11 +195,11 @@ class Graph:
         # An evicted input counts as current.
         return self.is_current(found) if found else self.catalogue.get(stage).evictable
 
-    def once(self, what: str, settings: Settings, make: Callable[[], T]) -> T:
-        """The return value of `make`, computed once for these settings."""
-        known = (what, id(settings))
+    def once(self, what: str, of: Settings | str, make: Callable[[], T]) -> T:
+        """The return value of `make`, computed once for these settings, or for what a text says of them."""
+        known = (what, of if isinstance(of, str) else id(of))
         if known not in self._once:
-            self._once[known] = (settings, make())
+            self._once[known] = (of, make())
         made: T = self._once[known][1]
         return made
 

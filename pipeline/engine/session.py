@@ -20,6 +20,7 @@ from pipeline.engine.need import Inputs, Need
 from pipeline.engine.stage import Catalogue, OnEpoch
 from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
+from pipeline.record.bucket_store import opened
 from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, Tracker
@@ -38,20 +39,32 @@ class Session:
         settings: of the command.
         catalogue: every stage.
         rehash: read every file again instead of trusting its size and times.
-        artifacts: the folder of results; None: `artifacts/` of the home.
+        artifacts: the folder of results; None: `artifacts/` of the home, or its bucket.
+        beside: the store of another session, whose connection to the same bucket is used.
     """
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, rehash: bool = False, artifacts: Path | None = None
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        rehash: bool = False,
+        artifacts: Path | None = None,
+        beside: Store | None = None,
     ) -> None:
         runtime = settings.config.runtime
         self.settings = settings
         self.catalogue = catalogue
-        self.home = Path(runtime.home).resolve()
+        self.home = runtime.folder.resolve()
         self.index = FileIndex(self.home / "artifacts" / ".index.json", rehash)
-        self.store = Store(self.home, self.index, artifacts)
+        silence = runtime.silence_seconds
+        # Large and quick to build again: not worth a way through a bucket.
+        evictable = frozenset(name for name, stage in catalogue.stages.items() if stage.evictable)
+        budget = runtime.copy_gb * 1e9
+        self.store = opened(
+            runtime.home, self.home, self.index, artifacts, evictable, budget, silence, beside=beside
+        )
         self.graph = Graph(catalogue, self.store, self.index)
-        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow)
+        self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow, silence)
         self.executor = Here(self.get)
         # In a search: its name, and a callback that may end the training of a trial early.
         self.study: str | None = None
@@ -65,7 +78,7 @@ class Session:
 
     def beside(self, settings: Settings, artifacts: Path | None = None) -> Session:
         """A session with other settings and the same stages."""
-        return Session(settings, self.catalogue, artifacts=artifacts)
+        return Session(settings, self.catalogue, artifacts=artifacts, beside=self.store)
 
     def close(self) -> None:
         """Save the file index for the next run."""
@@ -177,7 +190,7 @@ class Session:
 
     def _keep_budget(self, stage: str) -> None:
         """Free the least recently used results, unless another process may be about to read them."""
-        if not set(self.store.busy()) - self._held:
+        if not set(self.store.busy(stage)) - self._held:
             budget = self.settings.config.images.cache_gb
             for line in housekeeping.evict(self.store, self.home, stage, budget * 1e9, self._in_use):
                 log.info(line)

@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from pipeline.core.secrets import hidden_in
-from pipeline.settings.fields import NEUTRAL, OF_FILE
+from pipeline.core.secrets import hidden_value
+from pipeline.settings.fields import IF_CHOSEN, NEUTRAL, OF_FILE
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
 
@@ -35,13 +35,15 @@ def _is_marked(info: Any, mark: str) -> bool:
 def plain(model: BaseModel, keyed: bool = False) -> dict[str, Any]:
     """A section as plain data, defaults filled in, without the fields that change no result.
 
-    keyed: as it enters a key, so without the places of files.
+    keyed: as it enters a key, so without the places of files, and without facts that count only if chosen.
     """
     found: dict[str, Any] = {}
     for name, info in type(model).model_fields.items():
         if is_neutral(info):
             continue
         value = getattr(model, name)
+        if keyed and _is_marked(info, IF_CHOSEN) and value == info.default:
+            continue
         if isinstance(value, BaseModel):
             value = plain(value, keyed)
         elif isinstance(value, list):
@@ -70,7 +72,7 @@ def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> d
         value: Any = whole
         for step in path.split("."):
             value = value[step]
-        found[path] = hidden_in(value)
+        found[path] = hidden_value(path, value)
     return found
 
 

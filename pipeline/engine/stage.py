@@ -122,8 +122,8 @@ class Ask(Protocol):
     def may_use(self, artifact: Artifact) -> bool:
         """Whether this request may choose that result automatically."""
 
-    def once(self, what: str, settings: Settings, make: Callable[[], T]) -> T:
-        """The return value of `make`, computed once for these settings."""
+    def once(self, what: str, of: Settings | str, make: Callable[[], T]) -> T:
+        """The return value of `make`, computed once for these settings, or for what a text says of them."""
 
 
 class Host(Protocol):

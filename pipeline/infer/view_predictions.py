@@ -23,6 +23,7 @@ import torch
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import FoldPlan, LabelSpace
 from pipeline.data import load
+from pipeline.data.device_images import on_device
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.nets import views
@@ -91,7 +92,9 @@ def predict(job: Job, space: LabelSpace, plan: FoldPlan, earlier: Sequence[Artif
 def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str]) -> FoldViews:
     config = job.settings.config
     device = set_up(config.runtime)
-    train, test = (load.prepared(job.inputs["prepared"], split) for split in ("train", "test"))
+    share, prepared = config.runtime.images_share, job.inputs["prepared"]
+    # Once for all folds.
+    train, test = (on_device(load.prepared(prepared, part), device, share) for part in ("train", "test"))
     oof, tests, times = [], [], []
     for k in folds_in(job.inputs):
         fold = job.inputs[f"fold{k}"]

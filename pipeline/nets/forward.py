@@ -22,6 +22,7 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Strings, positions
+from pipeline.data.device_images import moved, on_device, rows_of
 from pipeline.data.loader import Images
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
@@ -75,12 +76,14 @@ class Pass:
         batch: images at a time, ≥ 1.
         precision: fp32, bf16 or fp16 (on a GPU only).
         layout: channels_last or contiguous, as of the network.
+        images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
     """
 
     device: str = "cpu"
     batch: int = 128
     precision: str = "fp32"
     layout: str = "channels_last"
+    images_share: float = 0.5
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -97,17 +100,22 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
 
 
 def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> torch.Tensor:
-    """Bytes to floats in [0, 1], as x_BCHW; the permutation alone is the channels-last layout already."""
-    x_BCHW = x_BHWC.to(device, non_blocking=True).permute(0, 3, 1, 2)
+    """Bytes to floats in [0, 1], as x_BCHW; the permutation alone is the channels-last layout already.
+
+    What was augmented on the device is floats in [0, 1] before.
+    """
+    x_BCHW = moved(x_BHWC, device).permute(0, 3, 1, 2)
     if layout == "contiguous":
         x_BCHW = x_BCHW.contiguous()
-    return x_BCHW.float() / 255
+    return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
 
 
 def run(
     network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
 ) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
+
+    Views are made on the device, and the outputs are fetched once, after the last batch.
 
     The network goes from x_BCHW to (B, D); put its module in eval mode first.
 
@@ -119,9 +127,9 @@ def run(
     parts = []
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
-            x_BHWC = torch.from_numpy(np.array(images.x_NHWC[at[start : start + how.batch]]))
-            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float().cpu())
-    return np.asarray(torch.cat(parts).numpy(), dtype=np.float32)
+            x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
+            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float())
+    return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
 
 def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
@@ -156,6 +164,7 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
         DataError: an id has no image.
     """
     model.eval()
+    images = on_device(images, how.device, how.images_share)
     bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
     blocks = [run(model.features, images, ids, view, how) for view in bar]
     digest = backbone_digest(model, images.x_NHWC.shape[1:3], views)

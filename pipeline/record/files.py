@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+from pipeline.record.hosts import Host
 
 CHUNK = 1 << 20
 # A file younger than this could change again without a new mtime, within the resolution of the clock.
@@ -205,9 +206,10 @@ def _stamp(status: os.stat_result) -> Stamp:
 def temporary_of(path: Path) -> Path:
     """The name under which this process writes a file or folder before it is renamed to `path`.
 
-    It holds the number of the process, so that a later one removes what a killed one left.
+    It holds the host and the number of the process, so that a later one removes what a killed one left, and
+    processes of two hosts with equal numbers do not write the same file.
     """
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{Host.here().tag}.{os.getpid()}.tmp")
 
 
 def link(source: Path, target: Path) -> None:

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
+from pipeline.core.wording import worded
 from pipeline.record.files import read_json, write_atomic
 from pipeline.record.store import MANIFEST, SHORT, Store
 
@@ -27,7 +28,7 @@ def usage(home: Path, store: Store) -> list[str]:
     sizes: dict[str, tuple[int, int]] = {}
     for artifact in store.all():
         count, total = sizes.get(artifact.stage, (0, 0))
-        sizes[artifact.stage] = (count + 1, total + bytes_of(artifact.folder))
+        sizes[artifact.stage] = (count + 1, total + store.bytes_of(artifact))
     lines = [
         f"{'artifacts/' + s:<28} {b / 1e6:>9.1f} MB  {n:>4} finished" for s, (n, b) in sorted(sizes.items())
     ]
@@ -68,7 +69,7 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
         )
     keep = needed(store, home)
     loose = [a for a in store.all() if a.address not in keep]
-    freed = sum(bytes_of(a.folder) for a in loose)
+    freed = sum(store.bytes_of(a) for a in loose)
     lines = [f"{a.stage:<15} {a.manifest.get('experiment', ''):<28} {a.key[:SHORT]}" for a in loose]
     for artifact in loose:
         if not dry:
@@ -79,7 +80,13 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
     verb = "would free" if dry else "freed"
     lines.append(
-        f"{verb} {freed / 1e6:.1f} MB in {len(loose)} results; submissions and pins need {len(keep)} results"
+        worded(
+            "{verb} {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}",
+            verb=verb,
+            mb=freed / 1e6,
+            n=len(loose),
+            kept=len(keep),
+        )
     )
     return lines
 
@@ -98,7 +105,7 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
         A line for each freed result, and one if the results in use do not fit the budget.
     """
     artifacts = store.all(stage)
-    sizes = {a.key: bytes_of(a.folder) for a in artifacts}
+    sizes = {a.key: store.bytes_of(a) for a in artifacts}
     keep = keep | set(_pinned(home))
     total = sum(sizes.values())
     lines: list[str] = []

@@ -16,8 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from pipeline.record.claims import Lock
 from pipeline.record.files import json_bytes, read_json, write_atomic
 
 FILE = "machine.json"
@@ -45,9 +44,7 @@ class Profile:
 
         Two processes at the same time get the same measurement: one measures, the other waits.
         """
-        lock = self.home / "artifacts" / ".locks" / "machine.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        with Lock(self.home / "artifacts", FILE):
             known = self.find(of)
             if known is None:
                 known = dict(measure())

@@ -1,12 +1,13 @@
 """Content-keyed artifacts: results with their inputs, found again or built once.
 
-Owns keys, manifests, atomic publication, damage detection, locks, and how a process is named so that a later
-one with the same number is not taken for it. Does not own what is inside an artifact (`record/files.py`) or
-when to build one (`engine/session.py`).
+Owns keys, manifests, atomic publication, damage detection, and what is claimed so that one process builds a
+result and none frees what another one uses. Does not own claims (`record/claims.py`), a store in a bucket
+(`record/bucket_store.py`), what is inside an artifact (`record/files.py`) or when to build one
+(`engine/session.py`).
 
     artifacts/<stage>/<key>/manifest.json   written last; a folder without one does not exist
     artifacts/.building/                    drafts, renamed once when they are complete
-    artifacts/.locks/                       one builder per key
+    artifacts/.claims/                      one builder per key, over processes and hosts
     work/<stage>/<key>/                     unfinished work that a later run continues
 """
 
@@ -18,18 +19,18 @@ import json
 import logging
 import os
 import shutil
-import socket
-import subprocess
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from pipeline.core.errors import StorageError
 from pipeline.record import paths
+from pipeline.record.claims import CLAIMS, FILE, Claim, Claims, Folder
 from pipeline.record.files import FileIndex, read_json, sha256_text, write_atomic
+from pipeline.record.hosts import Host
+from pipeline.record.owners import SILENCE, Watch
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ MANIFEST = "manifest.json"
 STUDY = "study"
 KEY_LENGTH = 16
 SHORT = 8
+# Names of claims besides those of results, `<stage>-<key>`.
+PROCESS, FREEING = "process", "freeing"
+# Between the name of a draft and what tells it from others of the same result.
+DRAFT = "~"
 
 
 @dataclass(frozen=True)
@@ -133,11 +138,21 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
 class Store:
     """Finds and publishes artifacts under one home folder, or in another folder `root`."""
 
-    def __init__(self, home: Path, index: FileIndex, root: Path | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        index: FileIndex,
+        root: Path | None = None,
+        host: Host | None = None,
+        silence: float = SILENCE,
+    ) -> None:
         self.home = home
         self.root = root or home / "artifacts"
         self.index = index
+        self.claims = Claims(Folder(self.root / CLAIMS), host, silence, Watch.of(self.root / CLAIMS, host))
         self._verified: dict[tuple[str, str], Artifact] = {}
+        # The claims of the results that this process builds.
+        self._building: dict[tuple[str, str], Claim] = {}
 
     def find(self, stage: str, key: str) -> Artifact | None:
         """The artifact if it exists and is undamaged; a damaged one is moved away and not returned."""
@@ -221,82 +236,81 @@ class Store:
         return folder
 
     @contextlib.contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[None]:
-        """One builder per key; a second process waits here and then finds the result."""
-        path = self.root / ".locks" / f"{stage}-{key}.lock"
-        with told_as_storage_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(path)
+    def lock(self, stage: str, key: str) -> Iterator[Claim]:
+        """One builder per key; a second process waits here and then finds the result.
+
+        Raises:
+            StorageError: the body failed, and another process had taken the claim over before.
+        """
+
+        def waiting(holder: str) -> None:
+            log.warning("%s is building %s %s: waiting for it", holder, stage, key[:SHORT])
+
+        with contextlib.ExitStack() as stack:
+            with told_as_storage_error(self.root):
+                claim = stack.enter_context(self._claims_of(stage).hold(f"{stage}-{key}", waiting))
+            self._building[stage, key] = claim
             try:
-                held.acquire(timeout=0)
-            except Timeout:
-                log.warning("another process is building %s %s: waiting for it", stage, key[:SHORT])
-                held.acquire()
-        try:
-            yield
-        finally:
-            held.release()
+                yield claim
+            except OSError as error:
+                if claim.is_held():
+                    raise
+                raise StorageError(
+                    f"{stage} {key[:SHORT]}: this process was silent for longer than "
+                    f"{self.claims.silence:g} seconds, and another one builds the result now",
+                    remedy="run the command again: it waits for the other one, and then uses its result",
+                ) from error
+            finally:
+                del self._building[stage, key]
+
+    def _claims_of(self, stage: str) -> Claims:
+        """Where the builders of a stage's results are claimed."""
+        return self.claims
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[str]:
         """Show other processes, also between two builds, that this one uses results; yields its own name."""
-        name = f"process-{os.getpid()}"
-        path = self.root / ".locks" / f"{name}.lock"
-        with told_as_storage_error(path), self.freeing():  # waits for a process that frees results
-            held = FileLock(path)
-            held.acquire()
-        try:
+        name = f"{PROCESS}-{os.getpid()}-{self.claims.id}"
+        with contextlib.ExitStack() as stack:
+            with told_as_storage_error(self.root), self.freeing():  # waits for a process that frees results
+                stack.enter_context(self.claims.hold(name))
             yield name
-        finally:
-            held.release()
-            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def freeing(self) -> Iterator[None]:
         """In this context no other process starts to use results."""
-        path = self.root / ".locks" / "freeing"
-        with told_as_storage_error(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            lock.acquire()
-        try:
+        with contextlib.ExitStack() as stack:
+            with told_as_storage_error(self.root):
+                stack.enter_context(self.claims.hold(FREEING))
             yield
-        finally:
-            lock.release()
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[bool]:
         """Whether no other process uses results; if so, none starts to in this context."""
-        path = self.root / ".locks" / "freeing"
-        lock = FileLock(path)
-        if not path.parent.is_dir():
-            yield False
-            return
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
+        claim = self.claims.take(FREEING) if self.root.is_dir() else None
+        if claim is None:
             yield False
             return
         try:
             yield not self.busy()
         finally:
-            lock.release()
+            claim.release()
 
     def drafts(self) -> Iterator[Path]:
         """The folders in which results are built, or were when a process was killed."""
         return (self.root / ".building").glob("*")
 
-    def busy(self) -> list[str]:
-        """Results that other processes are building, `<stage>-<key>`, and those processes, `process-<id>`."""
-        held = []
-        for path in sorted((self.root / ".locks").glob("*.lock")):
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-                lock.release()
-            except Timeout:
-                held.append(path.stem)
-        return held
+    def sweep(self) -> None:
+        """Remove what dead processes claimed, so that nothing is claimed for ever."""
+        self.claims.sweep()
+
+    def busy(self, stage: str = "") -> list[str]:
+        """What living processes build, `<stage>-<key>`, and these processes, `process-<number>-<id>`.
+
+        stage: only those who could use results of this stage; empty: all.
+        """
+        names = self.claims.held()
+        return sorted(name for name in names if name != FREEING and not name.startswith(f"{FILE}-"))
 
     @contextlib.contextmanager
     def draft(self, stage: str, key: str) -> Iterator[Path]:
@@ -304,9 +318,12 @@ class Store:
 
         Hold the key's lock: leftovers of a killed process are removed first.
         """
-        folder = self.root / ".building" / f"{stage}-{key}"
+        building = self.root / ".building"
+        # A name of its own: one that lost its claim may still write into its draft.
+        folder = building / f"{stage}-{key}{DRAFT}{uuid.uuid4().hex[:SHORT]}"
         with told_as_storage_error(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+            for left in (building / f"{stage}-{key}", *building.glob(f"{stage}-{key}{DRAFT}*")):
+                shutil.rmtree(left, ignore_errors=True)
             folder.mkdir(parents=True)
             try:
                 yield folder
@@ -314,7 +331,10 @@ class Store:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def publish(self, stage: str, key: str, draft: Path, manifest: Mapping[str, Any]) -> Artifact:
-        """Digest and fsync the draft's files, write the manifest last, and rename once."""
+        """Digest and fsync the draft's files, write the manifest last, and rename once.
+
+        A process that has lost its claim overwrites nothing: the result that another one published is used.
+        """
         files: dict[str, dict[str, Any]] = {}
         for path in sorted(p for p in draft.rglob("*") if p.is_file()):
             _fsync(path)
@@ -324,9 +344,19 @@ class Store:
         write_atomic(draft / MANIFEST, json.dumps(full, indent=1, ensure_ascii=False).encode())
         target = self.root / stage / key
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # a folder without a manifest: left by a crash of another version
-            shutil.rmtree(target)
-        draft.rename(target)
+        claim = self._building.get((stage, key))
+        if claim is not None and not claim.is_held():
+            log.warning("%s %s: another process took over, because this one was silent", stage, key[:SHORT])
+        elif target.exists() and self.look(stage, key) is None:
+            shutil.rmtree(target)  # e.g. a folder without a manifest: left by a crash of another version
+        try:
+            draft.rename(target)
+        except OSError as error:
+            there = self.look(stage, key) if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else None
+            if there is None:
+                raise
+            self._verified[stage, key] = there
+            return there
         _fsync(target.parent)
         artifact = Artifact(stage, key, target, full)
         self._verified[stage, key] = artifact
@@ -338,12 +368,17 @@ class Store:
         (artifact.folder / MANIFEST).unlink(missing_ok=True)
         shutil.rmtree(artifact.folder)
 
+    def bytes_of(self, artifact: Artifact) -> int:
+        """Bytes of a result; a file with two names counts half for each."""
+        files = (p.stat() for p in artifact.folder.rglob("*") if p.is_file() and not p.is_symlink())
+        return sum(status.st_size // max(status.st_nlink, 1) for status in files)
+
     def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:
         try:
             manifest = read_json(folder / MANIFEST)
         except (ValueError, OSError):
             return None
-        is_valid = isinstance(manifest, dict) and not _manifest_fault(manifest)
+        is_valid = isinstance(manifest, dict) and not manifest_fault(manifest)
         return Artifact(stage, key, folder, manifest) if is_valid and manifest.get("key") == key else None
 
     def _damage(self, artifact: Artifact) -> str | None:
@@ -356,7 +391,7 @@ class Store:
         return None
 
 
-def _manifest_fault(manifest: Mapping[str, Any]) -> str:
+def manifest_fault(manifest: Mapping[str, Any]) -> str:
     """What a manifest lacks of the form that everything here relies on; empty if nothing."""
     inputs, known = manifest.get("inputs", {}), manifest.get("files")
     if not isinstance(known, dict) or any(
@@ -380,35 +415,3 @@ def _fsync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def this() -> dict[str, str | int]:
-    """Host, process id and start time of the calling process."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "began": _began(os.getpid())}
-
-
-def is_alive(owner: Any) -> bool:
-    """Whether the process that `this` described may still run; True for other hosts, which are unknown."""
-    if not isinstance(owner, dict):
-        return False
-    if owner.get("host") != socket.gethostname():
-        return True
-    return _began(int(owner.get("pid", 0))) == owner.get("began") != ""
-
-
-def _began(pid: int) -> str:
-    """Start time of a process, as the system prints it; empty: there is no such process."""
-    stat = Path(f"/proc/{pid}/stat")
-    if stat.parent.parent.joinpath("self").exists():
-        try:
-            words = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        except OSError:
-            return ""
-        # A zombie has ended, though its parent has not noticed; word 20 is the start in clock ticks.
-        boot = Path("/proc/sys/kernel/random/boot_id")
-        booted = boot.read_text(encoding="ascii").strip()[:8] if boot.is_file() else ""
-        return "" if words[0] in "ZX" else f"{booted} {words[19]}"
-    listed = subprocess.run(
-        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    return listed.stdout.strip()

@@ -4,7 +4,8 @@ Owns every call to optuna, which is imported when a study is opened and not befo
 kept: a database or a journal file. Does not own what a point means or what a trial does (`tune/trials.py`).
 
 Optuna's heartbeat does not support ask and tell, and a journal has none. So every trial names the process
-that runs it, and whoever asks for a trial first fails those whose process is gone, under a lock. The
+that runs it and has a heartbeat of ours, whatever the storage. Whoever asks for a trial first fails those
+whose process is gone, or runs on another host and was silent for too long, under a lock. The
 sampler is created anew before each ask, seeded by how many trials are finished: what is proposed depends
 on finished trials alone, so that a search killed at any point goes on with the trials it would have had.
 
@@ -24,15 +25,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
-
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, StorageError
 from pipeline.core.search_space import Dimension, Point
 from pipeline.core.secrets import hidden
 from pipeline.core.seeds import py_rng, seed
-from pipeline.record import store
+from pipeline.record.claims import CLAIMS, Lock
 from pipeline.record.files import sqlite_url, temporary_of
+from pipeline.record.owners import SILENCE, Beating, Watch, interval, is_living, this
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
 DATABASES = ("sqlite", "postgresql", "mysql")
@@ -40,7 +40,7 @@ MOST_POINTS = 100_000
 # Attribute of a study: its re-tests.
 LOOKS = "retested"
 # Attributes of a trial besides its values.
-OWNER, QUEUED, REASON, KILLED, NOTES = "owner", "queued", "reason", "killed", "notes"
+OWNER, BEAT, QUEUED, REASON, KILLED, NOTES = "owner", "beat", "queued", "reason", "killed", "notes"
 
 
 @dataclass(frozen=True)
@@ -185,21 +185,22 @@ class Studies:
 
     Args:
         where: see `storage_of`.
-        home: folder of the lock under which trials are asked for.
+        home: folder of the claim under which trials are asked for, and of what was seen of their heartbeats.
+        silence: seconds without a heartbeat after which a trial of another host is run again.
 
     Raises:
         StorageError: it cannot be reached.
     """
 
-    def __init__(self, where: str, home: Path) -> None:
-        self.where, self._home = where, home.resolve()
-        self._lock = FileLock(self._lock_path())
+    def __init__(self, where: str, home: Path, silence: float = SILENCE) -> None:
+        self.where, self._home, self._silence = where, home.resolve(), silence
+        place, name = self._lock_place()
+        self._lock = Lock(place, name)
         with self._errors():
-            folder = self._lock_path().parent
-            if folder == self._home:
-                folder.mkdir(parents=True, exist_ok=True)
-            elif not folder.is_dir():  # a lock in a missing folder would block for ever
-                raise ValueError(f"{folder} is not a folder")
+            if place == self._home / "artifacts":
+                place.mkdir(parents=True, exist_ok=True)
+            elif not place.is_dir():
+                raise ValueError(f"{place} is not a folder")
             with self._lock:
                 self._storage = self._opened()
 
@@ -241,11 +242,15 @@ class Studies:
                 queue = [[word, point] for word, point in plan.queue]
                 for key, value in {**facts, "queue": queue, "space": plan.space}.items():
                     made.set_user_attr(key, value)
-        return Study(plan, made, self._lock)
+        watch = Watch.of(self._home / "artifacts" / CLAIMS)
+        return Study(plan, made, self._lock, watch, self._silence)
 
-    def _lock_path(self) -> Path:
-        database = "://" in self.where
-        return self._home / "optuna.asking" if database else Path(f"{self.where}.asking").resolve()
+    def _lock_place(self) -> tuple[Path, str]:
+        """Folder and name of the claim under which trials are asked for."""
+        if "://" in self.where:
+            return self._home / "artifacts", "asking"
+        journal = Path(self.where).resolve()
+        return journal.parent, f"{journal.name}.asking"
 
     def _opened(self) -> Any:
         optuna = _optuna()
@@ -282,8 +287,14 @@ class Studies:
 class Study:
     """One study, used by this process and by others at the same time; asking for a trial holds the lock."""
 
-    def __init__(self, plan: Plan, study: Any, lock: Any) -> None:
+    def __init__(
+        self, plan: Plan, study: Any, lock: Any, watch: Watch | None = None, silence: float = SILENCE
+    ) -> None:
         self.plan, self._study, self._lock = plan, study, lock
+        self._is_shared = watch is not None
+        self._watch, self._silence = watch or Watch(), silence
+        self._beats = 0
+        self._beating = Beating(interval(silence), self._beat)
         self._open: dict[int, Any] = {}
         self._begun: dict[int, float] = {}
         self._steps: dict[int, set[int]] = {}
@@ -340,13 +351,15 @@ class Study:
             if point is not None:
                 self._study.enqueue_trial(point, user_attrs={QUEUED: origin})
             begun_trial = self._study.ask()
-            begun_trial.set_user_attr(OWNER, store.this())
+            begun_trial.set_user_attr(OWNER, this())
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 suggested = _suggested(begun_trial, self.plan.dimensions)
             self._open[begun_trial.number] = begun_trial
             self._begun[begun_trial.number] = time.monotonic()
             self._inherit(begun_trial.number, suggested)
+        if self._is_shared:
+            self._beating.start()
         return Trial(begun_trial.number, "running", suggested, origin=origin)
 
     def report(self, number: int, step: int, value: float) -> bool:
@@ -412,7 +425,15 @@ class Study:
         for key, value in attrs.items():
             trial.set_user_attr(key, value)
         trial.set_user_attr("seconds", time.monotonic() - self._begun.pop(number))
+        if not self._open:
+            self._beating.stop()
         self._study.tell(trial, values, state=optuna.trial.TrialState[state])
+
+    def _beat(self) -> None:
+        """A heartbeat of every trial of this process, in the storage that all searchers share."""
+        self._beats += 1
+        for trial in tuple(self._open.values()):
+            self._study._storage.set_trial_user_attr(trial._trial_id, BEAT, self._beats)
 
     def _bury(self) -> None:
         """Fail the trials whose process has ended, and those that were queued and never begun."""
@@ -421,11 +442,20 @@ class Study:
         for trial in storage.get_all_trials(self._study._study_id, deepcopy=False):
             if trial.number in self._open or trial.state not in (states.RUNNING, states.WAITING):
                 continue
-            # A trial gets its owner under the lock that we hold: without one its process ended in between.
-            if trial.state == states.RUNNING and store.is_alive(trial.user_attrs.get(OWNER)):
+            if trial.state == states.RUNNING and self._is_living(trial):
                 continue
             storage.set_trial_user_attr(trial._trial_id, KILLED, True)
             storage.set_trial_state_values(trial._trial_id, states.FAIL)
+
+    def _is_living(self, trial: Any) -> bool:
+        """Whether the process of a trial may still run.
+
+        A trial gets its owner under the lock that we hold: without one its process ended in between.
+        """
+        attrs, name = trial.user_attrs, f"trial {self.name} {trial.number}"
+        owner = attrs.get(OWNER)
+        beat = str(attrs.get(BEAT, ""))
+        return owner is not None and is_living(owner, beat, name, self._watch, self._silence)
 
     def _inherit(self, number: int, point: Point) -> None:
         """Copy the intermediate scores of a killed trial of the same point, whose training continues."""

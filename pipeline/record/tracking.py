@@ -25,19 +25,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock
-
 from pipeline.core.secrets import hidden
 from pipeline.record import board
+from pipeline.record.claims import CLAIMS, Lock
 from pipeline.record.files import sqlite_url
-from pipeline.record.store import is_alive, this
+from pipeline.record.owners import SILENCE, Beating, Watch, interval, is_living, this
 
 T = TypeVar("T")
 Number = float | int | None
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Tag of a run: the process that writes it, as `store.this` describes it.
-OWNER = "owner"
+# Tags of a run: the process that writes it, as `owners.this` describes it, and its heartbeat.
+OWNER, BEAT = "owner", "beat"
 # Where a server keeps files -> the module that this process sends them with, and how to install it.
 CLIENTS = {
     **dict.fromkeys(("s3", "s3a", "r2", "b2"), ("boto3", "'podium[s3]'")),
@@ -221,9 +220,12 @@ class Tracker:
         home: folder of `mlflow.db` and `mlartifacts/`.
         uri: tracking server; None: MLFLOW_TRACKING_URI, else SQLite under `home`.
         enabled: False records nothing, and does not import mlflow.
+        silence: seconds without a heartbeat after which another host may close the runs of this process.
     """
 
-    def __init__(self, home: Path, uri: str | None = None, enabled: bool = True) -> None:
+    def __init__(
+        self, home: Path, uri: str | None = None, enabled: bool = True, silence: float = SILENCE
+    ) -> None:
         self._home = home.resolve()
         # Whether the record is the database of this home, and not a server.
         given = uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -235,6 +237,31 @@ class Tracker:
         self._client: Any = None
         self._experiments: dict[str, str] = {}
         self._failures = 0
+        self._silence = silence
+        self._open: list[str] = []
+        self._beats = 0
+        self._beating = Beating(interval(silence), self._beat)
+
+    def _beat(self) -> None:
+        """A heartbeat of every open run."""
+        self._beats += 1
+        for number in tuple(self._open):
+            self._client.set_tag(number, BEAT, str(self._beats))
+
+    @contextmanager
+    def _alive(self, number: str | None) -> Iterator[None]:
+        """In this context a run has a heartbeat."""
+        if number is None:
+            yield
+            return
+        self._open.append(number)
+        self._beating.start()
+        try:
+            yield
+        finally:
+            self._open.remove(number)
+            if not self._open:
+                self._beating.stop()
 
     @property
     def _uri(self) -> str:
@@ -355,7 +382,8 @@ class Tracker:
         number = None if orphan else self.attempt(lambda client: self._create(client, info, above))
         run = Run(self, info, number, parent)
         try:
-            yield run
+            with self._alive(number):
+                yield run
         except BaseException as error:
             run._fail(error)
             raise
@@ -373,7 +401,7 @@ class Tracker:
         if self._own:
             self._home.mkdir(parents=True, exist_ok=True)
         # Two processes that create the tables at the same time break each other's migration.
-        with FileLock(self._home / "mlflow.db.lock", timeout=120) if self._own else nullcontext():
+        with Lock(self._home / "artifacts", "mlflow.db", timeout=120) if self._own else nullcontext():
             client = MlflowClient(self._uri, self._uri)
             client.search_experiments(max_results=1)
         return client
@@ -413,10 +441,13 @@ class Tracker:
             where = hidden(location)
             logger.warning(FILES_NOT_SENT, hidden(self._uri), where, package, extra)
 
+    def _watch(self) -> Watch:
+        return Watch.of(self._home / "artifacts" / CLAIMS)
+
     def _create(self, client: Any, info: RunInfo, parent_id: str | None) -> str:
         experiment_id = self._experiment(client, info)
         if parent_id is None:
-            _close_stale(client, experiment_id, info)
+            _close_stale(client, experiment_id, info, self._watch(), self._silence)
         owner = json.dumps(this())
         own = {
             OWNER: owner,
@@ -446,20 +477,35 @@ def _is_installed(module: str) -> bool:
         return False
 
 
-def _close_stale(client: Any, experiment_id: str, info: RunInfo) -> None:
-    # A killed process leaves its run and its folds RUNNING for ever.
+def is_open(run: str, owner: object, beat: object, watch: Watch, silence: float = SILENCE) -> bool:
+    """Whether the process that a run's tags name may still write it; True for tags that are not ours."""
+    try:
+        described = json.loads(str(owner))
+    except (ValueError, RecursionError):
+        return True
+    return is_living(described, str(beat or ""), f"run {run}", watch, silence)
+
+
+def _close_stale(client: Any, experiment_id: str, info: RunInfo, watch: Watch, silence: float) -> None:
+    def is_stale(run: Any) -> bool:
+        tags = run.data.tags
+        return not is_open(run.info.run_id, tags[OWNER], tags.get(BEAT), watch, silence)
+
+    # A killed process leaves its run and its folds RUNNING for ever. The caller holds the claim of the key;
+    # a process with another home may build the same key, and writes its own run to the same server.
+    own = json.dumps(this())
     where = f"tags.key = '{info.key}' and tags.stage = '{info.stage}' and attributes.status = 'RUNNING'"
     for stale in client.search_runs([experiment_id], where):
+        if stale.data.tags.get(OWNER, own) != own and not is_stale(stale):
+            continue
         beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
         for run in [*client.search_runs([experiment_id], beneath), stale]:
             _end_killed(client, run.info.run_id, "killed; a later run of the same key continued")
-    # Runs of other keys, also at a server: those of this machine whose process has ended.
-    for run in client.search_runs(
-        [experiment_id], f"tags.{OWNER} LIKE '{{%' and attributes.status = 'RUNNING'"
-    ):
-        with suppress(ValueError):
-            if not is_alive(json.loads(run.data.tags[OWNER])):
-                _end_killed(client, run.info.run_id, "killed")
+    # Runs of other keys, also at a server: those whose process has ended, or whose host is silent.
+    where = f"tags.{OWNER} LIKE '{{%' and attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment_id], where):
+        if is_stale(run):
+            _end_killed(client, run.info.run_id, "killed")
 
 
 def _end_killed(client: Any, run_id: str, reason: str) -> None:

@@ -21,6 +21,7 @@ import torch
 
 from pipeline.core.samples import Ints, Samples, TrainRows
 from pipeline.core.seeds import rng
+from pipeline.data.device_images import moved
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import pixels
 from pipeline.settings.train import MixSettings
@@ -113,7 +114,8 @@ class Mixer:
         if settings.method == "none":
             return None
         generator = rng(self.root_seed, "mix", self.fold, step, number)
-        other = batch.partner or batch.at(torch.from_numpy(generator.permutation(size)))
+        device = batch.x_BHWC.device.type
+        other = batch.partner or batch.at(moved(torch.from_numpy(generator.permutation(size)), device))
         mask: npt.NDArray[Any]
         share_B = generator.beta(settings.alpha, settings.alpha, size)
         height, width = batch.x_BHWC.shape[1:3]
@@ -124,7 +126,7 @@ class Mixer:
         else:
             mask = _halves(size, height, width, generator)
         mask = mask * (generator.random(size) < settings.prob)[:, None, None]
-        return MixedBatch(other, torch.from_numpy(mask.astype(np.float32))[:, None])
+        return MixedBatch(other, moved(torch.from_numpy(mask.astype(np.float32))[:, None], device))
 
 
 def pictures(

@@ -14,12 +14,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.settings.competition import AttributeSettings
-from pipeline.settings.fields import Change, Section, fact
+from pipeline.settings.fields import Change, Section, fact, fact_if_chosen
 from pipeline.settings.read import CONFIGS, Fault, found, given, names, parse_file
 
 GROUP = "augment"
@@ -63,6 +63,10 @@ class AugmentSettings(Section):
         "light",
         "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
         "a path FILE.yaml, or module:function of your own",
+    )
+    # The kind of the device is in no key, so neither is `auto`; a chosen engine has results of its own.
+    engine: Literal["auto", "albumentations"] = fact_if_chosen(
+        "auto", "auto: on a GPU its own engine, if it can do the policy; albumentations: always on the CPU"
     )
 
 

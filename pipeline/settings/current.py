@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
-from pipeline.settings.runtime import RuntimeSettings
+from pipeline.settings.runtime import RuntimeSettings, folder_of
 
 FILE = "current-competition"
 WORD = "competition="
@@ -28,11 +28,16 @@ UNKNOWN = "NAME={name}: there is no {folder}/competition/{name}.yaml"
 
 
 def home_of(words: Sequence[str], folder: Path) -> Path:
-    """The home of a command, before its settings are read."""
-    given = [word.partition("=")[2] for word in words if word.startswith("runtime.home=")]
+    """The local home of a command, before its settings are read."""
     base = read.parse_file(read.found(folder, read.BASE), read.BASE).data.get("runtime")
-    written = base.get("home") if isinstance(base, dict) else None
-    return Path(given[-1] if given else str(written or RuntimeSettings().home))
+
+    def value(name: str, default: str) -> str:
+        given = [word.partition("=")[2] for word in words if word.startswith(f"runtime.{name}=")]
+        written = base.get(name) if isinstance(base, dict) else None
+        return given[-1] if given else str(written or default)
+
+    neutral = RuntimeSettings()
+    return folder_of(value("home", neutral.home), value("local", neutral.local))
 
 
 def of(home: Path) -> str | None:

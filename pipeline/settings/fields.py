@@ -1,4 +1,4 @@
-"""The parts of every section of the settings: a strict base class, two kinds of field, and rules.
+"""The parts of every section of the settings: a strict base class, the kinds of field, and rules.
 
 Owns the base class, the value types that several sections share, and the type of a rule between settings.
 Does not own any setting: each section has its own file, with its fields and its rules.
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-NEUTRAL, OF_FILE = "neutral", "of_file"
+NEUTRAL, OF_FILE, IF_CHOSEN = "neutral", "of_file", "if_chosen"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -41,6 +41,14 @@ def neutral(default: Any, description: str, **limits: Any) -> Any:
 def fact(default: Any, description: str, **limits: Any) -> Any:
     """A field that changes results, so it is in content keys."""
     return Field(default, description=description, **limits)
+
+
+def fact_if_chosen(default: Any, description: str, **limits: Any) -> Any:
+    """A fact that is in content keys only where it differs from its default.
+
+    For a setting whose default changes nothing: results that were made before it existed keep their keys.
+    """
+    return Field(default, description=description, json_schema_extra={IF_CHOSEN: True}, **limits)
 
 
 def fact_or_file(default: Any, description: str, **limits: Any) -> Any:

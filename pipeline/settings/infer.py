@@ -50,8 +50,10 @@ class InferSettings(Section):
     merge: Literal["mean", "fitted"] = fact(
         "mean", "weights of views: equal, or fitted on OOF and cross-fitted; no model runs again"
     )
-    precision: Literal["fp32", "bf16", "fp16", "auto"] = fact(
-        "fp32", "dtype of networks; auto: as each fold trained. Features of a linear probe are always fp32"
+    precision: Literal["device", "fp32", "bf16", "fp16", "auto"] = fact(
+        "device",
+        "dtype of networks; auto: as each fold trained; device: fp32 on a CPU, auto on a GPU. Features of a "
+        "linear probe are always fp32",
     )
 
     @field_validator("views")

@@ -4,10 +4,12 @@ Owns their fields, and the rules between the device and the sections before it.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from pipeline.core.secrets import hidden
 from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
 
 
@@ -16,6 +18,16 @@ class ReproduceSettings(Section):
 
     agreement: float = neutral(0.99, "share of test images that must get the same label", gt=0, le=1)
     max_dp: float = neutral(0.02, "largest difference of any probability", ge=0, le=1)
+
+
+# Schemes of a home that is no folder of this machine.
+BUCKETS = ("s3", "gs", "file")
+KNOWN_BUCKETS = ", ".join(f"{scheme}://" for scheme in BUCKETS)
+
+
+def folder_of(home: str, local: str) -> Path:
+    """The folder of everything that is not a result: the home, or the local side of one in a bucket."""
+    return Path(local if "://" in home else home)
 
 
 class RuntimeSettings(Section):
@@ -30,13 +42,62 @@ class RuntimeSettings(Section):
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=0, le=128), Tag("number")],
         Discriminator(lambda value: "word" if isinstance(value, str) else "number"),
     ] = neutral("auto", "loader processes; 0: load in this process; auto: the fastest number, by timing")
+    images_share: float = neutral(
+        0.5,
+        "share of a GPU's free memory that prepared images may fill; larger sets are copied batch by batch",
+        ge=0,
+        le=1,
+    )
     infer_batch: int = neutral(128, "images per forward pass without gradients", ge=1)
     log_level: Literal["debug", "info", "warning"] = neutral(
         "info", "messages of this level and above are logged"
     )
-    home: str = neutral(".", "folder of artifacts/, work/, data/, submissions/ and mlflow.db")
+    home: str = neutral(
+        ".",
+        "folder of artifacts/, work/, data/, submissions/ and mlflow.db; or s3://…, gs://…, file:///…: then "
+        "the results are there, and everything else in runtime.local",
+    )
+    local: str = neutral(
+        ".", "with a home in a bucket: the folder of work/, data/, submissions/, mlflow.db and the local copy"
+    )
+    copy_gb: float = neutral(
+        50.0, "with a home in a bucket: GB of its results that are kept here, the last used ones", gt=0
+    )
+    silence_seconds: float = neutral(
+        180.0,
+        "a process of another host that gave no sign of life for so long counts as dead: its results, trials "
+        "and runs are taken over",
+        ge=10,
+        le=3600,
+    )
     mlflow: bool = neutral(True, "record runs in MLflow")
     mlflow_uri: str | None = neutral(None, "tracking server; None: MLFLOW_TRACKING_URI or home/mlflow.db")
+
+    @property
+    def folder(self) -> Path:
+        """See `folder_of`."""
+        return folder_of(self.home, self.local)
+
+
+@rule("runtime")
+def address_of_home(s: Sections) -> Iterator[Broken]:
+    """A home is a folder or the address of a bucket, without credentials."""
+    home = s["runtime"].home
+    scheme, mark, rest = home.partition("://")
+    if not mark:
+        return
+    shown = hidden(home)
+    if scheme not in BUCKETS:
+        yield "runtime.home", f"{shown}: a home is a folder, or an address that begins with {KNOWN_BUCKETS}"
+    elif set("@?#") & set(rest):
+        yield (
+            "runtime.home",
+            f"{shown}: credentials and options belong in the environment, not in the address",
+        )
+    elif scheme == "file" and not rest.startswith("/"):
+        yield "runtime.home", f"{shown}: an address of a folder begins with file:/// and is absolute"
+    elif not rest.strip("/") or {"", ".", ".."} & set(rest.strip("/").split("/")):
+        yield "runtime.home", f"{shown}: it names no bucket, or has an empty part or dots"
 
 
 @rule("train", "runtime")

@@ -113,6 +113,7 @@ RULES: tuple[Rule, ...] = (
     train.weights_to_keep,
     train.head_settings,
     train.logistic_head,
+    runtime.address_of_home,
     runtime.training_precision,
     runtime.halving_on_a_gpu,
     runtime.inference_precision,

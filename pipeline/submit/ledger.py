@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from pipeline.core.best import Best, Candidate, best
 from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.pages.report import plural
 from pipeline.record import paths
+from pipeline.record.claims import Lock, WaitedError
 from pipeline.record.files import write_atomic
 from pipeline.submit import texts
 
@@ -371,12 +370,9 @@ def _cell(value: str | float | int | None) -> str:
 def locked(path: Path, seconds: float, headline: str) -> Iterator[None]:
     """Lock a file of submissions/; raise a StorageError with this headline if another process keeps it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=seconds)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise StorageError(headline, remedy="wait until it has finished") from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(Lock(path.parent, path.name, timeout=seconds))
+        except WaitedError as error:
+            raise StorageError(headline, remedy="wait until it has finished") from error
         yield
-    finally:
-        lock.release()

@@ -22,6 +22,7 @@ from pipeline.core.predictions import Features, ViewProbabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings
 from pipeline.core.targets import Target
 from pipeline.core.terminal import printable
+from pipeline.data.device_images import on_device
 from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
@@ -140,6 +141,7 @@ def networks(
         For each of `asked`, the probabilities, and milliseconds per image of each view, all models together.
     """
     parsed, by_model = views.parse_all(list(names)), []
+    asked = [(on_device(images, how.device, how.images_share), ids) for images, ids in asked]
     for state in committee.states:
         network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
         network = model.to_device(network, how.device, how.layout)

@@ -1,7 +1,7 @@
 """Checks of a training in progress: gradients, batches, precision and memory.
 
-Owns the checks and their messages, which name the setting to change. Does not own a loss that is not a
-finite number (`train/losses.py`).
+Owns the checks and their messages, which name the setting to change, and when the figures of steps are read
+from the device. Does not own the message of a loss that is not a finite number (`train/losses.py`).
 """
 
 import logging
@@ -18,7 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.settings.train import TrainSettings
+from pipeline.train.losses import diverged
 
+# Steps after which their figures are read from the device; reading waits for a GPU, and is free on a CPU.
+READ_EVERY = {"cpu": 1, "cuda": 50}
 # A larger gradient norm is a warning in the log: usual norms are about 0.1 to 10.
 EXPLODING = 1000.0
 CPU_MEMORY = re.compile(r"can't allocate memory|not enough memory|Cannot allocate memory|bad_alloc")
@@ -68,12 +71,53 @@ class GradientWatch:
         return {"grad_norm": sum(self.norms) / len(self.norms), "grad_norm_max": max(self.norms)}
 
 
-def gradient_norm(network: nn.Module, clip_norm: float | None) -> float:
+class StepFigures:
+    """Loss and gradient norm of the steps of an epoch: kept on the device, read and checked every few steps.
+
+    Args:
+        watch: checks the norms, and says where the steps are.
+        device: of the figures.
+    """
+
+    def __init__(self, watch: GradientWatch, device: str) -> None:
+        self.watch = watch
+        self.sum_loss = 0.0
+        self._every = READ_EVERY[device]
+        self._kept: list[tuple[torch.Tensor, int, int]] = []
+
+    def keep(self, loss_and_norm: torch.Tensor, step: int, rows: int) -> None:
+        """Remember the figures (2,) of a step of so many rows, to read them now or a few steps later.
+
+        Raises:
+            UserError: as `read`.
+        """
+        self._kept.append((loss_and_norm, step, rows))
+        if len(self._kept) >= self._every:
+            self.read()
+
+    def read(self) -> None:
+        """Read and check all figures that were kept, in the order of the steps.
+
+        Raises:
+            UserError: a loss, or a gradient where it must be, is not a finite number; names the first step.
+        """
+        kept, self._kept = self._kept, []
+        if not kept:
+            return
+        numbers = torch.stack([pair for pair, _, _ in kept]).tolist()
+        for (loss, norm), (_, step, rows) in zip(numbers, kept, strict=True):
+            if not math.isfinite(loss):
+                raise diverged(f"{self.watch.where}, step {step}", self.watch.settings)
+            self.watch.see(norm, step)
+            self.sum_loss += loss * rows
+
+
+def gradient_norm(network: nn.Module, clip_norm: float | None) -> torch.Tensor:
     """The norm of all gradients, before they are clipped to `clip_norm` if that is set."""
     if clip_norm is not None:
-        return float(nn.utils.clip_grad_norm_(network.parameters(), clip_norm))
+        return nn.utils.clip_grad_norm_(network.parameters(), clip_norm)
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    return float(nn.utils.get_total_norm(gradients))
+    return nn.utils.get_total_norm(gradients)
 
 
 def has_batch_norm(network: nn.Module) -> bool:

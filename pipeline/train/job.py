@@ -13,11 +13,14 @@ Legend: N samples, C classes, H height, W width.
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
 from pipeline.core.errors import ModelError
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, TrainRows
+from pipeline.data.augment import Augmenter
+from pipeline.data.device_augment import engine_of
 from pipeline.data.loader import Images
 from pipeline.nets.backbones import Size
 from pipeline.nets.forward import Mode
@@ -103,6 +106,7 @@ class FoldJob:
         initial: the weights to start from; None: those of `model`.
         threads: torch's CPU threads, set for the process; None: unchanged.
         workers: loader processes; None: chosen by timing the first batches.
+        images_share: share of a GPU's free memory that the images may fill, 0 to 1.
         eval_batch: batch size of a pass without gradients.
         measured: the mode of `train.precision=auto` on this machine; a checkpoint that was made in another
             mode is continued in that one.
@@ -127,6 +131,7 @@ class FoldJob:
     device: str = "cpu"
     threads: int | None = None
     workers: int | None = 0
+    images_share: float = 0.5
     eval_batch: int = 128
     measured: Mode = Mode()
     deterministic: bool = True
@@ -137,9 +142,28 @@ class FoldJob:
         chosen = self.train.precision
         return self.measured if chosen == "auto" else Mode(chosen)
 
+    @property
+    def tf32(self) -> bool:
+        """Whether matrix products of a GPU may round float32 to TF32, as its convolutions do by default.
+
+        A precision of fp32 that the user wrote is meant; `auto` may choose what is faster.
+        """
+        return self.device == "cuda" and self.train.precision == "auto"
+
     def __post_init__(self) -> None:
         fits = (self.train.early_stopping is None) == (self.inner_samples is None)
         assert fits, "early stopping and its inner split belong together"
+
+    @cached_property
+    def augmenters(self) -> tuple[Augmenter, ...]:
+        """The policy of the run, and those of offline copies in the order of the rows' policies."""
+        copies = (Augmenter(policy, self.size) for policy in self.rows(0).policies if policy)
+        return (Augmenter(self.augment.policy, self.size), *copies)
+
+    @cached_property
+    def engine(self) -> str:
+        """What augments: the policies and the kind of the device choose it, and nothing else."""
+        return engine_of(self.augmenters, self.device, self.augment.engine)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -18,6 +18,7 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,32 @@ from tqdm import tqdm
 from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples
-from pipeline.core.seeds import seed
 from pipeline.core.targets import Target
-from pipeline.data.augment import Augmenter
+from pipeline.data.device_images import DeviceImages, ahead, on_device
+from pipeline.data.device_loader import DeviceLoader
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
 from pipeline.engine.stage import OnEpoch
 from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
-from pipeline.resample.mixing import Mixer, partner_rows
+from pipeline.resample.mixing import partner_rows
 from pipeline.settings.train import EarlyStoppingSettings
-from pipeline.train import health, strategy
-from pipeline.train.health import GradientWatch
+from pipeline.train import health, strategy, texts
+from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
-from pipeline.train.optim import Backward, Schedule, noisy_weights, set_lr, windows
+from pipeline.train.optim import Schedule
 from pipeline.train.reproducible import cores, reproducible
 from pipeline.train.scoring import F1
 from pipeline.train.state import Training, load_checkpoint, resume, save_checkpoint
+from pipeline.train.step import Step, windows
 from pipeline.train.targets import targets_of
 
 log = logging.getLogger(__name__)
 
 Entry = dict[str, float]
+Loader = EpochLoader | DeviceLoader
 
 
 def best_epoch(history: Sequence[Entry], higher_is_better: bool) -> int:
@@ -114,96 +117,76 @@ def checkpoint_path(work: Path, fold: int) -> Path:
     return work / f"fold{fold}.pt"
 
 
-def _batches(job: FoldJob, loader: EpochLoader, epoch: int) -> Iterator[Batch]:
-    """The micro-batches of an epoch, with partners where mixing takes them from outside the batch."""
-    settings, rows = job.train, job.rows(epoch)
-    partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
-    return loader.batches(epoch, rows, partners)
-
-
-def _backward(job: FoldJob, training: Training) -> Backward:
-    settings = job.train
-    return Backward(
-        training.loss(job, training.epoch),
-        job.target_NC,
-        job.sample_weights_N,
-        job.device,
-        training.mode.precision,
-        training.scaler,
-        Mixer(settings.mix, settings.seed, job.fold),
-        settings.input_noise,
-        None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
-        training.mode.layout,
-    )
+def _batches(job: FoldJob, loader: Loader, epoch: int, mixed: bool = True) -> Iterator[Batch]:
+    """The micro-batches of an epoch on the device; with partners where mixing takes them from elsewhere."""
+    settings, rows, partners = job.train, job.rows(epoch), None
+    if mixed:
+        partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
+    batches = loader.batches(epoch, rows, partners)
+    return batches if isinstance(loader, DeviceLoader) else ahead(batches, job.device)
 
 
 def _train_epoch(
-    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any
+    job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any
 ) -> dict[str, float]:
     """One pass over the rows of the epoch; returns the training figures of its history entry."""
     settings, epoch, losses = job.train, training.epoch, training.losses_for_plateau
-    backward, n_rows = _backward(job, training), len(job.rows(epoch))
+    n_rows = len(job.rows(epoch))
     where = f"fold {job.fold}, epoch {epoch}"
-    gradients = GradientWatch(where, settings, training.scaler.is_enabled())
-    begin, sum_loss = time.perf_counter(), 0.0
+    figures = StepFigures(GradientWatch(where, settings, training.scaler.is_enabled()), job.device)
+    begin = time.perf_counter()
     training.model.train()
     strategy.begin_epoch(training.model.backbone, settings, epoch)
-    step = schedule.start(epoch)
+    step, number = Step(job, training), schedule.start(epoch)
     for window in windows(_batches(job, loader, epoch), settings.accumulate):
-        # Dropout and noise draw from torch's generators: seeded here, they need not be saved.
-        torch.manual_seed(seed(settings.seed, "step", job.fold, step))
-        set_lr(training.optimizer, schedule.lr(step, losses))
-        with noisy_weights(training.model, settings.weight_noise):
-            value = backward(training.compute, window, step)
-        if not math.isfinite(value):
-            raise diverged(f"{where}, step {step}", settings)
-        _step(training, settings.clip_norm, step, gradients)
-        sum_loss += value * sum(len(batch.y_B) for batch in window)
-        step += 1
+        made = step(window, number, schedule.lr(number, losses))
+        figures.keep(made, number, sum(len(batch.y_B) for batch in window))
+        number += 1
         bar.update(1)
+    figures.read()
     seconds = time.perf_counter() - begin
     return {
-        "train_loss": sum_loss / n_rows,
-        "lr": schedule.lr(step - 1, losses),
+        "train_loss": figures.sum_loss / n_rows,
+        "lr": schedule.lr(number - 1, losses),
         "images_per_second": n_rows / seconds,
-        **gradients.summary(),
+        **figures.watch.summary(),
     }
 
 
 def _try_epoch(
-    job: FoldJob, training: Training, loader: EpochLoader, schedule: Schedule, bar: Any, path: Path
+    job: FoldJob, training: Training, loader: Loader, schedule: Schedule, bar: Any, path: Path
 ) -> dict[str, float] | None:
-    """The same; None if the GPU had too little memory: training is back at the epoch's start, in pieces."""
+    """The same; None if the GPU had too little memory: training is at the epoch's start, and needs less."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
-        if not job.train.oom_halving or training.pieces * 4 > job.train.batch_size:
+        crowded = isinstance(job.images, DeviceImages) and job.images.resident
+        halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
+        if not (crowded or training.has_graph or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
-    pieces, state = training.pieces * 2, load_checkpoint(path)
-    assert state is not None, "with oom_halving there is a checkpoint from the start"
     training.optimizer.zero_grad(set_to_none=True)
-    training.load(state)
+    pieces, had_graph = training.pieces, training.has_graph
+    training.load(load_checkpoint(path) or Training(job, training.mode).state())
     training.pieces = pieces
     bar.n = schedule.start(training.epoch)
-    log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
+    # First what changes no result.
+    if crowded:
+        assert isinstance(job.images, DeviceImages), "only images on a device crowd it"
+        job.images.evict()
+    elif had_graph:
+        training.graphs = False
+        training.say_once(texts.NOT_CAPTURED.format(why=texts.STEP_MEMORY))
+    else:
+        training.pieces = pieces * 2
+        log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces * 2)
     return None
 
 
-def _step(training: Training, clip_norm: float | None, step: int, gradients: GradientWatch) -> None:
-    """Update the weights with the current gradients, and then the average."""
-    training.scaler.unscale_(training.optimizer)
-    gradients.see(health.gradient_norm(training.model, clip_norm), step)
-    training.scaler.step(training.optimizer)
-    training.scaler.update()
-    training.optimizer.zero_grad(set_to_none=True)
-    training.average.after_step(training.model, step)
-
-
-def _end_epoch(job: FoldJob, training: Training, loader: EpochLoader, trained: dict[str, float]) -> Floats:
+def _end_epoch(job: FoldJob, training: Training, loader: Loader, trained: dict[str, float]) -> Floats:
     """Average, evaluate and record the epoch that was just trained."""
     epoch, layout = training.epoch, training.mode.layout
-    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in loader.batches(epoch, job.rows(epoch)))
+    shown = (pixels(batch.x_BHWC, job.device, layout) for batch in _batches(job, loader, epoch, mixed=False))
     training.average.after_epoch(training.model, epoch, shown)
     training.epoch += 1
     loss = training.loss(job, epoch)
@@ -225,9 +208,8 @@ def _on_cpu(network: Classifier) -> State:
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
-def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
-    augmenter, train = Augmenter(job.augment.policy, job.size), job.train
-    copies = tuple(Augmenter(policy, job.size) for policy in job.rows(0).policies if policy)
+def _loader(job: FoldJob, batches_left: int) -> Loader:
+    (augmenter, *copies), train = job.augmenters, job.train
     plan = LoaderPlan(
         samples=job.train_samples,
         augmenter=augmenter,
@@ -235,12 +217,15 @@ def _loader(job: FoldJob, batches_left: int) -> EpochLoader:
         root_seed=train.seed,
         fold=job.fold,
         workers=job.workers,
-        copies=copies,
+        copies=tuple(copies),
         cores=cores(job.device),
         n_batches=batches_left,
         window=train.accumulate,
     )
-    return EpochLoader(job.images, plan)
+    if job.engine == "device":
+        assert isinstance(job.images, DeviceImages), "the device's engine is for a device with its own images"
+        return DeviceLoader(job.images, plan, job.device)
+    return EpochLoader(job.images.host if isinstance(job.images, DeviceImages) else job.images, plan)
 
 
 def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[FoldResult, State]:
@@ -262,6 +247,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     work.mkdir(parents=True, exist_ok=True)
     if job.threads is not None:
         torch.set_num_threads(job.threads)
+    job = replace(job, images=on_device(job.images, job.device, job.images_share))
     settings, path = job.train, checkpoint_path(work, job.fold)
     bounds_E = [batch_bounds(len(job.rows(e)), settings.batch_size) for e in range(settings.epochs)]
     schedule = Schedule.of(settings, [len(bounds) for bounds in bounds_E])
@@ -277,7 +263,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     with (
         _loader(job, left) as loader,
         _bar(job, schedule, training.epoch) as bar,
-        reproducible(job.device, job.deterministic),
+        reproducible(job.device, job.deterministic, job.tf32),
     ):
         while training.epoch < settings.epochs:
             if ended(training.history, settings.early_stopping, job.higher_is_better):
@@ -315,4 +301,8 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     samples, history = job.valid_samples, marked(training.history, chosen)
     oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
+    extra |= {"engine": job.engine}
+    if job.device == "cuda":
+        extra["matmul"] = "tf32" if job.tf32 else "fp32"
+    training.recorded = None  # it holds the step, and the step all of the training
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

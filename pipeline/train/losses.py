@@ -110,12 +110,18 @@ def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs:
         rows.append(loss.rows)
         weigh.append(loss.weigh)
         shares.append(own.share if own else 1.0)
-    return Loss(summed(facts.space, rows, weigh, shares))
+    return Loss(summed(facts, rows, weigh, shares))
+
+
+def stretch(settings: LossSettings, epoch: int, epochs: int) -> tuple[bool, ...]:
+    """What of an epoch the loss depends on: two epochs with an equal stretch have the same loss."""
+    return tuple(deferred(one, epoch, epochs) for one in (settings, *settings.attributes.values()))
 
 
 def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) -> Loss:
     waits = deferred(settings, epoch, epochs)
     weight_C = None if waits else class_weights(settings, facts)
+    weight_C = None if weight_C is None else weight_C.to(facts.device)
     if is_plugin(settings.name):
         return Loss(own_loss(settings.name), weight_C)
     if settings.name not in REGISTRY:
@@ -205,18 +211,18 @@ def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | Non
 
 
 def _ldam(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    margin_C = margins(facts, s.max_margin)
+    margin_C = margins(facts, s.max_margin).to(facts.device)
     terms = partial(ldam_terms, margin_C=margin_C, scale=s.scale)
     return rows_of(terms, s.label_smoothing, weight_C)
 
 
 def _logit_adjustment(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    shift_C = s.tau * log_priors(facts)
+    shift_C = (s.tau * log_priors(facts)).to(facts.device)
     return rows_of(partial(adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
 
 
 def _balanced_softmax(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
-    shift_C = present_counts(facts).log()
+    shift_C = present_counts(facts).log().to(facts.device)
     return rows_of(partial(adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
 
 
@@ -238,7 +244,7 @@ def attribute_facts(facts: ClassFacts, attribute: int) -> ClassFacts:
     space = LabelSpace.product([facts.space.attributes[attribute]])
     codes_C = facts.space.codes_CA[:, attribute]
     counts = np.bincount(codes_C, weights=facts.counts_C, minlength=space.n_classes)
-    return ClassFacts(space, counts.astype(np.float32))
+    return ClassFacts(space, counts.astype(np.float32), device=facts.device)
 
 
 def classes_of(space: LabelSpace, attribute: int) -> list[torch.Tensor]:
@@ -259,13 +265,14 @@ def marginal_target(target_BC: torch.Tensor, classes_K: Sequence[torch.Tensor]) 
 
 
 def summed(
-    space: LabelSpace,
+    facts: ClassFacts,
     rows_A: Sequence[Rows],
     weigh_A: Sequence[Callable[[torch.Tensor], torch.Tensor]],
     share_A: Sequence[float],
 ) -> Rows:
     """(logits_BC, target_BC) -> (B,) sum over attributes of share · weight of the row · loss, on (B, K)."""
-    classes_AK = [classes_of(space, attribute) for attribute in range(len(space.attributes))]
+    attributes = range(len(facts.space.attributes))
+    classes_AK = [[at.to(facts.device) for at in classes_of(facts.space, a)] for a in attributes]
 
     def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
         log_p_BC = wide(logits_BC).log_softmax(-1)

@@ -57,6 +57,9 @@ from pipeline.train.job import FoldJob, Initial
 from pipeline.train.state import load_checkpoint, save_checkpoint
 from pipeline.train.teachers import beside_training
 
+# How a network was trained, for the record.
+TAGS = ("mode", "engine", "matmul")
+
 log = logging.getLogger(__name__)
 
 
@@ -161,6 +164,7 @@ class Network:
             device=device,
             threads=config.runtime.threads,
             workers=None if config.runtime.workers == "auto" else config.runtime.workers,
+            images_share=config.runtime.images_share,
             eval_batch=config.runtime.infer_batch,
             measured=precision.kept(config, device, steps, self.home, self.work),
             deterministic=config.runtime.deterministic,
@@ -246,7 +250,8 @@ class Member:
 
     Args:
         p_NC: its probabilities of the validation samples of its lesson.
-        mode: precision, layout and compilation of the network; empty for a head.
+        tags: how it was trained: `mode` (precision, layout and compilation of the network) and `engine` (what
+            augmented its images), on a GPU `matmul` (of float32: tf32 or fp32); empty for a head.
     """
 
     state: State
@@ -254,7 +259,7 @@ class Member:
     history: tuple[dict[str, float], ...]
     seconds: float
     rows: int
-    mode: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -420,7 +425,8 @@ def _fit(learner: Learner, lesson: Lesson) -> Member:
     # Joined by id: the validation pass should keep the order of the samples, but nothing depends on it.
     p_NC = result.oof.take(lesson.valid.ids_N).p_NC
     rows = len(indices.plan(lesson.part, lesson.resample).rows(0))
-    return Member(state, p_NC, result.history, result.seconds, rows, result.extra.get("mode", ""))
+    tags = {name: result.extra[name] for name in TAGS if name in result.extra}
+    return Member(state, p_NC, result.history, result.seconds, rows, tags)
 
 
 def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
@@ -432,12 +438,14 @@ def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
         log.info("fold %d: %s was finished by an earlier run", lesson.part.fold, name)
         history = tuple(saved["history"])
         p_NC = saved["p"].numpy()
-        return Member(saved["state"], p_NC, history, saved["seconds"], saved["rows"], saved["mode"])
+        # An earlier version kept the mode alone.
+        tags = saved["tags"] if "tags" in saved else {n: saved[n] for n in TAGS if saved.get(n)}
+        return Member(saved["state"], p_NC, history, saved["seconds"], saved["rows"], tags)
     folder.mkdir(parents=True, exist_ok=True)
     member = _fit(learner, replace(lesson, work=folder))
     values = {"state": member.state, "p": torch.from_numpy(member.p_NC.copy())}
     values |= {"history": list(member.history), "seconds": member.seconds}
-    save_checkpoint(path, {**values, "rows": member.rows, "mode": member.mode})
+    save_checkpoint(path, {**values, "rows": member.rows, "tags": member.tags})
     return member
 
 
@@ -464,5 +472,5 @@ def _voted(
         sum(m.seconds for m in every),
         sum(len(m.history) * m.rows for m in every),
         tuple(lines),
-        {"mode": made[0].mode} if made[0].mode else {},
+        made[0].tags,
     )

@@ -1,34 +1,26 @@
-"""One step of training: the optimizer, the learning rate, and the gradients of an accumulation window.
+"""The optimizer by name, and the learning rate of each step.
 
-Owns which parameters have weight decay, the learning rate of each step, windows of micro-batches, their
-backward pass (the loss is summed and divided once), and the noise on pixels and on the weights of a step.
-Does not own stepping (`train/loop.py`).
+Owns which parameters have weight decay, which form of an optimizer a GPU runs, and schedules. Does not own
+stepping (`train/step.py`).
 
 Optimizers have timm's names. A schedule is a pure function of the step and has no state: a resumed run needs
 the number of the step and, for plateau, the history. Schedules change the learning rate only, never a
-momentum. The noise is drawn from torch's generators, which the loop seeds before every step.
-
-Legend: B rows of a micro-batch, C classes (of pixels: channels), H height, N samples, W width.
+momentum.
 """
 
 import inspect
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import accumulate, islice, pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.data.loader import Batch
-from pipeline.nets.forward import autocast, pixels
-from pipeline.resample.mixing import MixedBatch, Mixer
 from pipeline.settings.train import TrainSettings
-from pipeline.train.losses import Loss
 
 # Arguments that have their own setting, or that the loop decides: not allowed in `optimizer_args`.
 _OWN_SETTINGS = {"lr": "train.lr", "weight_decay": "train.weight_decay"}
@@ -39,8 +31,15 @@ RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 LEAST_FALL = 1e-4
 
 
-def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
+# Optimizers that torch computes in one kernel on a GPU; others may take their `fused` for a CPU.
+_FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
+
+
+def make_optimizer(network: nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer:
     """The timm optimizer of this name; biases and norms (1-D parameters) have no weight decay.
+
+    On "cuda" it has the form that a CUDA graph can record, fused where torch has that, with its learning rate
+    in a tensor. `network` is on the device already.
 
     Raises:
         ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
@@ -72,6 +71,7 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
             lr=settings.lr,
             weight_decay=settings.weight_decay,
             filter_bias_and_bn=True,
+            **_form(info.opt_class, settings, device),
             **settings.optimizer_args,
             layer_decay=settings.layer_decay,
         )
@@ -84,7 +84,39 @@ def make_optimizer(network: nn.Module, settings: TrainSettings) -> torch.optim.O
         raise ConfigError(
             f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
         ) from error
+    for group in optimizer.param_groups if device == "cuda" else ():
+        if _takes_tensors(group):
+            group["lr"] = torch.tensor(float(group["lr"]), device=device)
     return optimizer
+
+
+def _form(made_by: Any, settings: TrainSettings, device: str) -> dict[str, bool]:
+    """Arguments for the form that a GPU runs; what the user wrote comes first."""
+    if device != "cuda":
+        return {}
+    given, takes = settings.optimizer_args, inspect.signature(made_by).parameters
+    form = {"capturable": True} if "capturable" in takes else {}
+    if made_by in _FUSED and not {"fused", "foreach"} & given.keys():
+        form["fused"] = True
+    return form
+
+
+def _takes_tensors(group: dict[str, Any]) -> bool:
+    return bool(group.get("capturable") or group.get("fused"))
+
+
+def can_record(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a CUDA graph can record its steps."""
+    fused = isinstance(optimizer, torch.optim.SGD) and all(g.get("fused") for g in optimizer.param_groups)
+    return fused or all(group.get("capturable") for group in optimizer.param_groups)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue from its state dict, which is on the CPU."""
+    optimizer.load_state_dict(state)
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):  # states follow their parameters, learning rates do not
+            group["lr"] = group["lr"].to(group["params"][0].device)
 
 
 def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
@@ -186,138 +218,8 @@ def _half_cosine(start: float, end: float, done: float) -> float:
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set the learning rate of every parameter group, times its `lr_scale` where it has one."""
     for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("lr_scale", 1.0)
-
-
-def noisy_pixels(x_BCHW: torch.Tensor, std: float) -> torch.Tensor:
-    """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1]."""
-    return x_BCHW if std == 0 else (x_BCHW + std * torch.randn_like(x_BCHW)).clamp(0, 1)
-
-
-@contextmanager
-def noisy_weights(network: nn.Module, share: float) -> Iterator[None]:
-    """Inside, Gaussian noise is added to every trained weight tensor; afterwards the old values are restored.
-
-    Biases and norms (1-D parameters) have no noise.
-
-    `share` is the standard deviation of the noise as a share of the tensor's root mean square.
-
-    Source: An, The Effects of Adding Noise During Backpropagation Training (1996); Wu et al., Adversarial
-    Weight Perturbation, https://arxiv.org/abs/2004.05884, for noise relative to the tensor's size.
-    """
-    if share == 0:
-        yield
-        return
-    noisy = [p for p in network.parameters() if p.requires_grad and p.dim() > 1]
-    own = [p.detach().clone() for p in noisy]
-    try:
-        with torch.no_grad():
-            for p in noisy:
-                p.add_(torch.randn_like(p), alpha=share * float(p.square().mean().sqrt()))
-        yield
-    finally:
-        with torch.no_grad():
-            for p, value in zip(noisy, own, strict=True):
-                p.copy_(value)
-
-
-def windows(batches: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Lists of `size` micro-batches; the last may be shorter."""
-    left = iter(batches)
-    while window := list(islice(left, size)):
-        yield window
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """A micro-batch (pixels 0 to 255) with its targets and row weights, mixed with partners or not; on the
-    CPU.
-    """
-
-    batch: Batch
-    blend: MixedBatch | None
-    target_BC: torch.Tensor
-    weight_B: torch.Tensor
-
-    def pixels(self, device: str, layout: str) -> torch.Tensor:
-        """(B, C, H, W) pixels in [0, 1], on the device."""
-        own_BCHW = pixels(self.batch.x_BHWC, device, layout)
-        if self.blend is None:
-            return own_BCHW
-        return self.blend.pixels(own_BCHW, pixels(self.blend.other.x_BHWC, device, layout))
-
-    def split(self, most: int) -> list["MicroBatch"]:
-        """The same in pieces of about equal size and at most `most` rows, but none of a single row, for which
-        batch normalisation has no variance: three rows stay together if `most` is two.
-        """
-        rows = len(self.weight_B)
-        n = min(math.ceil(rows / most), max(rows // 2, 1))
-        return [
-            MicroBatch(
-                self.batch.part(a, b),
-                self.blend and self.blend.part(a, b),
-                self.target_BC[a:b],
-                self.weight_B[a:b],
-            )
-            for a, b in pairwise(rows * i // n for i in range(n + 1))
-        ]
-
-
-@dataclass(frozen=True)
-class Backward:
-    """Computes the gradients of an accumulation window.
-
-    The loss is summed over the window and divided once, by the total sample weight of the window. This
-    equals one large batch for unequal micro-batches, for weighted losses and for a shorter last window;
-    averaging the means of the micro-batches does not. Where the samples of a batch affect each other (batch
-    normalisation), accumulation does not equal the large batch.
-
-    Args:
-        loss: one number per sample, and the weight of its class.
-        scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
-        input_noise: standard deviation of noise on pixels in [0, 1].
-        most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
-        layout: of the images in memory, that of the network.
-    """
-
-    loss: Loss
-    target_NC: torch.Tensor
-    weights_N: torch.Tensor
-    device: str = "cpu"
-    precision: str = "fp32"
-    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
-    mixer: Mixer | None = None
-    input_noise: float = 0.0
-    most: int | None = None
-    layout: str = "channels_last"
-
-    def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> float:
-        """Add the window's gradients to the network's; returns its weighted mean loss.
-
-        The network is in training mode; `step` counts from 0, for the random draws of mixing.
-        """
-        batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
-        total = sum(float(micro.weight_B.double().sum()) for micro in batches)
-        assert total > 0, "an accumulation window whose samples all have weight 0"
-        value = 0.0
-        if self.most is not None:
-            batches = [piece for micro in batches for piece in micro.split(self.most)]
-        for micro in batches:
-            x_BCHW = noisy_pixels(micro.pixels(self.device, self.layout), self.input_noise)
-            with autocast(self.device, self.precision):
-                logits_BC = network(x_BCHW)
-            weight_B, target_BC = micro.weight_B.to(self.device), micro.target_BC.to(self.device)
-            part = (self.loss(logits_BC, target_BC) * weight_B).sum() / total
-            self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
-            value += part.item()
-        return value
-
-    def _micro_batch(self, batch: Batch, step: int, number: int) -> MicroBatch:
-        target_BC, weight_B = self.target_NC[batch.index_B], self.weights_N[batch.index_B]
-        blend = self.mixer(batch, step, number) if self.mixer else None
-        if blend is not None:
-            at_B = blend.other.index_B
-            target_BC = blend.of(target_BC, self.target_NC[at_B])
-            weight_B = blend.of(weight_B, self.weights_N[at_B])
-        # Sample weights times the class weights of the target.
-        return MicroBatch(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC))
+        own = lr * group.get("lr_scale", 1.0)
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(own)
+        else:
+            group["lr"] = own

@@ -48,7 +48,9 @@ def facts(config: Config, device: str) -> Facts:
     import torch
 
     height, width = config.images.hw
-    return {
+    # What was measured before steps were recorded as graphs says nothing of them.
+    steps = {"steps": "graph"} if device == "cuda" else {}
+    return steps | {
         "processor": processor(),
         "cores": os.cpu_count() or 1,
         "threads": torch.get_num_threads(),
@@ -175,9 +177,12 @@ def passing(config: Config, trained: Artifact, device: str) -> Pass:
     """
     from pipeline.nets.forward import Mode, Pass
 
-    mode = Mode(config.infer.precision) if config.infer.precision != "auto" else Mode()
-    if config.infer.precision == "auto":
+    asked = config.infer.precision
+    if asked == "device":
+        asked = "auto" if device == "cuda" else "fp32"
+    mode = Mode(asked) if asked != "auto" else Mode()
+    if asked == "auto":
         mode = Mode.parse(trained.manifest["tags"]["mode"])
         if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, predicts without one
             mode = Mode()
-    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout)
+    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout, config.runtime.images_share)

@@ -22,17 +22,34 @@ def cores(device: str) -> Cores:
 
 
 @contextmanager
-def reproducible(device: str, deterministic: bool = True) -> Iterator[None]:
+def _tf32(device: str, allowed: bool) -> Iterator[None]:
+    if device != "cuda":
+        yield
+        return
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@contextmanager
+def reproducible(device: str, deterministic: bool = True, tf32: bool = False) -> Iterator[None]:
     """Inside, equal inputs give equal bits; on a CPU with a fixed number of threads they always do.
 
-    `deterministic=False` lets a GPU choose convolutions by timing them, and add in any order.
+    `deterministic=False` lets a GPU choose convolutions by timing them, and add in any order. `tf32` lets its
+    matrix products round float32 to 10 bits, which gives the same bits each time.
 
     Raises:
         ConfigError: the network has an operation without a deterministic implementation on a GPU.
 
     Source: https://docs.pytorch.org/docs/stable/notes/randomness.html
     """
-    with torch.backends.cudnn.flags(enabled=True, benchmark=not deterministic, deterministic=deterministic):
+    with (
+        _tf32(device, tf32),
+        torch.backends.cudnn.flags(enabled=True, benchmark=not deterministic, deterministic=deterministic),
+    ):
         if device != "cuda" or not deterministic:
             yield
             return

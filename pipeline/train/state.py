@@ -22,6 +22,7 @@ import math
 import os
 import pickle
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,10 @@ from pipeline.nets.weights import State
 from pipeline.record.files import temporary_of
 from pipeline.settings.train import TrainSettings
 from pipeline.train import strategy
+from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
-from pipeline.train.losses import Loss, make_loss
-from pipeline.train.optim import make_optimizer
+from pipeline.train.losses import Loss, make_loss, stretch
+from pipeline.train.optim import load_optimizer, make_optimizer
 from pipeline.train.targets import class_facts
 
 VERSION = 2
@@ -58,16 +60,34 @@ class Training:
         strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
         # One graph per batch shape: a dynamic graph would compute differently after a resume.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
-        self.optimizer = make_optimizer(self.model.backbone, job.train)
+        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device)
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
-        self.facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
-        self.fingerprint = fingerprint(job)
+        facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
+        self.facts = replace(facts, device=job.device)
+        self.target_NC, self.weights_N = job.target_NC.to(job.device), job.sample_weights_N.to(job.device)
+        self._losses: dict[tuple[bool, ...], Loss] = {}
+        # The step as a graph, and what it was recorded of.
+        self.recorded: tuple[object, Captured | None] | None = None
+        self.graphs = True
+        self._said: set[str] = set()
+        self.fingerprint, self.engine = fingerprint(job), job.engine
         self.epoch = 0
         self.seconds = 0.0
         self.pieces = 1
         self.history: list[dict[str, float]] = []
         self.best: State | None = None
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether steps are replayed as a graph, which has memory of its own."""
+        return self.recorded is not None and self.recorded[1] is not None and self.recorded[1].recorded
+
+    def say_once(self, text: str) -> None:
+        """Log a text that could come up in every epoch."""
+        if text not in self._said:
+            log.info("%s", text)
+        self._said.add(text)
 
     @property
     def predictor(self) -> Classifier:
@@ -76,7 +96,10 @@ class Training:
 
     def loss(self, job: FoldJob, epoch: int) -> Loss:
         """The loss of an epoch; class weights may be deferred to later epochs."""
-        return make_loss(job.loss, self.facts, epoch, job.train.epochs)
+        key = stretch(job.loss, epoch, job.train.epochs)
+        if key not in self._losses:
+            self._losses[key] = make_loss(job.loss, self.facts, epoch, job.train.epochs)
+        return self._losses[key]
 
     @property
     def losses_for_plateau(self) -> list[float]:
@@ -98,12 +121,14 @@ class Training:
             "job": self.fingerprint,
             "threads": torch.get_num_threads(),
             "mode": str(self.mode),
+            "engine": self.engine,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a state of `state()`."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer(self.optimizer, state["optimizer"])
+        self.recorded = None
         self.average.load(state["average"])
         self.scaler.load_state_dict(state["scaler"])
         self.best, self.pieces = state["best"], state["pieces"]
@@ -118,6 +143,13 @@ def resume(job: FoldJob, path: Path) -> Training:
     training = Training(job, Mode.parse(state["mode"]))
     if state["job"] != training.fingerprint:
         log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
+        return Training(job, job.mode)
+    # Checkpoints of a version with one engine do not name it.
+    if state.get("engine", "albumentations") != training.engine:
+        log.warning(
+            "%s: the checkpoint was augmented by the engine %s, and %s is used now; the fold starts again",
+            path, state.get("engine", "albumentations"), training.engine,
+        )  # fmt: skip
         return Training(job, job.mode)
     threads = state["threads"]
     if threads != torch.get_num_threads():
@@ -212,6 +244,9 @@ class Average:
         self._swa = AveragedModel(model) if start is not None else None
         self._first = min(math.floor((start or 0) * settings.epochs), settings.epochs - 1)
         self._device, self._precision = device, precision
+        self._decay = 0.0
+        # On a GPU a tensor: a step that is replayed as a graph would keep a number for ever.
+        self._share = torch.zeros((), device=device) if decay and device == "cuda" else None
 
     def predictor(self, model: Classifier) -> Classifier:
         """The network that predicts: the average, once there is one."""
@@ -222,10 +257,20 @@ class Average:
             network = self._swa.module
         return network  # type: ignore[no-any-return]
 
-    def after_step(self, model: Classifier, step: int) -> None:
-        """Update EMA after one optimizer step, numbered from 0."""
+    def before_step(self, step: int) -> None:
+        """Set how far EMA follows the weights after this optimizer step, numbered from 0."""
         if self._ema:
-            self._ema.update(model, step=step + 1)
+            self._decay = self._ema.get_decay(step + 1)
+            if self._share is not None:
+                self._share.fill_(1 - self._decay)
+
+    def after_step(self, model: Classifier) -> None:
+        """Update EMA after an optimizer step."""
+        if self._ema and self._share is None:
+            with torch.no_grad():
+                self._ema.apply_update_(model, self._decay)
+        elif self._ema and self._share is not None:
+            follow(self._ema.module, model, self._share)
 
     def after_epoch(self, model: Classifier, epoch: int, batches: Iterable[torch.Tensor]) -> None:
         """Update SWA with the weights at the end of an epoch, numbered from 0.
@@ -253,6 +298,20 @@ class Average:
         average = self._ema.module if self._ema else self._swa
         if average is not None and state is not None:
             average.load_state_dict(state)
+
+
+def follow(average: nn.Module, model: nn.Module, share: torch.Tensor) -> None:
+    """Move an average towards the model by a share, a tensor (); whole numbers are copied."""
+    pairs = list(zip(average.state_dict().values(), model.state_dict().values(), strict=True))
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    with torch.no_grad():
+        mine, theirs = [a for a, _ in floats], [b for _, b in floats]
+        steps = torch._foreach_sub(theirs, mine)
+        torch._foreach_mul_(steps, share)
+        torch._foreach_add_(mine, steps)
+        for a, b in pairs:
+            if not a.is_floating_point():
+                a.copy_(b)
 
 
 def measure_statistics(network: nn.Module, norms: list[_BatchNorm], batches: Iterable[torch.Tensor]) -> None:

@@ -11,6 +11,7 @@ Legend: N rows, V views, D features, H height, W width.
 """
 
 import gc
+import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -34,11 +35,14 @@ from pipeline.nets.views import parse
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
 from pipeline.train import batched_heads, heads, strategy
+from pipeline.train.captured import WARM_UP, Captured, Cuda
 from pipeline.train.health import explained_memory_errors, refuse_single_rows, unsafe_in_bf16
 from pipeline.train.losses import make_loss
-from pipeline.train.optim import make_optimizer
+from pipeline.train.optim import can_record, make_optimizer
 from pipeline.train.reproducible import reproducible
 from pipeline.train.targets import ClassFacts, one_hot
+
+log = logging.getLogger(__name__)
 
 Seconds = dict[Mode, tuple[float, ...]]
 
@@ -79,26 +83,51 @@ class _Stopwatch:
     def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
         self.network, self.config, self.device = network, config, device
         self.compute: nn.Module = network
-        self.optimizer = make_optimizer(network.backbone, config.train)
+        self.optimizer = make_optimizer(network.backbone, config.train, device)
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
         n_classes, batch = space.n_classes, config.train.batch_size
-        self.loss = make_loss(config.loss, ClassFacts(space, np.ones(n_classes, np.float32), network.heads))
+        facts = ClassFacts(space, np.ones(n_classes, np.float32), network.heads, device)
+        self.loss = make_loss(config.loss, facts)
+        self.graphs: dict[Mode, Captured] = {}
         noise = rng(0, "timing").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
         self.x_BHWC = torch.from_numpy(noise)
         self.target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
 
     def seconds(self, mode: Mode) -> float:
         """Seconds of one training step, from bytes to updated weights."""
-        begin, scaler = time.perf_counter(), self.scalers[mode.precision == "fp16"]
-        with autocast(self.device, mode.precision):
-            logits_BC = self.compute(pixels(self.x_BHWC, self.device, mode.layout))
-        scaler.scale(self.loss.mean(logits_BC, self.target_BC)).backward()  # type: ignore[no-untyped-call]
-        scaler.step(self.optimizer)
-        scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
+        begin, x_BCHW = time.perf_counter(), pixels(self.x_BHWC, self.device, mode.layout)
+        graph = self._graph(mode)
+        if graph is None:
+            self._step(mode, x_BCHW)
+        else:
+            graph(0, x_BCHW)
         if self.device == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begin
+
+    def _step(self, mode: Mode, x_BCHW: torch.Tensor) -> torch.Tensor:
+        scaler = self.scalers[mode.precision == "fp16"]
+        with autocast(self.device, mode.precision):
+            logits_BC = self.compute(x_BCHW)
+        loss = self.loss.mean(logits_BC, self.target_BC)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(self.optimizer)
+        scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def _graph(self, mode: Mode) -> Captured | None:
+        """The step as training runs it on a GPU; None where it runs as it is."""
+        whole = self.config.train.accumulate == 1 and mode.precision != "fp16"
+        if self.device != "cuda" or not whole or not can_record(self.optimizer):
+            return None
+        if mode not in self.graphs:
+            self.graphs[mode] = Captured(partial(self._step, mode), self._forget, Cuda())
+        return self.graphs[mode]
+
+    def _forget(self, why: str) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        log.debug("timing without a graph: %s", why)
 
 
 def _stopwatches(
@@ -157,10 +186,14 @@ def race(
 def _race(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
 ) -> tuple[Seconds, float]:
-    with reproducible(device, config.runtime.deterministic):
+    with reproducible(device, config.runtime.deterministic, config.train.precision == "auto"):
         stopwatches = _stopwatches(config, space, device, wanted, epoch)
         wanted = list(stopwatches)
         first = max(stopwatches[mode].seconds(mode) for mode in wanted)
+        # Steps that become a graph after a few calls are timed as one.
+        for mode in wanted if device == "cuda" else ():
+            for _ in range(WARM_UP):
+                stopwatches[mode].seconds(mode)
         rounds = {mode: [stopwatches[mode].seconds(mode)] for mode in wanted}
         fastest = min(times[0] for times in rounds.values())
         left = [m for m in wanted if m == wanted[0] or rounds[m][0] <= MUCH_SLOWER * fastest]

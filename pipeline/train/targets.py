@@ -24,11 +24,13 @@ class ClassFacts:
         space: the classes and their attributes.
         counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without.
         heads: the network's head per attribute, each with its own loss; None: one output per class.
+        device: where losses are computed in training: what they need lies there.
     """
 
     space: LabelSpace
     counts_C: Floats
     heads: AttributeHeads | None = None
+    device: str = "cpu"
 
     @property
     def target(self) -> Target:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from pipeline.core.search_space import Point
-from pipeline.record.store import this
+from pipeline.record.owners import this
 from pipeline.record.study import Study
 from pipeline.tune import texts
 from pipeline.tune.space import Search

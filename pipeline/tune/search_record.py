@@ -15,10 +15,9 @@ import time
 from collections.abc import Iterator
 from types import TracebackType
 
-from filelock import FileLock, Timeout
-
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
+from pipeline.record.claims import Lock
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, RunInfo, git_commit, note
 from pipeline.tune import texts
@@ -34,7 +33,7 @@ class SearchRecord:
 
     def __init__(self, session: Session, bench: Bench, study: Study, command: str) -> None:
         self._session, self._bench, self._study, self._command = session, bench, study, command
-        self._lock = FileLock(session.home / "tuning" / f".{study.name}.lock")
+        self._lock = Lock(session.home / "tuning", study.name)
         self._stack = contextlib.ExitStack()
         self._run: Run | None = None
         self._written: set[int] = set()
@@ -84,10 +83,9 @@ class SearchRecord:
     def _opened(self) -> Run | None:
         """The study's run, which replaces that of an earlier command; None while another process writes."""
         self._session.home.joinpath("tuning").mkdir(parents=True, exist_ok=True)
-        try:
-            self._stack.enter_context(self._lock.acquire(timeout=0))
-        except Timeout:
+        if not self._lock.try_enter():
             return None
+        self._stack.push(self._lock.__exit__)
         bench, metric = self._bench, self._bench.metric
         space = bench.search.form.space
         info = RunInfo(

@@ -4,6 +4,7 @@ import pytest
 from pipeline.core import neighbours
 from pipeline.core.errors import DataError
 from pipeline.core.neighbours import Known, folds_of
+from pipeline.core.seeds import rng
 
 
 def known(x_ND, groups=None, labels=None, folds=None, twins=()):
@@ -158,3 +159,15 @@ def test_maps_agree_by_the_neighbours_that_scikit_learn_finds():
         for j in range(i)
     ]
     assert agreement([Map(xy, 0, 1.0) for xy in places], 6) == np.mean(shared)
+
+
+def test_of_very_many_rows_some_are_searched_for_each(monkeypatch):
+    x_ND = rng(1, "rows").normal(size=(60, 3))
+    every = np.arange(60)
+    whole = neighbours.search_each(x_ND, 4, neighbours.squares, every)
+    assert (whole[0] == neighbours.search(x_ND, x_ND, 4, neighbours.squares, (every, every))[0]).all()
+    monkeypatch.setattr(neighbours, "MOST_SEARCHED", 10)
+    index_NK, near_NK = neighbours.search_each(x_ND, 4, neighbours.squares, every)
+    assert len(np.unique(index_NK)) <= 10 and (index_NK != every[:, None]).all()
+    apart = np.square(x_ND[:, None] - x_ND[index_NK]).sum(axis=2)
+    np.testing.assert_allclose(near_NK, apart, rtol=1e-9)

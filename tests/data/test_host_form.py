@@ -1,16 +1,20 @@
 """Hosts' files in many forms: what `make new` proves from the sample, what it asks, and what it refuses."""
 
+import ast
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bring_world import picture, table
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.predictions import Probabilities
 from pipeline.data import commands, competition, host_format
 from pipeline.data.host import competition_root
 from pipeline.data.new.request import NewRequest
 from pipeline.settings.load import CONFIGS, load
+from pipeline.submit import validate
 
 N, TESTS = 24, 6
 SHADES = ("cat", "dog", "bird")
@@ -47,8 +51,8 @@ class Host:
         self.test = table(self.root / "test.csv", ["image", *header], rows)
         return self
 
-    def new(self, images="train", label=None):
-        given = (self.root / images, self.train, self.test, self.sample, self.root, label)
+    def new(self, images="train", label=None, encoding=None):
+        given = (self.root / images, self.train, self.test, self.sample, self.root, label, encoding)
         (self.folder / "competition" / "x.yaml").unlink(missing_ok=True)
         settings = load([f"runtime.home={self.root}", "runtime.mlflow=false"], self.folder)
         self.said = commands.create(NewRequest("x", *given), settings)
@@ -64,6 +68,30 @@ class Host:
     @property
     def last(self):
         return self.said.lines[-1]
+
+    @property
+    def asked(self):
+        """The question and its possible answers."""
+        starts = [n for n, line in enumerate(self.said.lines) if line.startswith("question: ")]
+        assert self.said.question and len(starts) == 1
+        return "\n".join(self.said.lines[starts[0] :])
+
+    def answer(self, number):
+        """Write the lines of one possible answer into the file, as a user would; returns the new settings."""
+        path = self.folder / "competition" / "x.yaml"
+        lines = self.asked.splitlines()
+        (told,) = [line for line in lines if line.startswith("read the host's rules")]
+        old = told.split("`")[1::2]
+        starts = [n for n, line in enumerate(lines) if line[:2] == "  " and line[2] != " "]
+        ends = [*starts[1:], len(lines)]
+        new = "\n".join(lines[starts[number] + 1 : ends[number]])
+        text = path.read_text(encoding="utf-8")
+        assert all(f"    {line}" in text for line in old)
+        for place, line in enumerate(old):
+            row = next(r for r in text.splitlines() if r.startswith(f"    {line}"))
+            text = text.replace(f"\n{row}\n", "\n" if place else f"\n{new}\n")
+        path.write_text(text, encoding="utf-8")
+        return self.config
 
     def refused(self, **how):
         with pytest.raises(DataError) as caught:
@@ -102,14 +130,50 @@ def test_two_classes_and_one_number_are_one_probability(host, values, column, ce
 
 def test_which_class_a_probability_means_is_asked_where_nothing_says_it(host):
     host.labels(["pet"], lambda n: [SHADES[n % 2]]).asks(["label"], 0.5).new()
-    assert host.last.startswith("question: which class is meant by one probability") and host.said.question
+    assert host.asked.startswith("question: which class is meant by one probability")
     assert (
-        'Set competition.submission.positive=["cat"] or competition.submission.positive=["dog"]' in host.last
+        'Set competition.submission.positive=["cat"] or competition.submission.positive=["dog"]' in host.asked
     )
     with pytest.raises(ConfigError, match="positive is missing: name the class"):
         host.settings()
     found = host.settings("competition.submission.positive=dog").config.competition
     assert found.submission.positive == ["dog"]
+    assert host.answer(1).submission.positive == ["dog"]
+    host.new()
+    with pytest.raises(ConfigError, match="auc needs probabilities"):
+        host.answer(2)
+
+
+def test_a_number_for_several_classes_is_asked_with_lines_to_paste(host):
+    kinds = ("Cover", "JMiPOD", "JUNIWARD", "UERD")
+    host.labels(["kind"], lambda n: [kinds[n % 4]]).asks(["Label"], 0).new()
+    assert "`format: null`" in host.asked and "The sample's column `Label` holds 0" in host.asked
+    found = host.answer(2)
+    assert (found.submission.format, found.submission.positive) == ("probability", list(kinds[1:]))
+    host.new()
+    assert host.answer(0).submission.format == "class_name"
+    host.new()
+    with pytest.raises(ConfigError):
+        host.answer(1)
+
+
+def test_the_class_that_denies_is_not_among_those_whose_probability_is_offered(host):
+    kinds = ("benign lesion", "melanoma", "normal", "nevus")
+    host.labels(["kind"], lambda n: [kinds[n % 4]]).asks(["target"], 0).new()
+    assert host.answer(2).submission.positive == ["benign lesion", "melanoma", "nevus"]
+
+
+def test_columns_that_no_class_names_are_asked_with_a_line_for_every_class(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]]).asks(["p1", "p2", "p3"], 0.1, 0.2, 0.3).new()
+    assert '    columns: {"bird": "…", "cat": "…", "dog": "…"}' in host.asked.splitlines()
+    path = host.folder / "competition" / "x.yaml"
+    with pytest.raises(ConfigError):
+        host.answer(0)
+    text = path.read_text(encoding="utf-8")
+    for column in ("p2", "p1", "p3"):
+        text = text.replace('"…"', f'"{column}"', 1)
+    path.write_text(text, encoding="utf-8")
+    assert host.config.submission.columns == {"bird": "p2", "cat": "p1", "dog": "p3"}
 
 
 def test_hard_labels_of_two_classes_stay_hard(host):
@@ -152,11 +216,19 @@ def test_a_placeholder_is_not_taken_for_a_class_and_that_is_said(host):
     assert host.last.endswith("(1, 2, 3)")
 
 
+@pytest.mark.parametrize(
+    ("values", "cell"), [(("no", "yes"), 50), (SHADES, 100), (("1", "2", "3"), 99), (SHADES, 7)]
+)
+def test_a_number_that_is_neither_a_class_nor_an_empty_answer_is_asked(host, values, cell):
+    host.labels(["label"], lambda n: [values[n % len(values)]]).asks(["label"], cell).new()
+    assert f"The sample's column `label` holds {cell}" in host.asked
+    assert host.answer(0).submission.format == "class_name"
+
+
 def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_order(host):
     host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["answer"], each=lambda n: [n % 3 + 1])
     host.new()
-    assert host.said.question
-    assert "The sample's column `answer` holds 1, 2, 3, and the label holds bird, cat, dog" in host.last
+    assert "The sample's column `answer` holds 1, 2, 3, and the label holds bird, cat, dog" in host.asked
     with pytest.raises(ConfigError, match="format is not decided"):
         host.settings()
     table(host.root / "classes.csv", ["number", "name"], [(3, "bird"), (1, "cat"), (2, "dog")])
@@ -191,10 +263,93 @@ def test_columns_named_after_labels_are_answered_one_by_one(host):
     assert host.last.endswith("2 columns: `mood` = bird, cat, dog; `sex` = f, m")
 
 
-def test_numbers_in_columns_of_words_are_called_placeholders(host):
+def test_numbers_in_columns_of_words_are_asked_about_and_among_numbers_called_placeholders(host):
     host.labels(["mood", "sex"], lambda n: [SHADES[n % 3], "mf"[n % 2]]).asks(["mood", "sex"], 0, "m").new()
+    assert (
+        host.said.question
+        and "the column `mood` holds 0, and the label holds bird, cat, dog" in "\n".join(host.said.lines)
+    )
+    assert host.last.strip() == 'words: {"mood": ["…", "…", "…"]}'
+    found = host.settings("competition.submission.format=attributes").config.competition
+    assert found.submission.words is None
+    table(host.root / "moods.csv", ["number", "name"], [(2, "bird"), (1, "cat"), (0, "dog")])
+    host.new()
+    assert host.config.submission.words == {"mood": ["2", "1", "0"]} and not host.said.question
+    host.labels(["mood", "sex"], lambda n: [n % 3 + 1, "mf"[n % 2]]).asks(["mood", "sex"], 0, "m").new()
+    assert "a guess: `mood` = 0: placeholders" in "\n".join(host.said.lines) and not host.said.question
+
+
+def test_a_number_in_the_column_of_a_label_of_words_is_asked_about(host):
+    host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["animal"], 0).new()
+    assert host.said.question
     told = "\n".join(host.said.lines)
-    assert "a guess: `mood` = 0: placeholders" in told and "`sex` = m" not in told
+    assert "The sample's column `animal` holds 0, and the label holds bird, cat, dog" in told
+    table(host.root / "classes.csv", ["number", "name"], [(2, "bird"), (1, "cat"), (0, "dog")])
+    host.new()
+    assert host.config.submission.words == {"animal": ["2", "1", "0"]} and not host.said.question
+
+
+# The host's tables in another form: encoding, delimiter, decimal comma
+
+
+def test_a_sample_with_semicolons_and_decimal_commas_is_answered_in_its_form(host):
+    host.labels(["target"], lambda n: [n % 2]).asks(["target"], "x")
+    host.sample.write_text(host.sample.read_text().replace(",", ";").replace("x", "0,5"), encoding="utf-8")
+    host.new()
+    found = host.config.submission
+    assert (found.format, found.positive) == ("probability", ["1"])
+    data = competition.load(host.config, competition_root(host.settings()))
+    p_NC = np.tile(np.float32([0.75, 0.25]), (TESTS, 1))
+    made, space = host.root / "made.csv", data.train.space
+    probabilities = Probabilities(data.test.ids_N, space.classes, p_NC, "p")
+    host_format.write(made, probabilities, space, found, host.sample)
+    assert made.read_text(encoding="utf-8").splitlines()[1] == "t0;0,25"
+    host_format.check(made, host.sample, space, found)
+    assert host_format.read(made, space, found, host.sample).probabilities.p_NC[0].tolist() == [0.75, 0.25]
+    made.write_text(made.read_text().replace("0,25", "0.25"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"numbers have decimal points, e.g. 0.25"):
+        host_format.check(made, host.sample, space, found)
+    repaired = validate.check(made, host.sample, space, found).repaired
+    assert repaired.decode().splitlines()[1] == "t0;0,25"
+
+
+def test_a_comma_in_a_cell_between_commas_is_asked_about(host):
+    host.labels(["kind"], lambda n: [n % 3]).asks(["kind"], "0,5")
+    assert "`0,5` may be one number with a decimal comma, or several answers" in host.refused()
+
+
+def test_the_encoding_of_the_competition_holds_for_the_sample_as_for_every_table(host):
+    names = ("лось", "волк", "заяц")
+    host.labels(["зверь"], lambda n: [names[n % 3]]).asks(["зверь"], each=lambda n: [names[n % 3]])
+    for path in (host.train, host.sample):
+        path.write_bytes(path.read_text(encoding="utf-8").encode("cp1251"))
+    host.new(encoding="cp1251")
+    assert host.config.submission.format == "class_name" and not host.said.question
+    data = competition.load(host.config, competition_root(host.settings()))
+    space, made, found = data.train.space, host.root / "made.csv", host.config
+    answers = Probabilities(data.test.ids_N, space.classes, np.eye(3, dtype=np.float32)[[0, 1, 2] * 2], "p")
+    host_format.write(made, answers, space, found.submission, host.sample, found.encoding)
+    host_format.check(made, host.sample, space, found.submission, found.encoding)
+    host_format.fits(host.sample, data.test.ids_N, space, found.submission, found.encoding)
+    assert validate.check(host.sample, host.sample, space, found.submission, found.encoding).is_sample
+    made.write_bytes(made.read_bytes().decode().encode("cp1251"))
+    read = host_format.read(made, space, found.submission, host.sample, found.encoding)
+    assert read.labels_N.tolist() == [0, 1, 2] * 2
+
+
+def test_every_table_of_a_host_is_read_with_the_encoding_of_the_competition():
+    """Podium's own files are UTF-8; every other call of a reader names the encoding."""
+    own = {"submit/ledger.py", "submit/submit_log.py", "data/load.py"}
+    readers = {"read_table", "write", "read", "check", "fits"}
+    silent = []
+    for path in (CONFIGS.parent / "pipeline").rglob("*.py"):
+        name = path.relative_to(CONFIGS.parent / "pipeline").as_posix()
+        for call in [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]:
+            function = ast.unparse(call.func)
+            of_format = function.startswith("host_format.") and function.rpartition(".")[2] in readers
+            if (of_format or function == "read_table") and name not in own:
+                silent += [f"{name}:{call.lineno}"] if "encoding" not in ast.unparse(call) else []
+    assert not silent, silent
 
 
 @pytest.mark.parametrize(
@@ -284,12 +439,48 @@ def numbers(*cells):
             (["PredictionString"], ""),
             "detection is not supported",
         ),
+        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "several labels may"),
+        (
+            ["tags"],
+            numbers(lambda n: "{" + ",".join("abc"[n % 3 :]) + "}"),
+            (["tags"], "a"),
+            "several labels",
+        ),
+        (["where"], numbers(lambda n: f'{{"x": {n % 3}, "w": 4}}'), (["where"], ""), "detection is not"),
+        (["kind"], numbers(lambda n: f'{{"rle": "{n % 3} 4"}}'), (["kind"], ""), "segmentation is not"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], '{"cat": 0.5, "dog": 0.5}'), "JSON object"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "several labels may"),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):
     host.labels(header, cells).asks(*asks[:1], *asks[1:])
     assert kind in host.refused() and not (host.folder / "competition" / "x.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "fields"),
+    [
+        ('{{"label": "{0}", "by": {{"age": 3}}}}', " (fields: label, by)"),
+        ("{{'label': '{0}'}}", " (fields: label)"),
+        ('[{{"name": "{0}"}}]', " (fields: name)"),
+        ('["{0}"]', ""),
+        ("('{0}',)", ""),
+        ("[{0}]", ""),
+    ],
+)
+@pytest.mark.parametrize("given", [None, "kind"])
+def test_labels_inside_json_are_no_classes_and_their_fields_are_named(host, cell, fields, given):
+    host.labels(["kind"], lambda n: [cell.format(SHADES[n % 3])]).asks(["kind"], "cat")
+    text = host.refused(label=given)
+    assert "column `kind`" in text and "is a JSON object or list, and not a class" in text
+    assert f"write the label from these cells{fields} as a column of its own" in text
+
+
+@pytest.mark.parametrize("names", [("(none)", "(some)"), ("(1)", "(2)"), ("f(x)", "g(x)"), ("{a", "b}")])
+def test_names_with_brackets_are_classes(host, names):
+    host.labels(["kind"], lambda n: [names[n % 2]]).asks(["kind"], names[0]).new()
+    assert host.config.attributes[0].values == sorted(names)
 
 
 def test_a_sample_with_a_row_for_each_image_and_class_is_refused(host):
@@ -423,7 +614,8 @@ def test_the_label_may_be_given(host):
 
 def test_how_combinations_are_numbered_is_asked(host):
     host.labels(["a", "b"], lambda n: [n % 4, n % 3]).asks(["code"], 0).new(label="a,b")
-    assert "what does the host call the combinations of a, b?" in host.last
+    assert "what does the host call the combinations of a, b?" in host.asked
+    assert host.answer(0).submission.format == "class_index"
     found = host.settings("competition.submission.format=class_index").config.competition
     assert found.submission.label_column == "code"
 

@@ -10,6 +10,7 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition
 from pipeline.data.new import groups
 from pipeline.data.new.folders import class_folders, split_of
@@ -209,7 +210,7 @@ def test_unknown_people_keep_the_others_grouped(tmp_path, unknown, times):
     values = [unknown if n < times else f"p{n // 3}" for n in range(24)]
     proposal, found = grouped(tmp_path, "patient_id", values)
     assert found["group_column"] == "patient_id"
-    assert f"unknown in {times} rows" in "\n".join(proposal.summary())
+    assert worded("unknown in {n:row}", n=times) in "\n".join(proposal.summary())
     data = read(tmp_path, found)
     assert any(f"`patient_id` is unknown in {times} of 24 rows" in note for note in data.notes)
 
@@ -290,6 +291,86 @@ def test_two_columns_of_images_are_refused(tmp_path):
         guess(tmp_path, "images", "train.csv")
 
 
+def test_a_second_column_of_images_that_the_test_table_lacks_is_not_used(tmp_path):
+    rows, tests = [], []
+    for n in range(24):
+        picture(tmp_path / "large" / f"{n}.png", n)
+        picture(tmp_path / "train" / f"{n}.jpg", n)
+        rows.append((f"large/{n}.png", f"train/{n}.jpg", "ab"[n % 2]))
+    for n in range(4):
+        picture(tmp_path / "test" / f"{n}.jpg", n)
+        tests.append((n, f"test/{n}.jpg"))
+    table(tmp_path / "train.csv", ["large_path", "img_path", "label"], rows)
+    table(tmp_path / "test.csv", ["id", "img_path"], tests)
+    table(tmp_path / "sample.csv", ["id", "label"], [(n, "a") for n, _ in tests])
+    proposal, found = guess(tmp_path, ".", "train.csv", "test.csv", "sample.csv")
+    assert found["path_column"] == "img_path"
+    assert any("no images of large_path; only those of img_path" in hint for hint in proposal.hints)
+    assert all(path.endswith(".jpg") for path in read(tmp_path, found).train.paths_N.tolist())
+    table(tmp_path / "test.csv", ["id", "img_path", "large_path"], [(n, p, p) for n, p in tests])
+    assert "one answer is asked for several images" in refused(
+        tmp_path, images=".", train="train.csv", test="test.csv", sample="sample.csv"
+    )
+
+
+def patients(root, sub=("0", "1"), tops=tuple(f"p{n}" for n in range(8))):
+    """A folder for each patient, which holds the folders `sub`."""
+    shade = 0
+    for top in tops:
+        for below in sub:
+            for n in range(2):
+                picture(root / "images" / top / below / f"{n}.png", shade := shade + 1)
+    drawn_tests(root, [f"t{n}.png" for n in range(4)])
+
+
+@pytest.mark.parametrize(("sub", "cell"), [(("0", "1"), 0), (("a", "b", "c"), "b"), (("0", "1"), 0.25)])
+def test_classes_inside_the_folders_of_patients_are_found_by_the_sample(tmp_path, sub, cell):
+    patients(tmp_path, sub)
+    table(tmp_path / "sample.csv", ["id", "label"], [(f"t{n}", cell) for n in range(4)])
+    _, found = guess(tmp_path, "images", None, "test", "sample.csv")
+    assert found["attributes"][0]["values"] == list(sub) and found["group_pattern"] == "^([^/]+)/"
+    data = read(tmp_path, found)
+    assert len(set(data.train.groups_N.tolist())) == 8 and len(data.train.space.classes) == len(sub)
+    assert all(
+        f"/{data.train.space.classes[c]}/" in p
+        for p, c in zip(data.train.paths_N, data.train.labels, strict=True)
+    )
+
+
+def test_which_of_two_levels_of_folders_are_the_classes_is_not_guessed(tmp_path):
+    patients(tmp_path)
+    text = refused(tmp_path, images="images")
+    assert (
+        "its folders (p0, p1, p2" in text
+        and "hold the same folders each (0, 1)" in text
+        and "SAMPLE=" in text
+    )
+    table(tmp_path / "sample.csv", ["id", "label"], [(f"t{n}", "p3") for n in range(4)])
+    _, found = guess(tmp_path, "images", None, "test", "sample.csv")
+    assert found["attributes"][0]["values"] == [f"p{n}" for n in range(8)]
+
+
+def test_folders_of_sources_inside_class_folders_are_no_classes(tmp_path):
+    patients(tmp_path, ("cam1", "cam2"), ("bike", "bus", "car"))
+    proposal, found = guess(tmp_path, "images")
+    assert found["attributes"][0]["values"] == ["bike", "bus", "car"]
+    assert any("(cam1, cam2) are not looked at" in hint for hint in proposal.hints)
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"), [("{:05}.png", "{}"), ("IMG_{:03}.png", "{}"), ("train_{}_left.png", "{}")]
+)
+def test_cells_that_are_parts_of_names_are_told_where_no_column_leads_to_images(tmp_path, name, cell):
+    for n in range(24):
+        picture(tmp_path / "images" / name.format(n), n)
+    table(tmp_path / "train.csv", ["id", "label"], [(cell.format(n), "ab"[n % 2]) for n in range(24)])
+    text = refused(tmp_path, images="images", train="train.csv")
+    last = name.format(23).removesuffix(".png")
+    assert "column 'id': its cells are parts of the names of images" in text
+    assert "write the whole names into a column" in text and ("'10' of" in text or last in text)
+    assert "column 'label', e.g. 'a': none of its rows" in text
+
+
 def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
     rows = []
     for n in range(60):
@@ -303,7 +384,7 @@ def test_an_empty_label_is_no_class(tmp_path):
     labels = ["" if n == 7 else "ab"[n % 2] for n in range(24)]
     _, found = grouped(tmp_path, "weather", ["x"] * 24, labels)
     assert found["attributes"][0]["values"] == ["a", "b"]
-    with pytest.raises(DataError, match="1 empty labels"):
+    with pytest.raises(DataError, match="1 empty label"):
         read(tmp_path, found)
 
 
@@ -355,9 +436,9 @@ def test_containers_are_named_with_what_reads_them(tmp_path, made, said):
 @pytest.mark.parametrize(
     ("name", "start", "said"),
     [
-        ("000001", bytes(128) + b"DICM", "1 files are a DICOM image: give such files the extension .dcm"),
+        ("000001", bytes(128) + b"DICM", "1 file of the kind `a DICOM image`: give such files"),
         ("train.tfrec", b"", "the package tensorflow reads them"),
-        ("images.zip", b"", "1 files are archives: unpack them"),
+        ("images.zip", b"", "1 file of the kind `archives`: unpack them"),
     ],
 )
 def test_folders_of_other_files_are_named(tmp_path, name, start, said):
@@ -375,10 +456,11 @@ def test_a_table_of_ten_thousand_columns_takes_seconds(tmp_path):
         picture(tmp_path / "images" / f"{n}.png", n)
         rows.append([n, f"{n}.png", "ab"[n % 2], *["x", "0.5"] * 5_000])
     train = table(tmp_path / "train.csv", header, rows)
-    start = time.perf_counter()
+    # Processor time, because other processes may take the machine; it is 0.4 s where no work is quadratic.
+    start = time.process_time()
     assert len(read_table(train).columns) == 10_003
     _, found = guess(tmp_path, "images", "train.csv")
-    assert found["path_column"] == "path" and time.perf_counter() - start < 10
+    assert found["path_column"] == "path" and time.process_time() - start < 3
 
 
 def test_a_packed_table_in_another_encoding(tmp_path):

@@ -231,7 +231,7 @@ def test_faulty_rows_of_pixels_are_each_named_and_the_others_are_read(tmp_path):
     rows[2][5], rows[4][9] = "x", ""
     file = csv(tmp_path / "train.csv", ["y", *(f"pixel{n}" for n in range(64))], rows)
     sources = Sources()
-    with pytest.raises(ValueError, match=r"1 cells of its row are not numbers .first: column 'pixel4', 'x'"):
+    with pytest.raises(ValueError, match=r"1 cell of its row is not numeric .first: column 'pixel4', 'x'"):
         sources.read(place(file, "#3"))
     with pytest.raises(ValueError, match="column 'pixel8', ''"):
         sources.read(place(file, "#5"))

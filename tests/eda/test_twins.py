@@ -107,3 +107,24 @@ def test_few_images_and_none():
         duplicates.near_duplicates(empty, glance(empty, 2, lambda s, i: np.zeros((8, 8, 3))), EdaSettings())
         == ()
     )
+
+
+@pytest.mark.parametrize("most_bits", [0, 5, 12, 15, 24])
+def test_pairs_of_many_hashes_are_those_that_all_pairs_would_give(monkeypatch, most_bits):
+    some = rng(1, "hashes").integers(0, 2**63, 300, dtype=np.uint64)
+    flipped = rng(2, "bits").integers(0, 64, (300, 6), dtype=np.uint64)
+    near = some.copy()
+    for column in flipped.T:
+        near ^= np.uint64(1) << column
+    hashes = np.concatenate([some, near, some[:50], near[:20]])
+    expected = np.concatenate(list(duplicates.close_pairs(hashes, most_bits)))
+    monkeypatch.setattr(duplicates, "FEW", 0)
+    found = np.concatenate(list(duplicates.close_pairs(hashes, most_bits)))
+    assert len(expected) >= 70
+    assert sorted(map(tuple, found.tolist())) == sorted(map(tuple, expected.tolist()))
+
+
+def test_copies_are_found_when_only_some_images_can_be_compared(crops, tmp_path, monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_COMPARED", 20)
+    made = [*crops, resaved(crops[3], 0.5, 95)]
+    assert names(search(made, tmp_path)) == {frozenset({3, len(crops)})}

@@ -15,7 +15,7 @@ from pipeline.engine.stage import Catalogue, needs, no_files
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.competition import PLACES
-from pipeline.settings.fields import NEUTRAL
+from pipeline.settings.fields import IF_CHOSEN, NEUTRAL
 from pipeline.settings.load import load
 from pipeline.settings.resample import CopySettings
 from pipeline.settings.schema import Config
@@ -190,3 +190,19 @@ def test_every_setting_that_a_stage_declares_changes_its_key(name, settings, tmp
             config = changed(settings.config, leaf.split("."), other(leaf, value))
             after = graph.key(Need(name, replace(settings, config=config)))
             assert after != before, f"{name}: {leaf} is declared and not in the key"
+
+
+def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
+    """Each is argued: its default must give the results that were made before it existed."""
+    chosen = {}
+    for section, field in Config.model_fields.items():
+        for name, info in getattr(field.annotation, "model_fields", {}).items():
+            if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(IF_CHOSEN):
+                chosen[f"{section}.{name}"] = info.default
+    # On a CPU `auto` is albumentations, as before; which engine ran on a GPU follows from the device.
+    assert chosen == {"augment.engine": "auto"}
+    settings = load(["competition=digits", "augment.engine=albumentations"])
+    with_default = config_slice(FULL.config, ["augment"], keyed=True)["augment"]
+    assert "engine" not in with_default
+    assert config_slice(settings.config, ["augment"], keyed=True)["augment"]["engine"] == "albumentations"
+    assert config_slice(FULL.config, ["augment"])["augment"]["engine"] == "auto"

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import hostile_world as world
 import pytest
 
 from pipeline.record import leftovers
+from pipeline.record.claims import CLAIMS
 from pipeline.record.files import FileIndex, temporary_of
-from pipeline.record.store import Store, this
-from pipeline.record.tracking import OWNER, RunInfo, Tracker, tracking_uri
+from pipeline.record.owners import Watch, this
+from pipeline.record.store import Store
+from pipeline.record.tracking import BEAT, OWNER, RunInfo, Tracker, tracking_uri
 
 
 @pytest.fixture
@@ -186,3 +189,47 @@ def test_a_run_names_its_process_and_the_next_run_closes_dead_ones_of_other_keys
         with tracker.run(RunInfo("train", "digits", "train b", "k2")):
             assert client.get_run(killed.info.run_id).info.status == "KILLED"
             assert client.get_run(run.id).info.status == "RUNNING"
+
+
+def test_runs_of_a_silent_machine_are_closed_by_two_commands_and_those_that_beat_are_not(home, monkeypatch):
+    tracker = Tracker(home)
+    experiment = tracker.attempt(lambda c: c.create_experiment("digits", (home / "a").as_uri()))
+    client = client_of(home)
+    owner = json.dumps({**this(), "machine": "0" * 16})
+    silent, beating = (
+        client.create_run(experiment, tags={OWNER: owner, BEAT: "1"}).info.run_id for _ in range(2)
+    )
+    now = [1000.0]
+    (home / "artifacts" / CLAIMS).mkdir(exist_ok=True)
+    monkeypatch.setattr(
+        leftovers.Watch, "of", lambda folder, host=None: Watch(folder / "seen.json", lambda: now[0])
+    )
+    assert clear(home) == []
+    now[0] += 200
+    client.set_tag(beating, BEAT, "2")
+    assert "1 run" in clear(home)[0]
+    assert [client.get_run(run).info.status for run in (silent, beating)] == ["KILLED", "RUNNING"]
+
+
+def test_an_open_run_has_a_heartbeat(home):
+    tracker = Tracker(home, silence=0.6)
+    with tracker.run(RunInfo("train", "digits", "train a", "k1")) as run:
+        client, seen = client_of(home), set()
+        for _ in range(400):
+            seen.add(client.get_run(run.id).data.tags.get(BEAT))
+            if len(seen) > 2:
+                break
+            time.sleep(0.02)
+        assert len(seen) > 2
+
+
+def test_a_temporary_file_of_another_host_stays_for_a_day(home):
+    (home / "data").mkdir()
+    left = home / "data" / f".x.00000000.{os.getpid()}.tmp"
+    left.write_bytes(b"half")
+    clear(home)
+    assert left.exists()
+    day_ago = time.time() - 25 * 3600
+    os.utime(left, (day_ago, day_ago))
+    clear(home)
+    assert not left.exists()

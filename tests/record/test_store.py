@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.core.errors import StorageError
 from pipeline.record.files import FileIndex
+from pipeline.record.hosts import Host
 from pipeline.record.store import MANIFEST, Artifact, Store, content_key, told_as_storage_error
 
 KEY = "0123456789abcdef"
@@ -317,3 +318,51 @@ def test_the_manifest_holds_unicode_as_it_is(tmp_path):
     artifact = build(opened(tmp_path), experiment="실험")
     assert "실험" in (artifact.folder / MANIFEST).read_text(encoding="utf-8")
     assert json.loads((artifact.folder / MANIFEST).read_bytes())["experiment"] == "실험"
+
+
+def lose(store, stage="fold", key=KEY):
+    """Another host takes the claim over, as if this process had been silent for too long."""
+    number = store._building[stage, key].record.number
+    record = {"number": "f00", "owner": {"host": "other", "machine": "1" * 16}, "beat": "b", "silence": 60}
+    store.claims.place.create(f"{stage}-{key}~{number}", json.dumps(record))
+
+
+def test_who_lost_the_claim_uses_the_published_result_and_does_not_overwrite_it(tmp_path, caplog):
+    slow, quick = opened(tmp_path), opened(tmp_path)
+    with slow.lock("fold", KEY), slow.draft("fold", KEY) as draft:
+        (draft / "a.txt").write_text("slow", encoding="utf-8")
+        lose(slow)
+        published = build(quick, text="quick")
+        (draft.parent / draft.name).mkdir(exist_ok=True)  # the other one removed what it took for a leftover
+        (draft / "a.txt").write_text("slow", encoding="utf-8")
+        mine = slow.publish("fold", KEY, draft, {})
+    assert "took over" in caplog.text
+    assert mine.manifest == published.manifest and (mine.folder / "a.txt").read_text() == "quick"
+
+
+def test_who_lost_the_claim_and_its_draft_is_told_so(tmp_path):
+    slow, quick = opened(tmp_path), opened(tmp_path)
+    with (
+        pytest.raises(StorageError, match="another one builds"),
+        slow.lock("fold", KEY),
+        slow.draft("fold", KEY) as draft,
+    ):
+        lose(slow)
+        with quick.draft("fold", KEY):
+            (draft / "a.txt").write_text("slow", encoding="utf-8")
+
+
+def test_a_process_of_a_dead_machine_blocks_nobody_after_its_silence(tmp_path):
+    store = opened(tmp_path)
+    now = [0.0]
+    store.claims._watch._steady = store.claims._watch._wall = lambda: now[0]
+    other = Store(tmp_path, store.index, host=Host("other", "1" * 16), silence=30)
+    with other.in_use() as name, other.lock("fold", KEY):
+        other.claims._beating.stop()
+        assert store.busy() == sorted([f"fold-{KEY}", name])
+        with store.alone() as alone:
+            assert not alone
+        now[0] += 31
+        assert store.busy() == []
+        with store.alone() as alone, store.lock("fold", KEY) as claim:
+            assert alone and claim.taken_from is not None

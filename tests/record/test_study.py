@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, StorageError
 from pipeline.core.search_space import Dimension
-from pipeline.record import store
+from pipeline.record import hosts, owners
 from pipeline.record import study as studies
 from pipeline.record.study import Plan, Studies, storage_of
 
@@ -98,9 +98,9 @@ def test_a_trial_of_a_living_process_is_left_alone_and_one_of_a_dead_is_failed(h
     assert mine.origin == "default" and other.origin == "" and other.point != mine.point
     running = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     first._open[mine.number].set_user_attr(
-        "owner", {**store.this(), "pid": running.pid, "began": store._began(running.pid)}
+        "owner", {**owners.this(), "pid": running.pid, "began": hosts.began(running.pid)}
     )
-    second._open.pop(other.number).set_user_attr("owner", {**store.this(), "pid": 2**22 + 1})
+    second._open.pop(other.number).set_user_attr("owner", {**owners.this(), "pid": 2**22 + 1})
     third = opened(home)
     third.forget_dead()
     states = {t.number: t.state for t in third.trials()}
@@ -252,3 +252,25 @@ def test_a_database_appears_with_all_its_tables_or_not_at_all(tmp_path, monkeypa
         names = {row[0] for row in database.execute("select name from sqlite_master where type = 'index'")}
     assert any("study_name" in name for name in names)
     assert [p.name for p in tmp_path.glob(".optuna.db.*.tmp")] == [left.name]
+
+
+def test_a_trial_of_a_silent_machine_is_killed_and_run_again_and_one_that_beats_is_not(tmp_path):
+    """Whatever the storage: the heartbeat stands beside the trial."""
+    elsewhere = {**owners.this(), "machine": "0" * 16}
+    for k, where in enumerate((studies.storage_of_home(tmp_path), str(tmp_path / "journal.log"))):
+        opened = Studies(where, tmp_path, silence=60.0)
+        plan = Plan(f"s{k}", (Dimension("x", "float", 0.0, 1.0),), (True,), sampler="random")
+        theirs, ours = opened.open(plan, {}), opened.open(plan, {})
+        begun = theirs.ask(10)
+        theirs._open[begun.number].set_user_attr("owner", elsewhere)
+        clock = [0.0]
+        ours._watch._steady = ours._watch._wall = lambda clock=clock: clock[0]
+        for _ in range(3):
+            ours.forget_dead()
+            clock[0] += 50
+            theirs._beat()
+        ours.forget_dead()
+        assert ours.trials()[begun.number].state == "running"
+        clock[0] += 61
+        ours.forget_dead()
+        assert ours.trials()[begun.number].state == "killed"

@@ -12,7 +12,7 @@ from pipeline.resample.mixing import Mixer, partner_rows, pictures
 from pipeline.settings.train import MixSettings
 from pipeline.train.loop import fit
 from pipeline.train.losses import Loss
-from pipeline.train.optim import Backward
+from pipeline.train.step import Backward
 from pipeline.train.targets import targets_of
 
 SIZE = 15

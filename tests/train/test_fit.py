@@ -19,12 +19,13 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.samples import TrainRows
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import Mode
+from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings, traits
 from pipeline.train.job import fingerprint
 from pipeline.train.loop import checkpoint_path, fit
 from pipeline.train.losses import REGISTRY, make_loss
-from pipeline.train.optim import Backward, windows
 from pipeline.train.state import load_checkpoint
+from pipeline.train.step import Backward, windows
 from pipeline.train.targets import class_facts, targets_of
 
 
@@ -385,13 +386,22 @@ GPU_MODES = [
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("mode", GPU_MODES, ids=str)
-def test_resume_on_a_gpu_is_bit_identical(tmp_path, mode):
+def test_resume_on_a_gpu_is_bit_identical(tmp_path, mode, monkeypatch):
     job = fold_job(precision="auto", ema_decay=0.9, accumulate=2, clip_norm=1.0)
     job = replace(job, device="cuda", measured=mode)
     result, expected = fit(job, tmp_path / "whole")
     assert result.extra["mode"] == str(mode) and result.extra["device"] == "cuda"
-    with pytest.raises(Killed):
-        fit(armed(job, 80), tmp_path / "killed")
+    forward, passed = Classifier.forward, []
+
+    def deadly(self, x_BCHW):
+        passed.extend([1] * self.training)
+        if len(passed) == 5:  # an epoch has three batches
+            raise Killed
+        return forward(self, x_BCHW)
+
+    with pytest.raises(Killed), monkeypatch.context() as patch:
+        patch.setattr(Classifier, "forward", deadly)
+        fit(job, tmp_path / "killed")
     assert load_checkpoint(checkpoint_path(tmp_path / "killed", 3))["epoch"] == 1
     assert equal_states(fit(replace(job, measured=Mode()), tmp_path / "killed")[1], expected)
     assert not torch.are_deterministic_algorithms_enabled(), "the switch was left on"

@@ -236,7 +236,7 @@ def test_pieces_change_no_gradient_without_batch_norm():
         again, gradient = gradients([16], weights, most=most)
         assert again == pytest.approx(value)
         torch.testing.assert_close(gradient, whole, rtol=1e-9, atol=1e-12)
-    assert np.isfinite(value)
+    assert torch.isfinite(value)
 
 
 def test_bf16_is_refused_on_a_cpu_where_its_gradient_reads_what_nothing_wrote(tmp_path):

@@ -4,7 +4,7 @@ from learn_world import equal_states, fold_job
 from torch import nn
 
 from pipeline.train.loop import fit
-from pipeline.train.optim import noisy_pixels, noisy_weights
+from pipeline.train.step import noisy_pixels, noisy_weights
 
 
 def test_pixel_noise_has_its_standard_deviation_and_stays_a_picture():

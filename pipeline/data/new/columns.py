@@ -8,6 +8,7 @@ Every function also returns the reason for its guess, which `make new` prints.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
         without: the images of the other split, which are not searched.
     """
     indexes = {folder: Index(folder, without) for folder in folders}
-    candidates, some = _candidates(table), some_of(len(table), LOOKED_UP)
+    some = some_of(len(table), LOOKED_UP)
+    candidates = _candidates(table, some)
     repeated = {column: _repeated(table, column) for column in candidates}
     best: tuple[tuple[float, ...], Place] | None = None
     for searched in (False, True):
@@ -69,12 +71,13 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
                 if _twice(repeated[column], folder, indexes):
                     continue
                 # All rows are looked up only where those few are found: there are many columns and folders.
-                if _share(table, column, folder, index, searched, some) == 0:
+                shown = some if searched else None
+                if _share(table, column, folder, index, shown, some) == 0:
                     continue
-                share = _share(table, column, folder, index, searched, range(len(table)))
+                share = _share(table, column, folder, index, shown, range(len(table)))
                 if share == 0:
                     continue
-                rank = (share, *_likely(table, column, -far), -at)
+                rank = (share, *_likely(table, column, -far, some), -at)
                 if best is None or rank > best[0]:
                     best = rank, Place(column, folder, share)
             if best is not None and best[0][:2] == (1, 1):
@@ -106,43 +109,44 @@ def _twice(repeated: Sequence[str], folder: Path, indexes: dict[Path, Index]) ->
     )
 
 
-def _likely(table: Table, column: str, near: int) -> tuple[float, ...]:
+def _likely(table: Table, column: str, near: int, some: Sequence[int]) -> tuple[float, ...]:
     """How likely a column that leads to images names them."""
-    written = _tried(table, column)
+    written = _tried(table, column, some)
     exact = sum(bool(image_suffix(value)) for value in written) / len(written)
     unique = len(set(table.column(column))) == len(table)
     return float(unique), near, float(column.lower() in PATH_NAMES), exact
 
 
-def _tried(table: Table, column: str) -> tuple[str, ...]:
-    at = table.columns.index(column)
-    return tuple(table.rows[row][at] for row in some_of(len(table), LOOKED_UP))
+def _tried(table: Table, column: str, some: Sequence[int]) -> tuple[str, ...]:
+    at = table.at[column]
+    return tuple(table.rows[row][at] for row in some)
 
 
-def _candidates(table: Table) -> list[str]:
+def _candidates(table: Table, some: Sequence[int]) -> list[str]:
     """The columns that could name images; of very many ones, not those of numbers that repeat."""
     if len(table.columns) <= MANY_COLUMNS:
         return list(table.columns)
-    return [
-        c
-        for c in table.columns
-        if len(set(_tried(table, c))) == len(_tried(table, c)) or not _numbers(table, c)
-    ]
+    cells = {c: _tried(table, c, some) for c in table.columns}
+    return [c for c, few in cells.items() if len(set(few)) == len(few) or not _numbers(few)]
 
 
-def _numbers(table: Table, column: str) -> bool:
-    return all(value.replace(".", "", 1).lstrip("-").isdigit() for value in _tried(table, column))
+def _numbers(cells: Sequence[str]) -> bool:
+    return all(value.replace(".", "", 1).lstrip("-").isdigit() for value in cells)
 
 
 def _share(
-    table: Table, column: str, folder: Path, index: Index, searched: bool, rows: Sequence[int]
+    table: Table, column: str, folder: Path, index: Index, some: Sequence[int] | None, rows: Sequence[int]
 ) -> float:
-    """The share of these rows whose image is found; 0 as soon as it is too low."""
-    locator = Locator(folder, _tried(table, column) if searched else (), index)
-    missed = 0
+    """The share of these rows whose image is found; 0 as soon as it is too low.
+
+    `some` are the rows whose names show what stands in front of them, None where nothing is searched.
+    """
+    searched = some is not None
+    locator = Locator(folder, _tried(table, column, some) if some is not None else (), index)
+    missed, at = 0, table.at[column]
     for row in rows:
         cells = table.rows[row]
-        written = cells[table.columns.index(column)]
+        written = cells[at]
         missed += bool((locator.find(written, cells) if searched else locator.find_directly(written))[0])
         if missed > (1 - FOUND_ENOUGH) * len(rows):
             return 0.0
@@ -154,15 +158,15 @@ def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -
     indexes = {folder: Index(folder, without) for folder in folders}
     tried = some_of(len(table), LOOKED_UP)
     lines = []
-    candidates = _candidates(table)[:SHOWN_COLUMNS]
+    candidates = _candidates(table, tried)[:SHOWN_COLUMNS]
     repeated = {column: _repeated(table, column) for column in candidates}
     for column in candidates:
         best: tuple[list[str], Path, list[str]] | None = None
         for folder, index in indexes.items():
             if _is_train(folder, without) or _twice(repeated[column], folder, indexes):
                 continue
-            locator = Locator(folder, _tried(table, column), index)
-            cells = [(table.rows[n][table.columns.index(column)], table.rows[n]) for n in tried]
+            locator = Locator(folder, _tried(table, column, tried), index)
+            cells = [(table.rows[n][table.at[column]], table.rows[n]) for n in tried]
             kinds = {written: locator.find(written, row)[0] for written, row in cells}
             lost = [written for written, _ in cells if kinds[written]]
             twice = next((w for w in lost if kinds[w] == "ambiguous images"), None)
@@ -170,8 +174,30 @@ def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -
                 if twice is not None:
                     locator.find(twice)
                 best = lost, folder, [twice, *locator.matches] if twice is not None else []
-        lines.append(_miss(column, len(tried), best, table.rows[0][table.columns.index(column)]))
+        written = _tried(table, column, tried)
+        near = next((n for index in indexes.values() if (n := within_names(written, index.below))), None)
+        if near and (best is None or len(best[0]) == len(tried)):
+            lines.append(texts.MISS_NEAR.format(column=column, cell=near[0][:SHOWN_CELL], image=near[1]))
+        else:
+            lines.append(_miss(column, len(tried), best, table.rows[0][table.at[column]]))
     return lines
+
+
+def within_names(cells: Sequence[str], stems: Collection[str]) -> tuple[str, str] | None:
+    """(a cell, its image) if every cell is in an image's name, with the same text or zeros around it."""
+    longest = max(cells, key=len, default="")
+    if len(set(cells)) < 2 or not longest:
+        return None
+    for stem in stems:
+        forms = [(longest, 0)] if longest in stem else []
+        if longest.isdecimal():
+            runs = [run for run in re.findall(r"\d+", stem) if run.lstrip("0") == longest.lstrip("0")]
+            forms += [(run, len(run)) for run in runs]
+        for form, width in forms:
+            front, _, back = stem.partition(form)
+            if all(f"{front}{cell.zfill(width)}{back}" in stems for cell in cells):
+                return longest, stem
+    return None
 
 
 def _miss(column: str, tried: int, best: tuple[list[str], Path, list[str]] | None, first: str) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.data.paths import hidden, image_suffix, images_below
+from pipeline.data.paths import hidden, image_suffix, images_below, nfc
 
 TRAIN, TEST, VALID = "train", "test", "valid"
 SPLIT_WORDS = {
@@ -22,6 +22,10 @@ SPLIT_WORDS = {
     **dict.fromkeys(("pred", "predict", "prediction", "predictions", "inference", "unlabeled"), TEST),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "valset", "holdout"), VALID),
 }
+
+# The upper of two folders around an image, and the lower one.
+TOP_FOLDER, SECOND_FOLDER = r"^([^/]+)/", r"^[^/]+/([^/]+)/"
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,3 +96,22 @@ def _is_split(folder: Path, beside: Sequence[Path]) -> bool:
 
 def _holds_images(folder: Path) -> bool:
     return bool(images_below(folder).images)
+
+
+def in_every_folder(paths: Sequence[str]) -> list[str]:
+    """The names of the folders that are in most folders, as in `patient_7/malignant/3.png`; empty if not so.
+
+    Every image must be in one of them, and at least half of the upper folders hold all of them.
+    """
+    parts = [nfc(path).split("/") for path in paths]
+    if not parts or min(len(part) for part in parts) < 3:
+        return []
+    held: dict[str, set[str]] = {}
+    for top, second, *_ in parts:
+        held.setdefault(top, set()).add(second)
+    known = set.union(*held.values())
+    full = sum(found == known for found in held.values())
+    # Folders of splits in every class are no classes.
+    if len(known) < 2 or full < HALF * len(held) or any(split_of(name) for name in known):
+        return []
+    return sorted(known)

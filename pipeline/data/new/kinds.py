@@ -6,10 +6,12 @@ the column (`data/new/label.py`).
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
@@ -31,6 +33,11 @@ MOST_GRADES = 11
 # Answers about one image in long form.
 MOST_PARTS = 50
 HALF = 0.5
+# Fields of JSON objects that say where something lies in the image.
+BOX_FIELDS = {"bbox", "box", "boxes", "xmin", "x1", "x", "left"}
+MASK_FIELDS = {"rle", "counts", "segmentation", "polygon", "points", "mask"}
+BRACKETS = {"{": "}", "[": "]", "(": ")"}
+SHOWN_FIELDS = 6
 # Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
 DENSE = 1.1
 
@@ -110,6 +117,50 @@ def _called_classes(name: str) -> bool:
     return bool(words_in(name) & set(CLASS_WORDS)) or name.lower().endswith("id")
 
 
+def structured(cells: Iterable[str]) -> tuple[str, str, list[str]] | None:
+    """(kind, an example, its fields) of cells that are JSON or Python objects or lists; None if none is.
+
+    A list of several, and `{cat,dog}`, are several labels; objects and lists of one are neither classes nor
+    several labels.
+    """
+    found = {cell: value for cell in sorted({c for c in cells if c}) if (value := _parsed(cell)) is not None}
+    if not found:
+        return None
+    objects = {c: v for c, v in found.items() if isinstance(v, dict) or _of_objects(v)}
+    if objects:
+        example = max(objects, key=len)
+        parts = objects[example] if isinstance(objects[example], list) else [objects[example]]
+        fields = list(dict.fromkeys(str(key) for part in parts for key in part))
+        lower = {field.lower() for field in fields}
+        kind = "boxes" if lower & BOX_FIELDS else "masks" if lower & MASK_FIELDS else "structured"
+        if kind == "structured" and any(isinstance(v, list) and len(v) > 1 for v in objects.values()):
+            kind = "several"
+        return kind, example, fields[:SHOWN_FIELDS]
+    example = max(found, key=lambda cell: (len(found[cell]), len(cell)))
+    return "several" if len(found[example]) > 1 else "structured", example, []
+
+
+def _of_objects(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(part, dict) for part in value)
+
+
+def _parsed(cell: str) -> Any:
+    """The object or list that a cell writes, as JSON, as Python, or as words in brackets; None for a text."""
+    if BRACKETS.get(cell[:1]) != cell[-1:]:
+        return None
+    for read in (json.loads, ast.literal_eval):
+        try:
+            value = read(cell)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            return value
+        return list(value) if isinstance(value, list | tuple | set | frozenset) else None
+    # Words without quotes: `[scab rust]`, `{cat,dog}`; `(unknown)` is a plain name.
+    inner = cell[1:-1]
+    return None if cell[0] == "(" else [p for p in re.split(r"[,;|]", inner) if p.strip()]
+
+
 def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
     """(an example, its separator) if cells hold several labels each, as in `scab rust`; None for plain names.
 
@@ -117,8 +168,6 @@ def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
     combinations; the words of names do not.
     """
     distinct = sorted({c for c in cells if c})
-    if lists := [c for c in distinct if c.startswith("[") and c.endswith("]")]:
-        return max(lists, key=len), ","
     for separator in SEPARATORS:
         parts = {c: [p.strip() for p in c.split(separator) if p.strip()] for c in distinct}
         several = [c for c in distinct if len(parts[c]) > 1]

@@ -254,6 +254,11 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
     if not sure and kinds.likely_values(column, cells):
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
+    if held := kinds.structured(cells):
+        kind, example, names = held
+        fields = texts.STRUCTURED_FIELDS.format(fields=", ".join(names)) if names else ""
+        remedy = texts.STRUCTURED_REMEDY.format(fields=fields) if kind == "structured" else ""
+        kinds.refuse(kind, where, texts.CELL.format(cell=example), remedy)
     if several := kinds.several_in_a_cell(cells):
         kinds.refuse("several", where, texts.CELL.format(cell=several[0]))
     if len(values) == len(cells):

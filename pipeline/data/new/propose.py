@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
@@ -102,8 +103,15 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
         raise _no_images(table, request, near)
-    named = _id(table, place, sample)
-    proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    try:
+        place, unused = _one_image_a_row(proposal, table, place, test)
+        named = _id(table, place, sample)
+    except DataError:
+        label.refuse_kinds(table, sample)
+        raise
+    proposal.set(
+        "competition.train_table", relative(request.train, root), worded(texts.ROWS, rows=len(table))
+    )
     if not header:
         proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
     proposal.set("competition.train_images", relative(place.folder, root), _where(place, inside))
@@ -111,14 +119,13 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     why = texts.ROW_NUMBER if place.column == ROW else texts.LEADS_TO_IMAGES.format(share=share)
     proposal.set("competition.path_column", place.column, why)
-    taken = {named[0], place.column, *NUMBERED} | _host_folds(proposal, table)
+    taken = {named[0], place.column, *unused, *NUMBERED} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     like = [c for c in free if columns.like_classes(table, c)]
     values = [v for c in like for v in columns.values_of(table, c)]
     host.test_set(proposal, request, root, sample, (named[0], place), free, values)
     found = label.choose(table, taken, sample, test, request.label)
     _refuse_test_rows(table, found)
-    _refuse_images_a_row(table, place)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
     named_by = () if place.column == ROW else paths
@@ -169,22 +176,39 @@ def _refuse_test_rows(table: Table, found: label.Label) -> None:
             raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
 
 
-def _refuse_images_a_row(table: Table, place: columns.Place) -> None:
-    """Refuse a table with a second column of image names that leads to other images than the first."""
+def _one_image_a_row(
+    proposal: Proposal, table: Table, place: columns.Place, test: Table | None
+) -> tuple[columns.Place, list[str]]:
+    """The place of the one image of each row, and columns of further images that the test table lacks.
+
+    Raises:
+        DataError: several images belong to a row of the test set, too.
+    """
     if of_several(place.folder):
-        return
+        return place, []
     locator = Locator(place.folder)
     own = table.column(place.column)
     rows = some_of(len(table), columns.LOOKED_UP)
+    others = []
     for column in table.columns:
         cells = table.column(column)
         if column == place.column or not all(image_suffix(cells[n]) for n in rows):
             continue
         pairs = [(locator.find(own[n]), locator.find(cells[n])) for n in rows]
         if all(not a[0] and not b[0] and a[1] != b[1] for a, b in pairs):
-            names = f"`{place.column}` and `{column}`"
-            found = texts.IMAGES_A_ROW.format(columns=names, first=own[rows[0]], second=cells[rows[0]])
-            kinds.refuse("several_images", table.name, found, texts.IMAGES_A_ROW_REMEDY)
+            others.append(column)
+    if not others:
+        return place, []
+    both = [place.column, *others]
+    tested = [c for c in both if test is not None and c in test.columns]
+    if len(tested) != 1:
+        names = " and ".join(f"`{c}`" for c in both[:2])
+        cells = table.column(others[0])
+        found = texts.IMAGES_A_ROW.format(columns=names, first=own[rows[0]], second=cells[rows[0]])
+        kinds.refuse("several_images", table.name, found, texts.IMAGES_A_ROW_REMEDY)
+    unused = [c for c in both if c != tested[0]]
+    proposal.hints.append(texts.IMAGES_UNUSED.format(columns=", ".join(unused), used=tested[0]))
+    return replace(place, column=tested[0]), unused
 
 
 def _below(path: Path, folder: Path | None) -> bool:
@@ -256,15 +280,16 @@ def _group(
     candidates: list[tuple[str, str]],
     labels: Sequence[str],
     seen: tuple[Path, Sequence[str], Sequence[int]],
+    known: tuple[str, str] | None = None,
 ) -> list[str]:
     """Set the group if there is a likely one; returns the group of each row, or an empty list.
 
-    `seen`: the image folder, and the path and the class of each row.
+    `seen`: the image folder, and the path and the class of each row; `known`: a pattern from the folders.
     """
     folder, paths, classes = seen
-    repeated = groups.repeated_pictures(folder, paths)
-    in_names = groups.group_patterns(paths, classes) if paths else []
-    patterns = [*([repeated] if repeated else []), *in_names]
+    repeated = None if known else groups.repeated_pictures(folder, paths)
+    first = [pattern for pattern in (known, repeated) if pattern]
+    patterns = [*first, *(groups.group_patterns(paths, classes) if paths else [])]
     answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
     proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
     candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
@@ -287,29 +312,88 @@ def _group(
     return group_of_row
 
 
-def _in_names(
+@dataclass(frozen=True)
+class _Labelled:
+    """Labels that are a part of each path.
+
+    Args:
+        pattern: of the part.
+        labels: one a path.
+        whys: the reasons of the layout, the pattern and the attribute.
+        group: a pattern of the group and its reason, if the folders show one.
+    """
+
+    pattern: str
+    labels: Sequence[str]
+    whys: tuple[str, str, str]
+    group: tuple[str, str] | None = None
+
+
+def _in_names(paths: Sequence[str]) -> _Labelled | None:
+    """Images whose names hold the label."""
+    named = label.in_names(paths)
+    if named is None:
+        return None
+    pattern, labels = named
+    first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
+    shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
+    why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
+    return _Labelled(pattern, labels, (worded(texts.NAMED_IMAGES, images=len(paths)), why, texts.NAME_LABELS))
+
+
+def _by_part(
     proposal: Proposal,
     request: NewRequest,
     places: tuple[Path, Path],
     sample: asked.Asked | None,
     paths: Sequence[str],
-    named: tuple[str, list[str]],
+    named: _Labelled,
 ) -> LabelledRows:
-    """Images whose names hold the label; `places` are the root and the folder of the images."""
-    (root, folder), (pattern, labels) = places, named
-    proposal.set("competition.layout", "folders", texts.NAMED_IMAGES.format(images=len(paths)))
-    first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
-    shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
-    why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
-    proposal.set("competition.label_pattern", pattern, why)
+    """Images whose paths hold the label; `places` are the root and the folder of the images."""
+    root, folder = places
+    proposal.set("competition.layout", "folders", named.whys[0])
+    proposal.set("competition.label_pattern", named.pattern, named.whys[1])
     proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
     host.test_set(proposal, request, root, sample, None)
-    found = label.of_folders(sorted(first), labels, CLASS)
-    chosen = _group(proposal, None, [], [CLASS], (folder, paths, _classes(found)))
+    found = label.of_folders(sorted({nfc(word) for word in named.labels}), named.labels, CLASS)
+    chosen = _group(proposal, None, [], [CLASS], (folder, paths, _classes(found)), named.group)
     attribute = _attribute(found, 0, chosen)
-    proposal.set("competition.attributes", [attribute], texts.NAME_LABELS)
+    proposal.set("competition.attributes", [attribute], named.whys[2])
     host.answers(proposal, request, root, sample, found, attribute["name"])
     return LabelledRows(paths, folder, _classes(found))
+
+
+def _in_every_folder(
+    proposal: Proposal, folder: Path, paths: Sequence[str], sample: asked.Asked | None
+) -> _Labelled | None:
+    """The folders below as the classes, where each folder holds the same ones and the sample means them.
+
+    Raises:
+        DataError: nothing tells which of both are the classes, and the upper ones are named like ids.
+    """
+    below = folders.in_every_folder(paths)
+    if not below:
+        return None
+    tops = sorted({nfc(path.split("/")[0]) for path in paths})
+    shown = {"folders": words.some(tops), "below": words.some(below)}
+    meant = words.which_of(tops, below, sample.answers if sample else (), _cells(sample))
+    if meant is None and len(tops) > len(below) and all(re.search(r"\d", top) for top in tops):
+        text = texts.WHICH_FOLDERS.format(folder=folder, **shown)
+        raise DataError(text, remedy=texts.WHICH_FOLDERS_REMEDY)
+    if meant != 1:
+        proposal.hints.append(texts.FOLDERS_BELOW.format(**shown))
+        return None
+    whys = (
+        worded(texts.CLASS_FOLDERS, folders=len(below), images=len(paths)),
+        texts.FOLDERS_IN_EVERY.format(**shown),
+        texts.FOLDER_NAMES,
+    )
+    group = folders.TOP_FOLDER, worded(texts.TOP_GROUP, groups=len(tops), images=len(paths))
+    return _Labelled(folders.SECOND_FOLDER, [nfc(path.split("/")[1]) for path in paths], whys, group)
+
+
+def _cells(sample: asked.Asked | None) -> set[str]:
+    return sample.cells(sample.answers[0]) if sample and len(sample.answers) == 1 else set()
 
 
 def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
@@ -322,23 +406,25 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
     names = sorted({nfc(path.split("/")[0]) for path in inside})
     if len(names) < 2:
         own = [path for path in images if not _below(folder / path, test)]
-        if named := label.in_names(own):
-            return _in_names(proposal, request, (root, folder), sample, own, named)
+        if named := _in_names(own):
+            return _by_part(proposal, request, (root, folder), sample, own, named)
         other = containers.in_folder(folder, images_below(folder).others)
         raise DataError(
             f"{folder}: no folder per class: {len(names)} of its folders contain images",
             [other] if other else [],
             remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
         )
-    host.refuse_ids_as_classes(folder, names)
-    why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
+    if held := _in_every_folder(proposal, folder, inside, sample):
+        return _by_part(proposal, request, (root, folder), sample, inside, held)
+    host.refuse_ids_as_classes(folder, names, request.encoding)
+    why = worded(texts.CLASS_FOLDERS, folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
         request = replace(request, test=test)
     for unused in split.others:
         count = len(images_below(unused).images)
-        proposal.hints.append(texts.SPLIT_UNUSED.format(folder=relative(unused, root), images=count))
+        proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     classes = _classes(found)
@@ -357,7 +443,7 @@ def mask_tree(request: NewRequest) -> Path | None:
             continue
         if request.train is not None and request.train.resolve() != table.resolve():
             continue
-        if not set(MASK_PERSON) <= set(read_table(table).columns):
+        if not set(MASK_PERSON) <= set(read_table(table, encoding=request.encoding).columns):
             continue
         folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
         first = next(folders, None)
@@ -369,7 +455,7 @@ def mask_tree(request: NewRequest) -> Path | None:
 
 def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
     """Set everything that the layout fixes, with the two attributes that are constant for a person."""
-    table = read_table(tree / "train" / "train.csv")
+    table = read_table(tree / "train" / "train.csv", encoding=request.encoding)
     why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
     attributes: list[dict[str, Any]] = [
         {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},

@@ -117,6 +117,7 @@ class Proposal:
         hints: alternatives, one line each; comments at the end of the file.
         question: what only the user can say, and must say before anything runs; empty: nothing.
         trial: overrides with which the files can be read before the question is answered.
+        choices: the possible answers: what each means, and its settings of `competition.submission`.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Proposal:
     hints: list[str] = field(default_factory=list)
     question: str = ""
     trial: tuple[str, ...] = ()
+    choices: tuple[tuple[str, dict[str, Any]], ...] = ()
 
     def set(self, path: str, value: Any, why: str = "") -> None:
         """Add a setting; add the settings of one section together."""
@@ -135,6 +137,16 @@ class Proposal:
         wide = max((len(path) for path, _ in shown), default=0)
         lines = [f"  {path:<{wide}}  {_short(line.value)}: {line.why}" for path, line in shown]
         return lines + [texts.HINT.format(hint=hint) for hint in self.hints]
+
+    def answers(self) -> list[str]:
+        """The possible answers to the question, as lines of the file that can be pasted."""
+        written = {line.path.rpartition(".")[2]: line.value for line in self.lines if _of_host(line.path)}
+        keys = dict.fromkeys(key for _, settings in self.choices for key in settings if key in written)
+        old = "` and `".join(f"{key}: {scalar(written[key])}" for key in keys)
+        out = [texts.CHOOSE.format(old=old)] if self.choices else []
+        for meaning, settings in self.choices:
+            out += [f"  {meaning}", *(f"    {key}: {scalar(value)}" for key, value in settings.items())]
+        return out
 
     def yaml(self) -> str:
         """The file's text."""
@@ -151,7 +163,8 @@ class Proposal:
             out += ["  " * depth + f"{name}:" for depth, name in enumerate(sections) if depth >= same]
             open_sections = sections
             out += _written(last, line, len(sections))
-        out += [f"# {line}" for line in ([self.question] if self.question else []) + self.hints]
+        asked = [self.question, *self.answers()] if self.question else []
+        out += [f"# {line}" for line in asked + self.hints]
         return "\n".join(out) + "\n"
 
 
@@ -173,6 +186,10 @@ def _written(name: str, line: Line, depth: int) -> list[str]:
         for number, (key, value) in enumerate(item.items()):
             out.append(f"{pad}  {'- ' if number == 0 else '  '}{key}: {scalar(value)}")
     return out
+
+
+def _of_host(path: str) -> bool:
+    return path.startswith("competition.submission.")
 
 
 def _mappings(value: Any) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from itertools import product
 
-from pipeline.data.new.columns import number
+from pipeline.data.new.columns import decimal, number
 from pipeline.data.paths import nfc
 
 # The class that is meant by one probability is the other one.
@@ -127,5 +127,34 @@ def positive(values: Sequence[str], column: str) -> str | None:
     named = [v for v in values if v.casefold() in told and number(v) is None]
     if len(named) == 1:
         return named[0]
-    denied = [v for v in values if (w := _whole(v).casefold()) in NEGATIVE or DENIALS.match(w)]
+    denied = [v for v in values if denies(v)]
     return next(v for v in values if v != denied[0]) if len(denied) == 1 else None
+
+
+def denies(value: str) -> bool:
+    """Whether a class says that nothing was found, as `0`, `normal` and `no finding`."""
+    word = _whole(value).casefold()
+    return word in NEGATIVE or DENIALS.match(word) is not None
+
+
+def which_of(
+    upper: Sequence[str], lower: Sequence[str], answers: Sequence[str], cells: set[str]
+) -> int | None:
+    """0 or 1, which of two lists of values a sample asks for; None: it does not say.
+
+    Args:
+        upper: the values of the first list.
+        lower: the values of the second list.
+        answers: the sample's answer columns.
+        cells: the sample's answers, if there is one column.
+    """
+    for at, values in enumerate((upper, lower)):
+        if len(answers) > 1 and columns_for(values, answers):
+            return at
+        if cells and as_in(values, cells):
+            return at
+    numbers = [number(cell) for cell in cells]
+    shares = bool(numbers) and all(n is not None and 0 <= n <= 1 for n in numbers)
+    # One probability is of two classes.
+    pair = [len(values) == 2 for values in (upper, lower)]
+    return pair.index(True) if shares and sum(pair) == 1 and decimal(cells) else None

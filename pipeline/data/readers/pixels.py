@@ -25,6 +25,7 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.readers import frames, records
 from pipeline.data.readers.reading import ROW, ROW_FROM_0, Index, Packed, Reading, Values, as_bytes, row_of
@@ -156,7 +157,7 @@ def _image(cells: Sequence[Any], of: Held) -> Any:
         pairs = zip(of.columns, cells, strict=True)
         bad = [(column, cell) for column, cell in pairs if _count(cell) < 1 and as_bytes(cell) is None]
         column, cell = bad[0] if bad else (of.columns[0], cells[0])
-        return texts.NO_NUMBER.format(columns=max(len(bad), 1), column=column, cell=str(cell)[:40])
+        return worded(texts.NO_NUMBER, columns=max(len(bad), 1), column=column, cell=str(cell)[:40])
 
 
 def _cell(cell: Any) -> Any:
@@ -302,7 +303,7 @@ def _names(table: Table, file: Path, reading: Reading) -> Sequence[str]:
             return cells
     if reading.key is not None:
         twice = [v for v, count in Counter(table.column(reading.key)).items() if count > 1 or not v]
-        raise DataError(f"{file}: {texts.NAMES_TWICE.format(key=reading.key, count=len(twice))}", twice)
+        raise DataError(f"{file}: {worded(texts.NAMES_TWICE, key=reading.key, count=len(twice))}", twice)
     return ()
 
 

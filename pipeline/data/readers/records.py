@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.core.errors import DataError
 from pipeline.core.text_files import COCO
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.readers.reading import guarded, library
 
@@ -89,7 +90,7 @@ def _json(path: Path, name: str) -> Records:
         if len(row) != len(columns)
     ]
     if faults:
-        raise DataError(f"{name}: {texts.RAGGED_RECORDS.format(rows=len(faults))}", faults)
+        raise DataError(f"{name}: {worded(texts.RAGGED_RECORDS, rows=len(faults))}", faults)
 
     def cells(at: Sequence[int]) -> Iterator[Sequence[Any]]:
         return ([row[columns[n]] for n in at] for row in rows)

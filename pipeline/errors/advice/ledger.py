@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.engine import naming
@@ -27,6 +26,7 @@ from pipeline.errors import texts
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.advice.facts import Advice
 from pipeline.errors.diff.conclusion import FollowedAdvice
+from pipeline.record.claims import Lock
 from pipeline.record.files import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.read import read_words
@@ -108,7 +108,7 @@ def keep(home: Path, report: Artifact) -> None:
     reported = report.json(REPORTED)
     path = ledger_of(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    with Lock(path.parent, path.name):
         given, faults = _parsed(home)
         if faults:
             log.warning("%s", texts.ADVICE_FAULTS.format(file=path, lines="; ".join(faults[:SHOWN])))

@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.group_resampling import numbered
-from pipeline.core.neighbours import against, search, unit_rows
+from pipeline.core.neighbours import against, search_each, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
 from pipeline.eda.survey import Duplicates
@@ -244,10 +244,10 @@ class _Witnesses:
 
 
 def _neighbours(samples: Samples, features: Features, most: int) -> Ints:
-    """(N, M) rows of the nearest images of other groups by cosine, -1 if there are fewer."""
+    """(N, M) rows of the nearest images of other groups by cosine, -1 where there are fewer."""
     x_ND = unit_rows(features.take(samples.ids_N).x_NVD[:, 0])
     group_N, _ = numbered(samples.groups_N)
-    return search(x_ND, x_ND, most, against, (group_N, group_N))[0]
+    return search_each(x_ND, most, against, group_N)[0]
 
 
 def representative(bins: Sequence[float], code: int) -> float:

@@ -88,7 +88,7 @@ def parse(table: Table, space: LabelSpace) -> tuple[list[Answer], list[str]]:
         DataError: columns are missing.
     """
     table.require(columns(space), texts.EXPORT)
-    at = {name: table.columns.index(name) for name in columns(space)}
+    at = {name: table.at[name] for name in columns(space)}
     values = [{value: code for code, value in enumerate(a.values)} for a in space.attributes]
     answers, faults = [], []
     seen: dict[tuple[str, str], int] = {}

@@ -24,7 +24,7 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core import seeds
-from pipeline.core.neighbours import linked, search, squares
+from pipeline.core.neighbours import linked, search_each, squares
 from pipeline.eda import shift
 from pipeline.pages.report import percent
 from pipeline.submit import texts
@@ -118,8 +118,7 @@ def with_look_alikes(scene: GapScene) -> GapScene:
         if len(rows) <= CROWD:
             continue
         x_ND = pixels(scene.glance.thumbs_NTT3[rows])
-        itself = np.arange(len(rows))
-        nearest, square = search(x_ND, x_ND, CROWD + 1, squares, (itself, itself))
+        nearest, square = search_each(x_ND, CROWD + 1, squares, np.arange(len(rows)))
         distance = np.sqrt(square)
         close = distance[:, :CROWD] < ALIKE * distance[:, [CROWD]]
         group = np.unique(images["group"].to_numpy(str)[rows], return_inverse=True)[1]

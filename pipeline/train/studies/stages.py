@@ -54,7 +54,7 @@ def ablate_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
         return artifact
 
     def make() -> Inputs:
-        study, home = read(Path(grid)), Path(settings.config.runtime.home).resolve()
+        study, home = read(Path(grid)), settings.config.runtime.folder.resolve()
         shared = {need.stage: need for need in needed(settings, study)}
         return {
             **shared,

@@ -1,0 +1,97 @@
+"""An epoch's batches on the device: rows of images that are there, augmented there.
+
+Owns gathering the rows of each batch, drawing the parameters of an epoch's augmentation and applying them.
+Does not own where images lie (`data/device_images.py`), the augmentation (`data/device_augment.py`), or the
+loader that augments on the CPU (`data/loader.py`), whose order of rows and batches are used here, too.
+
+There are no loader processes: indices and parameters of an epoch are computed at its start, and a batch is a
+slice of them. The pixels of a batch that was augmented are floats from 0 to 1; of one that was not, bytes.
+
+Legend: N samples, R rows of an epoch, B of a batch, H height, W width, C channels, P parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from pipeline.core.samples import Ints, TrainRows, positions
+from pipeline.data.device_augment import DeviceAugmenter
+from pipeline.data.device_images import DeviceImages, ahead, moved
+from pipeline.data.loader import Batch, LoaderPlan, batch_bounds, epoch_order
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of an epoch in their order: positions of images and samples, labels, and parameters.
+
+    All are on the device, except positions of images that lie on the host.
+    """
+
+    image_R: Ints | torch.Tensor
+    index_R: torch.Tensor
+    y_R: torch.Tensor
+    params_RP: torch.Tensor
+
+
+class DeviceLoader:
+    """Batches of any epoch of one fold, like `EpochLoader`, but on the device.
+
+    Raises:
+        DataError: a sample has no image.
+    """
+
+    def __init__(self, images: DeviceImages, plan: LoaderPlan, device: str) -> None:
+        self._images, self._plan, self._device = images, plan, device
+        self._at_N = positions(plan.samples.ids_N, images.ids_N, "prepared images")
+        self._augment = DeviceAugmenter([plan.augmenter, *plan.copies])
+
+    @property
+    def workers(self) -> int:
+        """Loader processes at work: none."""
+        return 0
+
+    def __enter__(self) -> DeviceLoader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        return
+
+    def batches(self, epoch: int, rows: TrainRows, partners: TrainRows | None = None) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0, in the order of `EpochLoader.batches`."""
+        plan = self._plan
+        order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)
+        own = self._rows(rows, order_R, epoch)
+        other = None if partners is None else self._rows(partners, order_R, epoch)
+        bounds = batch_bounds(len(rows), plan.batch_size)
+        gathered = (self._gathered(own, other, start, end) for start, end in bounds)
+        arrived = gathered if self._images.resident else ahead(gathered, self._device)
+        for batch, (start, end) in zip(arrived, bounds, strict=True):
+            partner = batch.partner
+            if other is not None and partner is not None:
+                partner = self._augmented(partner, other.params_RP[start:end])
+            yield self._augmented(batch, own.params_RP[start:end])._replace(partner=partner)
+
+    def _rows(self, rows: TrainRows, order_R: Ints, epoch: int) -> _Rows:
+        plan = self._plan
+        params_RP = self._augment.draw(rows, plan.samples.ids_N, plan.root_seed, plan.fold, epoch)[order_R]
+        index_R = rows.index_R[order_R]
+        image_R = self._at_N[index_R]
+        columns = (index_R, plan.samples.labels[index_R], params_RP, image_R)
+        there = [moved(torch.from_numpy(column), self._device) for column in columns]
+        return _Rows(there[3] if self._images.resident else image_R, there[0], there[1], there[2])
+
+    def _gathered(self, own: _Rows, other: _Rows | None, start: int, end: int) -> Batch:
+        """The rows of a batch before augmentation."""
+        partner = None if other is None else self._gathered(other, None, start, end)
+        x_BHWC = self._images.rows(own.image_R[start:end])
+        return Batch(x_BHWC, own.y_R[start:end], own.index_R[start:end], partner)
+
+    def _augmented(self, batch: Batch, params_BP: torch.Tensor) -> Batch:
+        if self._augment.width == 0:
+            return batch
+        x_BCHW = self._augment(batch.x_BHWC, params_BP)
+        # The layout of the result is that of the images: this is a view.
+        return batch._replace(x_BHWC=x_BCHW.permute(0, 2, 3, 1))
