@@ -16,6 +16,7 @@ from threading import RLock
 
 from pipeline.core.errors import DataError
 from pipeline.data import texts
+from pipeline.data.paths import IMAGE_SUFFIXES
 from pipeline.data.readers import arrays, dicom, frames, hdf5, pixels, reading
 from pipeline.data.readers.reading import ROW, ROW_FROM_0, Index, Packed, Reading, Values
 
@@ -158,8 +159,10 @@ class Sources:
 
     def single(self, file: str) -> bool:
         """Whether a file of one image is no image file, by its name or its first bytes."""
-        if Path(file).suffix.lower() in SINGLE:
-            return True
+        suffix = Path(file).suffix.lower()
+        if suffix in SINGLE or suffix in IMAGE_SUFFIXES:
+            # The name is enough: a set may have a million image files.
+            return suffix in SINGLE
         with Path(file).open("rb") as opened:
             return opened.read(dicom.HEAD_AT + 4)[dicom.HEAD_AT :] == dicom.HEAD
 
