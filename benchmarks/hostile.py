@@ -40,6 +40,8 @@ from pipeline.core.errors import UserError
 from pipeline.core.samples import Attribute, LabelSpace, strings
 from pipeline.core.tables import read_table
 from pipeline.data import crop, host_format
+from pipeline.data.readers.reading import Reading
+from pipeline.data.readers.registry import Members
 from pipeline.ensemble import external
 from pipeline.errors.advice import ledger as advice
 from pipeline.errors.judging import answers
@@ -135,6 +137,11 @@ def kinds() -> Mapping[str, Kind]:
     line += "," * (len(ledger.COLUMNS) - line.count(",") - 1)
     submits = ",".join(submit_log.COLUMNS) + f"\n2026-11-22T09:00:00+00:00,pets,a,{digest},accepted,hello\n"
     return {
+        "pixels": Kind(
+            json.dumps([{"id": name, "band": [n] * 64} for n, name in enumerate(IDS)]).encode(),
+            "train.json",
+            lambda p, h: Members(p, Reading()),
+        ),
         "table": Kind(f"id,label\n{rows}\n".encode(), "train.csv", lambda p, h: read_table(p)),
         "submission": Kind(
             f"id,label\n{rows}\n".encode(),

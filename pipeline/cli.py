@@ -148,7 +148,11 @@ COMMANDS = (
         "inspect a competition's files and write its configuration",
         (
             Option("name", "name of the competition and of its configuration file", {"required": True}),
-            Option("images", "folder of images, or with one subfolder per class", {"required": True}),
+            Option(
+                "images",
+                "folder of images, of class folders, or a file of several images",
+                {"required": True},
+            ),
             Option("train", "training table; default: one subfolder per class"),
             Option("test", "test table or folder; default: the ids of the sample, or held-out images"),
             Option("sample", "the host's sample submission"),

@@ -15,10 +15,13 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from typing import Protocol
 
 from pipeline.core.errors import DataError, Suggestions
 from pipeline.core.text_files import UTF8, read_text
@@ -29,6 +32,8 @@ DELIMITERS = ",;\t|"
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
 # Columns of a table without a header.
 UNNAMED = "column{number}"
+# Characters of one cell: a large image written as numbers. The csv module allows 131,072.
+LONGEST_CELL = 1 << 28
 # A number with a decimal comma; a cell such as `1,2,3` is a list.
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 
@@ -94,8 +99,33 @@ class Table:
             )
 
 
+class Rows(Protocol):
+    """A reader of the csv module."""
+
+    @property
+    def line_num(self) -> int:
+        """The line that was read last."""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """The cells of each row."""
+
+
+class Aside(Protocol):
+    """What takes some columns out of a table while it is read, e.g. thousands of columns of pixels."""
+
+    def choose(self, columns: Sequence[str], first: Sequence[str]) -> Sequence[int]:
+        """The positions of these columns, from the header and the first row."""
+
+    def add(self, line: int, cells: Sequence[str]) -> None:
+        """Their cells in the next row."""
+
+
 def read_table(
-    path: Path, name: str | None = None, encoding: str | None = None, header: bool = True
+    path: Path,
+    name: str | None = None,
+    encoding: str | None = None,
+    header: bool = True,
+    aside: Aside | None = None,
 ) -> Table:
     """A CSV, separated by commas, semicolons, tabs, pipes or spaces; blank lines and comments are skipped.
 
@@ -104,6 +134,7 @@ def read_table(
         name: the name in messages; None: the file's name.
         encoding: of a file that is not UTF-8; None: found, see `core/text_files.py`.
         header: whether the first line names the columns; if not, they are column1, column2, …
+        aside: takes columns that the table is read without; None: no column.
 
     Raises:
         DataError: no such file, not text, no header, a column twice, or rows of another length.
@@ -117,27 +148,55 @@ def read_table(
         io.StringIO("\n".join(lines)), delimiter=delimiter, strict=True, skipinitialspace=delimiter == " "
     )
     try:
-        cells = ((reader.line_num, tuple(c.strip() for c in row)) for row in reader)
-        found = [(line, row) for line, row in cells if any(row)]
+        with _long_cells() if aside is not None else nullcontext():
+            return _parsed(reader, (name, delimiter, encoding), header, aside)
     except csv.Error as error:
         raise DataError(f"{name}, line {reader.line_num}: not a valid CSV ({error})") from error
-    if not found:
+
+
+def _parsed(reader: Rows, about: tuple[str, str, str], header: bool, aside: Aside | None) -> Table:
+    """The table of a reader's rows; `about` are its name, delimiter and encoding."""
+    name = about[0]
+    cells = ((reader.line_num, tuple(c.strip() for c in row)) for row in reader)
+    found: Iterator[tuple[int, tuple[str, ...]]] = ((line, row) for line, row in cells if any(row))
+    first = next(found, None)
+    if first is None:
         raise DataError(f"{name}: the file is empty; it needs a header and rows")
-    if header:
-        columns, rows = found[0][1], found[1:]
-    else:
-        columns, rows = tuple(UNNAMED.format(number=n + 1) for n in range(len(found[0][1]))), found
+    columns = first[1] if header else tuple(UNNAMED.format(number=n + 1) for n in range(len(first[1])))
+    if not header:
+        found = chain((first,), found)
     faults = [f"column {c!r} occurs twice" for c, times in sorted(Counter(columns).items()) if times > 1]
-    faults += [
-        worded("line {line}: it has {n:cell}, but the header has {m}", line=line, n=len(row), m=len(columns))
-        for line, row in rows
-        if len(row) != len(columns)
-    ]
+    rows: list[tuple[str, ...]] = []
+    lines: list[int] = []
+    taken: Sequence[int] | None = None
+    kept: list[int] = []
+    for line, row in found:
+        if len(row) != len(columns):
+            numbers = {"line": line, "n": len(row), "m": len(columns)}
+            faults.append(worded("line {line}: it has {n:cell}, but the header has {m}", **numbers))
+            continue
+        if taken is None:
+            taken = () if aside is None else aside.choose(columns, row)
+            kept = sorted({*range(len(columns))} - {*taken})
+        if aside is not None and taken:
+            aside.add(line, [row[n] for n in taken])
+            row = tuple(row[n] for n in kept)
+        rows.append(row)
+        lines.append(line)
     if faults:
         raise DataError(f"{name}: malformed", faults, "correct these lines in a text editor")
     return Table(
-        name, columns, tuple(row for _, row in rows), tuple(line for line, _ in rows), delimiter, encoding
+        name, tuple(columns[n] for n in kept) if taken else columns, tuple(rows), tuple(lines), *about[1:]
     )
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def _delimiter(lines: list[str]) -> str:

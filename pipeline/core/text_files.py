@@ -73,7 +73,7 @@ ZIPPED = (
     (b".npy", "NumPy arrays (.npz)", "numpy.load reads it: write its images as files and a CSV"),
 )
 ZIP = ("an archive (zip)", "unpack it, and give the file that is in it")
-DICOM = ("a DICOM image", "the package pydicom reads it: write its pixels as PNG files")
+DICOM = ("a DICOM image", "give such files the extension .dcm: they are then read as images")
 COCO = (
     "JSON in COCO's form (images and annotations)",
     "the package pycocotools reads it: write a CSV with a row per image: id, path and label",

@@ -25,6 +25,7 @@ from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
+from pipeline.data.readers.reading import Reading
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -157,7 +158,8 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     words = [f"competition={request.name}", f"runtime.home={request.home}", *trial]
     made = load(words, settings.folder)
     try:
-        data = competition.load(made.config.competition, competition_root(made))
+        reading = Reading.of(made.config.images)
+        data = competition.load(made.config.competition, competition_root(made), reading=reading)
     except DataError as error:
         remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
         raise DataError(error.headline, error.faults, remedy) from error

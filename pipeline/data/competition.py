@@ -35,6 +35,8 @@ from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import PATH_FAULTS, Faults, Index, Locator, nfc
+from pipeline.data.readers.reading import Reading, parts
+from pipeline.data.readers.registry import Members, packed
 from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
@@ -86,10 +88,13 @@ class Data:
         return [p for p in (self.train, self.test, self.extra, self.unlabelled) if p is not None]
 
 
-def load(settings: CompetitionSettings, root: Path, fold_column: str | None = None) -> Data:
+def load(
+    settings: CompetitionSettings, root: Path, fold_column: str | None = None, reading: Reading | None = None
+) -> Data:
     """Read all tables or folders and find every image.
 
-    `fold_column` is the column of the training table that names a row's fold, kept as text.
+    `fold_column` is the column of the training table that names a row's fold, kept as text; `reading` says
+    how files of several images are read.
 
     Raises:
         ConfigError: no classes can be built from the attributes.
@@ -98,7 +103,7 @@ def load(settings: CompetitionSettings, root: Path, fold_column: str | None = No
             images, paths that leave the image folder, patches that match nothing. All faults of all kinds
             in one error.
     """
-    return _load(settings, root, fold_column)[0]
+    return _load(settings, root, fold_column, reading)[0]
 
 
 def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
@@ -108,7 +113,7 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
         ConfigError, DataError: as `load`.
     """
     data, tables = _load(settings, root)
-    images = {path for part in data.parts for path in part.paths_N.tolist()}
+    images = {parts(path)[0] for part in data.parts for path in part.paths_N.tolist()}
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
@@ -116,17 +121,26 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
     """A digest of one split: what the tables say of each image, its file's bytes and its name.
 
     The name counts from the folder that contains all images of the split, so it does not matter where that
-    folder lies, nor what the tables are called. `digest` gives that of a file.
+    folder lies, nor what the tables are called. `digest` gives that of a file; an image in a file of several
+    is known by that file's digest and its own key.
     """
     paths = samples.paths_N.tolist()
-    base = os.path.commonpath([Path(path).parent for path in paths]) if paths else ""
-    names = [Path(os.path.relpath(path, base)).as_posix() for path in paths]
+    known: dict[str, str] = {}
+
+    def digest_of(path: str) -> str:
+        file, key = parts(path)
+        known[file] = known.get(file) or digest(Path(file))
+        return known[file] if key is None else f"{known[file]} {key}"
+
+    own = [path for path in paths if parts(path)[1] is None]
+    base = os.path.commonpath([Path(path).parent for path in own]) if own else ""
+    names = [parts(path)[1] or Path(os.path.relpath(path, base)).as_posix() for path in paths]
     columns: dict[str, object] = {
         "split": samples.split,
         "space": files.space_text(samples.space),
         "ids": samples.ids_N.tolist(),
         "names": names,
-        "files": [digest(Path(path)) for path in paths],
+        "files": [digest_of(path) for path in paths],
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]
@@ -134,12 +148,13 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
 
 
 def _load(
-    settings: CompetitionSettings, root: Path, fold_column: str | None = None
+    settings: CompetitionSettings, root: Path, fold_column: str | None = None, reading: Reading | None = None
 ) -> tuple[Data, list[Path]]:
+    reading = reading or Reading()
     space = label_space(settings)
     faults = Faults()
-    train_rows = layouts.training(settings, root, faults, fold_column)
-    test_rows = layouts.test(settings, root, faults)
+    train_rows = layouts.training(settings, root, faults, fold_column, reading)
+    test_rows = layouts.test(settings, root, faults, reading)
     patches = None if settings.label_patches is None else root / settings.label_patches
     pattern = settings.group_pattern
     train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
@@ -194,7 +209,7 @@ def _samples(
         return None
     before = len(faults)
     _check_ids(listing, faults)
-    paths, locator = _find_images(listing, faults)
+    paths, located = _find_images(listing, faults)
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
@@ -216,7 +231,6 @@ def _samples(
         soft_NC=None if read is None else read.soft_NC,
     )
     notes = read.notes if read is not None else ()
-    located = locator.notes(listing.table.name) if listing.files else ()
     return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes))
 
 
@@ -233,9 +247,11 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
             seen[name] = row
 
 
-def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
-    """Absolute path of every row's image, and how they were found."""
+def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Sequence[str]]:
+    """Absolute path of every row's image, and notes about how they were found."""
     names = listing.table.column(listing.path_column)
+    if packed(listing.images):
+        return _find_members(listing, names, faults), ()
     locator = Locator(listing.images, names, Index(listing.images, listing.without))
     paths = []
     for row, written in enumerate(names):
@@ -245,7 +261,25 @@ def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Locator]:
             matches = ", ".join(locator.matches)
             text = PATH_FAULTS[kind].format(path=written, folder=listing.images, matches=matches)
             faults.add(kind, f"{listing.where(row)}: {text}")
-    return paths, locator
+    return paths, tuple(locator.notes(listing.table.name)) if listing.files else ()
+
+
+def _find_members(listing: Listing, names: Sequence[str], faults: Faults) -> list[str]:
+    """The place of every row's image in a file of several."""
+    try:
+        members = Members(listing.images, listing.reading)
+    except DataError as error:
+        for text in error.faults or (f"{error.headline}{f' ({error.remedy})' if error.remedy else ''}",):
+            faults.add("unreadable images", text)
+        return []
+    paths = []
+    for row, written in enumerate(names):
+        kind, path = members.find(written, listing.path_column)
+        paths.append(path)
+        if kind:
+            text = texts.NOT_IN_FILE.format(name=written, file=listing.images)
+            faults.add(kind, f"{listing.where(row)}: {text}")
+    return paths
 
 
 def _groups(
@@ -426,12 +460,15 @@ def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
     """The extra images that are not byte-for-byte copies of one of the competition's splits, `own`.
 
     A copy could be in the training part while its twin is in the validation part, or be a test image with its
-    answer.
+    answer. Images in a file of several are not compared.
     """
+    if any(parts(path)[1] is not None for path in extra.paths_N.tolist()):
+        return extra
     sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
     wanted = set(sizes.values())
     # Only files of equal size can be equal, so few are read.
-    alike = [p for part in own for p in part.paths_N.tolist() if Path(p).stat().st_size in wanted]
+    files_own = (p for part in own for p in part.paths_N.tolist() if parts(p)[1] is None)
+    alike = [p for p in files_own if Path(p).stat().st_size in wanted]
     own_sizes = {Path(p).stat().st_size for p in alike}
     known = {sha256_file(Path(p)) for p in alike}
     copied = [sizes[p] in own_sizes and sha256_file(Path(p)) in known for p in extra.paths_N.tolist()]

@@ -33,6 +33,9 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from pipeline.core.errors import DataError, StorageError
 from pipeline.data import depth, upright
 from pipeline.data.depth import Ranges
+from pipeline.data.readers import frames
+from pipeline.data.readers.reading import Reading, Values, parts
+from pipeline.data.readers.registry import Sources
 from pipeline.engine.hardware import free_memory
 from pipeline.settings.images import ImageSettings
 
@@ -55,6 +58,9 @@ STILL_LARGER, STRIP_PIXELS = 2, 4e6
 PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 # JPEG 2000: the marker of the coding style, and the place of the number of levels behind it.
 CODING_STYLE, LEVELS_AT = b"\xff\x52", 9
+TOO_LARGE = (
+    "declares {width} × {height} px, more than images.max_megapixels={limit:g} allows: a decompression bomb?"
+)
 NO_MEMORY = "{path}: the memory is too small to decode {width} × {height} px"
 NO_MEMORY_REMEDY = (
     "close other programs, replace it by a smaller copy, or refuse such files: images.max_megapixels={limit}"
@@ -94,6 +100,7 @@ class Decoding:
         truncated: truncated files are used as far as they can be read.
         ranges: the values of images with more than 8 bits a channel that become black and white.
         one_large: held while a large image is decoded: one at a time, because each takes gigabytes.
+        sources: where the bytes or values of a path are.
     """
 
     cache_px: int
@@ -103,12 +110,14 @@ class Decoding:
     one_large: AbstractContextManager[object] = field(
         default_factory=threading.RLock, compare=False, repr=False
     )
+    sources: Sources = field(default_factory=Sources, compare=False, repr=False)
 
     @staticmethod
     def of(settings: ImageSettings, ranges: Ranges | None = None) -> Decoding:
         """From the settings, and the values that were measured."""
         limit, truncated = settings.max_megapixels * 1e6, settings.truncated == "allow"
-        return Decoding(settings.cache_px, limit, truncated, ranges or Ranges.of(settings))
+        sources = Sources(Reading.of(settings))
+        return Decoding(settings.cache_px, limit, truncated, ranges or Ranges.of(settings), sources=sources)
 
 
 def decode(path: Path, how: Decoding) -> Pixels:
@@ -139,13 +148,18 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
         StorageError: the memory ended while a large image was decoded.
         Exception: it is not decoded; see `UNDECODABLE`.
     """
-    with how.one_large if Path(path).stat().st_size > LARGE_BYTES else nullcontext():
+    file, key = parts(path)
+    large = key is None and Path(file).stat().st_size > LARGE_BYTES
+    with how.one_large if large else nullcontext():
         return _read(name, path, how)
 
 
 def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
-    raw = Path(path).read_bytes()
+    raw = how.sources.read(path)
     remark = ""
+    if not isinstance(raw, bytes):
+        size, pixels = _of_values(raw, how)
+        return facts_of(name, f"{raw.dtype} {raw.shape} ".encode() + raw.tobytes(), size, pixels), pixels, ""
     try:
         size, pixels = pixels_of(raw, how, path)
     except StorageError:
@@ -159,11 +173,19 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
+def _of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
+    """((width, height), pixels) of values that are no image file."""
+    height, width = values.shape[:2]
+    if width * height > how.max_pixels:
+        raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
+    return (width, height), _shrink(frames.pixels(values, how.ranges), how.cache_px)
+
+
 def placeholder(name: str, path: str) -> tuple[ImageFacts, Pixels]:
     """A white square in place of an image that does not decode."""
     white = np.full((PLACEHOLDER_PX, PLACEHOLDER_PX, 3), WHITE, np.uint8)
     try:
-        raw = Path(path).read_bytes()
+        raw = Path(parts(path)[0]).read_bytes() if parts(path)[1] is None else path.encode()
     except OSError:
         raw = b""
     return facts_of(name, raw, (PLACEHOLDER_PX, PLACEHOLDER_PX), white), white
@@ -184,22 +206,74 @@ def facts_of(name: str, raw: bytes, size: tuple[int, int], pixels: Pixels) -> Im
     )
 
 
-def kept_bytes(path: str, cache_px: int) -> int:
-    """Bytes of an image once it is decoded, from its header; 0 if that cannot be read."""
-    try:
-        with Image.open(path) as file:
-            width, height = file.size
-    except UNDECODABLE:
+def kept_bytes(path: str, how: Decoding) -> int:
+    """Bytes of an image once it is decoded, from its header; 0 if that cannot be read.
+
+    Raises:
+        DataError: its file cannot be read at all, or a package is missing.
+    """
+    size = size_of(path, how)
+    if size is None:
         return 0
-    scale = min(cache_px / max(width, height, 1), 1)
-    return round(width * scale) * round(height * scale) * 3
+    scale = min(how.cache_px / max(*size, 1), 1)
+    return round(size[0] * scale) * round(size[1] * scale) * 3
 
 
-def kind_of(path: str) -> str:
-    """The kind of a file's values, from its header; empty for up to 8 bits a channel or no image."""
+def size_of(path: str, how: Decoding) -> Size | None:
+    """Width and height of an image from its header, as they are stored; None if that cannot be read.
+
+    Raises:
+        DataError: its file cannot be read at all, or a package is missing.
+    """
     try:
-        with Image.open(path) as file:
+        found = _header_of(path, how)
+        if not isinstance(found, Image.Image):
+            return found.shape[1], found.shape[0]
+        with found as file:
+            return file.size
+    except DataError:
+        raise
+    except UNDECODABLE:
+        return None
+
+
+def _header_of(path: str, how: Decoding) -> Image.Image | Values:
+    """An image that is opened and not loaded; the values of what is no image file."""
+    file, key = parts(path)
+    if key is None and not how.sources.single(file):
+        return Image.open(path)
+    found = how.sources.read(path)
+    return Image.open(io.BytesIO(found)) if isinstance(found, bytes) else found
+
+
+def pages_of(path: str, how: Decoding) -> int:
+    """Pages of a TIFF or frames of a DICOM file, from its header; 1 for others, and what does not open."""
+    file, key = parts(path)
+    try:
+        if key is None and how.sources.single(file):
+            return how.sources.frames(file)
+        with Image.open(path) as opened:
+            return int(getattr(opened, "n_frames", 1)) if key is None and opened.format == "TIFF" else 1
+    except DataError:
+        raise
+    except UNDECODABLE:
+        return 1
+
+
+def kind_of(path: str, how: Decoding) -> str:
+    """The kind of a file's values, from its header; empty for up to 8 bits a channel or no image.
+
+    Raises:
+        DataError: its file cannot be read at all, or a package is missing.
+    """
+    try:
+        found = _header_of(path, how)
+        if not isinstance(found, Image.Image):
+            return frames.kind_of(found)
+        with found as file:
             return depth.kind_of(file)
+    except DataError:
+        raise
     except UNDECODABLE:
         return ""
 
@@ -207,7 +281,10 @@ def kind_of(path: str) -> str:
 def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
     """Kind, low and high end of the values of an image with more than 8 bits; None if it does not decode."""
     try:
-        raw = Path(path).read_bytes()
+        raw = how.sources.read(path)
+        if not isinstance(raw, bytes):
+            of_values = depth.ends_of_values(raw)
+            return None if of_values is None else (frames.kind_of(raw), *of_values)
         with Image.open(io.BytesIO(raw)) as file:
             kind, n_pixels = depth.kind_of(file), file.size[0] * file.size[1]
             if n_pixels > how.max_pixels:
@@ -281,10 +358,7 @@ def _decoded(raw: bytes, how: Decoding, path: str) -> tuple[tuple[int, int], Pix
     with Image.open(io.BytesIO(raw)) as file:
         width, height = file.size
         if width * height > how.max_pixels:
-            raise ValueError(
-                f"declares {width} × {height} px, more than images.max_megapixels="
-                f"{how.max_pixels / 1e6:g} allows: a decompression bomb?"
-            )
+            raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
         large = width * height > LARGE_PIXELS
         try:
             with how.one_large if large else nullcontext():

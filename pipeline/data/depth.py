@@ -155,6 +155,15 @@ def ends_of(file: Image.Image, kind: str, raw: bytes) -> tuple[float, float] | N
         if colour is None:
             return None
         some = colour[:: max(width * height // VALUES, 1), :, :3].ravel()
+    return _ends(some)
+
+
+def ends_of_values(values: Values) -> tuple[float, float] | None:
+    """The same of an image's (H, W) or (H, W, C) values."""
+    return _ends(values.reshape(-1)[:: max(values.size // VALUES, 1)])
+
+
+def _ends(some: Values) -> tuple[float, float] | None:
     finite = some[np.isfinite(some)]
     if not finite.size:
         return None

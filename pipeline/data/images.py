@@ -34,7 +34,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from pipeline.core.errors import StorageError
+from pipeline.core.errors import DataError, StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.core.seeds import some_of
 from pipeline.core.terminal import printable
@@ -254,7 +254,8 @@ def measured(paths: Sequence[str], how: Decoding) -> dict[str, tuple[float, floa
 
     All headers are read, and the values of at most `MEASURED` images of each kind.
     """
-    kinds = [kind for chunk in _in_threads(decode.kind_of, paths, "headers") for kind in chunk]
+    headers = _in_threads(lambda path: decode.kind_of(path, how), paths, "headers")
+    kinds = [kind for chunk in headers for kind in chunk]
     some: list[str] = []
     for kind in sorted({*kinds} - {""}):
         own = [path for path, of in zip(paths, kinds, strict=True) if of == kind]
@@ -273,7 +274,7 @@ def _strictly(how: Decoding) -> Callable[[_Image], Done]:
     def work(job: _Image) -> Done:
         try:
             return decode.read(job.id, job.path, strict)
-        except StorageError:
+        except (StorageError, DataError):
             raise
         except decode.UNDECODABLE as error:
             return decode.reason(error)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,9 @@ from pipeline.core.text_files import UTF8
 from pipeline.core.wording import worded
 from pipeline.data import containers, patterns, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
+from pipeline.data.readers import pixels, records
+from pipeline.data.readers.reading import Reading
+from pipeline.data.readers.registry import packed
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
@@ -51,6 +54,7 @@ class Listing:
         files: the tables that were read.
         notes: for the user, one line each.
         without: the images of the other split, which are not searched for a name.
+        reading: how images are read, where `images` is a file of several.
     """
 
     table: Table
@@ -60,6 +64,7 @@ class Listing:
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     without: Path | None = None
+    reading: Reading = field(default_factory=Reading)
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -74,7 +79,11 @@ class Listing:
 
 
 def training(
-    settings: CompetitionSettings, root: Path, faults: Faults, fold_column: str | None = None
+    settings: CompetitionSettings,
+    root: Path,
+    faults: Faults,
+    fold_column: str | None = None,
+    reading: Reading | None = None,
 ) -> Listing | None:
     """The training rows with their label, group and fold columns; None after adding to `faults` why."""
     images = root / settings.train_images
@@ -90,13 +99,15 @@ def training(
             rows = _named(images, settings.train_images, settings.label_pattern, faults, test)
     else:
         named = settings.id_column, settings.path_column
-        rows = _table(settings, root, settings.train_table, images, named, faults)
+        rows = _table(settings, root, settings.train_table, images, named, faults, reading)
         rows = replace(rows, without=root / settings.test_images) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
     return _from_one_hot(rows, settings.attributes, faults)
 
 
-def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing | None:
+def test(
+    settings: CompetitionSettings, root: Path, faults: Faults, reading: Reading | None = None
+) -> Listing | None:
     """The test rows; None when images are held out instead, or after adding to `faults` why."""
     images = root / settings.test_images
     if settings.holdout is not None:
@@ -107,7 +118,7 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults) -> Listing |
     path_column = settings.test_path_column or settings.path_column
     if settings.layout == "mask":
         id_column = path_column = MASK_TEST_ID
-    rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults)
+    rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults, reading)
     rows = replace(rows, without=root / settings.train_images) if rows else None
     return _with_columns(rows, [id_column, path_column], faults)
 
@@ -138,20 +149,32 @@ def _table(
     images: Path,
     columns: tuple[str, str],
     faults: Faults,
+    reading: Reading | None = None,
 ) -> Listing | None:
-    table = _read(settings, root, name, faults)
+    reading = reading or Reading()
+    own = packed(images) and images.exists() and (root / name).exists() and images.samefile(root / name)
+    table = _read(settings, root, name, faults, reading if own else None)
     if table is None:
         return None
-    return Listing(table, images, *columns, (root / name,), _encoding_note(table))
+    if packed(images):
+        table = pixels.numbered(table)
+    return Listing(table, images, *columns, (root / name,), _encoding_note(table), reading=reading)
 
 
-def _read(settings: CompetitionSettings, root: Path, name: str, faults: Faults) -> Table | None:
+def _read(
+    settings: CompetitionSettings, root: Path, name: str, faults: Faults, pixels_of: Reading | None = None
+) -> Table | None:
+    """A table; `pixels_of` says how its columns of pixels are found, which it is read without."""
     path = root / name
     if not path.exists():
         faults.add("missing tables", f"{name}: there is no such file in {root}")
         return None
     try:
-        table = read_table(path, name, settings.encoding, name not in settings.headerless)
+        header = name not in settings.headerless
+        if pixels_of is not None or records.reads(path):
+            table = pixels.read_without(path, name, settings.encoding, header, pixels_of or Reading())[0]
+        else:
+            table = read_table(path, name, settings.encoding, header)
     except DataError as error:
         what, remedy = error.headline.removeprefix(f"{name}: "), error.remedy and f" ({error.remedy})"
         for fault in error.faults or (f"{what}{remedy}",):

@@ -21,9 +21,26 @@ from pipeline.core.wording import singular_kind, worded
 from pipeline.data import texts
 
 IMAGE_SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".ppm")
+    (
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jpe",
+            ".jfif",
+            ".png",
+            ".webp",
+            ".bmp",
+            ".gif",
+            ".tif",
+            ".tiff",
+            ".avif",
+            ".ppm",
+        ),
+        # One array or one DICOM image a file: data/readers/.
+        *(".npy", ".npz", ".dcm", ".dicom"),
+    )
 )
-SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
+SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif", ".dicom": ".dcm"}
 # Archives made on a Mac add `__MACOSX/`, `._x.jpg` and `.DS_Store`; Windows and network drives the others.
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
 

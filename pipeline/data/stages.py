@@ -14,7 +14,7 @@ import importlib.metadata
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from pipeline.core.wording import worded
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
+from pipeline.data.readers.reading import Reading
 from pipeline.engine.need import PART, Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage
 from pipeline.record import files
@@ -43,8 +44,12 @@ BOXED = ("statistics", "own_box")
 HEADERS_READ = 400
 # The values of the training images that become black and white; empty if all have 8 bits a channel.
 RANGES = "ranges.json"
+# What is said about the values and pages of the files.
+NOTES = "notes.json"
 
-DATA_SETTINGS = tuple(
+# Which images a file of several holds, and what they look like.
+READER_SETTINGS = tuple(f"images.{f.name}" for f in fields(Reading))
+DATA_SETTINGS = READER_SETTINGS + tuple(
     f"competition.{name}"
     for name in (
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
@@ -79,7 +84,8 @@ def build_data(job: Job) -> Built:
 
 def _competition(settings: Settings) -> competition.Data:
     config = settings.config
-    return competition.load(config.competition, competition_root(settings), config.folds.column)
+    reading = Reading.of(config.images)
+    return competition.load(config.competition, competition_root(settings), config.folds.column, reading)
 
 
 def _written(job: Job, data: competition.Data, names: tuple[str, ...]) -> Built:
@@ -157,9 +163,10 @@ def build_train_images(job: Job) -> Built:
     samples = _where_they_lie(job)
     settings = job.settings.config.images
     own = [path for split in samples if split.split == "train" for path in split.paths_N.tolist()]
-    found = images.measured(own, decode.Decoding.of(settings))
+    how = decode.Decoding.of(settings)
+    found = images.measured(own, how)
     files.write_json(job.draft / RANGES, found)
-    return _decoded(job, samples, found)
+    return _decoded(job, samples, found, how)
 
 
 def build_images(job: Job) -> Built:
@@ -173,7 +180,10 @@ def build_images(job: Job) -> Built:
     """
     train = job.inputs["train"]
     found: dict[str, tuple[float, float]] = train.json(RANGES)
-    built = _decoded(job, [s for s in _where_they_lie(job) if s.split == "test"], found)
+    how = decode.Decoding.of(job.settings.config.images)
+    built = _decoded(job, [s for s in _where_they_lie(job) if s.split == "test"], found, how)
+    said = [*train.json(NOTES), *files.read_json(job.draft / NOTES)]
+    files.write_json(job.draft / NOTES, list(dict.fromkeys(said)))
     everywhere = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
     images.join(job.draft, train.folder, [name for split in everywhere for name in split.ids_N.tolist()])
     return replace(built, metrics={name: n + train.metrics[name] for name, n in built.metrics.items()})
@@ -184,17 +194,21 @@ def refuse_faulty(settings: Settings, artifact: Artifact, home: Path) -> None:
     quarantine.refuse(settings.config, artifact)
 
 
-def _decoded(job: Job, splits: list[Samples], found: Mapping[str, tuple[float, float]]) -> Built:
+def _decoded(
+    job: Job, splits: list[Samples], found: Mapping[str, tuple[float, float]], how: decode.Decoding
+) -> Built:
     """Decode these splits; the lines say the range that was found, and what does not decode."""
     settings = job.settings.config.images
     samples = [load.keyed(split) for split in splits]
     paths = [path for split in samples for path in split.paths_N.tolist()]
-    wanted, announced = _decoded_bytes(paths, settings.cache_px), texts.IMAGES_SPACE.format(images=len(paths))
+    wanted, announced = _decoded_bytes(paths, how), texts.IMAGES_SPACE.format(images=len(paths))
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.work
     work.mkdir(parents=True, exist_ok=True)
-    lines = list(_range_lines(found, settings.range))
-    how = decode.Decoding.of(settings, Ranges.of(settings, found))
+    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how)]
+    files.write_json(job.draft / NOTES, notes)
+    lines = list(notes)
+    how = replace(how, ranges=Ranges.of(settings, found))
     before = images.build_decoded(samples, job.draft, how, work)
     if before:
         log.info("%s", texts.IMAGES_CONTINUED.format(done=before, images=len(paths)))
@@ -230,11 +244,20 @@ def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | 
         yield texts.IMAGES_RANGE.format(kind=kind, black=black, white=white, source=source)
 
 
-def _decoded_bytes(paths: Sequence[str], cache_px: int) -> float:
+def _page_lines(paths: Sequence[str], how: decode.Decoding) -> Iterator[str]:
+    """How many of some files have several pages or frames, of which the first is used."""
+    some = paths[:: max(len(paths) // HEADERS_READ, 1)]
+    with decode.pillow():
+        several = [pages for path in some if (pages := decode.pages_of(path, how)) > 1]
+    if several:
+        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several))
+
+
+def _decoded_bytes(paths: Sequence[str], how: decode.Decoding) -> float:
     """Bytes that all images will take on the disk, from the headers of some of them."""
     some = paths[:: max(len(paths) // HEADERS_READ, 1)]
     with decode.pillow():
-        mean = sum(decode.kept_bytes(path, cache_px) for path in some) / max(len(some), 1)
+        mean = sum(decode.kept_bytes(path, how) for path in some) / max(len(some), 1)
     return mean * len(paths)
 
 
@@ -447,7 +470,10 @@ def folds_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     return training_inputs(settings, "data")
 
 
-IMAGE_SETTINGS = ("images.cache_px", "images.truncated", "images.max_megapixels", "images.range")
+IMAGE_SETTINGS = (
+    *("images.cache_px", "images.truncated", "images.max_megapixels", "images.range"),
+    *READER_SETTINGS,
+)
 
 # `train_…` holds everything but the test set, and is all that a training needs: another test set trains
 # nothing again.
@@ -473,7 +499,7 @@ STAGES = (
     ),
     Stage(
         "train_images",
-        1,
+        2,
         "decoded images without the test set",
         build_train_images,
         reads=IMAGE_SETTINGS,
@@ -481,7 +507,7 @@ STAGES = (
     ),
     Stage(
         "images",
-        4,
+        5,
         "decoded images and their facts",
         build_images,
         reads=IMAGE_SETTINGS,

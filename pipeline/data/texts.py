@@ -28,6 +28,7 @@ IMAGES_WHAT = "decoded images"
 IMAGES_SPACE_REMEDY = "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home"
 IMAGES_CONTINUED = "images: {done} of {images} were decoded before the last run was stopped"
 IMAGES_RANGE = "{kind} images: {black:g} is black and {white:g} is white ({source})"
+IMAGES_PAGES = "{files} of {some} files that were looked at {files:has|have} several pages or frames, up to {most}: the first one is the image"
 RANGE_MEASURED = "measured on the training images; another range: images.range=[BLACK,WHITE]"
 RANGE_GIVEN = "images.range"
 IMAGES_WHITE = "{images:image} {images:does|do} not decode: see quarantine.csv"
@@ -336,20 +337,50 @@ MASK_SIZE = "the photos are 384 × 512; a larger size often scores higher, and t
 MASK_BINS_HINT = "train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; scores still use 60"
 
 # Images that are not image files.
+NO_PACKAGE = "{file}: the package {package} reads it, and is not installed"
+NO_PACKAGE_REMEDY = "pip install 'podium[{extra}]', or {extra}'s packages into the environment that make install prints"
+NO_READER = "nothing reads several images from it; what is read: {known}"
+NO_NUMBERS = "it holds {kind} and not numbers"
+NO_NUMBER = "{columns:cell} of its row {columns:is|are} not numeric (first: column {column!r}, {cell!r})"
+NO_VALUES = "it holds no value"
+MANY_AXES = "its shape is {shape}, which is no image of one or several bands: write the slices or frames as images of their own"
+OTHER_SHAPE = "it has {numbers:,} numbers, and images.shape={shape} has {wanted:,}"
+OTHER_COUNT = "it has {numbers:,} numbers, and the first row has {first:,}"
+NO_SHAPE = "{numbers:,} numbers are no square image of one band: set images.shape, e.g. {shapes}"
+NO_BAND = "images.bands={bands} names a band that it lacks: it has {count}, counted from 0"
+MANY_BANDS = "it has {count} bands: set those that become red, green and blue, e.g. images.bands=[0,1,2]"
+BANDS_DIFFER = "the bands in {columns} have different shapes"
+DAMAGED = "damaged, or no {kind} file ({why})"
+DICOM_DAMAGED = "damaged, or compressed in a way that no installed decoder reads ({why}); pylibjpeg and its plug-ins read more"
+SEVERAL_ARRAYS = "it holds several arrays ({names}): set images.key to the one that is the image"
+CUT_OFF = "it is cut off"
+NO_KEY = "it holds nothing of the name {key!r} (images.key); there is: {there}"
+NO_ROWS = "it has images by name, and none by number: images.key chooses an array of all images"
+NO_NAMES = "it has images by number, and none by name: set competition.path_column=row"
+NO_PIXELS = "no column holds pixels ({wanted}); there is: {columns}"
+NO_PIXELS_LIKE = "64 or more columns of one name with a number, or cells of 64 or more numbers"
+NO_PIXELS_REMEDY = "set images.columns to the names or patterns of the columns of pixels, e.g. [pixel*]"
+NAMES_TWICE = "{count:value} of column {key!r} (images.key) {count:is|are} empty or {count:occurs|occur} twice"
+NOT_IN_FILE = "there is no image '{name}' in {file}"
+NO_RECORDS = "it is no table: a list of rows, or columns of equal length, is expected"
+NO_RECORDS_REMEDY = "write a row per image, as pandas.DataFrame.to_json(orient='records') or to_parquet does"
+MISSING_FIELD = "row {row}: without {columns}"
+RAGGED_RECORDS = "{rows:row} {rows:lacks|lack} columns that others have"
+HELD_PIXELS = "the table holds the images themselves: {held}"
+HELD_IN = "the images are in this file, under the names in the table"
+NO_IMAGES_AND = "{table}: no column leads to images, and {why}"
+QUESTION_SHAPE = "what is the shape of an image? {held}, and {fault}"
+ROW_NUMBER = "the number of the row, because no column names the images"
 PIXEL_CELLS = "it holds the pixels themselves, {numbers:,} numbers in each cell of column {column!r}"
+ENCODED_CELLS = "it holds encoded images in column {columns!r}"
 PIXEL_COLUMNS = "it holds the pixels themselves, in {columns:,} columns of numbers, {first!r} … {last!r}"
-PIXELS_REMEDY = "Podium reads image files: write each row as a PNG (numpy.reshape, PIL.Image.fromarray), and a CSV of id, path and label; docs/data.md has a script"
+PIXELS_REMEDY = "columns of pixels are recognised by one name with a running number (pixel0, pixel1, …): rename them, or write each row as a PNG and a CSV of id, path and label"
 CONTAINERS = "{files:,file} of the kind `{what}`: {remedy}"
 READERS = {
     **dict.fromkeys(
-        (".dcm", ".dicom"),
-        ("DICOM images", "the package pydicom reads them: write their pixels as PNG files"),
-    ),
-    **dict.fromkeys(
         (".h5", ".hdf5", ".hdf"),
-        ("HDF5 files", "the package h5py reads them: write their images as PNG files"),
+        ("HDF5 files", "if one holds the images of the table, give it as IMAGES"),
     ),
-    **dict.fromkeys((".npy", ".npz"), ("NumPy arrays", "numpy.load reads them: write them as PNG files")),
     **dict.fromkeys(
         (".tfrec", ".tfrecord", ".tfrecords"),
         ("TFRecord files", "the package tensorflow reads them: write their images as files"),
@@ -380,8 +411,11 @@ READERS = {
         (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"), ("archives", "unpack them")
     ),
     **dict.fromkeys(
-        (".parquet", ".feather"),
-        ("Parquet or Feather tables", "pandas reads them: write their images as PNG files and a CSV"),
+        (".parquet", ".pq"),
+        ("Parquet tables", "if one holds the images of the table, give it as IMAGES"),
+    ),
+    **dict.fromkeys(
+        (".feather",), ("Feather tables", "pandas.read_feather reads them: write them with to_parquet")
     ),
     **dict.fromkeys(
         (".pkl", ".pickle", ".pt", ".pth"),

@@ -38,7 +38,11 @@ def build_eda(job: Job) -> Built:
         facts=facts[facts["split"].isin(("train", "test"))],
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
-        notes=(*job.inputs["data"].json("notes.json"), *plan.notes, *load.fold_checks(job.inputs["folds"])),
+        notes=(
+            *(note for name in ("data", "images") for note in job.inputs[name].json("notes.json")),
+            *plan.notes,
+            *load.fold_checks(job.inputs["folds"]),
+        ),
         config=config,
         plan=plan,
         features=_features(job),

@@ -51,6 +51,39 @@ class ImageSettings(Section):
         min_length=2,
         max_length=2,
     )
+    reader: Literal["auto", "pixels", "hdf5", "arrays"] = fact(
+        "auto",
+        "what reads a file that holds several images, where `train_images` is such a file: pixels of a table "
+        "(CSV, JSON, Parquet), HDF5, or NumPy arrays; auto: by its extension",
+    )
+    columns: list[str] = fact(
+        [],
+        "columns of a table that hold the pixels, as names or patterns: [pixel*], [band_1, band_2]; "
+        "empty: found",
+    )
+    key: str | None = fact(
+        None,
+        "column of image names in a table of pixels, or the group or array inside an HDF5 or .npz file; "
+        "None: found",
+    )
+    shape: list[int] | None = fact(
+        None,
+        "shape of images that are written as plain numbers: [height, width], [height, width, 3] pixel by "
+        "pixel, or [3, height, width] band by band; None: one band, and square",
+        min_length=2,
+        max_length=3,
+    )
+    bands: list[int] | None = fact(
+        None,
+        "bands of arrays that become red, green and blue, from 0; one is grey; None: all, up to 3",
+        min_length=1,
+        max_length=3,
+    )
+    window: Literal["set", "file"] = fact(
+        "set",
+        "values of DICOM files; set: one range for all, measured or `range`; file: by the window that each "
+        "file names",
+    )
     # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
         "error", "images that do not decode; drop: left out of training, and white in the test set"
@@ -127,6 +160,16 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
     if max(images.hw) > images.cache_px:
         message = f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
         yield "images.size", message
+
+
+@rule("images")
+def shape_of_images(s: Sections) -> Iterator[Broken]:
+    """Sides are at least one, one or three bands are chosen, and they count from 0."""
+    images = s["images"]
+    if images.shape is not None and min(images.shape) < 1:
+        yield "images.shape", f"{images.shape} has a side below 1"
+    if images.bands is not None and (min(images.bands) < 0 or len(images.bands) == 2):
+        yield "images.bands", f"{images.bands} are not one or three bands, counted from 0"
 
 
 @rule("images")

@@ -89,6 +89,7 @@ RULES: tuple[Rule, ...] = (
     model.mean_and_std,
     decision.decision_steps,
     images.size_within_cache,
+    images.shape_of_images,
     images.range_in_order,
     eda.thresholds,
     images.crop_method,

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from pipeline.core.tables import Table, read_table
+from pipeline.core.tables import Table
 from pipeline.data.paths import Locator, image_suffix
+from pipeline.data.readers import pixels, records
 
 # Cells of the first line that are looked up.
 FEW = 20
@@ -26,9 +27,11 @@ def read(path: Path, folders: Iterable[Path], encoding: str | None) -> tuple[Tab
     Raises:
         DataError: it is not a table.
     """
-    bare = read_table(path, encoding=encoding, header=False)
-    header = not _is_row(bare.rows[0], folders)
-    return (read_table(path, encoding=encoding) if header else bare), header
+    if records.reads(path):
+        return pixels.without_cells(path, encoding, True)[0], True
+    bare = pixels.without_cells(path, encoding, False)[0]
+    header = pixels.has_header(path) and not _is_row(bare.rows[0], folders)
+    return (pixels.without_cells(path, encoding, True)[0] if header else bare), header
 
 
 def _is_row(cells: tuple[str, ...], folders: Iterable[Path]) -> bool:

@@ -14,20 +14,24 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
-from pipeline.data.new import columns, form, given, groups, kinds, words
+from pipeline.data.new import columns, form, given, groups, kinds, packed, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.folders import TEST, split_of
 from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
 from pipeline.data.paths import Locator, images_below, nfc
+from pipeline.data.readers.reading import ROW
+from pipeline.data.readers.registry import packed as of_several
 
 TABLES = (".csv", ".tsv", ".txt")
 
 
-def test_table(request: NewRequest) -> Table | None:
-    """The host's test table, if it gives one besides the sample."""
+def test_table(request: NewRequest, holds_images: bool = False) -> Table | None:
+    """The host's test table, if it gives one besides the sample; `holds_images`: with pixels, as TRAIN."""
     if request.test is None or not request.test.is_file():
         return None
+    if holds_images and (inside := packed.in_table(request.test, request.encoding)):
+        return inside.table
     near = columns.folders_near(request.images, split="test")
     return given.read(request.test, near, request.encoding)[0]
 
@@ -67,11 +71,20 @@ def test_set(
     starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
     table, header = given.read(path, near, request.encoding)
+    within = None
+    if train is not None and request.train is not None and train[1].folder == request.train:
+        within = packed.in_table(path, request.encoding)
+    if within is not None:
+        table, header = within.table, within.header
     if not header:
         written = next((line for line in proposal.lines if line.path == "competition.headerless"), None)
         listed = [*(written.value if written else []), relative(path, root)]
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
-    place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
+    if within is not None:
+        place: columns.Place | None = columns.Place(ROW, path, 1.0)
+    else:
+        place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
+        place = place or packed.near(table, [request.images, *beside, root], TEST)
     if place is None:
         if asked is not None:
             _refuse_long_ids(asked, labels, values)
@@ -117,7 +130,7 @@ def _container(root: Path) -> str | None:
 def _same_images(table: Table, place: columns.Place, asked: Asked) -> bool:
     """Whether only the sample's ids, and no column of the test table, lead to the same images."""
     wanted = asked.table.column(asked.id_column)
-    if any(set(wanted) & set(table.column(c)) for c in table.columns):
+    if of_several(place.folder) or any(set(wanted) & set(table.column(c)) for c in table.columns):
         return False
     locator = Locator(place.folder)
     first, second = ([locator.find(v) for v in cells] for cells in (table.column(place.column), wanted))

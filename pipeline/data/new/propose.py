@@ -18,16 +18,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import containers, texts
-from pipeline.data.decode import UNDECODABLE, pillow
+from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, kinds, label, words
+from pipeline.data.new import asked, columns, folders, given, groups, host, kinds, label, packed, words
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -38,9 +37,13 @@ from pipeline.data.new.request import (
     root_of,
 )
 from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+from pipeline.data.readers.pixels import numbered
+from pipeline.data.readers.reading import ROW, ROW_FROM_0
+from pipeline.data.readers.registry import packed as of_several
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 LOOKED_AT = 200
+NUMBERED = (ROW, ROW_FROM_0)
 ASPECT_SPREAD = 1.25
 SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
@@ -86,14 +89,24 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     table, header = given.read(request.train, near, request.encoding)
     if not len(table):
         raise DataError(f"{request.train}: it has a header and no rows")
-    test = host.test_table(request)
+    # Only then in the folder that contains the table, too: its images may be in several folders.
+    place = columns.place(table, near) or columns.place(table, [root_of(request)])
+    inside = None if place else packed.in_table(request.train, request.encoding)
+    if inside is not None:
+        table, header = inside.table, inside.header
+        place = columns.Place(ROW, request.train, 1.0)
+    elif place is None and (place := packed.near(table, [request.images, root_of(request)], folders.TRAIN)):
+        table = numbered(table) if place.column == ROW else table
+    test = host.test_table(request, inside is not None)
     sample = _asked(request, test, table.columns)
+    if place is None:
+        # A target of another kind is the first thing to say: no file that is found could help.
+        label.refuse_kinds(table, sample)
+        raise _no_images(table, request, near)
     try:
-        place = _place(table, request)
         place, unused = _one_image_a_row(proposal, table, place, test)
         named = _id(table, place, sample)
     except DataError:
-        # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
         raise
     proposal.set(
@@ -101,11 +114,12 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     )
     if not header:
         proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
-    proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
+    proposal.set("competition.train_images", relative(place.folder, root), _where(place, inside))
     proposal.set("competition.id_column", *named)
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
-    proposal.set("competition.path_column", place.column, texts.LEADS_TO_IMAGES.format(share=share))
-    taken = {named[0], place.column, *unused} | _host_folds(proposal, table)
+    why = texts.ROW_NUMBER if place.column == ROW else texts.LEADS_TO_IMAGES.format(share=share)
+    proposal.set("competition.path_column", place.column, why)
+    taken = {named[0], place.column, *unused, *NUMBERED} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     like = [c for c in free if columns.like_classes(table, c)]
     values = [v for c in like for v in columns.values_of(table, c)]
@@ -114,7 +128,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     _refuse_test_rows(table, found)
     likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
     paths, classes = table.column(place.column), _classes(found)
-    chosen = _group(proposal, table, likely, found.names, (place.folder, paths, classes))
+    named_by = () if place.column == ROW else paths
+    chosen = _group(proposal, table, likely, found.names, (place.folder, named_by, classes))
     attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
     proposal.set("competition.attributes", attributes, found.why)
     numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
@@ -123,7 +138,20 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         middle = float(np.median([float(v) for v in table.column(column)]))
         proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
     host.answers(proposal, request, root, sample, found, attributes[0]["name"])
-    return LabelledRows(paths, place.folder, classes)
+    known = None
+    if of_several(place.folder):
+        held = packed.held_at(place) if inside is None else inside.held
+        asked_shape = packed.question(held)
+        proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
+        known = tuple(packed.sides(place, table, held))
+    return LabelledRows(paths, place.folder, classes, known)
+
+
+def _where(place: columns.Place, inside: packed.Inside | None) -> str:
+    """Why the images are there."""
+    if inside is not None:
+        return texts.HELD_PIXELS.format(held=inside.held.sentence())
+    return texts.HELD_IN if of_several(place.folder) else texts.IMAGES_HERE
 
 
 def _host_folds(proposal: Proposal, table: Table) -> set[str]:
@@ -156,6 +184,8 @@ def _one_image_a_row(
     Raises:
         DataError: several images belong to a row of the test set, too.
     """
+    if of_several(place.folder):
+        return place, []
     locator = Locator(place.folder)
     own = table.column(place.column)
     rows = some_of(len(table), columns.LOOKED_UP)
@@ -185,29 +215,28 @@ def _below(path: Path, folder: Path | None) -> bool:
     return folder is not None and path.resolve().is_relative_to(folder.resolve())
 
 
-def _place(table: Table, request: NewRequest) -> columns.Place:
-    """The place of the images."""
-    near = columns.folders_near(request.images, split="train")
-    # Only then in the folder that contains the table, too: its images may be in several folders.
-    place = columns.place(table, near) or columns.place(table, [root_of(request)])
-    if place is None:
-        held = containers.pixels(table)
-        if held is not None:
-            raise DataError(f"{table.name}: {held}", remedy=texts.PIXELS_REMEDY)
-        other = containers.in_folder(request.images, images_below(request.images).others)
-        if other is not None:
-            raise DataError(f"{request.images}: {table.name} leads to no image, and {other}")
-        raise DataError(
-            f"{table.name}: no column leads to images",
-            columns.misses(table, near),
-            f"the search covered {request.images} and its folders, with and without extension; check IMAGES; "
-            + texts.JOIN_TABLES,
-        )
-    return place
+def _no_images(table: Table, request: NewRequest, near: Sequence[Path]) -> DataError:
+    """Why no column of the table leads to images."""
+    held = containers.pixels(table)
+    if held is not None:
+        return DataError(f"{table.name}: {held}", remedy=texts.PIXELS_REMEDY)
+    other = containers.in_folder(request.images, images_below(request.images).others)
+    if other is not None:
+        return DataError(f"{request.images}: {table.name} leads to no image, and {other}")
+    return DataError(
+        f"{table.name}: no column leads to images",
+        columns.misses(table, near),
+        f"the search covered {request.images} and its folders, with and without extension; check IMAGES; "
+        + texts.JOIN_TABLES,
+    )
 
 
 def _id(table: Table, place: columns.Place, sample: asked.Asked | None) -> tuple[str, str]:
-    """(id column, reason)."""
+    """The id column and the reason.
+
+    Raises:
+        DataError: no column has a different value in each row.
+    """
     in_sample = sample.id_column if sample and sample.id_column in table.columns else None
     named = columns.id_column(table, place.column, in_sample)
     if named is None:
@@ -260,7 +289,7 @@ def _group(
     folder, paths, classes = seen
     repeated = None if known else groups.repeated_pictures(folder, paths)
     first = [pattern for pattern in (known, repeated) if pattern]
-    patterns = [*first, *groups.group_patterns(paths, classes)]
+    patterns = [*first, *(groups.group_patterns(paths, classes) if paths else [])]
     answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
     proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
     candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
@@ -491,17 +520,15 @@ def folds(proposal: Proposal, groups: int) -> None:
 
 def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
-    locator = Locator(rows.folder, rows.paths)
+    if rows.sides is not None:
+        return np.array(rows.sides, dtype=np.float64).reshape(-1, 2)
+    locator, how = Locator(rows.folder, rows.paths), Decoding(LARGEST_PX)
     sides = []
     for n in some_of(len(rows.paths), LOOKED_AT):
         kind, path = locator.find(rows.paths[n])
-        if kind:
-            continue
-        try:
-            with pillow(), Image.open(path) as image:
-                sides.append(image.size)
-        except UNDECODABLE:
-            continue
+        with pillow():
+            size = None if kind else size_of(path, how)
+        sides += [size] if size is not None else []
     return np.array(sides, dtype=np.float64).reshape(-1, 2)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.core.errors import DataError
 from pipeline.data import texts
+from pipeline.data.readers.registry import packed
 
 HOLDOUT = 0.2
 COMMENT_COLUMN, WIDEST = 56, 118
@@ -27,7 +28,7 @@ class NewRequest:
 
     Args:
         name: of the new competition.
-        images: folder of images, of class folders, or of the mask competition.
+        images: folder of images, of class folders, or of the mask competition; or a file of several images.
         train: training table; None: `images` is a folder per class.
         test: test table, or a folder of test images; None: the sample lists them, or some are held out.
         sample: the host's sample submission, if there is one.
@@ -54,17 +55,19 @@ class LabelledRows:
         paths: as written, below `folder`.
         folder: of the images.
         classes: the class of each row, as a number.
+        sides: width and height of some images, where they are no image files; None: they are in `folder`.
     """
 
     paths: Sequence[str]
     folder: Path
     classes: Sequence[int]
+    sides: Sequence[tuple[int, int]] | None = None
 
 
 def check_there(request: NewRequest) -> None:
     """Raise DataError for files that do not exist, with all of them."""
     faults = []
-    if not request.images.is_dir():
+    if not request.images.is_dir() and not (packed(request.images) and request.images.is_file()):
         faults.append(f"IMAGES={request.images}: there is no such folder")
     for word, path in (("TRAIN", request.train), ("SAMPLE", request.sample)):
         if path is not None and not path.is_file():
@@ -77,7 +80,8 @@ def check_there(request: NewRequest) -> None:
 
 def root_of(request: NewRequest) -> Path:
     """The folder that contains all given files."""
-    given = [request.images, *(p.parent if p.is_file() else p for p in (request.train, request.test) if p)]
+    named = (request.images, request.train, request.test)
+    given = [p.parent if p.is_file() else p for p in named if p]
     given += [request.sample.parent] if request.sample else []
     return Path(os.path.commonpath([p.resolve() for p in given]))
 
