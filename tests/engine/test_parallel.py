@@ -47,6 +47,28 @@ def nodes_open(nodes, piece):
     return OPEN + nodes[piece].parent
 
 
+class LastFirst(HerePool):
+    """The task that was submitted last ends first."""
+
+    def wait(self, seconds):
+        self._queue.reverse()
+        try:
+            return super().wait(seconds)
+        finally:
+            self._queue.reverse()
+
+
+@pytest.mark.parametrize("first", ["work", "fail"])
+def test_runs_of_a_stage_are_recorded_in_the_order_of_one_process(tmp_path, first):
+    session = session_of(tmp_path, pool=LastFirst(size=6))
+    try:
+        session.get_all([team(session, first), team(session, "more"), team(session, "yet more")])
+    except UserError:
+        assert first == "fail"
+    built = (tmp_path / "teams.txt").read_text().splitlines()
+    assert built == [name for name in (first, "more", "yet more") if name != "fail"]
+
+
 def test_light_stages_alone_start_no_process(tmp_path):
     pool = HerePool()
     session = session_of(tmp_path, pool=pool)

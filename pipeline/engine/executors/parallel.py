@@ -25,7 +25,7 @@ from pipeline.engine import build, texts
 from pipeline.engine.executors.here import Site
 from pipeline.engine.executors.work import Source, Task
 from pipeline.engine.need import Need
-from pipeline.engine.schedule import RUNNING, Schedule
+from pipeline.engine.schedule import GIVEN_UP, RUNNING, WAITING, Schedule
 from pipeline.record.store import LockedError
 from pipeline.record.tracking import Run
 from pipeline.settings.members import trainings
@@ -302,7 +302,9 @@ class _Building:
         now = time.monotonic()
         for piece in self.schedule.ready():
             name = piece.removeprefix(OPEN)
-            if (piece in self.nodes and self.nodes[piece].heavy) or self.retry.get(piece, 0.0) > now:
+            if piece in self.nodes and (self.nodes[piece].heavy or self._has_earlier(piece)):
+                continue
+            if self.retry.get(piece, 0.0) > now:
                 continue
             self.progress.hide()
             self.schedule.start(piece)
@@ -325,6 +327,17 @@ class _Building:
                     self.progress.ended(piece)
             return True
         return False
+
+    def _has_earlier(self, name: str) -> bool:
+        """Whether a run of the same stage comes before this one: each is compared with the earlier ones.
+
+        So the record is that of one process, whatever ends first. An earlier one never waits for a later one.
+        """
+        stage = self.nodes[name].need.stage
+        if not self.site.graph.catalogue.get(stage).tracked:
+            return False
+        same = [other for other, node in self.nodes.items() if node.need.stage == stage]
+        return any(self.schedule.state(other) in (WAITING, RUNNING) for other in same[: same.index(name)])
 
     def _open(self, name: str) -> None:
         with contextlib.ExitStack() as stack:
@@ -374,8 +387,8 @@ class _Building:
         """Close the runs of parents that can no longer be built, once none of their folds runs any more."""
         for name in list(self.opened):
             node = self.nodes[name]
-            alive = any(self.schedule.state(child) in (RUNNING, "waiting") for child in node.inside)
-            if self.schedule.state(name) == "given up" and not alive:
+            alive = any(self.schedule.state(child) in (RUNNING, WAITING) for child in node.inside)
+            if self.schedule.state(name) == GIVEN_UP and not alive:
                 self.opened.pop(name).stack.__exit__(type(error), error, error.__traceback__)
 
     def _receive(self, seconds: float) -> None:
