@@ -7,7 +7,7 @@ inside; `sum` needs two teams.
 import os
 import time
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, StoppedError, StorageError
 from pipeline.engine.executors.parallel import Ended, Epoch, Lost, Parallel
 from pipeline.engine.executors.work import build_one
 from pipeline.engine.need import Need
@@ -26,11 +26,14 @@ def build_toil(job):
     for epoch in range(3):
         (job.work / f"epoch{epoch}").parent.mkdir(parents=True, exist_ok=True)
         (job.work / f"epoch{epoch}").write_text("")
-        job.on_epoch(n, epoch, {"valid_score": 0.5})
+        if not job.on_epoch(n, epoch, {"valid_score": 0.5}):
+            raise StoppedError(f"toil {n} was stopped")
         if does == "sleep":
             time.sleep(20)
     if does == "fail" and n != 1:
         raise DataError(f"toil {n} failed")
+    if does == "fill the disk":
+        raise StorageError(f"/home{n}: the disk is full")
     if does == "fail alike":
         raise DataError("all toils fail")
     if does == "bug" and n == 1:

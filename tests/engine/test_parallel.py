@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from toil_world import HerePool, digests, session_of, team
 
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import DataError, StorageError, UserError
 from pipeline.engine.executors.parallel import OPEN, after, missing
 from pipeline.engine.executors.work import WorkerBugError
 from pipeline.engine.need import Need
@@ -99,6 +99,12 @@ def test_a_fault_lets_everything_else_go_on_and_all_faults_are_told(tmp_path):
     assert [fault.partition(": ")[2] for fault in failed.value.faults] == ["toil 0 failed", "toil 2 failed"]
     kept = [a.stage for a in session.store.all()]
     assert kept.count("toil") == 4 and kept.count("team") == 1
+
+
+def test_a_full_disk_stays_a_full_disk_among_several_faults(tmp_path):
+    session = session_of(tmp_path, pool=HerePool())
+    with pytest.raises(StorageError, match="3 results could not be built"):
+        session.get(team(session, "fill the disk"))
 
 
 def test_one_fault_is_raised_as_it_is(tmp_path):

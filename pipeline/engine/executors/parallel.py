@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.core.errors import PodiumError, StoppedError, UserError
+from pipeline.core.errors import PodiumError, StoppedError, StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, texts
 from pipeline.engine.executors.here import Site
@@ -455,4 +455,7 @@ class _Building:
         if len(errors) == 1 or isinstance(errors[0], StoppedError):
             raise errors[0]
         n = len(self.schedule.faults)
-        raise UserError(texts.SEVERAL.format(n=n), faults, texts.SEVERAL_REMEDY)
+        text = texts.SEVERAL.format(n=n)
+        if any(isinstance(error, StorageError) for error in errors):  # a search counts it as no trial
+            raise StorageError(text, faults, texts.SEVERAL_REMEDY)
+        raise UserError(text, faults, texts.SEVERAL_REMEDY)
