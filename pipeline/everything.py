@@ -85,7 +85,9 @@ def lines(
         score = SCORE_WITH_CAUTION.format(score=score, caution=caution)
     facts = blend.json(BLEND)
     page = min(report.folder.glob("*.html"))
-    command = make_with(f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.competition_words)
+    command = make_with(
+        f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.located(settings.competition_words)
+    )
     public = NOT_SUBMITTED.format(command=command) if entry.public is None else f"{entry.public:.4f}"
     rows = {
         TITLE_OF_SCORE.format(metric=metric): score,

@@ -552,7 +552,7 @@ def test_duplicate_ids(mine, tmp_path):
     first, second = (row.split(",")[0] for row in mine.rows()[:2])
     mine.edit("train.csv", f"{second},", f"{first},")
     message = mine.train(tmp_path / "home")
-    assert "1 duplicate ids" in message and f"train.csv row 3 (id {first})" in message
+    assert "1 duplicate id" in message and f"train.csv row 3 (id {first})" in message
 
 
 def test_an_unknown_label(mine, tmp_path):
@@ -584,7 +584,7 @@ def test_all_faults_of_the_tables_in_one_message(mine, tmp_path):
     mine.edit("train.csv", rows[1], rows[1][:-1] + "x")
     (mine.root / "images" / rows[2].split(",")[1]).unlink()
     message = mine.train(tmp_path / "home")
-    assert all(kind in message for kind in ("1 empty labels", "1 unknown labels", "1 missing images"))
+    assert all(kind in message for kind in ("1 empty label", "1 unknown label", "1 missing image"))
     assert artifacts(tmp_path / "home") == []
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Floats, Ints, Strings, frozen_array, positions, refuse_duplicates, strings
 from pipeline.core.targets import Target
+from pipeline.core.wording import worded
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,11 @@ class Probabilities:
         if bad.any():
             rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
             raise DataError(
-                f"{self.name}: {len(rows)} rows are not probabilities (NaN, negative, or not summing to 1)",
+                worded(
+                    "{name}: {n:row} {n:is|are} not probabilities (NaN, negative, or not summing to 1)",
+                    name=self.name,
+                    n=len(rows),
+                ),
                 rows,
                 "normalise each row to sum to 1",
             )
@@ -91,7 +96,13 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
         if len(missing) or len(extra):
             faults = [f"missing: {i}" for i in missing] + [f"extra: {i}" for i in extra]
             raise DataError(
-                f"{member.name}: {len(missing)} ids missing and {len(extra)} extra against {first.name}",
+                worded(
+                    "{name}: {n:id} missing and {extra} extra against {first}",
+                    name=member.name,
+                    n=len(missing),
+                    extra=len(extra),
+                    first=first.name,
+                ),
                 faults,
                 "members of one ensemble must predict the same images",
             )

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.wording import worded
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -43,7 +44,10 @@ def refuse_duplicates(ids: Strings, what: str) -> None:
     unique, counts = np.unique(ids, return_counts=True)
     if (counts > 1).any():
         twice = unique[counts > 1]
-        raise DataError(f"{what}: {len(twice)} ids occur more than once", [str(i) for i in twice])
+        raise DataError(
+            worded("{what}: {n:id} {n:occurs|occur} more than once", what=what, n=len(twice)),
+            [str(i) for i in twice],
+        )
 
 
 def positions(of: Strings, within: Strings, what: str) -> Ints:
@@ -58,7 +62,10 @@ def positions(of: Strings, within: Strings, what: str) -> Ints:
     found = within[order[clipped]] == of if len(within) else np.zeros(len(of), bool)
     if not found.all():
         missing = [str(i) for i in of[~found]]
-        raise DataError(f"{what}: {len(missing)} ids missing (first: {missing[0]})", missing)
+        raise DataError(
+            worded("{what}: {n:id} missing (first: {first})", what=what, n=len(missing), first=missing[0]),
+            missing,
+        )
     return np.asarray(order[clipped], dtype=np.int64)
 
 

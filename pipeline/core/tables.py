@@ -4,7 +4,9 @@ Owns finding the delimiter, skipping comments and blank lines, and naming the ro
 not own encodings (`core/text_files.py`) nor what a column means (`data/competition.py`,
 `data/host_format.py`).
 
-Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other.
+Everything stays text: ids keep their leading zeros, and "NA" or "1e5" are names like any other. Only a
+decimal comma becomes a point, where semicolons, tabs or the like separate the cells: a spreadsheet in Paris
+or Berlin writes `0,5`, and everything that looks at a cell sees `0.5`.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, Suggestions
 from pipeline.core.text_files import UTF8, read_text
+from pipeline.core.wording import worded
 
 DELIMITERS = ",;\t|"
 # What Excel writes in front of a CSV.
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
 # Columns of a table without a header.
 UNNAMED = "column{number}"
+# A number with a decimal comma; a cell such as `1,2,3` is a list.
+DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Table:
     Args:
         name: the file's name, for messages.
         columns: the header; names are unique.
-        rows: each as long as `columns`.
+        rows: each as long as `columns`, as they are written; `column` gives the cells to read.
         lines: the line in the file on which each row ends, for messages.
         delimiter: what separated the cells.
         encoding: the encoding of the file.
@@ -52,9 +57,24 @@ class Table:
         return len(self.rows)
 
     def column(self, name: str) -> tuple[str, ...]:
-        """The cells of one column, from top to bottom."""
+        """The cells of one column, from top to bottom, with decimal points."""
+        cells = self.written(name)
+        return tuple(cell.replace(",", ".") for cell in cells) if self._has_commas(cells) else cells
+
+    def written(self, name: str) -> tuple[str, ...]:
+        """The cells of one column as they are in the file."""
         at = self.at[name]
         return tuple(row[at] for row in self.rows)
+
+    def has_decimal_commas(self, columns: Sequence[str]) -> bool:
+        """Whether numbers in any of these columns are written with a decimal comma."""
+        return any(self._has_commas(self.written(name)) for name in columns)
+
+    def _has_commas(self, cells: Sequence[str]) -> bool:
+        if self.delimiter == ",":
+            return False
+        commas = [cell for cell in cells if "," in cell]
+        return bool(commas) and all(DECIMAL_COMMA.fullmatch(cell) for cell in commas)
 
     @cached_property
     def at(self) -> dict[str, int]:
@@ -67,7 +87,8 @@ class Table:
         if missing:
             near = Suggestions(self.columns)
             raise DataError(
-                f"{self.name}: {len(missing)} columns missing (the table has: {', '.join(self.columns)})",
+                worded("{name}: {n:column} missing (the table has: ", name=self.name, n=len(missing))
+                + f"{', '.join(self.columns)})",
                 [f"{c!r} {near.of(c)}".rstrip() for c in missing],
                 remedy,
             )
@@ -108,7 +129,7 @@ def read_table(
         columns, rows = tuple(UNNAMED.format(number=n + 1) for n in range(len(found[0][1]))), found
     faults = [f"column {c!r} occurs twice" for c, times in sorted(Counter(columns).items()) if times > 1]
     faults += [
-        f"line {line}: it has {len(row)} cells, but the header has {len(columns)}"
+        worded("line {line}: it has {n:cell}, but the header has {m}", line=line, n=len(row), m=len(columns))
         for line, row in rows
         if len(row) != len(columns)
     ]

@@ -19,13 +19,16 @@ import numpy as np
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition, host_format, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
+from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import shown
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.settings import current, read
@@ -80,11 +83,11 @@ def new(session: Session, options: Options) -> None:
         if options.name not in known and options.name in read.names(folder, "competition"):
             current.choose(session.home, options.name, folder)
             session.say(texts.NOW_CURRENT.format(name=options.name))
-    session.say(texts.NEW_WROTE.format(path=os.path.relpath(written.path)))
+    session.say(texts.NEW_WROTE.format(path=shown(written.path)))
     for line in written.lines:
         session.say(line)
     if not written.question:
-        session.say(texts.NEW_NEXT.format(name=options.name))
+        session.say(_next_about(session, options.name))
 
 
 def use(session: Session, options: Options) -> None:
@@ -96,13 +99,18 @@ def use(session: Session, options: Options) -> None:
         session.say(texts.USE_CURRENT.format(name=now) if now else texts.USE_NONE)
         for one in known:
             session.say(texts.USE_KNOWN.format(mark="*" if one == now else " ", name=one))
-        session.say(texts.USE_NEXT)
+        next_step.say(session, "use NAME=…", words=())
         return
     # Refuse a file that no command could read before the choice is changed.
     title = load([f"competition={name}"], folder).config.competition.title
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
-    session.say(texts.NEW_NEXT.format(name=name))
+    session.say(_next_about(session, name))
+
+
+def _next_about(session: Session, name: str) -> str:
+    command = next_step.command(session, "eda", words=[f"competition={name}"])
+    return texts.NEW_NEXT.format(command=command)
 
 
 def create(request: NewRequest, settings: Settings) -> Written:
@@ -157,7 +165,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     train = data.train
     count_C = np.bincount(train.labels, minlength=train.space.n_classes)
     groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
-    lines = [texts.READ.format(images=len(train), classes=classes, groups=groups, test=len(data.test))]
+    lines = [worded(texts.READ, images=len(train), classes=classes, groups=groups, test=len(data.test))]
     rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
     if rare:
         lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
@@ -180,5 +188,9 @@ def _proven(made: Settings, data: competition.Data) -> list[str]:
             )
         ]
     sample = competition_root(made) / config.sample_submission
-    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission)
-    return [host_format.described(read_table(sample), data.train.space, config.submission)]
+    host_format.fits(sample, data.test.ids_N, data.train.space, config.submission, config.encoding)
+    return [
+        host_format.described(
+            read_table(sample, encoding=config.encoding), data.train.space, config.submission
+        )
+    ]

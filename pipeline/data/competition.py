@@ -30,6 +30,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
 from pipeline.core.seeds import rng
+from pipeline.core.wording import worded
 from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
@@ -155,7 +156,7 @@ def _load(
     if settings.holdout is not None:
         own, held, answers = _held_out(own, settings.holdout, settings.layout == "folders")
         groups = len(set(held.groups_N.tolist()))
-        notes.append(texts.HELD_OUT.format(held=len(held), images=len(train.samples), groups=groups))
+        notes.append(worded(texts.HELD_OUT, held=len(held), images=len(train.samples), groups=groups))
     else:
         assert test is not None, "a test set without faults"
         held = test.samples
@@ -336,7 +337,7 @@ def _source(
     grouped = listing is not None and (settings.group_column or "") in listing.table.columns
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
     use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
-    note = texts.SOURCE.format(source=source.source, images=len(own), licence=source.licence, use=use)
+    note = worded(texts.SOURCE, source=source.source, images=len(own), licence=source.licence, use=use)
     return listing, _NotedSamples(samples, (*part.notes, note))
 
 
@@ -346,7 +347,7 @@ def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list
         return None
     kept = without_copies(more, own)
     if len(kept) < len(more):
-        notes.append(texts.COPIES.format(images=len(more) - len(kept)))
+        notes.append(worded(texts.COPIES, images=len(more) - len(kept)))
     return kept if len(kept) else None
 
 
@@ -370,7 +371,7 @@ def _shared_groups(train: Samples, test: Samples) -> list[str]:
     alone = np.array_equal(train.groups_N, train.ids_N) or np.array_equal(test.groups_N, test.ids_N)
     if alone or not len(shared):
         return []
-    return [texts.SHARED_GROUPS.format(groups=len(shared), first=shared[0])]
+    return [worded(texts.SHARED_GROUPS, groups=len(shared), first=shared[0])]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.core.tables import Table
 from pipeline.core.text_files import other_kind
+from pipeline.core.wording import worded
 from pipeline.data import texts
 
 # More numeric columns, or more numbers in a cell, than any table about images has: 8 × 8 pixels.
@@ -55,7 +56,7 @@ def in_folder(folder: Path, others: Sequence[str]) -> str | None:
     counts = Counter(texts.READERS[s] for path in others if (s := _suffix(path)) in texts.READERS)
     if counts:
         (what, remedy), files = counts.most_common(1)[0]
-        return texts.CONTAINERS.format(files=files, what=what, remedy=remedy)
+        return worded(texts.CONTAINERS, files=files, what=what, remedy=remedy)
     for path in others[:LOOKED_AT]:
         try:
             with (folder / path).open("rb") as file:
@@ -63,7 +64,7 @@ def in_folder(folder: Path, others: Sequence[str]) -> str | None:
         except OSError:
             continue
         if known is not None:
-            return texts.CONTAINERS.format(files=len(others), what=known[0], remedy=known[1])
+            return worded(texts.CONTAINERS, files=len(others), what=known[0], remedy=known[1])
     return None
 
 

@@ -11,7 +11,6 @@ training, like everything else.
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -28,8 +27,10 @@ import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
+from pipeline.core import tables
 from pipeline.core.errors import ConfigError, DataError, nearest
 from pipeline.core.terminal import printable
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
 from pipeline.settings.images import CropSettings
@@ -124,11 +125,11 @@ def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> Crop
     edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
     notes = [texts.SHARED_WINDOW.format(edges=edges, boxes=len(train))]
     if dropped:
-        notes.append(texts.BOX_OUTLIERS.format(boxes=dropped, limit=settings.outlier))
+        notes.append(worded(texts.BOX_OUTLIERS, boxes=dropped, limit=settings.outlier))
     if settings.method == "statistics":
         return CropPlan(shared, notes=tuple(notes))
     own = edges_of(kept)
-    notes.append(texts.OWN_WINDOWS.format(images=len(own)))
+    notes.append(worded(texts.OWN_WINDOWS, images=len(own)))
     return CropPlan(shared, own, settings.margin, aspect, tuple(notes))
 
 
@@ -206,17 +207,19 @@ def read_table(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=words, keep_default_na=False).astype(dict.fromkeys(NUMBERS, float))
 
 
-def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]], may_be_empty: bool = False) -> pd.DataFrame:
-    """Boxes from a UTF-8 CSV with the columns id, x, y, w, h (px of the upright image), optionally split.
+def read_csv(
+    path: Path, sizes: Mapping[Key, tuple[int, int]], may_be_empty: bool = False, encoding: str | None = None
+) -> pd.DataFrame:
+    """Boxes from a CSV with the columns id, x, y, w, h (px of the upright image), optionally split.
 
     `sizes`: (split, id) -> width and height of the upright image, px; rows of other ids are ignored.
-    `may_be_empty`: whether it may have none of these images.
+    `may_be_empty`: whether it may have none of these images. `encoding` is `competition.encoding`.
 
     Raises:
         DataError: an unreadable file, missing columns, cells that are not numbers, boxes without area or
             outside their image, two boxes of one image, no known id. All faults in one error.
     """
-    rows, header = _rows(path)
+    rows, header, lines = _rows(path, encoding)
     absent = [name for name in ("id", *NUMBERS) if name not in header]
     if absent:
         raise DataError(
@@ -229,7 +232,7 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]], may_be_empty: boo
     faults: list[str] = []
     boxes: dict[Key, Box] = {}
     splits = dict.fromkeys(split for split, _ in sizes)
-    for line, row in enumerate(rows, start=2):
+    for line, row in zip(lines, rows, strict=True):
         named = dict.fromkeys((row.get("split") or split, row["id"]) for split in splits)
         keys = [key for key in named if key in sizes]
         where = f"{path.name} row {line} (id {row['id']})"
@@ -244,23 +247,24 @@ def read_csv(path: Path, sizes: Mapping[Key, tuple[int, int]], may_be_empty: boo
             else:
                 boxes[key] = box
     if not boxes and not faults and not may_be_empty:
-        faults.append(f"none of its {len(rows)} ids is one of the {len(sizes)} images")
+        faults.append(worded("none of its {n:id} is one of the {m:image}", n=len(rows), m=len(sizes)))
     if faults:
         raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
     return table([(*key, *box) for key, box in boxes.items()])
 
 
-def rows_without_test(path: Path, ids: Mapping[str, set[str]]) -> str:
+def rows_without_test(path: Path, ids: Mapping[str, set[str]], encoding: str | None = None) -> str:
     """What a CSV of boxes says about images that are not in the test set, as text.
 
-    `ids`: split -> its ids. A row without a split is about each split that has its id.
+    `ids`: split -> its ids. A row without a split is about each split that has its id. `encoding` is
+    `competition.encoding`.
 
     Raises:
         DataError: an unreadable file, or rows whose id is in the test set and in another split, all of them.
     """
-    rows, header = _rows(path)
+    rows, header, lines = _rows(path, encoding)
     kept, faults = [header], []
-    for line, row in enumerate(rows, start=2):
+    for line, row in zip(lines, rows, strict=True):
         splits = [row["split"]] if row.get("split") else [s for s in ids if row.get("id") in ids[s]]
         others = [split for split in splits if split != "test"]
         if others and "test" in splits:
@@ -348,16 +352,11 @@ def _largest(detector: cv2.CascadeClassifier, image: Pixels) -> Box | None:
     return x / width, y / height, w / width, h / height
 
 
-def _rows(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = [{str(k).strip(): str(v) for k, v in row.items()} for row in reader]
-            return rows, [name.strip() for name in reader.fieldnames or ()]
-    except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file", remedy="set crop.boxes to a CSV") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}", remedy="save it as UTF-8 CSV") from error
+def _rows(path: Path, encoding: str | None) -> tuple[list[dict[str, str]], list[str], tuple[int, ...]]:
+    """Rows by column, the header, and the line of each row."""
+    found = tables.read_table(path, str(path), encoding)
+    cells = zip(*(found.column(c) for c in found.columns), strict=True)
+    return [dict(zip(found.columns, row, strict=True)) for row in cells], list(found.columns), found.lines
 
 
 def _box(row: Mapping[str, str], size: tuple[int, int]) -> Box | str:

@@ -37,6 +37,7 @@ from pipeline.core.errors import SHOWN_FAULTS, DataError
 from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.settings.folds import FoldSettings
 
@@ -275,7 +276,7 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
     never = len(samples) - len(made.covered)
     note = texts.BOOTSTRAP.format(draws=settings.n, groups=n_groups)
     if never:
-        note += texts.BOOTSTRAP_NEVER.format(images=never, all=len(samples))
+        note += worded(texts.BOOTSTRAP_NEVER, images=never, all=len(samples))
     return FoldPlan(made.splits, (note,))
 
 
@@ -303,7 +304,7 @@ def _column(samples: Samples, settings: FoldSettings) -> FoldPlan:
     notes = [texts.COLUMN.format(column=settings.column, values=", ".join(values))]
     empty = len(samples) - len(FoldPlan(splits).covered)
     if empty:
-        notes.append(texts.COLUMN_EMPTY.format(images=empty, all=len(samples)))
+        notes.append(worded(texts.COLUMN_EMPTY, images=empty, all=len(samples)))
     return FoldPlan(splits, tuple(notes))
 
 
@@ -331,9 +332,9 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
         elif groups < n:
             inside = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c]))
             text = texts.CLASS_FEW_GROUPS + (texts.CLASS_ONE_GROUP if groups == 1 else "")
-            notes.append(text.format(name=name, groups=groups, n=n, inside=inside, without=without))
+            notes.append(worded(text, name=name, groups=groups, n=n, inside=inside, without=without))
         elif without:
-            notes.append(texts.CLASS_UNVALIDATED.format(name=name, groups=groups, without=without))
+            notes.append(worded(texts.CLASS_UNVALIDATED, name=name, groups=groups, without=without))
     return notes
 
 

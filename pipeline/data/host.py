@@ -68,7 +68,7 @@ def check_sample(settings: Settings, data: Artifact, home: Path) -> None:
         path = competition_root(settings) / config.sample_submission
         test = load.samples(data, "test", home)
         space = load.samples(data, "train", home).space
-        host_format.fits(path, test.ids_N, space, config.submission)
+        host_format.fits(path, test.ids_N, space, config.submission, config.encoding)
 
 
 def knows_answers(config: CompetitionSettings) -> bool:

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
 SHOWN = 20
+# The formats whose answers are numbers and not names.
+NUMBERS = ("probability", "probabilities")
 NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
 SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
@@ -150,11 +152,10 @@ def parse(
     return Parsed(labels, None, tuple(faults))
 
 
-def number(table: Table, text: str) -> float:
+def number(text: str) -> float:
     """A cell as a number, NaN if it is not a number."""
     try:
-        # A spreadsheet that separates cells by semicolons writes decimal commas.
-        return float(text.replace(",", ".") if table.delimiter == ";" else text)
+        return float(text)
     except ValueError:
         return float("nan")
 
@@ -191,7 +192,7 @@ def _composed(text: str) -> str:
 
 
 def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str], target: Target) -> Parsed:
-    p = np.array([[number(table, value) for value in table.column(column)] for column in answers]).T
+    p = np.array([[number(value) for value in table.column(column)] for column in answers]).T
     p = p.reshape(len(ids), len(answers))
     faults = []
     for n, (p_C, off) in enumerate(zip(p, target.off_N(p), strict=True)):
@@ -209,7 +210,7 @@ def _probability(
     table: Table, ids: Sequence[str], answer: str, space: LabelSpace, settings: SubmissionSettings
 ) -> Parsed:
     """One probability per row; the classes on each side of it share it equally, because nothing says more."""
-    p_N = np.array([number(table, value) for value in table.column(answer)]).reshape(len(ids))
+    p_N = np.array([number(value) for value in table.column(answer)]).reshape(len(ids))
     faults = []
     for n in np.flatnonzero(~((p_N >= 0) & (p_N <= 1))).tolist():
         what = "is not a number" if np.isnan(p_N[n]) else "is not between 0 and 1"
@@ -318,16 +319,21 @@ def _count(ids: Sequence[str] | dict[str, str]) -> str:
 
 
 def write(
-    path: Path, probabilities: Probabilities, space: LabelSpace, settings: SubmissionSettings, sample: Path
+    path: Path,
+    probabilities: Probabilities,
+    space: LabelSpace,
+    settings: SubmissionSettings,
+    sample: Path,
+    encoding: str | None = None,
 ) -> None:
     """A submission with the sample's ids, order and columns; those in `copied` are copied.
 
-    The write is atomic.
+    The write is atomic, in UTF-8. `encoding` is `competition.encoding`.
 
     Raises:
         DataError: the sample is malformed, or the predicted ids or classes are not those of the sample.
     """
-    host = read_table(sample)
+    host = read_table(sample, encoding=encoding)
     answers = answer_columns(host, space, settings)
     refuse_unfilled(host, answers, settings)
     ids = _sample_ids(host, settings)
@@ -340,26 +346,39 @@ def write(
         )
     p_NC = probabilities.with_classes(space.classes).take(np.array(ids, dtype=np.str_)).p_NC
     cells = host_cells(p_NC, answers, space, settings)
-    columns = [cells.get(name, host.column(name)) for name in host.columns]
+    if settings.format in NUMBERS:
+        cells = {column: numbers_like(host, answers, values) for column, values in cells.items()}
+    columns = [cells.get(name, host.written(name)) for name in host.columns]
     rows = list(zip(*columns, strict=True))
     write_atomic(path, format_table(host.columns, rows, host.delimiter))
 
 
+def numbers_like(host: Table, answers: Sequence[str], cells: Sequence[str]) -> list[str]:
+    """Numbers with the decimal sign of the sample's answers."""
+    comma = host.has_decimal_commas(answers)
+    return [cell.replace(".", ",") for cell in cells] if comma else list(cells)
+
+
 def read(
-    path: Path, space: LabelSpace, settings: SubmissionSettings, sample: Path | None = None
+    path: Path,
+    space: LabelSpace,
+    settings: SubmissionSettings,
+    sample: Path | None = None,
+    encoding: str | None = None,
 ) -> Prediction:
     """A host-format CSV from anywhere: BOM, semicolons, tabs, any line ends, rows in any order.
 
-    Its stem becomes the prediction's name. With the host's sample, the ids must be the same, and are put in
-    its order; those that were read as numbers are recovered, and that is logged.
+    `encoding` is `competition.encoding`. The file's stem becomes the prediction's name. With the host's
+    sample, the ids must be the same, and are put in its order; those that were read as numbers are recovered,
+    and that is logged.
 
     Raises:
         DataError: columns, ids or values that do not fit, all of them named.
     """
-    table = read_table(path)
+    table = read_table(path, encoding=encoding)
     answers = answer_columns(table, space, settings)
     ids = _ids(table, settings)
-    wanted = ids if sample is None else _sample_ids(read_table(sample), settings)
+    wanted = ids if sample is None else _sample_ids(read_table(sample, encoding=encoding), settings)
     renamed = found_again(wanted, ids)
     if renamed:
         log.warning("%s: %s; these ids are used", table.name, renamed_line(renamed))
@@ -375,13 +394,17 @@ def read(
     return prediction.take(np.array(wanted, dtype=np.str_))
 
 
-def fits(sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSettings) -> None:
+def fits(
+    sample: Path, ids_N: Strings, space: LabelSpace, settings: SubmissionSettings, encoding: str | None = None
+) -> None:
     """Check that the host's sample asks for exactly these images, in the columns of the settings.
+
+    `encoding` is `competition.encoding`.
 
     Raises:
         DataError: the sample is missing or malformed, or lists other ids.
     """
-    host = read_table(sample)
+    host = read_table(sample, encoding=encoding)
     refuse_unfilled(host, answer_columns(host, space, settings), settings)
     faults = id_faults(_sample_ids(host, settings), ids_N.tolist())
     if faults:
@@ -401,15 +424,19 @@ def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSetting
     return format_table((settings.id_column, *columns), [(i, *cells) for i in ids])
 
 
-def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> None:
+def check(
+    path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings, encoding: str | None = None
+) -> None:
     """Compare a submission with the host's sample, as strictly as a host that joins by position.
+
+    `encoding` is `competition.encoding`.
 
     Raises:
         DataError: names every fault: columns, ids missing, extra or twice, rows in another order,
             unknown classes, cells that are not numbers, or rows that do not sum to 1.
     """
-    table = read_table(path)
-    _refuse(table, faults_of(table, read_table(sample), space, settings))
+    table = read_table(path, encoding=encoding)
+    _refuse(table, faults_of(table, read_table(sample, encoding=encoding), space, settings))
 
 
 def faults_of(table: Table, host: Table, space: LabelSpace, settings: SubmissionSettings) -> list[str]:
@@ -439,6 +466,9 @@ def faults_of(table: Table, host: Table, space: LabelSpace, settings: Submission
         odd = [f"order: row {n + 1} is {ids[n]!r}, the sample has {wanted[n]!r} there"]
     faults += odd
     if set(answers) <= set(table.columns):
+        if settings.format in NUMBERS and host.has_decimal_commas(answers):
+            points = [cell for a in answers for cell in table.written(a) if "." in cell]
+            faults += [texts.DECIMAL_POINTS.format(cell=points[0])] if points else []
         faults += parse(table, ids, answers, space, settings).faults
     return faults
 

@@ -29,6 +29,7 @@ import numpy.typing as npt
 from pipeline.core.errors import ConfigError, DataError, Suggestions
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, nfc
@@ -174,8 +175,8 @@ def _bin_notes(table: str, raw_AN: list[list[str]], settings: CompetitionSetting
     for attribute, values in zip(settings.attributes, raw_AN, strict=True):
         moved = np.not_equal(_codes(attribute, values, True), _codes(attribute, values, False)).sum()
         if attribute.train_bins is not None:
-            bins = {"bins": attribute.bins, "train_bins": attribute.train_bins}
-            notes.append(texts.TRAIN_BINS.format(table=table, attribute=attribute.name, images=moved, **bins))
+            bins = {"bins": attribute.bins, "train_bins": attribute.train_bins, "images": moved}
+            notes.append(worded(texts.TRAIN_BINS, table=table, attribute=attribute.name, **bins))
     return notes
 
 
@@ -300,4 +301,4 @@ def soft_notes(table: str, soft_NC: Floats | None, settings: CompetitionSettings
     soft = [a for a in settings.attributes if a.soft_width]
     widths = [texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width) for a in soft]
     count = int((~np.isnan(soft_NC).any(axis=1)).sum())
-    return [texts.SOFT.format(table=table, images=count, widths=", ".join(widths))]
+    return [worded(texts.SOFT, table=table, images=count, widths=", ".join(widths))]

@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table, read_table
 from pipeline.core.text_files import UTF8
+from pipeline.core.wording import worded
 from pipeline.data import containers, patterns, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
@@ -270,7 +271,7 @@ def _other_kind(folder: Path, found: Found) -> str:
 def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
     if not others:
         return ()
-    return (texts.LEFT_OUT.format(name=name, files=len(others), first=others[0]),)
+    return (worded(texts.LEFT_OUT, name=name, files=len(others), first=others[0]),)
 
 
 def _renamed(listing: Listing, old: str, new: str) -> Listing:
@@ -352,10 +353,10 @@ def _people_notes(ids: Sequence[str], unlisted: Iterable[str], short: int) -> li
     notes = []
     twice = [name for name, count in Counter(ids).items() if count > 1]
     if twice:
-        notes.append(texts.SAME_ID.format(ids=len(twice), first=twice[0]))
+        notes.append(worded(texts.SAME_ID, ids=len(twice), first=twice[0]))
     if short:
         notes.append(texts.FEW_PHOTOS.format(people=short, photos=len(MASK_PHOTOS)))
     loose = sorted(name for name in unlisted if not hidden(name))
     if loose:
-        notes.append(texts.UNLISTED.format(folders=len(loose), first=loose[0]))
+        notes.append(worded(texts.UNLISTED, folders=len(loose), first=loose[0]))
     return notes

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.folds import groups_per_class
 from pipeline.pages import plots
@@ -102,7 +103,7 @@ def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
         named = list(both.items())[:NAMED]
         some = ", ".join(texts.STRADDLING_SOME.format(group=group, fold=k) for group, k in named)
         some += ", …" * (len(both) > NAMED)
-        yield Check("fault", texts.STRADDLING.format(groups=len(both), some=some), texts.STRADDLING_REMEDY)
+        yield Check("fault", worded(texts.STRADDLING, groups=len(both), some=some), texts.STRADDLING_REMEDY)
 
 
 def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
@@ -120,7 +121,7 @@ def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     ever_C = _per_class(samples, plan.covered)
     for c, name in enumerate(samples.space.classes):
         if groups_C[c] and not ever_C[c]:
-            text = texts.UNVALIDATED.format(name=name, groups=groups_C[c])
+            text = worded(texts.UNVALIDATED, name=name, groups=groups_C[c])
             yield Check("warning", text, texts.UNVALIDATED_REMEDY)
 
 
@@ -154,7 +155,7 @@ def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
 def _uneven(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     sizes_K = np.array([len(split.valid_ids) for split in plan.splits])
     for k in np.flatnonzero(np.abs(sizes_K / max(sizes_K.mean(), 1) - 1) > UNEVEN):
-        text = texts.UNEVEN.format(fold=k, images=sizes_K[k], mean=sizes_K.mean())
+        text = worded(texts.UNEVEN, fold=k, images=sizes_K[k], mean=sizes_K.mean())
         yield Check("warning", text, texts.UNEVEN_REMEDY)
 
 

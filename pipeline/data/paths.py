@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
+from pipeline.core.wording import singular_kind, worded
 from pipeline.data import texts
 
 IMAGE_SUFFIXES = frozenset(
@@ -71,9 +72,9 @@ class Found:
     def notes(self, name: str) -> Iterator[str]:
         """Notes about links, one line each; `name` is the folder's name in them."""
         if self.linked:
-            yield texts.LINKED.format(name=name, files=len(self.linked), first=self.linked[0])
+            yield worded(texts.LINKED, name=name, files=len(self.linked), first=self.linked[0])
         if self.broken:
-            yield texts.BROKEN.format(name=name, files=len(self.broken), first=self.broken[0])
+            yield worded(texts.BROKEN, name=name, files=len(self.broken), first=self.broken[0])
 
 
 def refuse_bytes(folder: Path, names: Iterable[str]) -> None:
@@ -84,7 +85,7 @@ def refuse_bytes(folder: Path, names: Iterable[str]) -> None:
     odd = [name for name in names if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name)]
     if odd:
         raise DataError(
-            texts.NOT_UTF8.format(folder=folder, count=len(odd)),
+            worded(texts.NOT_UTF8, folder=folder, count=len(odd)),
             sorted(odd),
             texts.NOT_UTF8_REMEDY.format(folder=folder),
         )
@@ -358,9 +359,9 @@ class Locator:
             yield texts.SHORTENED.format(table=table, files=len(self.shortened), first=self.shortened[0])
         if self.searched:
             first, path = self.searched[0]
-            yield texts.SEARCHED.format(table=table, files=len(self.searched), first=first, path=path)
+            yield worded(texts.SEARCHED, table=table, files=len(self.searched), first=first, path=path)
         if self.linked:
-            yield texts.LINKED.format(name=table, files=len(self.linked), first=self.linked[0])
+            yield worded(texts.LINKED, name=table, files=len(self.linked), first=self.linked[0])
 
 
 def _inside(form: str) -> str | None:
@@ -411,7 +412,10 @@ class Faults:
         kinds: dict[str, list[str]] = {}
         for kind, text in self.listed:
             kinds.setdefault(kind, []).append(text)
-        counts = ", ".join(f"{len(faults)} {kind}" for kind, faults in kinds.items())
+        counts = ", ".join(
+            f"{len(found)} {singular_kind(kind) if len(found) == 1 else kind}"
+            for kind, found in kinds.items()
+        )
         many = len(self.listed) > SHOWN_FAULTS
         share = max(SHOWN_FAULTS // len(kinds), 1) if many else len(self.listed)
         first = [text for faults in kinds.values() for text in faults[:share]]

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Samples
+from pipeline.core.wording import worded
 from pipeline.data import load, texts
 from pipeline.data.images import QUARANTINE, WHITE_IMAGE, Faulty
 from pipeline.pages.report import plural
@@ -48,11 +49,11 @@ def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
         left, key = len(lost) - SHOWN, images.key[:SHORT]
         named.append(texts.QUARANTINE_MORE.format(images=left, table=QUARANTINE, key=key))
     if samples.split == "test":
-        return samples, [texts.QUARANTINE_TEST.format(images=len(lost)), *named]
+        return samples, [worded(texts.QUARANTINE_TEST, images=len(lost)), *named]
     names = [f.id for f in lost]
     kept = samples.take(samples.ids_N[~np.isin(samples.ids_N, names)])
     split = texts.QUARANTINE_SPLITS[samples.split]
-    return kept, [texts.QUARANTINE_DROPPED.format(images=len(lost), split=split), *named]
+    return kept, [worded(texts.QUARANTINE_DROPPED, images=len(lost), split=split), *named]
 
 
 def line_of(faulty: Faulty) -> str:

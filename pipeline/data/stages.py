@@ -22,6 +22,7 @@ import pandas as pd
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, Strings, strings
+from pipeline.core.wording import worded
 from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
@@ -200,9 +201,9 @@ def _decoded(job: Job, splits: list[Samples], found: Mapping[str, tuple[float, f
     faulty = images.DecodedImages(job.draft).faulty()
     fates = [f.fate for f in faulty]
     if n := fates.count(images.WHITE_IMAGE):
-        lines.append(texts.IMAGES_WHITE.format(images=n))
+        lines.append(worded(texts.IMAGES_WHITE, images=n))
     if n := fates.count(images.IN_PART):
-        lines.append(texts.IMAGES_IN_PART.format(images=n))
+        lines.append(worded(texts.IMAGES_IN_PART, images=n))
     return Built(metrics={"images": float(len(paths)), "quarantined": float(len(faulty))}, lines=tuple(lines))
 
 
@@ -287,7 +288,8 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
         sizes = load.upright_sizes(job.inputs["images"], keys)
-        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty="train" not in job.inputs)
+        encoding, no_train = job.settings.config.competition.encoding, "train" not in job.inputs
+        table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty=no_train, encoding=encoding)
     else:
         table = detected(source, keys)
     table.to_csv(job.draft / "boxes.csv", index=False)
@@ -318,7 +320,9 @@ def train_boxes_identity(ask: Ask, settings: Settings, params: Params) -> str:
     def digest() -> str:
         boxes_identity(ask, settings, params)  # it refuses a missing file
         ids = {part.split: set(part.ids_N.tolist()) for part in _competition(settings).parts}
-        return files.sha256_text(crop.rows_without_test(boxes_file(settings), ids))
+        return files.sha256_text(
+            crop.rows_without_test(boxes_file(settings), ids, settings.config.competition.encoding)
+        )
 
     return ask.once("boxes without the test set", settings, digest)
 

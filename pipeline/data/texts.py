@@ -16,14 +16,11 @@ NOW_CURRENT = "{name} is the current competition from now on; make use NAME=… 
 USE_CURRENT = "competition     {name} (the current one)"
 USE_NONE = "competition     none is current: commands are about the default of configs/config.yaml"
 USE_KNOWN = "  {mark} {name}"
-USE_NEXT = "next: make use NAME=…"
 NEW_WROTE = "wrote {path}"
-NOT_UTF8 = "{folder}: the names of {count} images or folders are not UTF-8"
-NOT_UTF8_REMEDY = (
-    "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
-)
+NOT_UTF8 = "{folder}: the names of {count:image} or folders are not UTF-8"
+NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = 'next: make eda ARGS="competition={name}", or make all with the same ARGS'
+NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
@@ -33,8 +30,8 @@ IMAGES_CONTINUED = "images: {done} of {images} were decoded before the last run 
 IMAGES_RANGE = "{kind} images: {black:g} is black and {white:g} is white ({source})"
 RANGE_MEASURED = "measured on the training images; another range: images.range=[BLACK,WHITE]"
 RANGE_GIVEN = "images.range"
-IMAGES_WHITE = "{images} images do not decode: see quarantine.csv"
-IMAGES_IN_PART = "{images} truncated images are used in part: see quarantine.csv"
+IMAGES_WHITE = "{images:image} {images:does|do} not decode: see quarantine.csv"
+IMAGES_IN_PART = "{images:truncated image} {images:is|are} used in part: see quarantine.csv"
 LOADER_ALONE = "loader processes: {why}; this run goes on without them, with the same results but more slowly (runtime.workers=0 starts none)"
 LOADER_SHARED_MEMORY = "the shared memory is full (/dev/shm; in Docker: --shm-size=2g)"
 LOADER_SILENT = "no batch came for {seconds:g} seconds"
@@ -52,57 +49,51 @@ BOXES_SPLIT = "{boxed} of {images} {split} images"
 QUARANTINE = "{images} not decode; full list: {table}"
 QUARANTINE_REMEDY = "replace these files, or continue without them: images.quarantine=drop (truncated images can be used in part: images.truncated=allow)"
 QUARANTINE_MORE = "… and {images} more: see {table} of the artifact images {key}"
-QUARANTINE_TEST = "{images} test images do not decode: predicted from a white square"
-QUARANTINE_DROPPED = "{images} {split} do not decode: left out"
+QUARANTINE_TEST = "{images:test image} {images:does|do} not decode: predicted from a white square"
+QUARANTINE_DROPPED = "{images:image} of {split} {images:does|do} not decode: left out"
 QUARANTINE_SPLITS = {
-    "train": "training images",
-    "extra": "images of other sources",
-    "unlabelled": "images without labels",
+    "train": "the training set",
+    "extra": "other sources",
+    "unlabelled": "the images without labels",
 }
 FAULTY_IMAGE = "{split} {id}: {path}: {why}"
 
 # Notes about the files.
-HELD_OUT = (
-    "{held} of {images} images in {groups} groups are held out as the test set; make score can score them"
-)
-SHARED_GROUPS = "{groups} groups have images in both train and test (first: {first})"
-COPIES = "{images} images from elsewhere are copies of our own and are left out"
-SOURCE = "{source}: {images} more images ({licence}) {use}"
-SOURCE_LABELLED = "train in every fold and never validate"
-SOURCE_UNLABELLED = "have no labels: for train.pseudo"
-ENCODING = (
-    "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
-)
+HELD_OUT = "{held} of {images:image} in {groups:group} are held out as the test set; make score can score them"
+SHARED_GROUPS = "{groups:group} {groups:has|have} images in both train and test (first: {first})"
+COPIES = "{images:image} from elsewhere {images:is a copy|are copies} of our own and {images:is|are} left out"
+SOURCE = "{source}: {images:more image} ({licence}), {use}"
+SOURCE_LABELLED = "for training in every fold and never for validation"
+SOURCE_UNLABELLED = "without labels: for train.pseudo"
+ENCODING = "{table} was read as {encoding}: it is not UTF-8{example}; if letters are wrong, set competition.encoding"
 ENCODING_EXAMPLE = ", and has e.g. {cell!r}"
-LEFT_OUT = "{name}: {files} files are left out, because they are not images by their name or not in a class folder (first: {first})"
-LINKED = "{name}: {files} images are outside the folder, because links lead to them (first: {first})"
-BROKEN = "{name}: {files} links lead nowhere or in a circle, or are no regular files, and are left out (first: {first})"
+LEFT_OUT = "{name}: {files:file} {files:is|are} left out, because {files:it is no image by its name|they are not images by their name} or not in a class folder (first: {first})"
+LINKED = "{name}: {files:image} {files:is|are} outside the folder, because {files:a link leads|links lead} to {files:it|them} (first: {first})"
+BROKEN = "{name}: {files:link} {files:leads nowhere or in a circle, or is no regular file,|lead nowhere or in a circle, or are no regular files,} and {files:is|are} left out (first: {first})"
 SLOW_PATTERN = "competition.group_pattern or label_pattern: {pattern!r} needs more than {seconds:.0f} s for {paths:,} paths, because it repeats a repetition"
-SLOW_PATTERN_REMEDY = (
-    "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
-)
+SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
 GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
 NO_GROUPS_VALUE = "{value!r}: {rows}"
 EMPTY_VALUE = "empty"
-SAME_ID = "{ids} person ids are in several rows (first: {first}): people are identified by their folder"
+SAME_ID = "{ids:person id} {ids:is|are} in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
-UNLISTED = "{folders} folders of people who are in no row of the table are left out (first: {first})"
+UNLISTED = "{folders:folder} of people who are in no row of the table {folders:is|are} left out (first: {first})"
 NORMALISED = "{table}: {files} file names were joined after Unicode normalisation (first: {first})"
 COMPLETED = "{table}: {files} file names were completed by their extension (first: {first})"
 SHORTENED = "{table}: {files} file names were found without the folders in front (first: {first})"
-SEARCHED = "{table}: {files} images were found by their name in folders below (first: {first} is {path})"
-TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images} images are trained as another class than the one that is scored"
+SEARCHED = "{table}: {files:image} {files:was found by its name|were found by their name} in folders below (first: {first} is {path})"
+TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images:image} {images:is|are} trained as another class than the one that is scored"
 PATCHES = "{table}: {patches} label patches change {changes} ({which})"
 PATCHES_CHANGE = "{attribute} of {images} images"
 PATCHES_NOTHING = "nothing"
 PATCHES_BOTH = "training and scoring labels"
 PATCHES_TRAINING = "training labels; scores use the original ones"
-SOFT = "{table}: {images} images near the edge of a bin are trained as a share of both bins ({widths}); scores use their labels"
+SOFT = "{table}: {images:image} near the edge of a bin {images:is|are} trained as a share of both bins ({widths}); scores use their labels"
 SOFT_WIDTH = "{attribute} ± {width:g}"
 SHARED_WINDOW = "shared window: left, top, right, bottom {edges}, from {boxes} training boxes"
-BOX_OUTLIERS = "{boxes} boxes are outliers (crop.outlier={limit:g}): not used"
-OWN_WINDOWS = "{images} images are cropped by their own box, all others by the shared window"
+BOX_OUTLIERS = "{boxes:box} {boxes:is an outlier|are outliers} (crop.outlier={limit:g}): not used"
+OWN_WINDOWS = "{images:image} {images:is cropped by its|are cropped by their} own box, all others by the shared window"
 READ_AS_NUMBERS = "{ids} read as numbers, leading zeros lost: {pairs}"
 READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
 
@@ -114,6 +105,9 @@ WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each c
 WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
 WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
 WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
+COMMA_OR_LIST = "{where}: `{cell}` may be one number with a decimal comma, or several answers, and the cells are separated by commas"
+COMMA_REMEDY = "if it is a number, write decimal points, or separate the cells of the file by semicolons"
+DECIMAL_POINTS = "numbers have decimal points, e.g. {cell}; the sample's have decimal commas"
 WRITTEN_COPIED = "; copied from the sample: {columns}"
 
 # Notes about the folds.
@@ -123,26 +117,26 @@ REPEATED = "{repeats} × {n} folds: an image's {repeats} predictions are average
 REPEAT = "repeat {repeat}: {note}"
 HOLDOUT = "hold-out: {images} of {all} images validate ({share:.0%})"
 BOOTSTRAP = "{draws} bootstrap draws of {groups} groups: an image's out-of-bag predictions are averaged"
-BOOTSTRAP_NEVER = "; {images} of {all} images were never out of a bag and are not scored"
+BOOTSTRAP_NEVER = "; {images} of {all:image} {images:was|were} never out of a bag and {images:is|are} not scored"
 COLUMN = "folds from column `{column}`: {values}"
-COLUMN_EMPTY = "{images} of {all} images have no fold: they are in every training part and are not scored"
+COLUMN_EMPTY = "{images} of {all:image} {images:has no fold: it is|have no fold: they are} in every training part and {images:is|are} not scored"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
-CLASS_FEW_GROUPS = "class {name}: {groups} groups for {n} folds (fallback `spread`): validated by fold {inside} and never by {without}"
+CLASS_FEW_GROUPS = "class {name}: {groups:group} for {n:fold} (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
-CLASS_UNVALIDATED = "class {name}: {groups} groups, but fold {without} does not validate it"
+CLASS_UNVALIDATED = "class {name}: {groups:group}, but fold {without} does not validate it"
 
 # Checks of a fold plan: what is wrong, and what to do.
-STRADDLING = "{groups} groups are in the training and the validation part of one fold ({some})"
+STRADDLING = "{groups:group} {groups:is|are} in the training and the validation part of one fold ({some})"
 STRADDLING_SOME = "{group} in fold {fold}"
-STRADDLING_REMEDY = "scores are too high: choose folds.kind=stratified_group, or fix the column"
+STRADDLING_REMEDY = "scores are too optimistic: choose folds.kind=stratified_group, or fix the column"
 UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
-UNVALIDATED = "class {name}: no fold validates it ({groups} groups)"
+UNVALIDATED = "class {name}: no fold validates it ({groups:group})"
 UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
 LOPSIDED = "fold {folds}: {name} is distributed differently than in all images; the largest difference is in fold {fold} ({gap:.0%}; {share})"
 LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
 LOPSIDED_REMEDY = "use the pooled score; another folds.seed or fewer folds may distribute it more evenly"
-UNEVEN = "fold {fold} validates {images} images; the mean is {mean:.0f}"
+UNEVEN = "fold {fold} validates {images:image}; the mean is {mean:.0f}"
 UNEVEN_REMEDY = "its score has the same weight as that of a larger fold: use the pooled score"
 CHECK_LINE = "{severity}: {text}; {remedy}"
 
@@ -163,11 +157,11 @@ HEADER_ALL = '  make all ARGS="competition={name}"     everything, up to a submi
 HINT = "  hint: {hint}"
 
 # `make new`: the result of trying the file.
-READ = "{images:,} training images in {classes} classes and {groups:,} groups, {test:,} test images"
+READ = "{images:,training image} in {classes:class} and {groups:,group}, {test:,} test images"
 RARE = "classes with fewer than {limit} training images: {classes}"
 
 # `make new`: tables and columns.
-ROWS = "{rows:,} rows"
+ROWS = "{rows:,row}"
 HEADERLESS = "the first line names an image, so it is a row and no header"
 ENCODING_GIVEN = "tables that are not UTF-8 are in this encoding"
 IMAGES_HERE = "the images are found there"
@@ -184,7 +178,7 @@ GROUP_COUNT = "{groups:,} different values for {images:,} images"
 LABEL_GIVEN = "given as LABEL"
 PATTERN = "{part}: {groups:,} groups for {images:,} images; {examples}"
 GROUP_EXAMPLE = "{path} is of {group}"
-GROUP_UNKNOWN = ", unknown in {rows:,} rows"
+GROUP_UNKNOWN = ", unknown in {rows:,row}"
 GROUP_IS_ANSWER = "{column} is not the group: each class has one value of it only, so it is the answer"
 HOST_SPLITS = "{column} says which rows the host trains and tests on ({values}), but all rows of TRAIN are trained on: write the others to a table of their own, TEST"
 HOST_SPLIT_EMPTY = "{rows:,} rows have no label, and their `{column}` is {values}: they are the test set"
@@ -248,6 +242,8 @@ OPEN = "open: see the question below"
 QUESTION_POSITIVE = "which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)"
 QUESTION_COLUMNS = "which of the sample's columns ({columns}) belongs to which class ({values})?"
 QUESTION_WORDS = "what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}"
+WORDS_UNCLEAR = "the column `{column}` holds {cells}, and the label holds {values}"
+QUESTION_ATTRIBUTES = "what does the host call the values? In the sample, {columns}"
 QUESTION_PRODUCT = "what does the host call the combinations of {columns}? The sample's column `{column}` holds {cells}"
 CHOOSE = "read the host's rules, and write the lines of one answer in place of `{old}`:"
 CHOICE_POSITIVE = "the probability of {value}:"
@@ -262,17 +258,13 @@ TO_FILL = "…"
 ASK = "question: {question}"
 ASK_IN = "until it is answered in {path}, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
-ATTRIBUTE_PLACEHOLDER = (
-    "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
-)
+ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
 JOINED = "the sample's answers are joined by {separator!r}"
 PROBABILITY = "the sample has one column of numbers, and there are two classes"
 PROBABILITY_GUESS = "a guess: the sample has one column with one number, and there are two classes; if the host scores hard labels: class_name, without positive"
 SAMPLE_WORDS = "the sample writes the label's values in this way"
 SAMPLE_MAP = "the sample has other words, and {table} pairs them with the label's values"
-SAMPLE_PLACEHOLDER = (
-    "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
-)
+SAMPLE_PLACEHOLDER = "a guess: the sample's {cell} is a placeholder and no label; the training table's values are written"
 SAMPLE_BLANK = "a guess: the sample's answers are empty; the label's values are written"
 COPIED = "these columns of the sample say something about the images"
 NUMBER_HINT = "{column}: a number; as an attribute it needs bins, e.g. bins: [{middle}]"
@@ -286,37 +278,32 @@ PARTS_OF_NAMES = (
     "the text before the last _ or - of the file name",
     "the folder of the file",
 )
-SAME_PICTURE = (
-    "the name of the file, because files of one name in several folders show nearly the same picture"
-)
+SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
-MISS_SOME = (
-    "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
-)
+MISS_NEAR = "column {column!r}: its cells are parts of the names of images, as {cell!r} of {image!r}; write the whole names into a column of their own"
+MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # `make new`: labels in file names.
-NAMED_IMAGES = "{images:,} images without class folders"
+NAMED_IMAGES = "{images:,image} without class folders"
 NAME_PATTERN = "a guess: {count} labels in the names, e.g. {examples}"
 NAME_EXAMPLE = "{path} is {label}"
 NAME_LABELS = "the labels in the file names"
 
 # `make new`: a folder per class.
-CLASS_FOLDERS = "{folders} folders with {images:,} images, and no TRAIN table"
+CLASS_FOLDERS = "{folders:folder} with {images:,image}, and no TRAIN table"
 WHICH_FOLDERS = "{folder}: its folders ({folders}) hold the same folders each ({below}), and nothing tells which of both are the classes"
 WHICH_FOLDERS_REMEDY = "give the host's sample, whose answers show it (SAMPLE=…), or a table with the path and the label of each image (TRAIN=…)"
 FOLDERS_IN_EVERY = "the sample's answers are the folders {below}, which the folders {folders} hold"
 FOLDERS_BELOW = "the folders {folders} are taken as the classes, and the folders in them ({below}) are not looked at; if those are the classes, give a table with the path and the label of each image (TRAIN=…)"
-TOP_GROUP = "the folder above the classes: {groups} groups for {images:,} images"
-SPLIT_UNUSED = "{folder} is another split with {images:,} images and is not used: give it as TEST, or as a source of extra images (competition.extra)"
+TOP_GROUP = "the folder above the classes: {groups:group} for {images:,image}"
+SPLIT_UNUSED = "{folder} is another split with {images:,image} and is not used: give it as TEST, or as a source of extra images (competition.extra)"
 EACH_FOLDER = "each folder in it is a class"
 FOLDER_NAMES = "the names of the folders"
 
 # `make new`: the host.
 TEST_FOLDER = "TEST is a folder: every image in it"
-HELD_OUT_TEST = (
-    "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
-)
+HELD_OUT_TEST = "no TEST and no SAMPLE: training images are held out as the test set, and make score knows their answers"
 TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
@@ -352,7 +339,7 @@ MASK_BINS_HINT = "train_bins: [30.0, 58.0] below bins trains 58 and 59 as >=60; 
 PIXEL_CELLS = "it holds the pixels themselves, {numbers:,} numbers in each cell of column {column!r}"
 PIXEL_COLUMNS = "it holds the pixels themselves, in {columns:,} columns of numbers, {first!r} … {last!r}"
 PIXELS_REMEDY = "Podium reads image files: write each row as a PNG (numpy.reshape, PIL.Image.fromarray), and a CSV of id, path and label; docs/data.md has a script"
-CONTAINERS = "{files:,} files are {what}: {remedy}"
+CONTAINERS = "{files:,file} of the kind `{what}`: {remedy}"
 READERS = {
     **dict.fromkeys(
         (".dcm", ".dicom"),

@@ -78,7 +78,7 @@ def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "eda",
-        5,
+        6,
         "what is in the data, worst harm first",
         build_eda,
         reads=(

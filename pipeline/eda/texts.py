@@ -23,12 +23,12 @@ CONFLICT = (
 )
 TRAIN_TEST = (
     "in both train and test",
-    "The model is trained on these test images with their answers: the leaderboard score is too high there.",
+    "The model is trained on these test images with their answers: the leaderboard score is too optimistic there.",
     "Read the competition's rules before you use this; the gain does not mean that the model is better.",
 )
 ACROSS_GROUPS = (
     "across groups",
-    "One copy may be in the training part and the other in the validation part: the out-of-fold score is too high.",
+    "One copy may be in the training part and the other in the validation part: the out-of-fold score is too optimistic.",
     "Give them the same value in the column named by `competition.group_column`; `suspects.csv` lists them.",
 )
 INSIDE = (
@@ -91,7 +91,7 @@ THIN_ANSWER_FOLDS = "Try `folds.n={folds}`, and be careful with its F1."
 
 # Groups on both sides of a split.
 GROUP_IN_FOLDS = "{groups} on both sides of a fold: {names}"
-GROUP_IN_FOLDS_MEANING = "A model is validated on groups that it was trained on: the out-of-fold score is too high."
+GROUP_IN_FOLDS_MEANING = "A model is validated on groups that it was trained on: the out-of-fold score is too optimistic."
 GROUP_IN_FOLDS_ANSWER = "Use folds that keep groups together, e.g. `folds.kind=stratified_group`."
 GROUP_IN_TEST = "{groups} in both train and test: {names}"
 GROUP_IN_TEST_MEANING = "{share} of the test images come from groups that are also in training; folds keep groups apart, so the out-of-fold score will be below the leaderboard score."
@@ -109,10 +109,10 @@ IMBALANCE_ANSWER = "Try `{command}`, and compare with `under`."
 
 # Groups, for information.
 NO_GROUPS = "Every image is a group of its own"
-NO_GROUPS_MEANING = "Folds treat images as independent. If several show one person or thing, scores are too high."
+NO_GROUPS_MEANING = "Folds treat images as independent. If several show one person or thing, scores are too optimistic."
 NO_GROUPS_ANSWER = "Set `competition.group_column` if the table has such a column."
 GROUPS = "{groups} groups contain {images} training images, up to {largest} each (median {median:.0f})"
-GROUPS_INFO_MEANING = "Images of a group resemble each other: with a random split, a model would recognise the group and the score would be too high. Folds and intervals here keep groups together."
+GROUPS_INFO_MEANING = "Images of a group resemble each other: with a random split, a model would recognise the group and the score would be too optimistic. Folds and intervals here keep groups together."
 GROUPS_INFO_ANSWER = "Nothing to do. The pictures below are the largest group."
 
 # Titles of plots and headers of tables.

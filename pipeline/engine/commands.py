@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.core.secrets import hidden_in
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
@@ -17,7 +18,7 @@ Options = argparse.Namespace
 
 def config(session: Session, options: Options) -> None:
     """Print every setting and where it comes from."""
-    rows = flat(session.settings.config.model_dump(mode="json"))
+    rows = flat(hidden_in(session.settings.config.model_dump(mode="json")))
     wide = max(len(path) for path in rows)
     for path, value in rows.items():
         source = session.settings.sources.get(path) or "default"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.errors import ConfigError, PodiumError
-from pipeline.core.secrets import hidden_in
+from pipeline.core.secrets import hidden
 from pipeline.engine.need import PART, Inputs, Need
 from pipeline.engine.slices import config_slice, covers, is_neutral
 from pipeline.engine.stage import Catalogue, Stage
@@ -95,7 +95,7 @@ class Graph:
             f"words:{name}": list(given) for name, given in self.words(stage, settings).items()
         }
         if stage.whole_request:
-            files = json.dumps(hidden_in(dict(sorted(settings.files.items()))), ensure_ascii=False)
+            files = json.dumps({n: hidden(t) for n, t in sorted(settings.files.items())}, ensure_ascii=False)
             found["request"] = [*settings.words, hashlib.sha256(files.encode()).hexdigest()]
         return found
 

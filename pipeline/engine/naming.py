@@ -19,7 +19,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine.slices import config_slice, covers
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings import read
-from pipeline.settings.load import Request, Settings, resolve
+from pipeline.settings.load import PLACE_PATHS, Request, Settings, resolve
 
 LONGEST_LABEL = 100
 # Overrides of these sections stand last in a label: they are mostly the same for all runs of a list.
@@ -121,11 +121,15 @@ def shared(artifact: Artifact, like: Settings) -> tuple[Settings, tuple[str, ...
     """
     record = artifact.manifest.get("request")
     if not record:
-        return like, like.competition_words
+        return like, like.located(like.competition_words)
     recorded = artifact.manifest.get("settings") or {}
     wanted = {path: value for path, value in recorded.items() if path.split(".")[0] in SHARED}
     values = tuple((str(p), value) for p, value in record["values"] if str(p).split(".")[0] in SHARED)
-    own = tuple((path, value) for path, value in like.request.values if path.startswith("runtime."))
+    own = tuple(
+        (path, value)
+        for path, value in like.request.values
+        if path.startswith("runtime.") or path in PLACE_PATHS
+    )
     for experiment in (None, tuple(record["experiment"]) or None):
         try:
             request = Request(record["competition"], None, experiment, (*values, *own))
@@ -135,8 +139,9 @@ def shared(artifact: Artifact, like: Settings) -> tuple[Settings, tuple[str, ...
             continue
         if json.loads(json.dumps(now)) == wanted:
             named = experiment is not None
-            return settings, tuple(w for w in settings.words if named or not w.startswith("experiment="))
-    return like, like.competition_words
+            words = (w for w in settings.words if named or not w.startswith("experiment="))
+            return settings, like.located(tuple(words))
+    return like, like.located(like.competition_words)
 
 
 def _text(value: Any) -> str:

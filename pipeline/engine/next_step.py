@@ -7,14 +7,13 @@ command that the next one reads, so that it can be pasted. Does not own which co
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.engine import naming
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import make_with, path_of, shown
+from pipeline.pages.command_words import make_with, shown
 from pipeline.record.store import Artifact
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -39,7 +38,7 @@ def say_competition(session: Session, how: str) -> None:
 
 def say_written(session: Session, path: Path) -> None:
     """A line about a new experiment file."""
-    session.say(WROTE.format(path=os.path.relpath(path), name=path.stem))
+    session.say(WROTE.format(path=shown(path), name=path.stem))
 
 
 def command(
@@ -57,10 +56,7 @@ def command(
     if target == NEWEST:
         words = session.settings.competition_words
     given = session.graph.words_of(name, settings or session.settings) if words is None else tuple(words)
-    known = {path_of(word) for word in given}
-    # Where files lie is in no key, and still every command needs it.
-    places = tuple(word for word in session.settings.place_words if path_of(word) not in known)
-    return make_with(f"make {target}", (*given, *places))
+    return make_with(f"make {target}", session.settings.located(given))
 
 
 def say(
@@ -109,4 +105,4 @@ def name_to_offer(session: Session, run: Artifact) -> str | None:
 
 
 def _file_of(session: Session, name: str) -> str:
-    return os.path.relpath(session.settings.folder / "experiment" / f"{name}.yaml")
+    return shown(session.settings.folder / "experiment" / f"{name}.yaml")

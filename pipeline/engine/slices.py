@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from pipeline.core.secrets import hidden_in
+from pipeline.core.secrets import hidden_value
 from pipeline.settings.fields import IF_CHOSEN, NEUTRAL, OF_FILE
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
@@ -72,7 +72,7 @@ def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> d
         value: Any = whole
         for step in path.split("."):
             value = value[step]
-        found[path] = hidden_in(value)
+        found[path] = hidden_value(path, value)
     return found
 
 

@@ -29,7 +29,7 @@ from pipeline.core.tables import Table, read_table
 from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
 from pipeline.data import host_format
 from pipeline.pages.report import plural
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings
 
 # How far the sum of a row may be from 1 because of rounding; beyond, rows are logits or independent scores.
 ROUNDING = 0.05
@@ -50,14 +50,16 @@ class ExternalMember:
 
 
 def read_probabilities(
-    path: Path, name: str, space: LabelSpace, wanted: Strings, id_column: str
+    path: Path, name: str, space: LabelSpace, wanted: Strings, config: CompetitionSettings
 ) -> ExternalMember:
     """Read probabilities of exactly the wanted images: an id column, and one column per class or class index.
+
+    The settings of the competition name the id column, and the encoding of files that are not UTF-8.
 
     Raises:
         DataError: with every fault of the file.
     """
-    table = read_table(path)
+    table, id_column = read_table(path, encoding=config.encoding), config.submission.id_column
     by_index = [str(c) for c in range(space.n_classes)]
     composed = [unicodedata.normalize("NFC", c) for c in table.columns]
     columns = by_index if set(by_index) <= set(composed) else list(space.classes)
@@ -90,7 +92,7 @@ def read_probabilities(
 
 
 def read_labels(
-    path: Path, name: str, space: LabelSpace, wanted: Strings, settings: SubmissionSettings
+    path: Path, name: str, space: LabelSpace, wanted: Strings, config: CompetitionSettings
 ) -> ExternalMember:
     """Read a submission's labels of exactly the wanted images, as one-hot probabilities: a hard vote.
 
@@ -99,7 +101,7 @@ def read_labels(
     Raises:
         DataError: with every fault of the file.
     """
-    submission = host_format.read(path, space, settings)
+    submission = host_format.read(path, space, config.submission, encoding=config.encoding)
     ids, notes = _repaired_ids(submission.ids_N.tolist(), wanted)
     faults = _id_faults(ids, wanted)
     if faults:
@@ -147,8 +149,6 @@ def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[
     p_NC = np.full((len(ids), len(columns)), np.nan)
     for c, column in enumerate(columns):
         cells = table.column(column)
-        # A spreadsheet that separates cells by semicolons writes decimal commas.
-        cells = tuple(v.replace(",", ".") for v in cells) if table.delimiter == ";" else cells
         try:
             p_NC[:, c] = np.array(cells, dtype=np.float64)
         except ValueError:

@@ -123,8 +123,8 @@ def load_members(
         if word.oof is None:
             test_only.append(TestOnlyMember(predicted.p, given.get(word.name, 1.0), word.kind))
             continue
-        column = settings.config.competition.submission.id_column
-        scored = external.read_probabilities(Path(word.oof), word.name, train.space, ids_N, column)
+        competition = settings.config.competition
+        scored = external.read_probabilities(Path(word.oof), word.name, train.space, ids_N, competition)
         notes += scored.notes
         notes.append(texts.EXTERNAL_FOLDS.format(member=word.name))
         oofs.append(scored.p)
@@ -153,10 +153,8 @@ def refuse(settings: Settings, test: Samples) -> None:
 
 
 def _read(word: MemberWord, settings: Settings, test: Samples) -> external.ExternalMember:
-    path, submission = Path(word.path), settings.config.competition.submission
-    if word.kind == "labels":
-        return external.read_labels(path, word.name, test.space, test.ids_N, submission)
-    return external.read_probabilities(path, word.name, test.space, test.ids_N, submission.id_column)
+    read = external.read_labels if word.kind == "labels" else external.read_probabilities
+    return read(Path(word.path), word.name, test.space, test.ids_N, settings.config.competition)
 
 
 def _provenance(word: MemberWord) -> dict[str, str]:

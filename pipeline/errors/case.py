@@ -92,7 +92,7 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
     config = job.settings.config.competition
     path = job.home / str(job.params[name])
     sample = host.sample(job.settings, job.inputs["data"], job.home)
-    answers = host_format.read(path, space, config.submission, sample)
+    answers = host_format.read(path, space, config.submission, sample, config.encoding)
     public = str(job.params.get(f"{name}_public", ""))
     artifact = made_of(job.store, job.inputs["data"], path)
     score, oof, probabilities = None, None, answers.probabilities
@@ -129,14 +129,21 @@ def asked(store: Store, settings: Settings, artifact: Artifact | None) -> Settin
     """The settings of the training behind a submission; `settings` if they cannot be read again."""
     address = training_behind(store, artifact)
     training = store.at(address) if address else None
-    record = None if training is None else training.manifest.get("request")
-    if record is None:
-        return settings
-    own = {path: value for path, value in settings.request.values if path.startswith("runtime.")}
+    return again(training, settings) or settings
+
+
+def again(artifact: Artifact | None, like: Settings | None) -> Settings | None:
+    """The settings that asked for a result, on this machine; None if they cannot be read again.
+
+    `like` are those of the present command.
+    """
+    record = None if artifact is None else artifact.manifest.get("request")
+    if not record or like is None:
+        return None
     try:
-        return request.again(record, own, settings.folder)
+        return request.repeated(record, like)
     except ConfigError:
-        return settings  # its file was changed or deleted
+        return None  # its file was changed or deleted
 
 
 def training_behind(store: Store, artifact: Artifact | None) -> str:

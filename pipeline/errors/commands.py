@@ -20,7 +20,7 @@ from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import answers_file
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import shown
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
 from pipeline.settings import read
@@ -99,7 +99,9 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
             raise DataError(texts.NO_SUCH_FILE.format(path=path), remedy=texts.GIVE_CSV)
     if old is None:
         if file is not None or case.made_of(session.store, session.need("data"), new) is None:
-            command = make_with("make error-analysis B=best.csv", session.settings.competition_words)
+            command = next_step.command(
+                session, "error-analysis B=best.csv", words=session.settings.competition_words
+            )
             raise DataError(
                 texts.NOTHING_TO_COMPARE.format(name=new.name),
                 remedy=texts.NAME_ANOTHER.format(command=command),
@@ -107,6 +109,7 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
         session.say(texts.FIRST)
     elif file is not None:
         words = session.graph.words_of("error-analysis", session.settings)
+        words = session.settings.located(words)
         data = session.need("data")
         session.say(answers_file.take_in(session.settings, words, data, session.home, file, (new, old)))
     artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old, why)))

@@ -14,6 +14,7 @@ sentence, which holds the verdict about the two submissions.
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -469,13 +470,15 @@ def on_why(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
         command = make_with("make explain", _member_words(case))
         return without(why.ANCHOR, why.SHORT, why.TITLE, reason, command)
     folder = artifact.folder
+    named = f"make explain RUN={shlex.quote(str(facts['experiment']))}"
+    command = make_with(named, case.job.words["competition"])
 
     def picture(file: str) -> Pixels:
         with Image.open(folder / file) as image:
             return np.asarray(image.convert("RGB"))
 
     features = read_features(case.job, "features", case.train.ids_N)
-    return why.section(facts, picture, case.train, features)
+    return why.section(facts, picture, case.train, features, command)
 
 
 def _again(case: ReportCase) -> str:

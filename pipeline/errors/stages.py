@@ -131,7 +131,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        7,
+        8,
         "new against best",
         build_error_analysis,
         reads=(

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from pipeline.core.samples import LabelSpace
+from pipeline.core.wording import worded
 from pipeline.explain import layers, texts
 from pipeline.explain.scene import Layer, Net
 from pipeline.nets import model
@@ -73,7 +74,7 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
         head = restore_head(state, AttributeHeads.of(config.model, space))
         seeds = len(head.out.bias)
         if seeds > 1:
-            notes.append(texts.MEAN_OF_HEADS.format(n=seeds))
+            notes.append(worded(texts.MEAN_OF_HEADS, n=seeds))
         module = Explained(model.build(model.frozen(config.model), 2, 0, hw), head)
     else:
         module = Explained(model.restore(config.model, space.n_classes, state, hw, space))

@@ -6,6 +6,7 @@ networks and images are explained (`explain/cases.py`), or the files (`explain/p
 
 from __future__ import annotations
 
+from pipeline.core.wording import worded
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.explain.panels import NAMES, check_names, functions
@@ -44,7 +45,7 @@ def build_explain(job: Job) -> Built:
     figures = {f"{panel.name}_{name}": value for panel in panels for name, value in panel.figures.items()}
     warnings = [text for panel in panels for text in panel.warnings]
     names = ", ".join(panel.name for panel in panels)
-    lines = [texts.LINE.format(n_images=len(scene.cases), n_panels=len(panels), names=names)]
+    lines = [worded(texts.LINE, n_images=len(scene.cases), n_panels=len(panels), names=names)]
     lines += [f"warning: {text}" for text in warnings]
     what = f"what {scene.experiment} looks at: {', '.join(panel.title for panel in panels)}"
     why = "; ".join(warnings) or page.lead(job, scene)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 
 from pipeline.core import metrics
 from pipeline.core.predictions import pool_views
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Host, Job, Stage, of_experiment
@@ -142,7 +143,7 @@ def announce_refit(
 ) -> list[str]:
     """What will be trained."""
     images = len(load.training(inputs["data"], host.home))
-    return [texts.REFIT_ANNOUNCED.format(experiment=settings.experiment, images=images)]
+    return [worded(texts.REFIT_ANNOUNCED, experiment=settings.experiment, images=images)]
 
 
 def refit_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import rng
+from pipeline.core.wording import worded
 from pipeline.settings.infer import expanded
 
 Number = int | float
@@ -237,7 +238,10 @@ def _read(text: str) -> View | str:
     given = [part.strip() for part in inside.split(",")] if inside and inside.strip() else []
     wanted = parameters(name)
     if len(given) != len(wanted):
-        return f"{text!r} has {len(given)} arguments, wanted {len(wanted)}: {_usage(name)}"
+        return (
+            worded("{text!r} has {n:argument}, ", text=text, n=len(given))
+            + f"wanted {len(wanted)}: {_usage(name)}"
+        )
     values: list[Number] = []
     for part, (argument, kind) in zip(given, wanted.items(), strict=True):
         try:

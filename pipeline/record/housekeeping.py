@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
+from pipeline.core.wording import worded
 from pipeline.record.files import read_json, write_atomic
 from pipeline.record.store import MANIFEST, SHORT, Store
 
@@ -79,7 +80,13 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
             shutil.rmtree(folder, ignore_errors=True)
     verb = "would free" if dry else "freed"
     lines.append(
-        f"{verb} {freed / 1e6:.1f} MB in {len(loose)} results; submissions and pins need {len(keep)} results"
+        worded(
+            "{verb} {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}",
+            verb=verb,
+            mb=freed / 1e6,
+            n=len(loose),
+            kept=len(keep),
+        )
     )
     return lines
 

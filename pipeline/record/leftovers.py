@@ -21,6 +21,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.wording import worded
 from pipeline.record.claims import CLAIMS
 from pipeline.record.hosts import Host
 from pipeline.record.owners import Watch
@@ -51,7 +52,7 @@ def clear(home: Path, store: Store, tracker: Tracker, configs: Path) -> list[str
     ended = _runs(home, store)
     if ended:
         tracker.end_dead(ended)
-        lines.append(f"MLflow: {len(ended)} runs of a process that was stopped are closed")
+        lines.append(worded("MLflow: {n:run} of a process that was stopped {n:is|are} closed", n=len(ended)))
     for line in lines:
         log.info(line)
     return lines

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
+from pipeline.core.wording import worded
 from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
 
 # Placeholders of the command that submits a file.
@@ -314,7 +315,11 @@ def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
         if len(edges) != len(attribute.values) - 1:
             yield (
                 f"{path}.{name}",
-                f"has {len(edges)} edges for {len(attribute.values)} values; there must be one edge fewer",
+                worded(
+                    "has {n:edge} for {m:value}; there must be one edge fewer",
+                    n=len(edges),
+                    m=len(attribute.values),
+                ),
             )
         if any(low >= high for low, high in pairwise(edges)):
             yield f"{path}.{name}", f"{edges} is not ascending"

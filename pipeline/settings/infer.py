@@ -52,7 +52,7 @@ class InferSettings(Section):
     )
     precision: Literal["device", "fp32", "bf16", "fp16", "auto"] = fact(
         "device",
-        "dtype of networks; auto: as each fold trained; device: fp32 on a CPU and auto on a GPU. Features of a "
+        "dtype of networks; auto: as each fold trained; device: fp32 on a CPU, auto on a GPU. Features of a "
         "linear probe are always fp32",
     )
 

@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.secrets import hidden
+from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.competition import PLACES
@@ -34,6 +34,8 @@ GROUPS = ("competition", "model", "experiment")
 PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
 OVERRIDE = "override"
+# The settings that say where results are kept.
+HOMES = ("runtime.home", "runtime.local")
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
 
@@ -59,7 +61,7 @@ class Request:
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
         values = [f"{k}={written_text(v) if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
-        return (*named, *(hidden(word) for word in values if not word.startswith("runtime.")))
+        return (*named, *(hidden_word(word) for word in values if not word.startswith("runtime.")))
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,23 @@ class Settings:
 
     @property
     def competition_words(self) -> tuple[str, ...]:
-        """The words that name or change the competition, which every command about it needs."""
-        return tuple(word for word in self.words if word.startswith(("competition=", "competition.")))
+        """The words that name or change the competition, without those for places."""
+        about = (word for word in self.words if word.startswith(("competition=", "competition.")))
+        return tuple(word for word in about if word not in self.place_words)
 
     @property
     def place_words(self) -> tuple[str, ...]:
         """The words that say where the competition's files lie."""
         return tuple(word for word in self.words if word.partition("=")[0] in PLACE_PATHS)
+
+    def located(self, words: Sequence[str]) -> tuple[str, ...]:
+        """These words for a command that a person pastes, with the places of the present files and results.
+
+        Places are in no key and in no other command's record: they are those that were typed now.
+        """
+        home = [f"{p}={v}" for p, v in self.request.values if p in HOMES and isinstance(v, str)]
+        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, *HOMES))
+        return (*others, *self.place_words, *home)
 
     def member(self, name: str) -> Settings:
         """The settings of an ensemble member: the same request with other experiment overlays."""
@@ -167,8 +179,9 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
     faults: list[Fault] = []
     chosen: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for word in arguments:
-        path, equals, text = word.partition("=")
+    for typed in arguments:
+        path, equals, text = typed.partition("=")
+        word = hidden_word(typed)
         if not equals or not path:
             faults.append(Fault(word, "expected key=value, e.g. train.epochs=10"))
         elif path in chosen or path in values:
@@ -383,5 +396,9 @@ def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
     if error["type"] == "extra_forbidden":
         hint = nearest(str(location[-1]), known_keys(location[:-1]))
         return Fault(_source(path, sources), f"{path}: unknown key; {hint or 'see `make config`'}")
-    got = "" if error["type"] == "missing" else f"; got {json.dumps(error['input'], ensure_ascii=False)}"
+    got = (
+        ""
+        if error["type"] == "missing"
+        else f"; got {json.dumps(hidden_value(path, error['input']), ensure_ascii=False)}"
+    )
     return Fault(_source(path, sources), f"{path}: {error['msg']}{got[:120]}")

@@ -291,9 +291,12 @@ def runs(session: Session, options: Options) -> None:
     name = session.settings.config.competition.name
     for line in ranking.table(session.store, name):
         session.say(line)
-    made = [a for a in session.store.chosen("infer") if a.manifest.get("competition") == name]
+    made, trained = (
+        [a for a in session.store.chosen(stage) if a.manifest.get("competition") == name]
+        for stage in ("infer", "train")
+    )
     words = [*session.settings.competition_words, "ensemble.members=[auto]"]
     if len(made) > 1:
         next_step.say(session, "ensemble", words=words)
     else:
-        next_step.say(session, "infer" if not made else "error-analysis")
+        next_step.say(session, "error-analysis" if made else "infer" if trained else "train")

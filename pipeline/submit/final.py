@@ -167,7 +167,9 @@ def proposal(
     for entry in alike:
         path = store.home / "submissions" / f"{entry.name}.csv"
         if path.is_file() and not entry.former:
-            answers[entry.name] = host_format.read(path, train.space, config.submission, sample).labels_N
+            answers[entry.name] = host_format.read(
+                path, train.space, config.submission, sample, config.encoding
+            ).labels_N
     public = ranking.public_set(settings, data, store.home)
     made = ranking.artifacts(entries, store, data)
     bands = ranking.bands(settings, entries, made, train, public.groups)

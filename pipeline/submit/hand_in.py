@@ -24,10 +24,12 @@ from pathlib import Path
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
+from pipeline.core.secrets import hidden, hidden_words
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import shown as shown_path
 from pipeline.record.files import sha256_file
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.competition import SubmissionSettings
@@ -104,7 +106,7 @@ class Client:
                 try:
                     for line in process.stdout:
                         output.append(line)
-                        say(f"  {line.rstrip()}")
+                        say(f"  {hidden(line.rstrip(), shlex.join(words))}")
                 except KeyboardInterrupt:
                     process.terminate()
                     process.wait()
@@ -122,6 +124,11 @@ class Client:
                 texts.CLIENT_REPORTED.format(program=words[0], words=failed[1]),
                 remedy=texts.CLIENT_REPORTED_REMEDY,
             )
+
+
+def shown(words: list[str]) -> str:
+    """A command as text, without passwords; it runs with them."""
+    return shlex.join(hidden_words(words))
 
 
 def p_better(config: Config, samples: Samples, store: Store, new: Entry, best: Entry) -> str:
@@ -180,7 +187,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         return
     assert client is not None, "only a rehearsal goes on without a client"
     words = client.words(path, message, name)
-    session.say(texts.COMMAND.format(words=shlex.join(words)))
+    session.say(texts.COMMAND.format(words=shown(words)))
     if not _confirmed(options.yes):
         session.say(texts.NOT_SUBMITTED)
         next_step.say_with_file(session, "submit", "FILE", path)
@@ -213,7 +220,7 @@ def _rehearsed(
 ) -> None:
     """The end of a rehearsal: the command that would send, and that nothing was sent or recorded."""
     if client is not None:
-        session.say(texts.COMMAND.format(words=shlex.join(client.words(path, message, path.stem))))
+        session.say(texts.COMMAND.format(words=shown(client.words(path, message, path.stem))))
     else:
         session.say(texts.DRY_MESSAGE.format(message=message))
     try:
@@ -221,13 +228,17 @@ def _rehearsed(
     except DataError as error:
         session.say(texts.DRY_NONE_LEFT.format(reason=error.headline))
     session.say(texts.DRY_DONE)
-    next_step.say_with_file(session, "submit", "FILE", path)
+    if client is not None:
+        next_step.say_with_file(session, "submit", "FILE", path)
+        return
+    session.say(texts.DRY_UPLOAD.format(path=shown_path(path)))
+    next_step.say_with_file(session, "score", "FILE", path, " PUBLIC=…")
 
 
 def _validate(session: Session, data: Artifact, path: Path) -> None:
     space = load.samples(data, "test", session.home).space
-    settings = session.settings.config.competition.submission
-    checked = validate.refuse(path, host.sample(session.settings, data, session.home), space, settings)
+    config, sample = session.settings.config.competition, host.sample(session.settings, data, session.home)
+    checked = validate.refuse(path, sample, space, config.submission, config.encoding)
     summary = validate.described(checked.predicted, space.classes)
     session.say(texts.VALID.format(file=path.name, summary=summary))
 
@@ -252,7 +263,10 @@ def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple
     if all(csv.is_file() for csv in csvs):
         sample = host.sample(session.settings, data, session.home)
         settings = config.competition.submission
-        new, old = (host_format.read(csv, samples.space, settings, sample).labels_N for csv in csvs)
+        new, old = (
+            host_format.read(csv, samples.space, settings, sample, config.competition.encoding).labels_N
+            for csv in csvs
+        )
         count = (new != old).sum()
         lines.append(texts.LABELS_DIFFER.format(best=best.name, count=count, images=len(new)))
     return lines

@@ -48,7 +48,9 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
             texts.ANSWERS_AT_HOST.format(competition=config.name), remedy=texts.ANSWERS_AT_HOST_REMEDY
         )
     space = load.samples(data, "test", home).space
-    predicted = host_format.read(path, space, config.submission, host.sample(settings, data, home))
+    predicted = host_format.read(
+        path, space, config.submission, host.sample(settings, data, home), config.encoding
+    )
     kept = host.answers(settings, data)
     if not kept.is_file():
         raise DataError(
@@ -103,7 +105,7 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
     if not path.is_file():
         raise DataError(texts.NO_FILE.format(file=path), remedy=texts.NO_FILE_REMEDY)
     space = load.samples(data, "test", home).space
-    host_format.read(path, space, config.submission, host.sample(settings, data, home))
+    host_format.read(path, space, config.submission, host.sample(settings, data, home), config.encoding)
     if not kept.exists():
         write_atomic(kept, path.read_bytes())
     now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.statistics import Band
+from pipeline.core.wording import worded
 from pipeline.pages import plots
 from pipeline.pages.report import MISSING, Thumbnails, render
 from pipeline.submit import texts
@@ -110,7 +111,7 @@ def correlation_text(measured: Correlation | None) -> str:
     """The rank correlation in one sentence."""
     if measured is None:
         return texts.NO_CORRELATION
-    start = texts.CORRELATION.format(rho=measured.rho, n=measured.n)
+    start = worded(texts.CORRELATION, rho=measured.rho, n=measured.n)
     if measured.n < FEWEST:
         return texts.CORRELATION_TOO_FEW.format(correlation=start)
     text = texts.CORRELATION_POSITIVE if measured.low > 0 else texts.CORRELATION_UNCLEAR

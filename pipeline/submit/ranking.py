@@ -20,6 +20,7 @@ from pipeline.core import metrics, statistics
 from pipeline.core.best import Candidate
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import naming
 from pipeline.engine.slices import flat
@@ -70,7 +71,7 @@ def public_set(settings: Settings, data: Artifact, home: Path) -> PublicSet:
     has_groups = len(np.unique(test.groups_N)) < len(test)
     of = test if has_groups else train
     groups = max(round(images * len(np.unique(of.groups_N)) / max(len(of), 1)), 1)
-    return PublicSet(groups, texts.PUBLIC_SET.format(images=images, groups=groups, source=source))
+    return PublicSet(groups, worded(texts.PUBLIC_SET, images=images, groups=groups, source=source))
 
 
 def artifacts(entries: Sequence[Entry], store: Store, data: Artifact) -> dict[str, Artifact]:

@@ -285,11 +285,12 @@ def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: boo
     written = {k: v for k, v in known["format"].items() if k != "sample_sha256"}
     overrides = own | {f"competition.submission.{name}": value for name, value in written.items()}
     try:
-        settings = request.settings(known["request"], overrides, work / "configs")
+        settings = request.settings(known["request"], overrides, work / "configs", session.settings)
         members = []
         for n, (name, member) in enumerate(known["members"].items()):
             if member["request"] is not None:
-                before = request.settings(member["request"], own, work / f"member{n}" / "configs")
+                there = work / f"member{n}" / "configs"
+                before = request.settings(member["request"], own, there, session.settings)
                 recorded = str(member["artifact"])
                 members.append((name, recorded, Need(recorded.partition("/")[0], before)))
     except ConfigError as error:
@@ -432,8 +433,9 @@ def _write(rebuild: Rebuild, artifact: Artifact, made: Path) -> None:
     sample = host.sample(settings, data, rebuild.session.home)
     if sha256_file(sample) != rebuild.known["format"]["sample_sha256"]:
         rebuild.session.say(texts.SAMPLE_CHANGED.format(sample=sample.name))
-    submission = settings.config.competition.submission
-    host_format.write(made, load.test(artifact, made.stem), space, submission, sample)
+    config = settings.config.competition
+    probabilities = load.test(artifact, made.stem)
+    host_format.write(made, probabilities, space, config.submission, sample, config.encoding)
 
 
 def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path) -> Likeness:
@@ -452,10 +454,9 @@ def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path)
         session.say(texts.FIRST_GONE.format(file=rebuild.csv.name))
         return Likeness(False)
     space = load.samples(input_of(artifact, "data", rebuild.session.store), "test", session.home).space
-    submission = rebuild.root.settings.config.competition.submission
-    return likeness_of(
-        host_format.read(rebuild.csv, space, submission), Prediction(new.ids_N, new.labels(), new)
-    )
+    config = rebuild.root.settings.config.competition
+    old = host_format.read(rebuild.csv, space, config.submission, encoding=config.encoding)
+    return likeness_of(old, Prediction(new.ids_N, new.labels(), new))
 
 
 def _same_profile(known: Mapping[str, Any], nodes: Mapping[str, Any], machines: list[dict[str, Any]]) -> bool:

@@ -19,6 +19,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.data import load, quarantine
 from pipeline.engine.need import Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
+from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
@@ -115,7 +116,13 @@ def build_leaderboard(job: Job) -> Built:
         figures["cv_lb_gap"] = question.gap
     title = texts.LEADERBOARD_RUN.format(submissions=len(entries))
     result = diagnosis.verdict if diagnosis else ""
-    description = note(title, texts.LEADERBOARD_WHY, "make final N=2", "leaderboard.html", result)
+    description = note(
+        title,
+        texts.LEADERBOARD_WHY,
+        make_with("make final N=2", job.words["competition"]),
+        "leaderboard.html",
+        result,
+    )
     tags = {"verdict": diagnosis.causes[0].kind} if diagnosis else {}
     return Built(figures, tuple(page.lines(board)), description, ("leaderboard.html",), tags)
 
@@ -146,6 +153,7 @@ STAGES = (
         ),
         inputs=needs("data", "images", "folds", "prepared"),
         identity=leaderboard_identity,
+        words=("competition",),
         tracked=True,
     ),
 )

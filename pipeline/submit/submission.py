@@ -79,10 +79,10 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     probabilities = load.test(artifact, path.stem)
     form = {**plain(config.submission), "sample_sha256": sha256_file(sample)}
     if not _is_current(path, form):
-        host_format.write(path, probabilities, space, config.submission, sample)
+        host_format.write(path, probabilities, space, config.submission, sample, config.encoding)
         record = provenance_of(artifact, store, path, form)
         write_atomic(path.with_suffix(".json"), files.json_bytes(record))
-    host_format.check(path, sample, space, config.submission)
+    host_format.check(path, sample, space, config.submission, config.encoding)
     metric = metrics.get(config.metric).name
     entry = ledger.Entry(
         name=path.stem,
@@ -134,7 +134,7 @@ def refuse(settings: Settings, data: Artifact, home: Path) -> None:
             )
     test = load.samples(data, "test", home)
     sample = host.sample(settings, data, home)
-    host_format.fits(sample, test.ids_N, test.space, settings.config.competition.submission)
+    host_format.fits(sample, test.ids_N, test.space, config.submission, config.encoding)
 
 
 def input_of(artifact: Artifact, name: str, store: Store) -> Artifact:

@@ -22,6 +22,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import LabelSpace
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.text_files import UTF8
+from pipeline.core.wording import worded
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
@@ -55,13 +56,17 @@ class Checked:
     is_sample: bool = False
 
 
-def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> Checked:
+def check(
+    path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings, encoding: str | None = None
+) -> Checked:
     """Check a CSV, made here or elsewhere, against the host's sample, which defines ids, order and columns.
+
+    `encoding` is `competition.encoding`.
 
     Raises:
         DataError: it is not a table, or the sample is malformed.
     """
-    table, host = read_table(path), read_table(sample)
+    table, host = read_table(path, encoding=encoding), read_table(sample, encoding=encoding)
     if (table.columns, table.rows) == (host.columns, host.rows):
         host_format.refuse_unfilled(host, host_format.answer_columns(host, space, settings), settings)
         return Checked((), tuple(_remarks(path)), (), None, is_sample=True)
@@ -84,13 +89,15 @@ def check(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSetti
     return Checked(tuple(faults), tuple(_remarks(path)), predicted, repaired)
 
 
-def refuse(path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings) -> Checked:
+def refuse(
+    path: Path, sample: Path, space: LabelSpace, settings: SubmissionSettings, encoding: str | None = None
+) -> Checked:
     """Like `check`, for a file that must be valid as it is.
 
     Raises:
         DataError: the host would reject it, and every fault is named; or it is the host's sample.
     """
-    checked = check(path, sample, space, settings)
+    checked = check(path, sample, space, settings, encoding)
     if checked.is_sample:
         raise DataError(texts.IS_SAMPLE.format(file=path.name), remedy=texts.CANNOT_REPAIR)
     if checked.faults:
@@ -116,7 +123,7 @@ def _copied(
     for column in (c for c in answers if c in table.columns):
         own = dict(zip(ids, table.column(column), strict=True))
         numbers = [(own[i], cell) for i, cell in zip(wanted, host.column(column), strict=True)]
-        if all(host_format.number(table, a) == host_format.number(host, b) for a, b in numbers):
+        if all(host_format.number(a) == host_format.number(b) for a, b in numbers):
             same.append(column)
     if len(same) == len(answers) or len(wanted) < FEWEST_COPIED:
         return []
@@ -148,10 +155,11 @@ def _repaired(
 ) -> bytes:
     """The sample with the file's answers."""
     at = {name: n for n, name in enumerate(ids)}
-    given = {column: table.column(column) for column in answers}
-    # Only numbers have a decimal comma to repair; a class name keeps its commas.
-    if settings.format in ("probability", "probabilities") and table.delimiter == ";":
-        given = {c: tuple(cell.replace(",", ".") for cell in cells) for c, cells in given.items()}
+    if settings.format in host_format.NUMBERS:
+        given = {c: host_format.numbers_like(host, answers, table.column(c)) for c in answers}
+    else:
+        # Only numbers have a decimal comma to repair; a class name keeps its commas.
+        given = {c: list(table.written(c)) for c in answers}
     rows = [
         tuple(
             given[column][at[name]] if column in given else cell
@@ -173,8 +181,9 @@ def run(session: Session, options: argparse.Namespace) -> None:
     data = session.need("data")
     space = load.samples(data, "test", session.home).space
     sample = host.sample(session.settings, data, session.home)
-    settings = session.settings.config.competition.submission
-    checked = check(path, sample, space, settings)
+    config = session.settings.config.competition
+    settings = config.submission
+    checked = check(path, sample, space, settings, config.encoding)
     for remark in checked.remarks:
         session.say(f"{path.name} {remark}")
     if checked.is_sample:
@@ -182,7 +191,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         return
     out = Path(options.out) if options.out else None
     if out is None or checked.repaired is None:
-        checked = refuse(path, sample, space, settings)
+        checked = refuse(path, sample, space, settings, config.encoding)
         session.say(texts.VALID.format(file=path.name, summary=described(checked.predicted, space.classes)))
     if out is not None and checked.repaired is not None:
         _write(out, checked.repaired, session.home)
@@ -211,8 +220,8 @@ def file_of(session: Session, text: str, target: str) -> Path:
 def described(predicted: Sequence[int], classes: Sequence[str]) -> str:
     """Number of images, and the classes that are never predicted."""
     never = [name for name, count in zip(classes, predicted, strict=True) if not count]
-    summary = texts.PREDICTED.format(
-        images=sum(predicted), predicted=len(classes) - len(never), classes=len(classes)
+    summary = worded(
+        texts.PREDICTED, images=sum(predicted), predicted=len(classes) - len(never), classes=len(classes)
     )
     names = ", ".join(never[:5]) + (" …" if len(never) > 5 else "")
     return texts.NOT_PREDICTED.format(summary=summary, names=names) if never else summary

@@ -7,12 +7,16 @@ nor the arms (`train/studies/grid.py`).
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
+from pipeline.core import metrics
+from pipeline.core.wording import worded
 from pipeline.engine import next_step
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.settings import read as read_settings
+from pipeline.settings.load import Settings
 from pipeline.train import texts
 from pipeline.train.studies.grid import budget_lines, needed, read, runs, started
 
@@ -47,8 +51,25 @@ def ablate(session: Session, options: Options) -> None:
         refuse_unread(training.settings, [training], session.graph)
     check(trainings, session.graph)
     n, seeds = len(trainings), len(grid.seeds)
-    session.say(texts.ABLATE_STARTS.format(trainings=n, arms=n // seeds, seeds=seeds))
+    session.say(worded(texts.ABLATE_STARTS, trainings=n, arms=n // seeds, seeds=seeds))
     for line in budget_lines(runs(session.get, settings, grid, session.home), grid):
         session.say(line)
-    session.show(session.get(need))
-    next_step.say(session, "runs")
+    study = session.get(need)
+    session.show(study)
+    _say_next(session, settings, trainings if study.metrics["better"] else [])
+
+
+def _say_next(session: Session, settings: Settings, trainings: Sequence[Need]) -> None:
+    """The last line of `make ablate`: predict with the best of these arms, or with the grid's experiment.
+
+    An arm that was trained on some folds only is trained on the others first.
+    """
+    metric = metrics.get(settings.config.competition.metric)
+    score = f"oof_{metric.name}"
+    best = max(trainings, key=lambda t: metric.sign * session.get(t).metrics[score], default=None)
+    chosen = settings if best is None else best.settings
+    if chosen.config.train.folds is None:
+        next_step.say(session, "infer", chosen)
+        return
+    values = tuple((p, v) for p, v in chosen.request.values if p != "train.folds")
+    next_step.say(session, "train", chosen.with_only(values))

@@ -21,6 +21,7 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import request
 from pipeline.engine.need import Need
@@ -108,7 +109,7 @@ def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
     if not models:
         asked = settings.config.train.init_from
         record = runs[0].manifest.get("request") if runs else None
-        typed = make_with("make refit", request.asked(record).words if record else ())
+        typed = make_with("make refit", settings.located(request.asked(record).words if record else ()))
         raise ConfigError(
             f"train.init_from: {asked} has no model of all data, from which a refit would start",
             remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
@@ -190,7 +191,7 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
     """Differences of two sets of samples: ids, groups, and labels (or files, where the classes differ)."""
     odd = np.setxor1d(before.ids_N, after.ids_N)
     if len(odd):
-        return [f"{len(odd)} ids are in one of them only (first: {odd[0]})"]
+        return [worded("{n:id} {n:is|are} in one of them only (first: {first})", n=len(odd), first=odd[0])]
     before = before.take(after.ids_N)
     same_classes = before.space.classes == after.space.classes
     columns = {
@@ -199,7 +200,11 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
         "image file": () if same_classes else (before.paths_N, after.paths_N),
     }
     differing = {name: after.ids_N[pair[0] != pair[1]] for name, pair in columns.items() if pair}
-    return [f"{len(n)} images have another {name} (first: {n[0]})" for name, n in differing.items() if len(n)]
+    return [
+        worded("{n:image} {n:has|have} another {name} (first: {first})", n=len(n), name=name, first=n[0])
+        for name, n in differing.items()
+        if len(n)
+    ]
 
 
 def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
@@ -209,7 +214,9 @@ def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
     for number, (one, other) in enumerate(zip(before.splits, after.splits, strict=True)):
         odd = np.setxor1d(one.valid_ids, other.valid_ids)
         if len(odd):
-            only = f"{len(odd)} images are in one validation part only (first: {odd[0]})"
+            only = worded(
+                "{n:image} {n:is|are} in one validation part only (first: {first})", n=len(odd), first=odd[0]
+            )
             faults.append(f"fold {number}: {only}")
         elif not np.array_equal(_times(one, own.ids_N), _times(other, own.ids_N)):
             faults.append(f"fold {number}: the training parts differ")

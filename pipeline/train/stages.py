@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import pool
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.data.stages import learns_from, training_inputs
 from pipeline.engine.hardware import set_up
@@ -407,7 +408,7 @@ def build_whole(job: Job) -> Built:
     files.write_json(job.draft / "inherited.json", {"twin": f"train/{twin.key}", "epochs": epochs})
     figures = {k: v for k, v in trained.figures.items() if k not in all_data.HELD_OUT}
     figures |= {"epochs": float(epochs), "images": float(n_images)} | student.figures
-    lines = (texts.ALL_DATA.format(images=n_images, epochs=epochs), *student.lines, *trained.lines)
+    lines = (worded(texts.ALL_DATA, images=n_images, epochs=epochs), *student.lines, *trained.lines)
     tags = {"device": set_up(job.settings.config.runtime), **trained.tags}
     return Built(metrics=figures, lines=lines, tags=tags)
 

@@ -21,6 +21,7 @@ from pipeline.core import metrics
 from pipeline.core.samples import Floats, Ints, Samples, Strings, positions, strings
 from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting, soft_voting
+from pipeline.core.wording import worded
 from pipeline.engine.stage import Job
 from pipeline.record import files
 from pipeline.resample.indices import Part
@@ -132,7 +133,7 @@ def _with_pseudo_labels(lesson: Lesson, splits: Sequence[_Candidates]) -> Lesson
     classes = ", ".join(f"{c} {n}" for c, n in zip(counts["class"], counts["adopted"], strict=True) if n)
     lines = [texts.ADOPTED.format(adopted=adopted, offered=offered, classes=classes or "none is sure enough")]
     if held_out:
-        lines.append(texts.NOT_ADOPTED.format(images=held_out))
+        lines.append(worded(texts.NOT_ADOPTED, images=held_out))
     if settings.test_images:
         lines.append(texts.TEST_IMAGES_LEARNED)
     figures = {"pseudo_offered": float(offered), "pseudo_adopted": float(adopted)}

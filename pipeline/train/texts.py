@@ -7,9 +7,7 @@ Owns the words, as templates with named placeholders. Does not own when a text i
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
 SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
-CHOSEN_EPOCHS = (
-    "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
-)
+CHOSEN_EPOCHS = "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
 PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
 EXPERIMENT_WITH = "experiment `{experiment}`, with {overrides}"
 EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
@@ -17,7 +15,7 @@ EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
 # Estimates, and refits on all data.
 NOTE = "                note: {note}"
 TRAIN_ESTIMATE = "train           {experiment}: {missing} of {folds} folds to train, about {minutes:.1f} min and {megabytes:.0f} MB (free: {free_gb:.0f} GB)"
-ALL_DATA = "{images} images, {epochs} epochs as in its cross-validation"
+ALL_DATA = "{images:image}, {epochs:epoch} as in its cross-validation"
 NESTED_TEACHER = "train.distill: teacher {teacher} sets {setting}, which inner parts do not support"
 NESTED_TEACHER_REMEDY = "leave it out, choose another teacher, or set train.distill.inner=0"
 REFIT_INCOMPLETE = "refit: a model of all data needs a complete cross-validation of the same settings"
@@ -29,10 +27,8 @@ SOFT_LABELS = "soft labels of {teachers}, {how}: {metric} {score:.4f} on the tra
 NESTED_IN = "nested in {parts} inner parts"
 LEARNED_BY_TEACHERS = "predicted for images that the teachers were trained on"
 ADOPTED = "pseudo-labels: {adopted} of {offered} unlabelled images adopted ({classes})"
-NOT_ADOPTED = "pseudo-labels: {images} images not adopted, because their group is held out in this fold"
-TEST_IMAGES_LEARNED = (
-    "warning: test images are used in training (test_images): the rules of the competition may forbid it"
-)
+NOT_ADOPTED = "pseudo-labels: {images:image} not adopted, because their group is held out in this fold"
+TEST_IMAGES_LEARNED = "warning: test images are used in training (test_images): the rules of the competition may forbid it"
 
 # Chains of members.
 CHAIN_MEMBER = "member {member}: trained on {samples} samples, {wrong:.1%} of the training part wrong ({how}), vote {vote:.2f}"
@@ -60,7 +56,7 @@ CURVE_RUN = "**Result**: {result}\n\n**Report**: `learning_curve.html`"
 CURVE_SHARE = "train.group_share: the learning curve sets it for each point"
 
 # Studies: lines of the terminal.
-ABLATE_STARTS = "ablate          {trainings} trainings: {arms} arms × {seeds} seeds; finished ones are reused"
+ABLATE_STARTS = "ablate          {trainings:training}: {arms:arm} × {seeds} seeds; finished ones are reused"
 ARM_BUDGET = "    {arm:<28} {epochs:>4} epochs in about {expected:.1f} of {seconds:g} s"
 SET_BY_GRID = "{path}: the grid sets it for each arm"
 OVERRIDES_OF_ARMS = "ablate: the arms also set these overrides"
@@ -70,9 +66,7 @@ CURVE_TITLE = "{title}: learning curve of {experiment}"
 LAST_STEP = "from {before:.0f} to {last:.0f} groups the score changed by {gain} [{low}, {high}]"
 MORE_DATA_YES = "More data would help: {gain}."
 MORE_DATA_NO = "More data would not help: {gain}, less than {margin:g}."
-MORE_DATA_UNCLEAR = (
-    "Can't tell whether more data would help: {gain}, and a gain of {margin:g} would be worthwhile."
-)
+MORE_DATA_UNCLEAR = "Can't tell whether more data would help: {gain}, and a gain of {margin:g} would be worthwhile."
 ERROR_RATES = "error rate {valid:.1%} out of fold and {train:.1%} on training images"
 FEW_ERRORS = "Hardly any errors are left: {errors}."
 VARIANCE = "Variance: {errors}; first try more data, augmentation or regularisation."
@@ -82,9 +76,7 @@ CURVE_READING = "{seeds} per share, each with its own groups; the groups of a sm
 
 # Studies: the page of an ablation.
 ABLATION_TITLE = "{title}: ablation"
-ABLATION_HEADLINE = (
-    "Of {comparisons}, {better} better and {worse} worse than the baseline; {unclear} inconclusive"
-)
+ABLATION_HEADLINE = "Of {comparisons}, {better} better and {worse} worse than the baseline; {unclear} inconclusive"
 ABLATION_READING = "{seeds} per arm, {budget}, {images} images; intervals are ± {factor:.2f} standard errors over groups and seeds, for all comparisons at once{note}"
 EQUAL_STEPS = "at equal optimizer steps"
 EQUAL_EPOCHS = "at equal epochs, unequal steps"
@@ -96,9 +88,7 @@ BUSY = "; the machine was busier during training: delete machine.json and run it
 TRANSFER_HEADING = "freeze or fine-tune, by data size and similarity (CS231n); ← marks this competition:"
 SMALL_SIMILAR = "freeze: train the head only (strategy=linear_probe); fine-tuning all weights may overfit"
 SMALL_DIFFERENT = "freeze the early stages, whose features are general (strategy=freeze_until or gradual)"
-LARGE_SIMILAR = (
-    "fine-tune all weights, with lower rates for lower layers (strategy=full train.layer_decay=0.8)"
-)
+LARGE_SIMILAR = "fine-tune all weights, with lower rates for lower layers (strategy=full train.layer_decay=0.8)"
 LARGE_DIFFERENT = "fine-tune all weights; also try training from scratch, for which there is enough data"
 LIKE_PRETRAINING = "similar to those of pretraining"
 DATA_SIZE = "{images:.0f} training images in the median class: {size} (large from {large} on)"

@@ -10,7 +10,6 @@ Legend of the drawings: one mark per trial; the second colour marks the best tri
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,9 @@ from markupsafe import Markup, escape
 
 from pipeline.core.predictions import Comparison
 from pipeline.core.search_space import Dimension, Scalar
+from pipeline.core.wording import worded
 from pipeline.pages import plots
+from pipeline.pages.command_words import shown
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.record import paths
 from pipeline.record.files import write_atomic
@@ -133,15 +134,15 @@ def front_lines(bench: Bench, study: Study) -> list[str]:
     if bench.search.form.second is None:
         return []
     count, metric = len({repr(sorted(t.point.items())) for t in study.front()}), bench.metric.name
-    return [texts.FRONT.format(n=count, metric=metric, second=bench.search.form.second)]
+    return [worded(texts.FRONT, n=count, metric=metric, second=bench.search.form.second)]
 
 
 def write(page: TuningPage, home: Path) -> str:
-    """Write the page below `tuning/`; returns its relative path."""
+    """Write the page below `tuning/`; returns its path for the terminal."""
     path = paths.below(home / "tuning", f"{page.study.name}.html")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, _render_html(page).encode())
-    return os.path.relpath(path)
+    return shown(path)
 
 
 def _delta(comparison: Comparison) -> str:

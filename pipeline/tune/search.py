@@ -23,11 +23,13 @@ from pathlib import Path
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
-from pipeline.core.secrets import hidden
+from pipeline.core.secrets import hidden, hidden_word
+from pipeline.core.wording import worded
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.errors.findings import planting
+from pipeline.pages.command_words import make_with
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.record.files import sha256_text
@@ -318,7 +320,7 @@ def run_trials(
                 if say is not None and progress.wait_for_others():
                     continue
                 if say is not None and len(study.done()) < limits.trials:
-                    say(texts.EVERY_POINT.format(n=len(study.done())))
+                    say(worded(texts.EVERY_POINT, n=len(study.done())))
                 break
             trials.run(prepared.bench, study, trial)
             trials.refuse_hopeless(study)
@@ -329,7 +331,7 @@ def run_trials(
             progress.wait_for_others()
     except KeyboardInterrupt:
         if say is not None:
-            say(texts.STOPPED.format(n=len(study.done()), command=prepared.command))
+            say(worded(texts.STOPPED, n=len(study.done()), command=prepared.command))
         raise
     finally:
         progress.close()
@@ -369,6 +371,5 @@ def _command(options: Options, stage: str) -> str:
     words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
-    settings = hidden(" ".join(options.settings))
-    given += [f'ARGS="{settings}"'] if settings else []
-    return " ".join(["make tune", f"STAGE={stage}", *given])
+    command = " ".join(["make tune", f"STAGE={stage}", *given])
+    return make_with(command, tuple(map(hidden_word, options.settings)))

@@ -8,7 +8,7 @@ not own which winner is believed (`tune/retest.py`), the searches (`tune/budget.
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,7 @@ import yaml
 from pipeline.core.errors import ConfigError
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import make_with
+from pipeline.pages.command_words import make_with, shown
 from pipeline.record.files import write_atomic
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -59,7 +59,7 @@ def adopt_command(bench: Bench, name: str) -> str:
         for word in bench.settings.words
         if word.partition("=")[0].split(".")[0] in named.NOT_TAKEN and not word.startswith("statistics.")
     ]
-    return make_with(f"make {NEXT[bench.kind.name]}", tuple(kept), f"experiment={name}")
+    return make_with(f"make {NEXT[bench.kind.name]}", bench.settings.located(kept), f"experiment={name}")
 
 
 def _header(
@@ -106,15 +106,15 @@ def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> l
     foreign = any(w.experiment != session.settings.experiment for w in fitting)
     if len(fitting) > 1 or foreign:
         grid = _grid(session, fitting, day)
-        words = " ".join(session.settings.words)
+        words = session.settings.located(session.settings.words)
         lines.append(texts.TEST_TOGETHER)
-        lines.append(f'      make ablate GRID={os.path.relpath(grid)} ARGS="{words}"')
+        lines.append(f"      {make_with(f'make ablate GRID={shlex.quote(shown(grid))}', words)}")
     views = [w for w in winners if KINDS[w.stage].tested_by == "infer"]
     voted = [w for w in winners if KINDS[w.stage].tested_by == "ensemble"]
     for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
         if len(some) > 1 or (foreign and some is not voted):
             lines.append(texts.COMBINE)
-            lines.append(f'      make {target} ARGS="{_combined(session.settings, some)}"')
+            lines.append(f"      {make_with(f'make {target}', _combined(session.settings, some))}")
     return [texts.TESTED_ALONE, *lines] if len(winners) > 1 or foreign else lines
 
 
@@ -125,7 +125,7 @@ def next_command(session: Session, winners: Sequence[StageWinner], steps: Sequen
         return commands[-1]
     if not winners:
         return next_step.command(session, "train")
-    return f'make {NEXT[winners[0].stage]} ARGS="{_combined(session.settings, winners[:1])}"'
+    return make_with(f"make {NEXT[winners[0].stage]}", _combined(session.settings, winners[:1]))
 
 
 def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:
@@ -143,11 +143,11 @@ def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[S
     return fitting, lines
 
 
-def _combined(settings: Settings, winners: Sequence[StageWinner]) -> str:
+def _combined(settings: Settings, winners: Sequence[StageWinner]) -> tuple[str, ...]:
     """The words that apply the winners' files on top of the experiment."""
     others = [word for word in settings.words if not word.startswith("experiment=")]
     names = [*(settings.request.experiment or ()), *(w.written for w in winners)]
-    return " ".join([*others, f"experiment={'+'.join(names)}"])
+    return settings.located((*others, f"experiment={'+'.join(names)}"))
 
 
 def _grid(session: Session, winners: Sequence[StageWinner], day: date) -> Path:

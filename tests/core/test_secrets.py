@@ -3,12 +3,13 @@
 import json
 import logging
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.core.secrets import hidden, hidden_in
+from pipeline.core.secrets import hidden, hidden_in, hidden_value, hidden_word
 from pipeline.engine import request
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
@@ -16,8 +17,10 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.record.study import Studies
 from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
+from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE, open_session
+from pipeline.submit.hand_in import Client, shown
 from pipeline.tune.search import shown_storage
 
 PASSWORD = "s3cr3tw0rd"
@@ -48,6 +51,75 @@ def test_no_address_shows_its_password(address):
     assert hidden(address).startswith(address.partition("://")[0] + "://")
 
 
+NAMED = (
+    f"send --token={PASSWORD} {{file}}",
+    f"send --api-token {PASSWORD} {{file}}",
+    f"send --key {PASSWORD} {{file}}",
+    f"send '--token=my {PASSWORD} x' {{file}}",
+    f"send --password '{PASSWORD} x' {{file}}",
+    f'curl -u me:{PASSWORD} -H "Authorization: Bearer {PASSWORD}" x',
+    f'curl -H "X-Api-Key: {PASSWORD}" x',
+    f"env API_TOKEN={PASSWORD} send {{file}}",
+    f"AWS_SECRET_ACCESS_KEY={PASSWORD}",
+    f"loss.params.api_key={PASSWORD}",
+    f'send --data \'{{"apiKey": "{PASSWORD}"}}\'',
+    f"  password: {PASSWORD}  # mine",
+    f"x: {{token: {PASSWORD}, b: 1}}",
+    f'command: "send \\"--token={PASSWORD}\\" x"',
+)
+
+
+@pytest.mark.parametrize("text", NAMED)
+def test_a_secret_behind_an_option_or_a_name_is_hidden(text):
+    assert PASSWORD not in hidden(text) and "…" in hidden(text)
+    assert hidden(hidden(text)) == hidden(text), "hiding twice changes nothing"
+
+
+def test_values_of_settings_with_the_name_of_a_secret_are_hidden():
+    value = {
+        "api_key": PASSWORD,
+        "a": {"password": 12345},
+        "class_token": True,
+        "monkey": "x",
+        "key": "a class",
+    }
+    assert hidden_in(value) == value | {"api_key": "…", "a": {"password": "…"}}
+    assert hidden_word(f"runtime.key={PASSWORD}") == "runtime.key=…"
+    assert hidden_value("runtime.key", PASSWORD) == "…"
+    assert hidden_value("competition.submission.columns", {"key": "a class"}) == {"key": "a class"}
+
+
+def test_a_long_text_is_looked_through_at_once():
+    for text in ("-" * 200_000, "--" + "a-" * 100_000, "token" * 50_000, "token: " * 50_000):
+        start = time.process_time()
+        hidden(text)
+        assert time.process_time() - start < 5
+
+
+def test_a_command_is_shown_without_its_secrets_and_called_with_them(tmp_path):
+    script = tmp_path / "send"
+    script.write_text('#!/bin/sh\necho "got $1 $2"\n')
+    script.chmod(0o755)
+    settings = SubmissionSettings(command=f"{script} '--token={PASSWORD} x' {{file}}")
+    client, said = Client.of(settings), []
+    words = client.words(Path("a.csv"), "m", "a")
+    assert PASSWORD not in shown(words) and words[1] == f"--token={PASSWORD} x"
+    client.call(words, said.append)
+    assert said == ["  got --token=… a.csv"], "the program got the secret, and its echo is hidden"
+
+
+def test_a_record_without_secrets_is_repeated_with_those_of_the_present_settings(configs, tmp_path):
+    command = f"send --token={PASSWORD} {{file}}"
+    written = configs / "config.yaml"
+    written.write_text(written.read_text() + f"competition: {{submission: {{command: '{command}'}}}}\n")
+    for typed in ([], [f"competition.submission.command={command}"]):
+        settings = load(["competition=digits", f"runtime.home={tmp_path}", *typed], configs)
+        record = request.of(settings, [])
+        assert PASSWORD not in json.dumps(record)
+        again = request.settings(record, {}, tmp_path / str(len(typed)) / "configs", settings)
+        assert again.config.competition.submission.command == command
+
+
 @pytest.mark.parametrize("address", [a for a in ADDRESSES if "a/b" not in a])
 def test_a_password_alone_is_hidden_where_its_address_is_known(address):
     assert PASSWORD not in hidden(f'FATAL: password "{PASSWORD}" is wrong', address)
@@ -65,7 +137,10 @@ def test_a_password_is_hidden_as_written_and_decoded():
         "https://example.com/a?b=c&page=2",
         "sqlite:////home/me@work/mlflow.db"[:9] + "/home/me/mlflow.db",
         "me@example.com has no address here",
-        "key=value and password=typed in a sentence",
+        "key=value and a password that is typed in a sentence; secret: unknown key",
+        "model.kwargs.class_token=true num_prefix_tokens: 1 --keyword=x monkey: x",
+        "make pin KEY=3fa29b1c, ensemble.members=[key:3fa29b1c]",
+        "send --token=$TOKEN --token={token} {file}",
         "a://b",
         "",
     ],

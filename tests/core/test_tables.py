@@ -41,7 +41,7 @@ def test_what_is_written_reads_back(tmp_path):
     [
         (b"", "empty"),
         (b"\n\n", "empty"),
-        (b"a,b\n1,2,3\n4,5\n6\n", "line 2: it has 3 cells, but the header has 2\n  - line 4: it has 1 cells"),
+        (b"a,b\n1,2,3\n4,5\n6\n", "line 2: it has 3 cells, but the header has 2\n  - line 4: it has 1 cell"),
         (b"a,b,a\n1,2,3\n", "column 'a' occurs twice"),
         (b"a,b\n\xff\xff\xff\n", "not text"),
         (b'a,b\n"' + b"x" * 140_000 + b'",1\n', "line 2: not a valid CSV"),

@@ -52,7 +52,7 @@ def test_a_valid_row_is_a_distribution(row, bad):
     p = np.array([row, [0.5, 0.5]], np.float32)
     assert Target(("a", "b")).faulty(p).tolist() == [bad, False]
     if bad:
-        with pytest.raises(DataError, match="1 rows are not probabilities"):
+        with pytest.raises(DataError, match="1 row is not probabilities"):
             Probabilities(np.array(["x", "y"]), ("a", "b"), p)
 
 

@@ -70,7 +70,7 @@ def test_ids_are_text_and_keep_leading_zeros():
     ],
 )
 def test_rows_that_are_no_probabilities_are_named(p, fault):
-    with pytest.raises(DataError, match="m: 1 rows are not probabilities") as raised:
+    with pytest.raises(DataError, match="m: 1 row is not probabilities") as raised:
         three(p)
     assert raised.value.faults == (fault,)
 
@@ -80,7 +80,7 @@ def test_row_sums_may_be_off_by_rounding():
 
 
 def test_duplicate_ids_are_named():
-    with pytest.raises(DataError, match="m: 1 ids occur more than once") as raised:
+    with pytest.raises(DataError, match="m: 1 id occurs more than once") as raised:
         three(ids=("x", "z", "z"))
     assert raised.value.faults == ("z",)
 
@@ -105,7 +105,7 @@ def test_take_follows_ids_not_positions():
     taken = three().take(strings(["z", "x"]))
     assert taken.ids_N.tolist() == ["z", "x"]
     np.testing.assert_allclose(taken.p_NC, [[0.25, 0.75], [0.5, 0.5]])
-    with pytest.raises(DataError, match="m: 1 ids missing"):
+    with pytest.raises(DataError, match="m: 1 id missing"):
         three().take(strings(["x", "q"]))
 
 
@@ -130,7 +130,7 @@ def test_align_joins_by_id_and_class_name():
 
 
 def test_align_names_missing_and_extra_ids_of_the_same_count():
-    with pytest.raises(DataError, match="other: 1 ids missing and 1 extra against m") as raised:
+    with pytest.raises(DataError, match="other: 1 id missing and 1 extra against m") as raised:
         align([three(), three(ids=("x", "y", "q"), name="other")])
     assert raised.value.faults == ("missing: z", "extra: q")
 
@@ -162,7 +162,7 @@ def test_predictions_take_labels_and_probabilities_together():
 
 
 def test_predictions_refuse_duplicates_and_probabilities_of_other_ids():
-    with pytest.raises(DataError, match="csv: 1 ids occur more than once"):
+    with pytest.raises(DataError, match="csv: 1 id occurs more than once"):
         Prediction(strings(["a", "a"]), np.zeros(2), name="csv")
     with pytest.raises(AssertionError, match="other ids"):
         Prediction(strings(["z", "y", "x"]), np.zeros(3), three())
@@ -212,7 +212,7 @@ def test_samples_refuse_labels_outside_the_space(labels):
 
 
 def test_samples_refuse_duplicates_and_asking_a_test_set_for_labels():
-    with pytest.raises(DataError, match="train table: 1 ids"):
+    with pytest.raises(DataError, match="train table: 1 id"):
         samples(ids=("i", "i", "k"))
     with pytest.raises(AssertionError, match="no labels"):
         _ = samples(None).labels

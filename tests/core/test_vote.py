@@ -53,7 +53,7 @@ def test_wrong_weights_are_refused(weights):
 
 
 def test_other_ids_are_refused():
-    with pytest.raises(DataError, match="1 ids missing and 1 extra"):
+    with pytest.raises(DataError, match="1 id missing and 1 extra"):
         soft_voting.soft_vote([FIRST, member(OTHER.p_NC, ids="xyq")], None, "b")
 
 

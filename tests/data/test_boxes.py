@@ -25,6 +25,16 @@ def test_a_csv_becomes_shares_of_each_image(tmp_path):
     assert crop.read_table(tmp_path / "again.csv").equals(found), "an id lost its zeros"
 
 
+def test_boxes_are_read_like_every_table(tmp_path):
+    path = written(tmp_path, "id;x;y;w;h\n007;20,5;10;40;50\n")
+    assert crop.read_csv(path, SIZES).values.tolist() == [["train", "007", 0.1025, 0.1, 0.2, 0.5]]
+    sizes = {("train", "лось"): (200, 100)}
+    path.write_bytes("id,x,y,w,h\nлось,20,10,40,50\n".encode("cp1251"))
+    assert len(crop.read_csv(path, sizes, encoding="cp1251")) == 1
+    with pytest.raises(DataError, match=r"set competition\.encoding"):
+        crop.read_csv(path, sizes)
+
+
 def test_all_faults_at_once(tmp_path):
     path = written(
         tmp_path, "id,x,y,w,h\n007,a,0,5,5\n007,0,0,0,5\n007,300,0,5,5\nb,0,0,5,5\n007,0,0,nan,5\n"
@@ -40,7 +50,7 @@ def test_all_faults_at_once(tmp_path):
 def test_a_second_box_and_foreign_ids(tmp_path):
     with pytest.raises(DataError, match="already has a box"):
         crop.read_csv(written(tmp_path, "id,x,y,w,h\n007,0,0,5,5\n007,1,1,5,5\n"), SIZES)
-    with pytest.raises(DataError, match="none of its 1 ids is one of the 3 images"):
+    with pytest.raises(DataError, match="none of its 1 id is one of the 3 images"):
         crop.read_csv(written(tmp_path, "id,x,y,w,h\n7,0,0,5,5\n"), SIZES)
     with pytest.raises(DataError, match="columns are missing: w, h"):
         crop.read_csv(written(tmp_path, "id,x,y\n7,0,0\n"), SIZES)

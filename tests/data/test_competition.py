@@ -106,7 +106,7 @@ def test_unusable_tables(tmp_path, content, said):
 def test_a_folder_in_the_place_of_a_table(tmp_path):
     root = make(tmp_path, train=None)
     (root / "train.csv").mkdir()
-    assert "1 unreadable tables" in faults(root).headline
+    assert "1 unreadable table" in faults(root).headline
 
 
 def test_all_missing_columns_with_the_nearest(tmp_path):
@@ -156,7 +156,7 @@ def test_links_are_followed_and_told(tmp_path):
     outside.mkdir()
     Image.new("RGB", (8, 8)).save(outside / "two.png")
     (root / "images" / "far").symlink_to(outside)
-    told = "train.csv: 1 images are outside the folder, because links lead to them (first: far/two.png)"
+    told = "train.csv: 1 image is outside the folder, because a link leads to it (first: far/two.png)"
     data = competition.load(SETTINGS, root)
     assert data.notes == (told,) and data.train.paths_N[1] == str(outside / "two.png")
     (root / "images" / "far").unlink()
@@ -205,14 +205,14 @@ def test_a_rare_kind_of_fault_is_not_buried(tmp_path):
     rows = "".join(f"m{i},none{i}.png,cat,S,ann\n" for i in range(300))
     error = faults(make(tmp_path, train=TRAIN + rows + "z,one.png,catt,S,ann\n"))
     assert len(error.faults) == 301, "every fault is kept"
-    assert "300 missing images, 1 unknown labels" in error.headline
+    assert "300 missing images, 1 unknown label" in error.headline
     assert "catt" in str(error)
 
 
 def test_groups_in_both_tables_are_noted(tmp_path):
     data = competition.load(SETTINGS, make(tmp_path, test="id,path,owner\nb1,one.png,bob\n"))
     assert data.test.groups_N.tolist() == ["bob"]
-    assert data.notes == ("1 groups have images in both train and test (first: bob)",)
+    assert data.notes == ("1 group has images in both train and test (first: bob)",)
 
 
 def test_attributes_that_build_no_classes():

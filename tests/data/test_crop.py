@@ -58,7 +58,7 @@ def test_outliers_neither_shape_the_window_nor_cut_their_image():
     clean, with_bad = (crop.plan(settings, t, (64, 64)) for t in (table, both))
     assert with_bad.shared == clean.shared
     assert ("train", "odd") not in with_bad.own and len(with_bad.own) == len(table)
-    assert any("1 boxes are outliers" in note for note in with_bad.notes)
+    assert any("1 box is an outlier" in note for note in with_bad.notes)
 
 
 def test_own_box_has_margin_and_the_shape_of_the_model_and_falls_back():

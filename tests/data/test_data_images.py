@@ -60,8 +60,8 @@ def test_dropping_leaves_everything_downstream_and_decodes_nothing_again(photos,
     ctx = photos.context("images.quarantine=drop")
     data = ctx.need("data")
     told = capsys.readouterr().out
-    assert "1 training images do not decode: left out" in told and "train 003: " in told
-    assert "1 test images do not decode: predicted from a white square" in told
+    assert "1 image of the training set does not decode: left out" in told and "train 003: " in told
+    assert "1 test image does not decode: predicted from a white square" in told
     assert {ctx.need("images").key} == before, "the images were decoded again"
     folds = load.plan(ctx.need("folds"))
     assert "003" not in load.samples(data, "train", photos.home).ids_N
@@ -88,7 +88,7 @@ def test_truncated_images_are_used_in_part_if_allowed(photos, capsys):
     with pytest.raises(DataError, match="does not decode"):
         photos.context().need("prepared")
     photos.context("images.truncated=allow").need("prepared")
-    assert "1 truncated images are used in part" in capsys.readouterr().out
+    assert "1 truncated image is used in part" in capsys.readouterr().out
 
 
 def test_an_edited_image_is_noticed(photos):

@@ -77,7 +77,7 @@ def test_a_rare_class_is_spread_and_named():
 
 def test_a_class_of_one_group_and_a_class_without_images():
     one = folds.plan(samples([0] * 20 + [1] * 20 + [2]), FoldSettings())
-    assert len(one.notes) == 1 and "1 groups for 5 folds" in one.notes[0]
+    assert len(one.notes) == 1 and "1 group for 5 folds" in one.notes[0]
     assert "trains without it" in one.notes[0]
     none = folds.plan(samples([0] * 20 + [1] * 20), FoldSettings())
     assert none.notes == ("class c: no training image; no fold trains or validates it",)

@@ -1,16 +1,20 @@
 """Hosts' files in many forms: what `make new` proves from the sample, what it asks, and what it refuses."""
 
+import ast
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bring_world import picture, table
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.predictions import Probabilities
 from pipeline.data import commands, competition, host_format
 from pipeline.data.host import competition_root
 from pipeline.data.new.request import NewRequest
 from pipeline.settings.load import CONFIGS, load
+from pipeline.submit import validate
 
 N, TESTS = 24, 6
 SHADES = ("cat", "dog", "bird")
@@ -47,8 +51,8 @@ class Host:
         self.test = table(self.root / "test.csv", ["image", *header], rows)
         return self
 
-    def new(self, images="train", label=None):
-        given = (self.root / images, self.train, self.test, self.sample, self.root, label)
+    def new(self, images="train", label=None, encoding=None):
+        given = (self.root / images, self.train, self.test, self.sample, self.root, label, encoding)
         (self.folder / "competition" / "x.yaml").unlink(missing_ok=True)
         settings = load([f"runtime.home={self.root}", "runtime.mlflow=false"], self.folder)
         self.said = commands.create(NewRequest("x", *given), settings)
@@ -212,6 +216,15 @@ def test_a_placeholder_is_not_taken_for_a_class_and_that_is_said(host):
     assert host.last.endswith("(1, 2, 3)")
 
 
+@pytest.mark.parametrize(
+    ("values", "cell"), [(("no", "yes"), 50), (SHADES, 100), (("1", "2", "3"), 99), (SHADES, 7)]
+)
+def test_a_number_that_is_neither_a_class_nor_an_empty_answer_is_asked(host, values, cell):
+    host.labels(["label"], lambda n: [values[n % len(values)]]).asks(["label"], cell).new()
+    assert f"The sample's column `label` holds {cell}" in host.asked
+    assert host.answer(0).submission.format == "class_name"
+
+
 def test_words_and_numbers_are_paired_by_a_table_or_asked_and_never_by_their_order(host):
     host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["answer"], each=lambda n: [n % 3 + 1])
     host.new()
@@ -250,10 +263,93 @@ def test_columns_named_after_labels_are_answered_one_by_one(host):
     assert host.last.endswith("2 columns: `mood` = bird, cat, dog; `sex` = f, m")
 
 
-def test_numbers_in_columns_of_words_are_called_placeholders(host):
+def test_numbers_in_columns_of_words_are_asked_about_and_among_numbers_called_placeholders(host):
     host.labels(["mood", "sex"], lambda n: [SHADES[n % 3], "mf"[n % 2]]).asks(["mood", "sex"], 0, "m").new()
+    assert (
+        host.said.question
+        and "the column `mood` holds 0, and the label holds bird, cat, dog" in "\n".join(host.said.lines)
+    )
+    assert host.last.strip() == 'words: {"mood": ["…", "…", "…"]}'
+    found = host.settings("competition.submission.format=attributes").config.competition
+    assert found.submission.words is None
+    table(host.root / "moods.csv", ["number", "name"], [(2, "bird"), (1, "cat"), (0, "dog")])
+    host.new()
+    assert host.config.submission.words == {"mood": ["2", "1", "0"]} and not host.said.question
+    host.labels(["mood", "sex"], lambda n: [n % 3 + 1, "mf"[n % 2]]).asks(["mood", "sex"], 0, "m").new()
+    assert "a guess: `mood` = 0: placeholders" in "\n".join(host.said.lines) and not host.said.question
+
+
+def test_a_number_in_the_column_of_a_label_of_words_is_asked_about(host):
+    host.labels(["animal"], lambda n: [SHADES[n % 3]]).asks(["animal"], 0).new()
+    assert host.said.question
     told = "\n".join(host.said.lines)
-    assert "a guess: `mood` = 0: placeholders" in told and "`sex` = m" not in told
+    assert "The sample's column `animal` holds 0, and the label holds bird, cat, dog" in told
+    table(host.root / "classes.csv", ["number", "name"], [(2, "bird"), (1, "cat"), (0, "dog")])
+    host.new()
+    assert host.config.submission.words == {"animal": ["2", "1", "0"]} and not host.said.question
+
+
+# The host's tables in another form: encoding, delimiter, decimal comma
+
+
+def test_a_sample_with_semicolons_and_decimal_commas_is_answered_in_its_form(host):
+    host.labels(["target"], lambda n: [n % 2]).asks(["target"], "x")
+    host.sample.write_text(host.sample.read_text().replace(",", ";").replace("x", "0,5"), encoding="utf-8")
+    host.new()
+    found = host.config.submission
+    assert (found.format, found.positive) == ("probability", ["1"])
+    data = competition.load(host.config, competition_root(host.settings()))
+    p_NC = np.tile(np.float32([0.75, 0.25]), (TESTS, 1))
+    made, space = host.root / "made.csv", data.train.space
+    probabilities = Probabilities(data.test.ids_N, space.classes, p_NC, "p")
+    host_format.write(made, probabilities, space, found, host.sample)
+    assert made.read_text(encoding="utf-8").splitlines()[1] == "t0;0,25"
+    host_format.check(made, host.sample, space, found)
+    assert host_format.read(made, space, found, host.sample).probabilities.p_NC[0].tolist() == [0.75, 0.25]
+    made.write_text(made.read_text().replace("0,25", "0.25"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"numbers have decimal points, e.g. 0.25"):
+        host_format.check(made, host.sample, space, found)
+    repaired = validate.check(made, host.sample, space, found).repaired
+    assert repaired.decode().splitlines()[1] == "t0;0,25"
+
+
+def test_a_comma_in_a_cell_between_commas_is_asked_about(host):
+    host.labels(["kind"], lambda n: [n % 3]).asks(["kind"], "0,5")
+    assert "`0,5` may be one number with a decimal comma, or several answers" in host.refused()
+
+
+def test_the_encoding_of_the_competition_holds_for_the_sample_as_for_every_table(host):
+    names = ("лось", "волк", "заяц")
+    host.labels(["зверь"], lambda n: [names[n % 3]]).asks(["зверь"], each=lambda n: [names[n % 3]])
+    for path in (host.train, host.sample):
+        path.write_bytes(path.read_text(encoding="utf-8").encode("cp1251"))
+    host.new(encoding="cp1251")
+    assert host.config.submission.format == "class_name" and not host.said.question
+    data = competition.load(host.config, competition_root(host.settings()))
+    space, made, found = data.train.space, host.root / "made.csv", host.config
+    answers = Probabilities(data.test.ids_N, space.classes, np.eye(3, dtype=np.float32)[[0, 1, 2] * 2], "p")
+    host_format.write(made, answers, space, found.submission, host.sample, found.encoding)
+    host_format.check(made, host.sample, space, found.submission, found.encoding)
+    host_format.fits(host.sample, data.test.ids_N, space, found.submission, found.encoding)
+    assert validate.check(host.sample, host.sample, space, found.submission, found.encoding).is_sample
+    made.write_bytes(made.read_bytes().decode().encode("cp1251"))
+    read = host_format.read(made, space, found.submission, host.sample, found.encoding)
+    assert read.labels_N.tolist() == [0, 1, 2] * 2
+
+
+def test_every_table_of_a_host_is_read_with_the_encoding_of_the_competition():
+    """Podium's own files are UTF-8; every other call of a reader names the encoding."""
+    own = {"submit/ledger.py", "submit/submit_log.py", "data/load.py"}
+    readers = {"read_table", "write", "read", "check", "fits"}
+    silent = []
+    for path in (CONFIGS.parent / "pipeline").rglob("*.py"):
+        name = path.relative_to(CONFIGS.parent / "pipeline").as_posix()
+        for call in [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call)]:
+            function = ast.unparse(call.func)
+            of_format = function.startswith("host_format.") and function.rpartition(".")[2] in readers
+            if (of_format or function == "read_table") and name not in own:
+                silent += [f"{name}:{call.lineno}"] if "encoding" not in ast.unparse(call) else []
+    assert not silent, silent
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_the_mask_tree_becomes_a_row_a_photo(tmp_path):
             assert data.train.groups_N[n] == folder_of(person)
             assert data.train.paths_N[n].rsplit("/", 1)[1].startswith(f"{stem}.")
     assert data.test.ids_N[1] == f"{1:040x}.jpg"
-    assert any("1 person ids are in several rows (first: 000006)" in note for note in data.notes)
+    assert any("1 person id is in several rows (first: 000006)" in note for note in data.notes)
     assert not any("._" in str(path) for path in competition.input_files(MASK, tmp_path))
 
 
@@ -70,9 +70,7 @@ def test_missing_photos_and_unlisted_people_are_noted_and_no_fault(tmp_path):
     data = competition.load(MASK, root)
     assert len(data.train) == 7 * len(PEOPLE) - 1
     assert "1 people have fewer than 7 photos" in data.notes
-    assert any(
-        "1 folders of people who are in no row of the table are left out" in note for note in data.notes
-    )
+    assert any("1 folder of people who are in no row of the table is left out" in note for note in data.notes)
 
 
 def test_a_folder_per_class_and_loose_test_images(tmp_path):
@@ -91,7 +89,7 @@ def test_a_folder_per_class_and_loose_test_images(tmp_path):
     assert data.train.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.test.ids_N.tolist() == ["0.png", "1.png", "2.png"] and data.answers is None
     assert data.notes == (
-        "photos: 1 files are left out, because they are not images by their name or not in a class folder "
+        "photos: 1 file is left out, because it is no image by its name or not in a class folder "
         "(first: readme.txt)",
     )
 
@@ -195,11 +193,11 @@ def test_other_sources_only_ever_train(tmp_path):
     assert data.extra.labels.tolist() == [1, 0]
     assert data.extra.groups_N.tolist() == data.extra.ids_N.tolist(), "their names follow no pattern of ours"
     assert len(data.train) == len(data.test) == 6
-    assert "web: 1 more images (CC0) train in every fold and never validate" in data.notes
+    assert "web: 1 more image (CC0), for training in every fold and never for validation" in data.notes
     picture(tmp_path / "web" / "a.png", 0)
     copied = competition.load(settings, tmp_path)
     assert copied.extra is not None and copied.extra.ids_N.tolist() == ["mine/c/x.png"]
-    assert "1 images from elsewhere are copies of our own and are left out" in copied.notes
+    assert "1 image from elsewhere is a copy of our own and is left out" in copied.notes
     picture(tmp_path / "web" / "a.png", 7)
     files = {p.name for p in competition.input_files(settings, tmp_path)}
     assert {"web.csv", "a.png", "x.png", "p0_0.png", "q0_0.png"} <= files

@@ -10,6 +10,7 @@ from bring_world import picture, table
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import read_table
+from pipeline.core.wording import worded
 from pipeline.data import competition
 from pipeline.data.new import groups
 from pipeline.data.new.folders import class_folders, split_of
@@ -209,7 +210,7 @@ def test_unknown_people_keep_the_others_grouped(tmp_path, unknown, times):
     values = [unknown if n < times else f"p{n // 3}" for n in range(24)]
     proposal, found = grouped(tmp_path, "patient_id", values)
     assert found["group_column"] == "patient_id"
-    assert f"unknown in {times} rows" in "\n".join(proposal.summary())
+    assert worded("unknown in {n:row}", n=times) in "\n".join(proposal.summary())
     data = read(tmp_path, found)
     assert any(f"`patient_id` is unknown in {times} of 24 rows" in note for note in data.notes)
 
@@ -238,7 +239,9 @@ def test_test_images_in_a_container_are_named(tmp_path):
     table(tmp_path / "train.csv", ["id", "label"], rows)
     table(tmp_path / "test.csv", ["id", "age"], [("t1", 4), ("t2", 5)])
     (tmp_path / "test-image.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n")
-    with pytest.raises(DataError, match="leads to test images, and 1 files are HDF5 files: the package h5py"):
+    with pytest.raises(
+        DataError, match="leads to test images, and 1 file of the kind `HDF5 files`: the package h5py"
+    ):
         guess(tmp_path, "train", "train.csv", "test.csv")
 
 
@@ -354,6 +357,20 @@ def test_folders_of_sources_inside_class_folders_are_no_classes(tmp_path):
     assert any("(cam1, cam2) are not looked at" in hint for hint in proposal.hints)
 
 
+@pytest.mark.parametrize(
+    ("name", "cell"), [("{:05}.png", "{}"), ("IMG_{:03}.png", "{}"), ("train_{}_left.png", "{}")]
+)
+def test_cells_that_are_parts_of_names_are_told_where_no_column_leads_to_images(tmp_path, name, cell):
+    for n in range(24):
+        picture(tmp_path / "images" / name.format(n), n)
+    table(tmp_path / "train.csv", ["id", "label"], [(cell.format(n), "ab"[n % 2]) for n in range(24)])
+    text = refused(tmp_path, images="images", train="train.csv")
+    last = name.format(23).removesuffix(".png")
+    assert "column 'id': its cells are parts of the names of images" in text
+    assert "write the whole names into a column" in text and ("'10' of" in text or last in text)
+    assert "column 'label', e.g. 'a': none of its rows" in text
+
+
 def test_places_that_hold_whole_sequences_are_the_group(tmp_path):
     rows = []
     for n in range(60):
@@ -367,7 +384,7 @@ def test_an_empty_label_is_no_class(tmp_path):
     labels = ["" if n == 7 else "ab"[n % 2] for n in range(24)]
     _, found = grouped(tmp_path, "weather", ["x"] * 24, labels)
     assert found["attributes"][0]["values"] == ["a", "b"]
-    with pytest.raises(DataError, match="1 empty labels"):
+    with pytest.raises(DataError, match="1 empty label"):
         read(tmp_path, found)
 
 
@@ -431,10 +448,10 @@ def test_containers_are_named_with_what_reads_them(tmp_path, made, said):
 @pytest.mark.parametrize(
     ("name", "start", "said"),
     [
-        ("a.dcm", b"", "1 files are DICOM images: the package pydicom reads them"),
-        ("000001", bytes(128) + b"DICM", "1 files are a DICOM image: the package pydicom reads it"),
+        ("a.dcm", b"", "1 file of the kind `DICOM images`: the package pydicom reads them"),
+        ("000001", bytes(128) + b"DICM", "1 file of the kind `a DICOM image`: the package pydicom reads it"),
         ("train.tfrec", b"", "the package tensorflow reads them"),
-        ("images.zip", b"", "1 files are archives: unpack them"),
+        ("images.zip", b"", "1 file of the kind `archives`: unpack them"),
     ],
 )
 def test_folders_of_other_files_are_named(tmp_path, name, start, said):

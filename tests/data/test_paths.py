@@ -75,7 +75,7 @@ def test_a_link_is_followed_and_told_and_a_table_is_not(folder):
     assert locator.find("way") == ("", str((folder.parent / "outside.png").resolve()))
     assert locator.find("secret")[0] == "paths outside", "neither it nor its target is an image by its name"
     assert list(locator.notes("t.csv"))[-1] == (
-        "t.csv: 1 images are outside the folder, because links lead to them (first: way.png)"
+        "t.csv: 1 image is outside the folder, because a link leads to it (first: way.png)"
     )
 
 

@@ -170,7 +170,7 @@ def test_predicting_other_images_than_asked_writes_nothing(tmp_path, sample):
 def test_a_sample_that_names_an_id_twice_is_refused(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("ImageID,ans\n7,0\n7,0\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"sample sample\.csv: 1 ids occur more than once"):
+    with pytest.raises(DataError, match=r"sample sample\.csv: 1 id occurs more than once"):
         host_format.write(tmp_path / "m.csv", predicted(), SPACE, INDEX, sample)
 
 

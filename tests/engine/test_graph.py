@@ -249,7 +249,7 @@ def test_files_that_are_no_part_of_the_data_change_no_key(own_home):
 def test_a_missing_image_is_told_before_anything_is_built(own_home):
     image = next((demo(own_home) / "images").glob("*.png"))
     image.unlink()
-    with pytest.raises(DataError, match="1 missing images"):
+    with pytest.raises(DataError, match="1 missing image"):
         keys(own_home)
 
 

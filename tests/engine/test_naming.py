@@ -132,4 +132,12 @@ def test_the_next_command_keeps_the_places_of_the_files(folder: Path, tmp_path: 
     for target in ("infer", "error-analysis A=x.csv", "leaderboard", next_step.NEWEST):
         text = next_step.command(session, target)
         assert text.count("'competition.root=/data/set #2'") == 1, text
+        assert text.count(f"runtime.home={tmp_path}") == 1, text
     assert "competition.root" not in " ".join(session.graph.words_of("infer", session.settings)), "no key"
+    assert "competition.root" not in " ".join(session.graph.words_of("none", session.settings)), "no key"
+    old = ("competition=digits", "competition.root=/gone", "runtime.home=/gone", "images.size=64")
+    assert session.settings.located(old) == (
+        *("competition=digits", "images.size=64"),
+        *("competition.root=/data/set #2", f"runtime.home={tmp_path}"),
+    ), "places of another command are replaced"
+    assert load([], folder).located(("competition=digits",)) == ("competition=digits",)

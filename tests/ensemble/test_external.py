@@ -8,12 +8,13 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.ensemble import external
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings, SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("pet", ("cat", "dog", "강아지"))])
 IDS = np.array(["001", "002", "010"])
 ROWS = [["001", "0.7", "0.2", "0.1"], ["002", "0.1", "0.8", "0.1"], ["010", "0.25", "0.25", "0.5"]]
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]])
+HOST = CompetitionSettings(name="pets", root=".")
 HEADER = ["id", "cat", "dog", "강아지"]
 
 
@@ -24,7 +25,7 @@ def written(folder, rows=ROWS, header=HEADER, sep=",", end="\n", encoding="utf-8
 
 
 def read(path, ids=IDS):
-    return external.read_probabilities(path, "kernel", SPACE, ids, "id")
+    return external.read_probabilities(path, "kernel", SPACE, ids, HOST)
 
 
 def faults(path, ids=IDS):
@@ -126,7 +127,9 @@ class TestLabels:
 
     def labels(self, folder, rows, ids=IDS, settings=HOST):
         path = written(folder, rows, ["id", "label"])
-        return external.read_labels(path, "mate", SPACE, ids, settings)
+        return external.read_labels(
+            path, "mate", SPACE, ids, HOST.model_copy(update={"submission": settings})
+        )
 
     def test_each_label_is_a_one_hot_vote(self, tmp_path):
         found = self.labels(tmp_path, [["010", "dog"], ["001", "cat"], ["002", "강아지"]])
@@ -145,5 +148,6 @@ class TestLabels:
 
     def test_a_submission_of_probabilities_votes_by_its_labels(self, tmp_path):
         host = SubmissionSettings(format="probabilities")
+        host = HOST.model_copy(update={"submission": host})
         found = external.read_labels(written(tmp_path), "mate", SPACE, IDS, host)
         assert found.p.labels().tolist() == [0, 1, 2]

@@ -59,7 +59,7 @@ def picture(file: str) -> np.ndarray:
 
 
 def test_the_section_shows_the_maps_and_says_which_are_flat():
-    shown = section_of(section(facts("Half of it."), picture, MADE.train, None), MADE)
+    shown = section_of(section(facts("Half of it."), picture, MADE.train, None, "make explain"), MADE)
     tags = Tags(shown).found
     images = [attrs for tag, attrs in tags if tag == "img"]
     assert len(images) == 3 and all((a["src"] or "").startswith("data:image/webp") for a in images)
@@ -84,15 +84,15 @@ def test_nearest_images_are_the_nearest_without_itself():
 
 @pytest.mark.parametrize("change", [{"cases": {}}, {"parts": {}}])
 def test_what_is_missing_is_left_out(change):
-    shown = section_of(section(facts() | change, picture, MADE.train, None), MADE)
+    shown = section_of(section(facts() | change, picture, MADE.train, None, "make explain"), MADE)
     assert "No error was explained" in shown if "cases" in change else "background?" not in shown
 
 
 def test_few_groups_have_no_interval_and_many_have():
     few = facts()
-    assert "too few groups" in section_of(section(few, picture, MADE.train, None), MADE)
+    assert "too few groups" in section_of(section(few, picture, MADE.train, None, "make explain"), MADE)
     few["parts"]["attention"]["data"]["classes"][0]["n_groups"] = 8
-    shown = section_of(section(few, picture, MADE.train, None), MADE)
+    shown = section_of(section(few, picture, MADE.train, None, "make explain"), MADE)
     assert "too few groups" not in shown and "+10.0 to +30.0" in shown
 
 
@@ -100,6 +100,6 @@ def test_an_answer_that_is_right_is_not_called_an_error():
     right = facts()
     (case,) = right["cases"].values()
     case |= {"true": 2, "rival": 0, "p_true": 0.9, "p_rival": 0.04}
-    shown = section_of(section(right, picture, MADE.train, None), MADE)
+    shown = section_of(section(right, picture, MADE.train, None, "make explain RUN='<b>lite0'"), MADE)
     assert "correct, second guess" in shown and ", truth " not in shown and "The worst errors" not in shown
     assert "Grad-CAM for the second guess" in shown and "make explain RUN=&#39;&lt;b&gt;lite0" in shown

@@ -88,7 +88,7 @@ def test_all_faults_are_listed():
     text = str(caught.value)
     for part in (
         "did you mean hflip",
-        "1 arguments, wanted 2",
+        "1 argument, wanted 2",
         "dx is 'a', wanted int",
         "identity' is named 2",
     ):

@@ -48,7 +48,7 @@ def test_sound_settings(settings):
 @pytest.mark.parametrize(
     ("settings", "path", "said"),
     [
-        ({"attributes": age(bins=[30])}, "attributes[0].bins", "1 edges for 3 values"),
+        ({"attributes": age(bins=[30])}, "attributes[0].bins", "1 edge for 3 values"),
         ({"attributes": age(bins=[60, 30])}, "attributes[0].bins", "not ascending"),
         ({"attributes": age(train_bins=[30, 58])}, "attributes[0].train_bins", "needs `bins`"),
         ({"group_pattern": "p("}, "group_pattern", "not a regular expression"),

@@ -168,7 +168,7 @@ def test_missing_columns_and_merge_conflicts_are_reported(path):
     path.unlink()
     fill(path, PROBE)
     path.write_text(path.read_text(encoding="utf-8") + "<<<<<<< HEAD\n", encoding="utf-8")
-    with pytest.raises(DataError, match="line 3: it has 1 cells"):
+    with pytest.raises(DataError, match="line 3: it has 1 cell"):
         ledger.read(path)
 
 

@@ -96,6 +96,14 @@ def test_validate_names_wrong_ids_and_values_and_asks_for_a_file(home, tmp_path)
 # make submit
 
 
+def test_a_rehearsal_without_a_host_ends_with_what_can_be_done(home):
+    path = csv_of(home)
+    said = submit(home, path, options=["--dry"])
+    assert said.code == 0 and f"upload {path} on the host's page" in said.out
+    last = said.out.strip().splitlines()[-1]
+    assert last.startswith(f"next: make score FILE={path} PUBLIC=… ARGS=") and f"runtime.home={home}" in last
+
+
 def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypatch):
     path, send = csv_of(home), script(tmp_path, f'echo "got $1: $2"; cp "$1" {tmp_path}/there.csv')
     host = {"command": f"'{send} {{file}} {{message}}'", "per_day": 2}

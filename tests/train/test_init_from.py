@@ -223,4 +223,4 @@ def test_other_labels_groups_or_parts_of_the_same_images_are_refused(tmp_path):
     world.table("train.csv", ("id", "path", "kind", "part"), rows)
     with pytest.raises(ConfigError) as caught:
         world.train(*grown)
-    assert caught.value.faults == ("1 ids are in one of them only (first: 023)",)
+    assert caught.value.faults == ("1 id is in one of them only (first: 023)",)

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 import re
 import shlex
 import shutil
@@ -229,9 +228,10 @@ def test_winners_of_several_stages_are_tested_together_and_laid_over_each_other(
     views = StageWinner("tta", "tiny_resnet", {"infer.merge": "fitted"}, "debug")
     told = "\n".join(winners.next_steps(ctx, [pixels, rows, rate, views], date(2026, 11, 22)))
     (grid,) = tmp_path.glob("tuning/together-*.yaml")
-    assert f"make ablate GRID={os.path.relpath(grid)}" in told and "rows is for experiment=probe only" in told
+    assert f"make ablate GRID={grid}" in told and "rows is for experiment=probe only" in told
     arms = ablate.arms(ablate.read(grid))
     assert [arm.values for arm in arms] == [{}, {"images.size": 24, "train.lr": 0.5}]
+    assert f"runtime.home={tmp_path}" in told and "../" not in told, "a command works where it is pasted"
     laid = re.search(r'make infer ARGS="(.*)"', told)[1]
     found = load(shlex.split(laid), configs)
     assert found.experiment == "tiny_resnet+debug+rate+debug" and found.config.train.lr == 0.5

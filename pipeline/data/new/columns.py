@@ -8,6 +8,7 @@ Every function also returns the reason for its guess, which `make new` prints.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -173,8 +174,30 @@ def misses(table: Table, folders: Iterable[Path], without: Path | None = None) -
                 if twice is not None:
                     locator.find(twice)
                 best = lost, folder, [twice, *locator.matches] if twice is not None else []
-        lines.append(_miss(column, len(tried), best, table.rows[0][table.at[column]]))
+        written = _tried(table, column, tried)
+        near = next((n for index in indexes.values() if (n := within_names(written, index.below))), None)
+        if near and (best is None or len(best[0]) == len(tried)):
+            lines.append(texts.MISS_NEAR.format(column=column, cell=near[0][:SHOWN_CELL], image=near[1]))
+        else:
+            lines.append(_miss(column, len(tried), best, table.rows[0][table.at[column]]))
     return lines
+
+
+def within_names(cells: Sequence[str], stems: Collection[str]) -> tuple[str, str] | None:
+    """(a cell, its image) if every cell is in an image's name, with the same text or zeros around it."""
+    longest = max(cells, key=len, default="")
+    if len(set(cells)) < 2 or not longest:
+        return None
+    for stem in stems:
+        forms = [(longest, 0)] if longest in stem else []
+        if longest.isdecimal():
+            runs = [run for run in re.findall(r"\d+", stem) if run.lstrip("0") == longest.lstrip("0")]
+            forms += [(run, len(run)) for run in runs]
+        for form, width in forms:
+            front, _, back = stem.partition(form)
+            if all(f"{front}{cell.zfill(width)}{back}" in stems for cell in cells):
+                return longest, stem
+    return None
 
 
 def _miss(column: str, tried: int, best: tuple[list[str], Path, list[str]] | None, first: str) -> str:

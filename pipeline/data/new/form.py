@@ -9,13 +9,13 @@ one; where a wrong guess would be scored without a word, the format stays open a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
-from pipeline.core.tables import read_table
+from pipeline.core.tables import DECIMAL_COMMA, Table, read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
 from pipeline.data.new.asked import Asked
@@ -54,20 +54,44 @@ class Form:
     choices: tuple[Choice, ...] = ()
 
 
-def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -> Form:
+@dataclass(frozen=True)
+class Beside:
+    """Tables beside the sample that may hold the host's numbers of the classes.
+
+    Args:
+        folders: where they lie.
+        encoding: of tables that are not UTF-8; None: found.
+    """
+
+    folders: Sequence[Path]
+    encoding: str | None = None
+
+    def tables(self) -> Iterator[tuple[Path, Table]]:
+        """Each small table that can be read."""
+        files = [p for folder in dict.fromkeys(self.folders) for p in sorted(folder.glob("*.csv"))]
+        for path in files[:MOST_TABLES]:
+            if path.stat().st_size > MOST_BYTES:
+                continue
+            try:
+                yield path, read_table(path, encoding=self.encoding)
+            except DataError:
+                continue
+
+
+def decide(asked: Asked, label: Label, attribute: str, beside: Beside) -> Form:
     """The format that fits both the sample and the label.
 
     Args:
         asked: the host's sample.
         label: the label of the training table, or of a folder per class.
         attribute: the name of the only attribute in the settings.
-        beside: folders whose tables may hold the host's numbers of the classes.
+        beside: tables that may hold the host's numbers of the classes.
 
     Raises:
         DataError: the sample asks for a kind of answer that cannot be written.
     """
     if len(asked.answers) > 1:
-        return _columns(asked, label)
+        return _columns(asked, label, beside)
     (answer,) = asked.answers
     cells = asked.cells(answer)
     where = f"{asked.table.name}: column `{answer}`"
@@ -78,6 +102,8 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     if len(label.values) > 1:
         return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
+    if kind and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell) and "," in example:
+        raise DataError(texts.COMMA_OR_LIST.format(where=where, cell=example), remedy=texts.COMMA_REMEDY)
     if kind:
         kinds.refuse(kind, where, texts.CELL.format(cell=example))
     if len(label.classes) == 2 and (form := _one_probability(label.classes, answer, cells)):
@@ -86,13 +112,13 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Sequence[Path]) -
     return _class(label, answer, (cells, ids), attribute, where, beside)
 
 
-def _columns(asked: Asked, label: Label) -> Form:
+def _columns(asked: Asked, label: Label, beside: Beside) -> Form:
     """Several answer columns: a probability for each class, or a value for each attribute."""
     where = f"{asked.table.name}: it asks for {words.some(asked.answers)}"
     if len(label.values) > 1:
         if len(label.names) != len(asked.answers):
             kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
-        return _attributes(asked, label)
+        return _attributes(asked, label, beside)
     named = words.columns_for(label.classes, asked.answers)
     if named is None and len(asked.answers) == len(label.classes):
         text = texts.QUESTION_COLUMNS.format(
@@ -113,31 +139,60 @@ def _columns(asked: Asked, label: Label) -> Form:
     return Form("probabilities", texts.COLUMN_PER_CLASS, settings={"columns": named} if renamed else {})
 
 
-def _attributes(asked: Asked, label: Label) -> Form:
+def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
     given: dict[str, list[str]] = {}
     placeholders: list[str] = []
+    unclear: dict[str, str] = {}
     for name, values, answer in zip(label.names, label.values, asked.answers, strict=True):
         cells = asked.cells(answer)
         where = f"{asked.table.name}: column `{answer}`"
         written = words.as_in(values, cells)
         if decimal(cells):
             kinds.refuse("several", where, texts.CELL.format(cell=sorted(cells)[0]))
-        if written is None and not (len(cells) == 1 and numeric(cells)):
+        if written is None and not _placeholder(cells, values):
             raise DataError(
                 f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
                 f"({words.some(values)})",
                 remedy=texts.NOT_YET_REMEDY,
             )
-        if written is None:
+        mapped = _mapped(values, cells, beside) if written is None else None
+        if mapped is not None:
+            given[name] = mapped[1]
+        elif written is None and numeric(values):
             placeholders.append(f"`{answer}` = {min(cells)}")
+        elif written is None:
+            unclear[name] = texts.WORDS_UNCLEAR.format(
+                column=answer, cells=min(cells), values=words.some(values)
+            )
         elif written != list(values):
             given[name] = written
     renamed = {n: a for n, a in zip(label.names, asked.answers, strict=True) if n != a}
     settings: dict[str, Any] = {"columns": renamed} if renamed else {}
+    settings |= {"words": given} if given else {}
     why = texts.COLUMN_PER_ATTRIBUTE
+    if unclear:
+        question = texts.QUESTION_ATTRIBUTES.format(columns="; ".join(unclear.values()))
+        return Form(
+            None,
+            texts.OPEN,
+            question=question,
+            trial=_TRIAL,
+            choices=_words_of_each(label, settings, unclear),
+        )
     if placeholders:
         why = texts.ATTRIBUTE_PLACEHOLDER.format(why=why, cells=words.some(placeholders))
-    return Form("attributes", why, settings=settings | ({"words": given} if given else {}))
+    return Form("attributes", why, settings=settings)
+
+
+def _words_of_each(label: Label, settings: dict[str, Any], unclear: Collection[str]) -> tuple[Choice, ...]:
+    """The label's values as they are, or the host's words where the sample leaves them unclear."""
+    asked = {name: v for name, v in zip(label.names, label.values, strict=True) if name in unclear}
+    given = settings.get("words", {}) | {name: [texts.TO_FILL] * len(v) for name, v in asked.items()}
+    listed = texts.CHOICE_WORDS.format(values="; ".join(", ".join(values) for values in asked.values()))
+    return (
+        (texts.CHOICE_AS_THEY_ARE, {**settings, "format": "attributes"}),
+        (listed, {**settings, "format": "attributes", "words": given}),
+    )
 
 
 def _joined(label: Label, answer: str, cells: set[str]) -> Form:
@@ -179,12 +234,7 @@ _TRIAL = ("competition.submission.format=class_index",)
 
 
 def _class(
-    label: Label,
-    answer: str,
-    seen: tuple[set[str], set[str]],
-    attribute: str,
-    where: str,
-    beside: Sequence[Path],
+    label: Label, answer: str, seen: tuple[set[str], set[str]], attribute: str, where: str, beside: Beside
 ) -> Form:
     """The most probable class, in the sample's words; `seen` are its answers and its ids."""
     cells, ids = seen
@@ -206,15 +256,26 @@ def _class(
         return Form(
             "class_name", texts.SAMPLE_MAP.format(table=name), answer, {"words": {attribute: host_words}}
         )
-    same_name = nfc(answer).casefold() in {nfc(n).casefold() for n in label.names}
-    alike = numeric(values) or same_name
-    if len(cells) == 1 and numeric(cells) and alike:
+    # Where the label holds words, a number may be a placeholder as well as the number of a class.
+    if numeric(values) and _placeholder(cells, values):
         why = texts.SAMPLE_PLACEHOLDER.format(cell=found)
         return Form("class_name", why, answer)
     text = texts.QUESTION_WORDS.format(column=answer, cells=found, values=words.some(values))
     return Form(
         None, texts.OPEN, answer, question=text, trial=_TRIAL, choices=_answers(values, cells, attribute)
     )
+
+
+def _placeholder(cells: set[str], values: Sequence[str]) -> bool:
+    """Whether the sample's only answer is a number that means nothing: 0, -1, or one between the classes.
+
+    Any other one, such as 50 beside `no` and `yes`, may be a percentage or a code of the host's.
+    """
+    if len(cells) != 1 or not numeric(cells):
+        return False
+    given = float(next(iter(cells)))
+    known = [float(v) for v in values] if numeric(values) else []
+    return given in (0, -1) or (bool(known) and min(known) <= given <= max(known))
 
 
 def _answers(values: Sequence[str], cells: set[str], attribute: str) -> tuple[Choice, ...]:
@@ -233,16 +294,10 @@ def _answers(values: Sequence[str], cells: set[str], attribute: str) -> tuple[Ch
     return tuple(choices)
 
 
-def _mapped(values: Sequence[str], cells: set[str], beside: Sequence[Path]) -> tuple[str, list[str]] | None:
+def _mapped(values: Sequence[str], cells: set[str], beside: Beside) -> tuple[str, list[str]] | None:
     """(table, the host's word of each value), if one table beside the sample pairs both one to one."""
     found = []
-    for path in [p for folder in dict.fromkeys(beside) for p in sorted(folder.glob("*.csv"))][:MOST_TABLES]:
-        if path.stat().st_size > MOST_BYTES:
-            continue
-        try:
-            table = read_table(path)
-        except DataError:
-            continue
+    for path, table in beside.tables():
         by_column = {c: [nfc(v) for v in table.column(c)] for c in table.columns}
         of_values = [c for c in table.columns if set(values) == set(by_column[c])]
         of_cells = [c for c in table.columns if cells <= set(by_column[c])]

@@ -20,6 +20,7 @@ from PIL import Image
 
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
+from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.new import kinds
@@ -94,7 +95,7 @@ def group_columns(table: Table, taken: Sequence[str]) -> list[tuple[str, str]]:
             continue
         named = _named(column)
         text = texts.GROUP_COUNT.format(groups=groups, images=len(table))
-        text += texts.GROUP_UNKNOWN.format(rows=unknown) if unknown else ""
+        text += worded(texts.GROUP_UNKNOWN, rows=unknown) if unknown else ""
         why = texts.BY_NAME_TOO.format(text=text) if named else text
         candidates.append((_rank(column), groups, column, why))
     candidates.sort()

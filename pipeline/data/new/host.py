@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import DataError
-from pipeline.core.tables import Table, read_table
+from pipeline.core.tables import Table
+from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
 from pipeline.data.new import columns, form, given, groups, kinds, words
 from pipeline.data.new.asked import Asked
@@ -92,7 +93,7 @@ def test_set(
     named = columns.id_column(table, place.column, own)
     if named is None:
         raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
-    why = texts.ROWS.format(rows=len(table)) if request.test == path else texts.TEST_FROM_SAMPLE
+    why = worded(texts.ROWS, rows=len(table)) if request.test == path else texts.TEST_FROM_SAMPLE
     if request.test is not None and request.test.is_file() and path != request.test:
         why = texts.TEST_IDS_FROM_SAMPLE.format(test=request.test.name)
     proposal.set("competition.test_table", relative(path, root), why)
@@ -191,8 +192,8 @@ def answers(
         return
     assert request.sample is not None, "the sample was read from somewhere"
     beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
-    chosen = form.decide(asked, label, name, beside)
-    why = texts.ROWS.format(rows=len(asked.table))
+    chosen = form.decide(asked, label, name, form.Beside(beside, request.encoding))
+    why = worded(texts.ROWS, rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
     proposal.set("competition.metric", *form.metric(chosen.format, label, steep))
     proposal.set("competition.submission.id_column", asked.id_column, texts.SAMPLE_IDS)
@@ -207,19 +208,13 @@ def answers(
     proposal.choices = chosen.choices
 
 
-def refuse_ids_as_classes(folder: Path, names: Sequence[str]) -> None:
+def refuse_ids_as_classes(folder: Path, names: Sequence[str], encoding: str | None = None) -> None:
     """Refuse class folders that a table beside them calls patients, people or the like.
 
     Raises:
         DataError: a table beside the folder has a column of groups with the names of all class folders.
     """
-    for path in sorted(folder.parent.glob("*.csv"))[: form.MOST_TABLES]:
-        if path.stat().st_size > form.MOST_BYTES:
-            continue
-        try:
-            table = read_table(path)
-        except DataError:
-            continue
+    for path, table in form.Beside([folder.parent], encoding).tables():
         for column, _ in groups.group_columns(table, []):
             named = groups.named_group([(column, "")])
             if named and set(names) <= {nfc(v) for v in table.column(column)}:

@@ -23,6 +23,7 @@ from PIL import Image
 from pipeline.core.errors import DataError
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
+from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import UNDECODABLE, pillow
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
@@ -95,7 +96,9 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
         raise
-    proposal.set("competition.train_table", relative(request.train, root), texts.ROWS.format(rows=len(table)))
+    proposal.set(
+        "competition.train_table", relative(request.train, root), worded(texts.ROWS, rows=len(table))
+    )
     if not header:
         proposal.set("competition.headerless", [relative(request.train, root)], texts.HEADERLESS)
     proposal.set("competition.train_images", relative(place.folder, root), texts.IMAGES_HERE)
@@ -306,7 +309,7 @@ def _in_names(paths: Sequence[str]) -> _Labelled | None:
     first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
     shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
     why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
-    return _Labelled(pattern, labels, (texts.NAMED_IMAGES.format(images=len(paths)), why, texts.NAME_LABELS))
+    return _Labelled(pattern, labels, (worded(texts.NAMED_IMAGES, images=len(paths)), why, texts.NAME_LABELS))
 
 
 def _by_part(
@@ -352,11 +355,11 @@ def _in_every_folder(
         proposal.hints.append(texts.FOLDERS_BELOW.format(**shown))
         return None
     whys = (
-        texts.CLASS_FOLDERS.format(folders=len(below), images=len(paths)),
+        worded(texts.CLASS_FOLDERS, folders=len(below), images=len(paths)),
         texts.FOLDERS_IN_EVERY.format(**shown),
         texts.FOLDER_NAMES,
     )
-    group = folders.TOP_FOLDER, texts.TOP_GROUP.format(groups=len(tops), images=len(paths))
+    group = folders.TOP_FOLDER, worded(texts.TOP_GROUP, groups=len(tops), images=len(paths))
     return _Labelled(folders.SECOND_FOLDER, [nfc(path.split("/")[1]) for path in paths], whys, group)
 
 
@@ -384,15 +387,15 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
         )
     if held := _in_every_folder(proposal, folder, inside, sample):
         return _by_part(proposal, request, (root, folder), sample, inside, held)
-    host.refuse_ids_as_classes(folder, names)
-    why = texts.CLASS_FOLDERS.format(folders=len(names), images=len(inside))
+    host.refuse_ids_as_classes(folder, names, request.encoding)
+    why = worded(texts.CLASS_FOLDERS, folders=len(names), images=len(inside))
     proposal.set("competition.layout", "folders", why)
     proposal.set("competition.train_images", relative(folder, root), texts.EACH_FOLDER)
     if test is not None and request.test is None and sample is None:
         request = replace(request, test=test)
     for unused in split.others:
         count = len(images_below(unused).images)
-        proposal.hints.append(texts.SPLIT_UNUSED.format(folder=relative(unused, root), images=count))
+        proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     classes = _classes(found)
@@ -411,7 +414,7 @@ def mask_tree(request: NewRequest) -> Path | None:
             continue
         if request.train is not None and request.train.resolve() != table.resolve():
             continue
-        if not set(MASK_PERSON) <= set(read_table(table).columns):
+        if not set(MASK_PERSON) <= set(read_table(table, encoding=request.encoding).columns):
             continue
         folders = (p for p in sorted(images.iterdir()) if p.is_dir() and not hidden(p.name))
         first = next(folders, None)
@@ -423,7 +426,7 @@ def mask_tree(request: NewRequest) -> Path | None:
 
 def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
     """Set everything that the layout fixes, with the two attributes that are constant for a person."""
-    table = read_table(tree / "train" / "train.csv")
+    table = read_table(tree / "train" / "train.csv", encoding=request.encoding)
     why = texts.MASK_TREE.format(columns=", ".join(MASK_PERSON))
     attributes: list[dict[str, Any]] = [
         {"name": "mask", "column": "mask", "values": ["mask", "incorrect", "normal"]},

@@ -24,7 +24,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
 from pipeline.eda.survey import survey
-from pipeline.engine import naming, request
+from pipeline.engine import naming
 from pipeline.engine.stage import Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
@@ -32,7 +32,7 @@ from pipeline.errors.advice import faults, ledger, steps
 from pipeline.errors.advice.changes import FinishedRuns, changes, inferences, request_words, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
-from pipeline.errors.case import ReportCase
+from pipeline.errors.case import ReportCase, again
 from pipeline.errors.diff.conclusion import Change, FollowedAdvice
 from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import find_mistakes
@@ -93,7 +93,7 @@ def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     runs = FinishedRuns(job.store, job.settings.config, case.train, data, folds, job.settings)
     about = subject(case.new.artifact, runs)
     facts = gather(job, case.train, case.new.artifact, about, runs)
-    own = asked(job.settings, about)
+    own = again(about, job.settings) or job.settings
     answers = advise(replace(facts, flips=flips, comparison=case.comparison))
     allowed = [advice for advice in answers if possible(own, advice)]
     todo, followed = ledger.split(allowed, about, runs, job.home)
@@ -134,19 +134,6 @@ def advised(artifact: Artifact | None, about: Artifact | None) -> str:
     return texts.ABOUT_RUN.format(name=name)
 
 
-def asked(settings: Settings, about: Artifact | None) -> Settings:
-    """The settings of a training; those of the command if they cannot be read again."""
-    record = None if about is None else about.manifest.get("request")
-    if not record:
-        return settings
-    runtime = settings.config.runtime
-    own = {"runtime.home": runtime.home, "runtime.local": runtime.local}
-    try:
-        return request.again(record, own, settings.folder)
-    except ConfigError:
-        return settings  # a file of it was deleted
-
-
 def possible(settings: Settings, advice: Advice) -> bool:
     """Whether the rules of the settings allow the advised settings together with the present ones."""
     try:
@@ -160,7 +147,7 @@ def gather(
     job: Job, train: Samples, artifact: Artifact | None, about: Artifact | None, runs: FinishedRuns
 ) -> Facts:
     """The facts about a submission and the training that advice is about; few for a CSV from elsewhere."""
-    own = asked(job.settings, about)
+    own = again(about, job.settings) or job.settings
     config = own.config.model_copy(update={"eda": job.settings.config.eda})
     allowed = () if is_probe(own) else augment.allowed(STRONGER, config.competition.attributes)
     original = _original_px(job)
@@ -272,7 +259,7 @@ def _others(about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[OtherT
             family_of(str(a.setting("model.name"))),
             load.oof(a, naming.label_of(a)),
             runs.word_of(a, base),
-            request_words(a.manifest.get("request")),
+            request_words(a.manifest.get("request"), runs.settings),
         )
         for a in best.values()
     )

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Samples
 from pipeline.data import load
@@ -22,6 +21,7 @@ from pipeline.engine import naming, request
 from pipeline.engine.slices import flat
 from pipeline.ensemble.members import MEMBER
 from pipeline.ensemble.stages import BLEND
+from pipeline.errors.case import again
 from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
 from pipeline.record.store import Artifact, Store
@@ -222,22 +222,10 @@ class _Members:
         like = self.runs.settings
         record = None if blend is None else blend.manifest.get("request")
         if record:
-            return _again(record, like), request_words(record)
+            return again(blend, like), request_words(record, like)
         if left and like is not None:
             return naming.shared(left[0], like)
         return None, (f"competition={self.new.manifest['competition']}",)
-
-
-def _again(record: Mapping[str, Any], like: Settings | None) -> Settings | None:
-    """The settings that a record asks for; None where there are none to start from or its files changed."""
-    try:
-        return None if like is None else request.again(record, dict(_runtime(like)), like.folder)
-    except ConfigError:
-        return None
-
-
-def _runtime(settings: Settings) -> list[tuple[str, Any]]:
-    return [(path, value) for path, value in settings.request.values if path.startswith("runtime.")]
 
 
 def _member(of: _Members, name: str, training: Artifact, added: bool) -> Change:
@@ -284,19 +272,21 @@ def _change(
         return Change(of, before, now, "")
     pair = runs.alone(old, new)
     if pair is None:
-        return Change(of, before, now, _command(new, made_of))
+        return Change(of, before, now, _command(new, made_of, runs.settings))
     between = " → ".join(scoring.title(a) for a in reversed(pair))
     return Change(of, before, now, "", runs.compare(*pair), between)
 
 
-def _command(new: Values, made_of: Artifact) -> str:
+def _command(new: Values, made_of: Artifact, like: Settings | None) -> str:
     """The command that tests these values alone; empty if the request is not known or would be refused."""
     record = made_of.manifest.get("request")
     if record is None or request.refuses(record, {path: json.loads(text) for path, text in new.items()}):
         return ""
     of_stage = {"ensemble": ENSEMBLE, "infer": "make infer"}
     target = of_stage.get(made_of.stage, "make train")
-    return make_with(target, request_words(record), *(f"{p}={text_of(text)}" for p, text in new.items()))
+    return make_with(
+        target, request_words(record, like), *(f"{p}={text_of(text)}" for p, text in new.items())
+    )
 
 
 def _shown(text: str) -> str:
@@ -309,12 +299,7 @@ def text_of(json_text: str) -> str:
     return value if isinstance(value, str) else json_text
 
 
-def request_words(record: Mapping[str, Any] | None) -> tuple[str, ...]:
-    """The words that asked for a result, from its record; empty without a record."""
-    if record is None:
-        return ()
-    chosen = {"competition": record["competition"], "model": record["model"]}
-    chosen["experiment"] = "+".join(record["experiment"]) or None
-    named = [f"{key}={value}" for key, value in chosen.items() if value]
-    values: Sequence[tuple[str, Any]] = record["values"]
-    return (*named, *(f"{path}={v if isinstance(v, str) else json.dumps(v)}" for path, v in values))
+def request_words(record: Mapping[str, Any] | None, like: Settings | None) -> tuple[str, ...]:
+    """The words that ask for a result again, from its record, with the present places of `like`."""
+    words = () if record is None else request.asked(record).words
+    return words if like is None else like.located(words)

@@ -198,8 +198,10 @@ class Facts:
 
     @property
     def competition_words(self) -> tuple[str, ...]:
-        """The words that name or change the competition."""
-        return tuple(word for word in self.asked if word.startswith(("competition=", "competition.")))
+        """The words that name, change or find the competition and its results."""
+        return tuple(
+            word for word in self.asked if word.startswith(("competition=", "competition.", "runtime.home="))
+        )
 
     def blend_with(self, *words: str | None) -> str:
         """The command that blends the members of the submission with these; all finished runs if a word is

@@ -15,7 +15,6 @@ Shape legend: N images, C classes, D features, H height, W width.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,9 +84,12 @@ class ErrorCard:
 
 
 def section(
-    facts: Mapping[str, Any], picture: Picture, train: Samples, features: Features | None
+    facts: Mapping[str, Any], picture: Picture, train: Samples, features: Features | None, again: str
 ) -> ReportSection:
-    """The section of the page from explain.json; without features of the training images, no nearest ones."""
+    """The section of the page from explain.json; without features of the training images, no nearest ones.
+
+    `again` is the command that explains more.
+    """
     cases = list(facts["cases"].values())[:MOST_CASES]
     cards = [_card(facts["classes"], case, picture, train, features) for case in cases]
     attention = facts["parts"].get("attention", {}).get("data") or {}
@@ -98,7 +100,7 @@ def section(
         {
             "title": TITLE,
             "experiment": facts["experiment"],
-            "again": f"make explain RUN={shlex.quote(str(facts['experiment']))}",
+            "again": again,
             "cards": cards,
             "errors": all(case["true"] not in (None, case["predicted"]) for case in cases),
             "neighbours": features is not None,

@@ -11,7 +11,6 @@ its own teacher. tests/errors/test_answers_apart.py holds this.
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 
@@ -31,7 +30,7 @@ from pipeline.errors.judging import estimate, page, sample
 from pipeline.errors.judging.answers import Answer
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
-from pipeline.pages.command_words import make_with
+from pipeline.pages.command_words import make_with, shown
 from pipeline.pages.report import ReportSection
 from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
@@ -53,7 +52,7 @@ def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
     """
     if not path.is_file():
         return ()
-    answers, faults = form.parse(read_table(path), space)
+    answers, faults = form.parse(read_table(path, encoding="utf-8"), space)
     form.raise_if(str(path), faults, texts.REMEDY_STORED)
     return tuple(answers)
 
@@ -78,7 +77,7 @@ def take_in(
     new, old = (_read(settings, data, home, path) for path in pair)
     flips = find_flips(train.space, new, old)
     key = sample.pair_key(new, old)
-    answers, faults = form.parse(read_table(file), train.space)
+    answers, faults = form.parse(read_table(file, encoding=settings.config.competition.encoding), train.space)
 
     def design_of(report: str) -> Design | None:
         asked = sample.asked_of(report, key)
@@ -98,15 +97,15 @@ def take_in(
         controls=controls,
         file=file.name,
         all=len(everything),
-        path=os.path.relpath(path),
+        path=shown(path),
     )
 
 
 def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
     space = load.samples(data, "train", home).space
-    read = host_format.read(
-        path, space, settings.config.competition.submission, host.sample(settings, data, home)
-    )
+    config = settings.config.competition
+    sample = host.sample(settings, data, home)
+    read = host_format.read(path, space, config.submission, sample, config.encoding)
     return Submission(path.stem, read.ids_N, read.labels_N)
 
 
@@ -132,7 +131,7 @@ def _whose(
     known = [paths.get(digest) for digest in digests]
     if len(known) < 2 or None in known:
         return texts.NAME_THE_PAIR.format(command=again("…", "…"))
-    a, b = (shlex.quote(os.path.relpath(path)) for path in known if path)
+    a, b = (shlex.quote(shown(path)) for path in known if path)
     return texts.FILE_IS_ABOUT.format(command=again(a, b))
 
 
@@ -213,6 +212,6 @@ def _judged_images(
 
 def _command(job: Job) -> str:
     """The command that turns the exported file into an estimate."""
-    sides = [shlex.quote(os.path.relpath(job.home / str(job.params[name]))) for name in ("a", "b")]
+    sides = [shlex.quote(shown(job.home / str(job.params[name]))) for name in ("a", "b")]
     command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
     return make_with(command, job.words["error-analysis"])

@@ -21,6 +21,7 @@ from pipeline.core.metrics import Reals
 from pipeline.core.samples import Floats, Ints, Samples
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import Band
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine.stage import Job
 from pipeline.record.store import Artifact
@@ -116,7 +117,7 @@ def check(scene: GapScene, compared: Compared | None, gap: float | None, band: B
     ]
     place = 1 + sum(s > scores[compared.names.index(compared.chosen)] for s in scores)
     lost = luck(scene, compared)
-    runs = texts.RUNS_COMPARED.format(runs=compared.total)
+    runs = worded(texts.RUNS_COMPARED, runs=compared.total)
     luck_text = texts.LUCK_OF_BEST.format(luck=lost)
     # The luck was measured, so the gap need not show it; a public score better than luck allows contradicts
     # it.

@@ -1,0 +1,59 @@
+"""Numbers with their nouns and verbs: `1 image does not decode`, `3 images do not decode`.
+
+Owns choosing the form that fits a number. Does not own the texts, which stand in `texts.py` of each room.
+
+    worded("{images:image} {images:does|do} not decode", images=1)     1 image does not decode
+    worded("{rows:,row}", rows=1234)                                   1,234 rows
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Any
+
+# A noun, and a comma in front of it for digits in groups of three.
+NOUN = re.compile(r"(,?)([a-z][a-z -]+)")
+
+
+class _Wording(string.Formatter):
+    """`str.format` in which a number may be followed by a noun, or choose between two forms."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """A number with `noun`, one of `singular|plural`, or a value with any other specification."""
+        one, either, many = format_spec.partition("|")
+        if either:
+            return one if value == 1 else many
+        found = NOUN.fullmatch(format_spec)
+        if found is None:
+            return str(super().format_field(value, format_spec))
+        return f"{format(value, found[1])} {found[2] if value == 1 else plural_of(found[2])}"
+
+
+def worded(template: str, **values: object) -> str:
+    """A text with its placeholders filled in; `{images:image}` gives `1 image` or `2 images`."""
+    return _Wording().format(template, **values)
+
+
+def plural_of(noun: str) -> str:
+    """The regular plural of a noun: `images`, `copies`, `classes`."""
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+
+
+def singular_kind(kind: str) -> str:
+    """One of a kind of fault: `missing image` of `missing images`, `path without a group` of `paths …`.
+
+    Kinds are written in the plural; the first word with a plural s is the noun.
+    """
+    words = kind.split(" ")
+    for at, word in enumerate(words):
+        if word.endswith("ies") or (word.endswith("s") and not word.endswith(("ss", "us"))):
+            words[at] = f"{word[:-3]}y" if word.endswith("ies") else re.sub(r"(?<=ss|ch|sh)es$|s$", "", word)
+            if words[at + 1 : at + 2] == ["are"]:
+                words[at + 1] = "is"
+            if words[at + 1 : at + 3] == ["that", "are"]:
+                words[at + 2] = "is"
+            break
+    return " ".join(words)

@@ -1,0 +1,59 @@
+"""A number has the noun and the verb that fit it, in every text of every room."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import pipeline
+from pipeline.core.wording import plural_of, singular_kind, worded
+
+ROOT = Path(pipeline.__file__).parent
+NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]+|[^}|]*\|[^}]*)\}")
+
+
+def test_a_number_has_its_noun_and_verb():
+    text = "{images:image} {images:does|do} not decode, in {rows:,row}"
+    assert worded(text, images=1, rows=1234) == "1 image does not decode, in 1,234 rows"
+    assert worded("{n:id} missing", n=1) == "1 id missing"
+    assert worded(text, images=2, rows=1) == "2 images do not decode, in 1 row"
+    assert worded("{x:.2f} {y!r} {n:>3}", x=1, y="a", n=5) == "1.00 'a'   5", "others as usual"
+    assert [plural_of(n) for n in ("class", "copy", "patch", "day")] == [
+        "classes",
+        "copies",
+        "patches",
+        "days",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "one"),
+    [
+        ("missing images", "missing image"),
+        ("ambiguous images", "ambiguous image"),
+        ("unreadable patches", "unreadable patch"),
+        ("labels that are not one class", "label that is not one class"),
+        ("ids in two sources", "id in two sources"),
+        ("repeated classes", "repeated class"),
+        ("empty copies", "empty copy"),
+    ],
+)
+def test_one_fault_of_a_kind_is_singular(kind, one):
+    assert singular_kind(kind) == one
+
+
+def test_every_text_with_a_noun_is_filled_in_by_the_helper():
+    """`str.format` does not know these placeholders, and would fail only when the text is shown."""
+    found = 0
+    for texts in sorted(ROOT.rglob("texts.py")):
+        for name, template in re.findall(
+            r"^([A-Z_0-9]+) = (\".*\")$", texts.read_text(encoding="utf-8"), re.M
+        ):
+            if not NUMBERED.search(template):
+                continue
+            found += 1
+            fields = dict.fromkeys(re.findall(r"\{(\w+)", template), 1)
+            assert not re.search(r"\b1 \w+s (?:are|have|do)\b", worded(template, **fields)), template
+            for path in texts.parent.rglob("*.py"):
+                assert f"texts.{name}.format(" not in path.read_text(encoding="utf-8"), f"{path}: {name}"
+    assert found > 30
