@@ -47,6 +47,15 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A task that waited in its pool runs now, or runs again elsewhere."""
+
+    name: str
+    where: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """A task has ended, with an error or without."""
 
@@ -62,7 +71,7 @@ class Lost:
     reason: str
 
 
-Event = Epoch | Ended | Lost
+Event = Epoch | Started | Ended | Lost
 
 
 class Pool(Protocol):
@@ -80,8 +89,8 @@ class Pool(Protocol):
     def free(self) -> int:
         """How many tasks can be submitted now."""
 
-    def submit(self, task: Task) -> tuple[str, int]:
-        """Start a task; returns where it runs, and the process id."""
+    def submit(self, task: Task) -> tuple[str, int | None]:
+        """Start a task; returns where it runs, and the process id if it is known."""
 
     def answer(self, name: str, goes_on: bool) -> None:
         """The answer to an epoch of a task that waits for it."""
@@ -398,6 +407,9 @@ class _Building:
         for event in events:
             if isinstance(event, Epoch):
                 self._epoch(event)
+                continue
+            if isinstance(event, Started):
+                self.progress.started(event.name, event.where, event.pid)
                 continue
             self.outside.discard(event.name)
             title = self.site.full_title(self.nodes[event.name].need)
