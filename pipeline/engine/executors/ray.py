@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -32,6 +32,7 @@ from pipeline.engine.executors.here import Site
 from pipeline.engine.executors.parallel import Ended, Epoch, Event, Lost, Started
 from pipeline.engine.executors.ray_tasks import EPOCH, MOVED, STARTED, Look
 from pipeline.engine.executors.work import Task, WorkerBugError
+from pipeline.record.bucket import is_bucket
 from pipeline.settings.runtime import RuntimeSettings
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,6 @@ ANSWER_SECONDS, LOOK_SECONDS, PATIENCE = 30.0, 120.0, 5.0
 RETRIES = 2
 # Results do not travel through Ray's own memory, and in containers /dev/shm is small.
 OBJECT_STORE_BYTES = 100_000_000
-MOST_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -179,36 +179,50 @@ def _alive() -> list[dict[str, Any]]:
 
 def _refuse_different(site: Site) -> None:
     """Raise ConfigError for machines with other versions, or that do not see the command's folders."""
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    folder = site.home / "artifacts"
+    runtime, folder = site.settings.config.runtime, site.home / "artifacts"
     folder.mkdir(parents=True, exist_ok=True)
     seen = folder / f".ray-{uuid4().hex}"
     seen.touch()  # a new name: another disk may have the same folders
-    looking = ray.remote(num_cpus=0, max_retries=0)(ray_tasks.look)
     try:
-        asked = {}
-        for node in _alive():
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            reference = looking.options(scheduling_strategy=there).remote((str(seen), str(Path.cwd())))
-            asked[reference] = node["NodeManagerHostname"]
-        done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
-        looks, faults = list[Look](), list[str]()
-        for reference, host in asked.items():
-            try:
-                looks.append(ray.get(reference, timeout=0 if reference in done else 0.001))
-            except ray.exceptions.GetTimeoutError:
-                faults.append(texts.RAY_NO_PROCESS.format(host=host, seconds=int(LOOK_SECONDS)))
-            except ray.exceptions.RayError as error:
-                faults.append(f"{host}: {_last_line(error)}")
+        # With a bucket each machine has a home of its own, but the same checkout.
+        looks, faults = _looks(
+            (str(Path.cwd()),) if is_bucket(runtime.home) else (str(Path.cwd()), str(seen))
+        )
     finally:
         seen.unlink(missing_ok=True)
     shown = {str(seen): str(folder)}
-    looks = [Look(x.host, x.versions, tuple(shown.get(p, p) for p in x.missing)) for x in looks]
+    looks = [replace(one, missing=tuple(shown.get(path, path) for path in one.missing)) for one in looks]
     faults += differences(ray_tasks.versions(), looks)
     if faults:
         raise ConfigError(texts.RAY_DIFFERENT, faults, texts.RAY_DIFFERENT_REMEDY)
+    if len({one.host for one in looks}) > 1 and site.tracker.is_file:
+        # The children of a run are written by the machines that train them.
+        if is_bucket(runtime.home):
+            raise ConfigError(texts.RAY_RECORD_HERE, remedy=texts.RAY_RECORD_REMEDY)
+        log.warning(texts.RAY_RECORD_SHARED)
+
+
+def _looks(paths: tuple[str, ...]) -> tuple[list[Look], list[str]]:
+    """What the machines of the cluster say of themselves, and a fault for each that does not answer."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    looking = ray.remote(num_cpus=0, max_retries=0)(ray_tasks.look)
+    asked = {}
+    for node in _alive():
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[looking.options(scheduling_strategy=there).remote(paths)] = node["NodeManagerHostname"]
+    done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_SECONDS)
+    looks, faults = list[Look](), list[str]()
+    for reference, host in asked.items():
+        if reference not in done:
+            faults.append(texts.RAY_NO_PROCESS.format(host=host, seconds=int(LOOK_SECONDS)))
+            continue
+        try:
+            looks.append(ray.get(reference))
+        except ray.exceptions.RayError as error:
+            faults.append(f"{host}: {_last_line(error)}")
+    return looks, faults
 
 
 def _last_line(error: Exception) -> str:
@@ -228,7 +242,10 @@ class RayPool:
         self._share = share
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         remote: Any = ray.remote  # its types know functions only that are written out at this place
-        self._mailbox = remote(num_cpus=0, scheduling_strategy=here)(ray_tasks.Mailbox).remote()
+        # If its machine ends, it starts on another one; letters of that moment are lost, which costs nothing.
+        again = {"max_restarts": -1, "max_task_retries": -1}
+        actor = remote(num_cpus=0, scheduling_strategy=here, **again)(ray_tasks.Mailbox)
+        self._mailbox = actor.remote()
         # max_calls: Ray would otherwise end a process with a GPU after each task.
         options = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_retries": RETRIES, "max_calls": 0}
         self._run = remote(**options)(ray_tasks.run_task)
