@@ -4,6 +4,7 @@
 inside; `sum` needs two teams.
 """
 
+import importlib
 import os
 import time
 
@@ -41,8 +42,12 @@ def build_toil(job):
     if does == "die" or (does == "die once" and not (job.work / "died").exists()):
         (job.work / "died").write_text("")
         os.kill(os.getpid(), 9)
+    if does.startswith("torch"):
+        importlib.import_module("torch")
     (job.draft / "toil.txt").write_text(f"{does} {n}")
-    return Built(metrics={"pid": float(os.getpid()), "seed": float(job.settings.config.train.seed)})
+    gpu = float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
+    seed = float(job.settings.config.train.seed)
+    return Built(metrics={"pid": float(os.getpid()), "seed": seed, "gpu": gpu})
 
 
 def toil_inputs(ask, settings, params):

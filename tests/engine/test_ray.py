@@ -37,7 +37,7 @@ def cluster(monkeypatch):
 
 
 def ray_session(home, *words):
-    settings = session_of(home, "runtime.executor=ray", "runtime.device=cpu", *words).settings
+    settings = session_of(home, "runtime.executor=ray", *words).settings
     return Session(settings, catalogue(), executor=Parallel(open_ray, catalogue))
 
 
@@ -61,7 +61,7 @@ def states(home):
 def test_ray_starts_here_without_an_address(tmp_path, capsys):
     here = session_of(tmp_path / "here", "runtime.device=cpu")
     here.get(team(here))
-    session = ray_session(tmp_path / "ray")
+    session = ray_session(tmp_path / "ray", "runtime.device=cpu")
     try:
         session.get(team(session))
         with pytest.raises(UserError, match="2 results could not be built"):
@@ -75,6 +75,23 @@ def test_ray_starts_here_without_an_address(tmp_path, capsys):
     (state,) = states(tmp_path / "ray")
     toils = [need for need in state["needs"] if need["stage"] == "toil"]
     assert state["executor"] == "ray" and all(x["epoch"] == 3 and x["pid"] != os.getpid() for x in toils)
+
+
+def test_a_process_keeps_the_gpu_with_which_it_began(tmp_path, monkeypatch):
+    import ray
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    begin = ray.init  # this machine has no GPU, but Ray believes what it is told
+    monkeypatch.setattr(ray, "init", lambda **options: begin(**{**options, "num_gpus": 2, "num_cpus": 4}))
+    session = ray_session(tmp_path)
+    try:
+        for does in ("torch", "torch again", "torch once more"):
+            session.get(team(session, does))
+    finally:
+        session.close()
+    seen = {(a.metrics["pid"], a.metrics["gpu"]) for a in session.store.all("toil")}
+    assert {gpu for _, gpu in seen} == {0.0, 1.0}
+    assert len({pid for pid, _ in seen}) == len(seen), "one GPU a process"
 
 
 def test_a_machine_that_dies_within_a_fold_costs_no_bit(tmp_path, cluster):
