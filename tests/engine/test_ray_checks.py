@@ -9,7 +9,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine.executors import ray as executor
 from pipeline.engine.executors.ray import Share, differences, open_ray, share_of
 from pipeline.engine.executors.ray_tasks import Look, versions
+from pipeline.record.tracking import Tracker
 from pipeline.settings.load import load
+from pipeline.tune.trials import devices
 
 TWO = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}]
 
@@ -89,3 +91,41 @@ def test_an_address_where_something_else_listens_is_refused_in_time(monkeypatch)
         address = f"127.0.0.1:{other.getsockname()[1]}"
         with pytest.raises(ConfigError, match=f"{address}: no Ray cluster answers"):
             executor._refuse_silent(address)
+
+
+def looked(monkeypatch, home, *words, hosts=("a", "b"), missing=()):
+    """The checks of machines that say this of themselves."""
+    settings = load(["competition=digits", *words])
+    looks = [Look(host, versions(), missing) for host in hosts]
+    monkeypatch.setattr(executor, "_looks", lambda paths: (looks, []))
+    site = SimpleNamespace(settings=settings, home=home, tracker=Tracker(home))
+    executor._refuse_different(site)
+    assert not list(home.glob("artifacts/.ray-*")), "the file that machines look for is removed"
+
+
+def test_several_machines_with_one_database_are_told_and_with_a_bucket_refused(monkeypatch, tmp_path, caplog):
+    looked(monkeypatch, tmp_path, f"runtime.home={tmp_path}", hosts=("a", "a"))
+    assert not caplog.text
+    looked(monkeypatch, tmp_path, f"runtime.home={tmp_path}")
+    assert "set runtime.mlflow_uri to a server" in caplog.text
+    with pytest.raises(ConfigError, match=r"(?s)runtime\.home is a bucket.*runtime\.mlflow_uri"):
+        looked(monkeypatch, tmp_path, "runtime.home=s3://b/x", f"runtime.local={tmp_path}")
+
+
+def test_a_machine_that_does_not_see_the_folder_of_results_is_named(monkeypatch, tmp_path):
+    with pytest.raises(
+        ConfigError, match=r"(?s)a: it does not see /x .*b: it does not see /x .*all machines see"
+    ):
+        looked(monkeypatch, tmp_path, f"runtime.home={tmp_path}", missing=("/x",))
+
+
+@pytest.mark.parametrize("word", ["processes=2", "gpus=[0]"])
+def test_settings_of_local_processes_are_refused_with_ray(word):
+    with pytest.raises(ConfigError, match=f"runtime.{word.partition('=')[0]}.*Ray places the work"):
+        runtime(word)
+
+
+def test_jobs_of_a_search_are_refused_with_ray():
+    with pytest.raises(ConfigError, match=r"(?s)JOBS=2 are processes of this machine.*leave JOBS out"):
+        devices(2, runtime())
+    assert devices(1, runtime()) == [{}]
