@@ -33,6 +33,7 @@ CONFINED = {
     "mlflow": ("pipeline.record.tracking",),
     "optuna": ("pipeline.record.study",),
     "omegaconf": ("pipeline.settings.load",),
+    "ray": ("pipeline.engine.executors.ray", "pipeline.engine.executors.ray_tasks"),
 }
 # These answer without torch, so that they answer in seconds.
 WITHOUT_TORCH = ("eda", "ensemble", "submit", "errors", *MACHINERY)

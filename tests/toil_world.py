@@ -4,10 +4,11 @@
 inside; `sum` needs two teams.
 """
 
+import importlib
 import os
 import time
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import DataError, StoppedError, StorageError
 from pipeline.engine.executors.parallel import Ended, Epoch, Lost, Parallel
 from pipeline.engine.executors.work import build_one
 from pipeline.engine.need import Need
@@ -26,11 +27,14 @@ def build_toil(job):
     for epoch in range(3):
         (job.work / f"epoch{epoch}").parent.mkdir(parents=True, exist_ok=True)
         (job.work / f"epoch{epoch}").write_text("")
-        job.on_epoch(n, epoch, {"valid_score": 0.5})
+        if not job.on_epoch(n, epoch, {"valid_score": 0.5}):
+            raise StoppedError(f"toil {n} was stopped")
         if does == "sleep":
             time.sleep(20)
     if does == "fail" and n != 1:
         raise DataError(f"toil {n} failed")
+    if does == "fill the disk":
+        raise StorageError(f"/home{n}: the disk is full")
     if does == "fail alike":
         raise DataError("all toils fail")
     if does == "bug" and n == 1:
@@ -38,8 +42,12 @@ def build_toil(job):
     if does == "die" or (does == "die once" and not (job.work / "died").exists()):
         (job.work / "died").write_text("")
         os.kill(os.getpid(), 9)
+    if does.startswith("torch"):
+        importlib.import_module("torch")
     (job.draft / "toil.txt").write_text(f"{does} {n}")
-    return Built(metrics={"pid": float(os.getpid()), "seed": float(job.settings.config.train.seed)})
+    gpu = float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1)
+    seed = float(job.settings.config.train.seed)
+    return Built(metrics={"pid": float(os.getpid()), "seed": seed, "gpu": gpu})
 
 
 def toil_inputs(ask, settings, params):
@@ -49,6 +57,8 @@ def toil_inputs(ask, settings, params):
 def build_team(job):
     toils = [job.inputs[name] for name in sorted(job.inputs) if name.startswith("toil")]
     (job.draft / "team.txt").write_text("\n".join((t.folder / "toil.txt").read_text() for t in toils))
+    with (job.home / "teams.txt").open("a") as file:  # the order in which teams are built
+        print(job.params["does"], file=file)
     return Built(metrics={"pid": float(os.getpid()), "score": 0.5}, lines=("a team",))
 
 

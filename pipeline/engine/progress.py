@@ -112,7 +112,7 @@ class Progress:
         """A need that is missing."""
         self._items.setdefault(name, Item(name, stage, title))
 
-    def started(self, name: str, where: str, pid: int) -> None:
+    def started(self, name: str, where: str, pid: int | None) -> None:
         """A need runs now."""
         item = self._items[name]
         item.state, item.where, item.pid, item.since, item.until = RUNNING, where, pid, time.time(), None

@@ -242,6 +242,11 @@ class Tracker:
         self._beats = 0
         self._beating = Beating(interval(silence), self._beat)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether runs are recorded in the database of this home, and not by a server."""
+        return self._enabled and self._own
+
     def _beat(self) -> None:
         """A heartbeat of every open run."""
         self._beats += 1

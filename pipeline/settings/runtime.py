@@ -135,6 +135,12 @@ def devices_of_workers(s: Sections) -> Iterator[Broken]:
         yield "runtime.processes", "is for CPUs, but runtime.device=cuda; set runtime.per_gpu instead"
     if runtime.gpus != "auto" and len(set(runtime.gpus)) < len(runtime.gpus):
         yield "runtime.gpus", "names a GPU twice; set runtime.per_gpu for several processes on each GPU"
+    for name in ("gpus", "processes"):
+        if runtime.executor == "ray" and getattr(runtime, name) != "auto":
+            yield (
+                f"runtime.{name}",
+                "is for processes of this machine; with executor=ray, Ray places the work",
+            )
     if runtime.address is not None and runtime.executor != "ray":
         yield "runtime.address", "is of a Ray cluster; set runtime.executor=ray, or leave it out"
 

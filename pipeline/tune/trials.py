@@ -268,10 +268,13 @@ def devices(jobs: int, runtime: RuntimeSettings) -> list[dict[str, str]]:
 
     Raises:
         ConfigError: together they need more cores than there are. No process gets fewer threads than others,
-            so a trial does not depend on the process that runs it.
+            so a trial does not depend on the process that runs it. Or Ray was chosen: these are processes
+            of this machine.
     """
     if jobs == 1:
         return [{}]
+    if runtime.executor == "ray":
+        raise ConfigError(texts.JOBS_WITH_RAY.format(jobs=jobs), remedy=texts.JOBS_WITH_RAY_REMEDY)
     machine = local.machine()
     if not machine.gpus or runtime.device == "cpu" or runtime.threads is not None:
         refuse_too_many(jobs, runtime.threads or machine.threads, machine.cores, "JOBS")

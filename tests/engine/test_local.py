@@ -13,10 +13,11 @@ import toil_world
 from main_world import SMALL, run
 from toil_world import catalogue, digests, session_of, team
 
-from pipeline.core.errors import UserError
+from pipeline.core.errors import StoppedError, UserError
 from pipeline.engine.executors.devices import cores
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel
+from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 
 pytestmark = pytest.mark.slow
@@ -112,6 +113,17 @@ def test_processes_stay_alive_and_end_with_the_command(tmp_path):
     assert {int(a.metrics["pid"]) for a in session.store.all("toil")} == pids
     session.close()
     assert gone(pids, 1)
+
+
+def test_a_search_hears_each_epoch_of_another_process_and_may_end_the_training(tmp_path):
+    session, heard = local_session(tmp_path), list[int]()
+    toil = [Need("toil", session.settings, {"fold": n, "does": "work"}) for n in range(2)]
+    session.on_epoch = lambda fold, epoch, figures: heard.append(epoch) or len(heard) != 5
+    session.get(toil[0])
+    with pytest.raises(StoppedError, match="toil 1 was stopped"):
+        session.get(toil[1])
+    session.close()
+    assert heard == [0, 1, 2, 0, 1]
 
 
 def test_a_killed_worker_is_replaced_and_its_need_tried_once_more(tmp_path, caplog):

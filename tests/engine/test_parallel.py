@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from toil_world import HerePool, digests, session_of, team
 
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import DataError, StorageError, UserError
 from pipeline.engine.executors.parallel import OPEN, after, missing
 from pipeline.engine.executors.work import WorkerBugError
 from pipeline.engine.need import Need
@@ -47,6 +47,28 @@ def nodes_open(nodes, piece):
     return OPEN + nodes[piece].parent
 
 
+class LastFirst(HerePool):
+    """The task that was submitted last ends first."""
+
+    def wait(self, seconds):
+        self._queue.reverse()
+        try:
+            return super().wait(seconds)
+        finally:
+            self._queue.reverse()
+
+
+@pytest.mark.parametrize("first", ["work", "fail"])
+def test_runs_of_a_stage_are_recorded_in_the_order_of_one_process(tmp_path, first):
+    session = session_of(tmp_path, pool=LastFirst(size=6))
+    try:
+        session.get_all([team(session, first), team(session, "more"), team(session, "yet more")])
+    except UserError:
+        assert first == "fail"
+    built = (tmp_path / "teams.txt").read_text().splitlines()
+    assert built == [name for name in (first, "more", "yet more") if name != "fail"]
+
+
 def test_light_stages_alone_start_no_process(tmp_path):
     pool = HerePool()
     session = session_of(tmp_path, pool=pool)
@@ -77,6 +99,12 @@ def test_a_fault_lets_everything_else_go_on_and_all_faults_are_told(tmp_path):
     assert [fault.partition(": ")[2] for fault in failed.value.faults] == ["toil 0 failed", "toil 2 failed"]
     kept = [a.stage for a in session.store.all()]
     assert kept.count("toil") == 4 and kept.count("team") == 1
+
+
+def test_a_full_disk_stays_a_full_disk_among_several_faults(tmp_path):
+    session = session_of(tmp_path, pool=HerePool())
+    with pytest.raises(StorageError, match="3 results could not be built"):
+        session.get(team(session, "fill the disk"))
 
 
 def test_one_fault_is_raised_as_it_is(tmp_path):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.core.errors import ConfigError
-from pipeline.engine import hardware, texts
+from pipeline.engine import hardware
 from pipeline.engine.executors.here import Executor, Here, Site
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel, missing
+from pipeline.engine.executors.ray import open_ray
 from pipeline.engine.executors.work import Source
 from pipeline.engine.need import Need
 from pipeline.settings.runtime import RuntimeSettings
@@ -25,7 +25,7 @@ def executor_of(runtime: RuntimeSettings, source: Source) -> Executor:
     if runtime.executor == "local" or (runtime.executor == "auto" and asks):
         return local
     if runtime.executor == "ray":
-        raise ConfigError(texts.NO_RAY, remedy=texts.NO_RAY_REMEDY)
+        return Parallel(open_ray, source)
     if runtime.executor == "auto" and runtime.device != "cpu":
         return _ByDevices(local)
     return Here()

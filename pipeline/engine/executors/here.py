@@ -18,7 +18,7 @@ from pipeline.engine.progress import Progress
 from pipeline.engine.stage import OnEpoch
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
-from pipeline.record.tracking import Run
+from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings
 
 Opening = contextlib.AbstractContextManager[tuple[build.Order, Run] | None]
@@ -29,6 +29,7 @@ class Site(Protocol):
 
     settings: Settings
     store: Store
+    tracker: Tracker
     graph: Graph
     index: FileIndex
     home: Path

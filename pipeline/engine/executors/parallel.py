@@ -19,13 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.core.errors import PodiumError, StoppedError, UserError
+from pipeline.core.errors import PodiumError, StoppedError, StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, texts
 from pipeline.engine.executors.here import Site
 from pipeline.engine.executors.work import Source, Task
 from pipeline.engine.need import Need
-from pipeline.engine.schedule import RUNNING, Schedule
+from pipeline.engine.schedule import GIVEN_UP, RUNNING, WAITING, Schedule
 from pipeline.record.store import LockedError
 from pipeline.record.tracking import Run
 from pipeline.settings.members import trainings
@@ -47,6 +47,15 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A task that waited in its pool runs now, or runs again elsewhere."""
+
+    name: str
+    where: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Ended:
     """A task has ended, with an error or without."""
 
@@ -62,7 +71,7 @@ class Lost:
     reason: str
 
 
-Event = Epoch | Ended | Lost
+Event = Epoch | Started | Ended | Lost
 
 
 class Pool(Protocol):
@@ -80,8 +89,8 @@ class Pool(Protocol):
     def free(self) -> int:
         """How many tasks can be submitted now."""
 
-    def submit(self, task: Task) -> tuple[str, int]:
-        """Start a task; returns where it runs, and the process id."""
+    def submit(self, task: Task) -> tuple[str, int | None]:
+        """Start a task; returns where it runs, and the process id if it is known."""
 
     def answer(self, name: str, goes_on: bool) -> None:
         """The answer to an epoch of a task that waits for it."""
@@ -302,7 +311,9 @@ class _Building:
         now = time.monotonic()
         for piece in self.schedule.ready():
             name = piece.removeprefix(OPEN)
-            if (piece in self.nodes and self.nodes[piece].heavy) or self.retry.get(piece, 0.0) > now:
+            if piece in self.nodes and (self.nodes[piece].heavy or self._has_earlier(piece)):
+                continue
+            if self.retry.get(piece, 0.0) > now:
                 continue
             self.progress.hide()
             self.schedule.start(piece)
@@ -325,6 +336,17 @@ class _Building:
                     self.progress.ended(piece)
             return True
         return False
+
+    def _has_earlier(self, name: str) -> bool:
+        """Whether a run of the same stage comes before this one: each is compared with the earlier ones.
+
+        So the record is that of one process, whatever ends first. An earlier one never waits for a later one.
+        """
+        stage = self.nodes[name].need.stage
+        if not self.site.graph.catalogue.get(stage).tracked:
+            return False
+        same = [other for other, node in self.nodes.items() if node.need.stage == stage]
+        return any(self.schedule.state(other) in (WAITING, RUNNING) for other in same[: same.index(name)])
 
     def _open(self, name: str) -> None:
         with contextlib.ExitStack() as stack:
@@ -374,8 +396,8 @@ class _Building:
         """Close the runs of parents that can no longer be built, once none of their folds runs any more."""
         for name in list(self.opened):
             node = self.nodes[name]
-            alive = any(self.schedule.state(child) in (RUNNING, "waiting") for child in node.inside)
-            if self.schedule.state(name) == "given up" and not alive:
+            alive = any(self.schedule.state(child) in (RUNNING, WAITING) for child in node.inside)
+            if self.schedule.state(name) == GIVEN_UP and not alive:
                 self.opened.pop(name).stack.__exit__(type(error), error, error.__traceback__)
 
     def _receive(self, seconds: float) -> None:
@@ -385,6 +407,9 @@ class _Building:
         for event in events:
             if isinstance(event, Epoch):
                 self._epoch(event)
+                continue
+            if isinstance(event, Started):
+                self.progress.started(event.name, event.where, event.pid)
                 continue
             self.outside.discard(event.name)
             title = self.site.full_title(self.nodes[event.name].need)
@@ -442,4 +467,7 @@ class _Building:
         if len(errors) == 1 or isinstance(errors[0], StoppedError):
             raise errors[0]
         n = len(self.schedule.faults)
-        raise UserError(texts.SEVERAL.format(n=n), faults, texts.SEVERAL_REMEDY)
+        text = texts.SEVERAL.format(n=n)
+        if any(isinstance(error, StorageError) for error in errors):  # a search counts it as no trial
+            raise StorageError(text, faults, texts.SEVERAL_REMEDY)
+        raise UserError(text, faults, texts.SEVERAL_REMEDY)

@@ -96,7 +96,9 @@ def _build(task: Task, on_epoch: OnEpoch) -> None:
     session.study, session.on_epoch = task.study, on_epoch
     if task.study is not None:
         session.tracker = Tracker(session.home, enabled=False)
-    session.graph.adopt(task.need, task.inputs, task.resolved)
+    if all(session.store.find(*address.split("/", 1)) for address in task.inputs.values()):
+        session.graph.adopt(task.need, task.inputs, task.resolved)
+    # Otherwise prepared images do not travel through a bucket, and are made here as in a command of its own.
     key, asked = session.graph.key(task.need), task.name.partition("/")[2]
     if key != asked:
         text = texts.OTHER_KEY.format(title=task.title, own=key, asked=asked)
