@@ -49,7 +49,7 @@ from pipeline.record import housekeeping
 from pipeline.record.files import FileIndex
 from pipeline.record.machine import Profile
 from pipeline.record.store import Store
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings, SubmissionSettings
 from pipeline.settings.load import CONFIGS, Request, resolve
 from pipeline.submit import ledger, provenance, submit_log, validate
 from pipeline.train.studies import grid
@@ -57,6 +57,7 @@ from pipeline.tune import space
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 SPACE = LabelSpace.product([Attribute("kind", ("cat", "dog")), Attribute("age", ("young", "old"))])
+COMPETITION = CompetitionSettings(submission=SubmissionSettings(id_column="id"))
 IDS = ("001", "002", "003", "b c")
 NAMED, SHARES = SubmissionSettings(format="class_name"), SubmissionSettings(format="probabilities")
 
@@ -151,7 +152,7 @@ def kinds() -> Mapping[str, Kind]:
         "member": Kind(
             f"id,{','.join(SPACE.classes)}\n{shares}\n".encode(),
             "member.csv",
-            lambda p, h: external.read_probabilities(p, "x", SPACE, strings(IDS), "id"),
+            lambda p, h: external.read_probabilities(p, "x", SPACE, strings(IDS), COMPETITION),
         ),
         "boxes": Kind(
             b"id,x,y,w,h\n001,0,0,5,5\n002,1,1,4,4\n",

@@ -47,7 +47,7 @@ from pipeline.record import study as studies
 from pipeline.record.study import Plan
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
-from pipeline.stages import CATALOGUE
+from pipeline.stages import open_session
 from pipeline.tune import space, space_check
 from pipeline.tune.space import Search
 from pipeline.tune.trials import KINDS, Bench, Trials
@@ -119,7 +119,7 @@ def bench_of(home: Path, stage: str, words: tuple[str, ...], text: str) -> Bench
     settings = load([*words, *DIGITS, *QUIET, f"runtime.home={home}"]).with_values(form.settings)
     kind = KINDS[stage]
     search = space_check.checked(str(file), form, settings, kind.sections, lambda _: None)
-    return Bench(Trials(settings, CATALOGUE, f"benchmark {stage}"), kind, search, settings)
+    return Bench(Trials(settings, open_session(settings), f"benchmark {stage}"), kind, search, settings)
 
 
 def words_of(stage: str, weights: Path) -> tuple[str, ...]:
@@ -165,7 +165,7 @@ def timed(bench: Bench, sampler: str, seed: int, seconds: float) -> tuple[float,
     """A search by the clock: the winner's score in the search, re-tested, and how many trials there were."""
     shutil.rmtree(bench.session.home / "artifacts" / "finders", ignore_errors=True)
     # What was looked up before is forgotten with it.
-    bench = replace(bench, session=Trials(bench.settings, CATALOGUE, "clock"))
+    bench = replace(bench, session=Trials(bench.settings, open_session(bench.settings), "clock"))
     default, _ = space_check.defaults(bench.search, bench.settings)
     plan = Plan(
         "benchmark", bench.search.dimensions, (True,), sampler, seed=seed, queue=(("default", default),)
@@ -245,7 +245,7 @@ def print_caches(benches: dict[str, Bench], folder: Path) -> None:
         home = folder / f"cold-{stage}"
         settings = load([*bench.settings.words, f"runtime.home={home}"])
         settings = settings.with_values(bench.search.values(some[0]))
-        empty = replace(bench, session=Trials(settings, CATALOGUE, "cold"))
+        empty = replace(bench, session=Trials(settings, open_session(settings), "cold"))
         cold = cpu(empty, settings)
         shutil.rmtree(home, ignore_errors=True)
         hourly = f"{3600 / warm:24,.0f} {3600 / cold:8,.0f}"

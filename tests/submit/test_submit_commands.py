@@ -148,7 +148,7 @@ def test_a_rehearsal_shows_everything_whatever_keeps_it_from_sending(home, tmp_p
     ):
         assert words in said.out
     first, *_, last = said.out.splitlines()
-    assert first.startswith("competition     digits") and last.startswith("next: make submit FILE=")
+    assert first.startswith("competition     digits") and last.startswith("next: make score FILE=")
     said = submit(home, path, options=["--dry"], command="no-such-program {file}")
     assert said.code == 0 and "no-such-program" in said.out and "nothing was sent" in said.out
     send = script(tmp_path, f"touch {tmp_path}/sent")
