@@ -10,6 +10,7 @@ Shape legend: N images, C classes, K values of an attribute, B bins.
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import DataError
@@ -48,12 +49,14 @@ class Reliability:
     """How often the prediction is right, by its confidence.
 
     Args:
+        confidence_B, right_B: mean confidence and accuracy of each bin; empty bins are left out.
         excess: mean confidence minus accuracy; above zero the run is overconfident.
-        error: expected calibration error: the mean distance of confidence and accuracy in bins of confidence,
-            weighted by images (Naeini et al. 2015,
-            https://ojs.aaai.org/index.php/AAAI/article/view/9602).
+        error: expected calibration error: their mean distance, weighted by images (Naeini et al.
+            2015, https://ojs.aaai.org/index.php/AAAI/article/view/9602).
     """
 
+    confidence_B: npt.NDArray[np.float64]
+    right_B: npt.NDArray[np.float64]
     excess: float
     error: float
 
@@ -163,4 +166,4 @@ def _reliability(confidence_N: np.ndarray, right_N: np.ndarray) -> Reliability:
     confidence = np.bincount(bins, confidence_N, BINS)[some] / size[some]
     right = np.bincount(bins, right_N, BINS)[some] / size[some]
     error = float((np.abs(confidence - right) * size[some]).sum() / size.sum())
-    return Reliability(float(confidence_N.mean() - right_N.mean()), error)
+    return Reliability(confidence, right, float(confidence_N.mean() - right_N.mean()), error)
