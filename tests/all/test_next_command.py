@@ -112,7 +112,9 @@ def test_training_with_overrides_offers_a_name_that_means_the_run(home, configs,
     (name,) = (w.removeprefix("NAME=") for w in words if w.startswith("NAME="))
     assert words[1] == "infer" and LARGE in settings_of(words)
     before = {a.address for a in artifacts(mine)}
-    first = run(mine, *typed(words), small=BARE)
+    pasted = typed(words)
+    pasted.remove(f"runtime.home={mine}")  # `run` gives it, too
+    first = run(mine, *pasted, small=BARE)
     assert first.code == 0, first.err
     assert {a.address for a in artifacts(mine)} == before, "a name builds nothing again"
     assert (configs / "experiment" / f"{name}.yaml").is_file() and f"experiment={name} means" in first.out
