@@ -25,4 +25,4 @@ def test_every_command_is_measured_on_drawn_images_and_on_a_table_of_links(tmp_p
     assert {"eda", "folds", "features", "ensemble", "error_analysis"} <= seen[1].stages.keys()
     assert all(peak > 50 for peak in seen[1].peak_mb.values())
     table = scale.measure(900, tmp_path / "rows", (("folds",),), True)
-    assert table.stages.keys() >= {"data", "folds"}
+    assert table.stages.keys() >= {"train_data", "folds"}
