@@ -34,7 +34,7 @@ from pipeline.core.wording import worded
 from pipeline.data import labels, layouts, patterns, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, Faults, Index, Locator, nfc
+from pipeline.data.paths import PATH_FAULTS, REMEDY, Faults, Index, Locator, nfc
 from pipeline.data.readers.reading import Reading, parts
 from pipeline.data.readers.registry import Members, packed
 from pipeline.record import files
@@ -164,7 +164,8 @@ def _load(
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
     extra = [_source(e, settings, root, space, faults) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):
-        raise faults.error(f"competition {settings.name} in {root}")
+        remedy = REMEDY if root.is_dir() else texts.NO_ROOT_REMEDY.format(root=root)
+        raise faults.error(f"competition {settings.name} in {root}", remedy)
     listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
     notes = [n for part in (train, test, *(e[1] for e in extra)) if part for n in part.notes]
     own, answers = train.samples, None

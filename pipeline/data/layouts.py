@@ -244,7 +244,9 @@ def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
     """Every image at any depth; its path is its id."""
     found = images_below(folder)
     if not found.images:
-        faults.add("missing images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}")
+        faults.add(
+            "folders without images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}"
+        )
         return None
     rows = [(nfc(path), path) for path in found.images]
     notes = (*_left_out(name, found.others), *found.notes(name))
@@ -258,7 +260,7 @@ def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) 
     others = [*found.others, *(path for path in found.images if "/" not in path)]
     if not inside:
         what = _other_kind(folder, found)
-        faults.add("missing images", f"{name}: there is no folder with images in {folder}{what}")
+        faults.add("folders without images", f"{name}: there is no folder with images in {folder}{what}")
         return None
     rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
     notes = (*_left_out(name, others), *found.notes(name))
@@ -270,7 +272,9 @@ def _named(folder: Path, name: str, pattern: str, faults: Faults, test: Path) ->
     found = images_below(folder)
     paths = [path for path in found.images if not _below(folder / path, folder, test)]
     if not paths:
-        faults.add("missing images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}")
+        faults.add(
+            "folders without images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}"
+        )
         return None
     labels = patterns.groups_of(pattern, [nfc(path) for path in paths])
     for path in (p for p, label in zip(paths, labels, strict=True) if not label):

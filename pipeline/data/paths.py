@@ -420,11 +420,12 @@ class Faults:
     def __len__(self) -> int:
         return len(self.listed)
 
-    def error(self, what: str) -> DataError:
+    def error(self, what: str, remedy: str = REMEDY) -> DataError:
         """One error with all faults, by kind; if not all can be shown, some of every kind come first.
 
         Args:
             what: the source of the faults, e.g. `competition pets in data/pets`.
+            remedy: what to do.
         """
         kinds: dict[str, list[str]] = {}
         for kind, text in self.listed:
@@ -437,4 +438,4 @@ class Faults:
         share = max(SHOWN_FAULTS // len(kinds), 1) if many else len(self.listed)
         first = [text for faults in kinds.values() for text in faults[:share]]
         rest = [text for faults in kinds.values() for text in faults[share:]]
-        return DataError(f"{what}: {counts}", first + rest, REMEDY)
+        return DataError(f"{what}: {counts}", first + rest, remedy)

@@ -283,6 +283,7 @@ SAME_PICTURE = "the name of the file, because files of one name in several folde
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"
 MISS_NEAR = "column {column!r}: its cells are parts of the names of images, as {cell!r} of {image!r}; write the whole names into a column of their own"
+NO_ROOT_REMEDY = "there is no folder {root}: say where the files of the competition lie on this machine, competition.root=FOLDER"
 MISS_SOME = "column {column!r}: {found} of {tried} rows that were tried lead to images in {folder}; {lost!r} does not"
 
 # `make new`: labels in file names.

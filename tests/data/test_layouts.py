@@ -111,6 +111,14 @@ def test_decomposed_folder_names_are_the_composed_class(tmp_path):
 def test_no_images_at_all(tmp_path):
     text = faults(FOLDERS, tmp_path)
     assert "no folder with images" in text and "there is no image in" in text
+    assert "2 folders without images" in text and "competition.root" not in text
+
+
+def test_a_folder_of_the_competition_that_is_not_here_is_said_with_its_setting(tmp_path):
+    with pytest.raises(DataError) as caught:
+        competition.load(FOLDERS, tmp_path / "gone")
+    assert f"there is no folder {tmp_path / 'gone'}: " in caught.value.remedy
+    assert "competition.root=" in caught.value.remedy
 
 
 def test_a_class_folder_that_the_settings_do_not_know(tmp_path):
