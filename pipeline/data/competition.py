@@ -150,7 +150,7 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
 def _load(
     settings: CompetitionSettings, root: Path, fold_column: str | None = None, reading: Reading | None = None
 ) -> tuple[Data, list[Path]]:
-    reading = reading or Reading()
+    reading = reading or Reading(encoding=settings.encoding)
     space = label_space(settings)
     faults = Faults()
     train_rows = layouts.training(settings, root, faults, fold_column, reading)

@@ -172,7 +172,7 @@ def _read(
     try:
         header = name not in settings.headerless
         if pixels_of is not None or records.reads(path):
-            table = pixels.read_without(path, name, settings.encoding, header, pixels_of or Reading())[0]
+            table = pixels.read_without(path, name, header, pixels_of or Reading())[0]
         else:
             table = read_table(path, name, settings.encoding, header)
     except DataError as error:

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.data.readers import frames, pixels
 from pipeline.data.readers.reading import Reading, parts, place
 from pipeline.data.readers.registry import READERS, Members, Sources
 from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.images import ImageSettings
 
 RNG = np.random.default_rng(5)
 
@@ -98,6 +100,22 @@ def test_a_table_of_pixels_without_a_header(tmp_path):
     assert found["competition.attributes"][0]["column"] == "column1"
     data = loaded(tmp_path, found)
     assert len(data.train) + len(data.test) == 12
+
+
+def test_the_encoding_of_the_competition_holds_for_the_names_of_its_images(tmp_path):
+    x = RNG.integers(0, 256, (12, 64))
+    x[:, 0], x[:, 1] = 0, 255
+    text = "id,y,pixels\n" + "".join(f"кот{n},{n % 2},{' '.join(map(str, x[n]))}\n" for n in range(12))
+    (tmp_path / "pixels.csv").write_bytes(text.encode("koi8-r"))
+    names = "".join(f"кот{n},{n % 2}\n" for n in range(12))
+    (tmp_path / "train.csv").write_bytes(("id,y\n" + names).encode("koi8-r"))
+    asked = replace(request(tmp_path, "train.csv", where="pixels.csv"), encoding="koi8-r")
+    found = {line.path: line.value for line in propose(asked).lines}
+    assert found["competition.train_images"] == "pixels.csv" and found["competition.path_column"] == "id"
+    data = loaded(tmp_path, found)
+    at = [int(name[3:]) for name in data.train.ids_N.tolist()]
+    reading = Reading.of(ImageSettings(), "koi8-r")
+    assert (seen(data.train, reading)[..., 0].reshape(-1, 64) == x[at]).all()
 
 
 def test_a_cell_of_numbers_and_the_ids_of_the_table(tmp_path):
