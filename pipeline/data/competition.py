@@ -162,7 +162,7 @@ def _load(
         given = strings(train_rows.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
-    extra = [_source(e, settings, root, space, faults) for e in settings.extra]
+    extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):
         raise faults.error(f"competition {settings.name} in {root}")
     listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
@@ -358,10 +358,15 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
 
 
 def _source(
-    source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
+    source: ExtraSettings,
+    settings: CompetitionSettings,
+    root: Path,
+    space: LabelSpace,
+    faults: Faults,
+    reading: Reading,
 ) -> tuple[Listing | None, _NotedSamples | None]:
     """Images from elsewhere; their ids contain the source, so that they are unique."""
-    listing = layouts.extra(settings, source, root, faults)
+    listing = layouts.extra(settings, source, root, faults, reading)
     # Without the group column of the competition, each image is a group of its own: no group_pattern here.
     part = _samples(listing, settings, space, "extra" if source.labelled else "unlabelled", None, faults)
     if part is None:

@@ -118,6 +118,27 @@ def test_the_encoding_of_the_competition_holds_for_the_names_of_its_images(tmp_p
     assert (seen(data.train, reading)[..., 0].reshape(-1, 64) == x[at]).all()
 
 
+def test_images_from_elsewhere_are_read_as_the_settings_say(tmp_path):
+    header = ["code", "id", "y", *[f"v{n}" for n in range(9)]]
+    for name in ("train", "web"):
+        csv(tmp_path / f"{name}.csv", header, [(n + 50, f"{name}{n}", n % 2, *[n] * 9) for n in range(12)])
+    found = {
+        "competition.name": "x",
+        "competition.title": "x",
+        "competition.train_table": "train.csv",
+        "competition.train_images": "train.csv",
+        "competition.id_column": "id",
+        "competition.path_column": "id",
+        "competition.holdout": 0.3,
+        "competition.attributes": [{"name": "y", "column": "y", "values": ["0", "1"]}],
+        "competition.extra": [{"source": "web", "licence": "CC0", "images": "web.csv", "table": "web.csv"}],
+    }
+    reading = Reading(columns=("v*",), key="id", shape=(3, 3))
+    data = loaded(tmp_path, found, reading)
+    assert [parts(path)[1] for path in data.extra.paths_N.tolist()] == [f"web{n}" for n in range(12)]
+    assert seen(data.extra, reading).shape == (12, 3, 3, 3)
+
+
 def test_a_cell_of_numbers_and_the_ids_of_the_table(tmp_path):
     x = RNG.random((12, 8, 8)).round(4)
     rows = [(f"a{n}", n % 2, " ".join(map(str, x[n].ravel()))) for n in range(12)]
