@@ -155,7 +155,8 @@ def _content(ask: Ask, settings: Settings) -> dict[str, str]:
 
     # Members of a blend have settings of their own, and the same competition: reading it takes seconds.
     config = settings.config
-    read = (config.competition.model_dump_json(), str(competition_root(settings)), config.folds.column)
+    root, folds = str(competition_root(settings)), config.folds.column
+    read = (config.competition.model_dump_json(), root, folds, _reading(settings))
     return ask.once("content of the competition", repr(read), digests)
 
 
