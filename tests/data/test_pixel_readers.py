@@ -174,6 +174,12 @@ def test_json_of_two_bands_becomes_red_green_and_their_mean(tmp_path, form):
     assert (abs(shown[..., :2].mean(axis=3) - shown[..., 2]) <= 1).mean() > 0.9
 
 
+def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path):
+    lines = [json.dumps({"id": f"a\u2028{n}", "pixels": [n] * 64}, ensure_ascii=False) for n in range(3)]
+    (tmp_path / "x.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert Members(tmp_path / "x.jsonl", Reading()).rows == 3
+
+
 def parquet(path, frame):
     pytest.importorskip("pyarrow")
     frame.to_parquet(path)
