@@ -180,6 +180,14 @@ def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path):
     assert Members(tmp_path / "x.jsonl", Reading()).rows == 3
 
 
+def test_a_name_that_reads_as_a_number_of_a_row_is_a_name(tmp_path):
+    rows = [(f"#{3 - n}", n % 2, " ".join([str(n)] * 64)) for n in range(3)]
+    members = Members(csv(tmp_path / "train.csv", ["id", "y", "pixels"], rows), Reading())
+    for n in range(3):
+        kind, path = members.find(f"#{3 - n}", "id")
+        assert not kind and (Sources().read(path) == n).all()
+
+
 def parquet(path, frame):
     pytest.importorskip("pyarrow")
     frame.to_parquet(path)
