@@ -158,7 +158,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     words = [f"competition={request.name}", f"runtime.home={request.home}", *trial]
     made = load(words, settings.folder)
     try:
-        reading = Reading.of(made.config.images)
+        reading = Reading.of(made.config.images, made.config.competition.encoding)
         data = competition.load(made.config.competition, competition_root(made), reading=reading)
     except DataError as error:
         remedy = f"{error.remedy}; {path} is written, so run make eda to try again"

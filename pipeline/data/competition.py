@@ -150,7 +150,7 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
 def _load(
     settings: CompetitionSettings, root: Path, fold_column: str | None = None, reading: Reading | None = None
 ) -> tuple[Data, list[Path]]:
-    reading = reading or Reading()
+    reading = reading or Reading(encoding=settings.encoding)
     space = label_space(settings)
     faults = Faults()
     train_rows = layouts.training(settings, root, faults, fold_column, reading)
@@ -162,7 +162,7 @@ def _load(
         given = strings(train_rows.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
-    extra = [_source(e, settings, root, space, faults) for e in settings.extra]
+    extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):
         remedy = REMEDY if root.is_dir() else texts.NO_ROOT_REMEDY.format(root=root)
         raise faults.error(f"competition {settings.name} in {root}", remedy)
@@ -359,10 +359,15 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
 
 
 def _source(
-    source: ExtraSettings, settings: CompetitionSettings, root: Path, space: LabelSpace, faults: Faults
+    source: ExtraSettings,
+    settings: CompetitionSettings,
+    root: Path,
+    space: LabelSpace,
+    faults: Faults,
+    reading: Reading,
 ) -> tuple[Listing | None, _NotedSamples | None]:
     """Images from elsewhere; their ids contain the source, so that they are unique."""
-    listing = layouts.extra(settings, source, root, faults)
+    listing = layouts.extra(settings, source, root, faults, reading)
     # Without the group column of the competition, each image is a group of its own: no group_pattern here.
     part = _samples(listing, settings, space, "extra" if source.labelled else "unlabelled", None, faults)
     if part is None:

@@ -113,11 +113,11 @@ class Decoding:
     sources: Sources = field(default_factory=Sources, compare=False, repr=False)
 
     @staticmethod
-    def of(settings: ImageSettings, ranges: Ranges | None = None) -> Decoding:
-        """From the settings, and the values that were measured."""
+    def of(settings: ImageSettings, encoding: str | None) -> Decoding:
+        """From the settings; `encoding` is `competition.encoding`."""
         limit, truncated = settings.max_megapixels * 1e6, settings.truncated == "allow"
-        sources = Sources(Reading.of(settings))
-        return Decoding(settings.cache_px, limit, truncated, ranges or Ranges.of(settings), sources=sources)
+        sources = Sources(Reading.of(settings, encoding))
+        return Decoding(settings.cache_px, limit, truncated, Ranges.of(settings), sources=sources)
 
 
 def decode(path: Path, how: Decoding) -> Pixels:

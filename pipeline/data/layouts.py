@@ -79,11 +79,7 @@ class Listing:
 
 
 def training(
-    settings: CompetitionSettings,
-    root: Path,
-    faults: Faults,
-    fold_column: str | None = None,
-    reading: Reading | None = None,
+    settings: CompetitionSettings, root: Path, faults: Faults, fold_column: str | None, reading: Reading
 ) -> Listing | None:
     """The training rows with their label, group and fold columns; None after adding to `faults` why."""
     images = root / settings.train_images
@@ -105,9 +101,7 @@ def training(
     return _from_one_hot(rows, settings.attributes, faults)
 
 
-def test(
-    settings: CompetitionSettings, root: Path, faults: Faults, reading: Reading | None = None
-) -> Listing | None:
+def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Reading) -> Listing | None:
     """The test rows; None when images are held out instead, or after adding to `faults` why."""
     images = root / settings.test_images
     if settings.holdout is not None:
@@ -123,7 +117,9 @@ def test(
     return _with_columns(rows, [id_column, path_column], faults)
 
 
-def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faults: Faults) -> Listing | None:
+def extra(
+    settings: CompetitionSettings, source: ExtraSettings, root: Path, faults: Faults, reading: Reading
+) -> Listing | None:
     """The rows of one further source, with the training table's columns; without labels, ids and paths."""
     images = root / source.images
     if not source.labelled and source.table is None:
@@ -134,7 +130,7 @@ def extra(settings: CompetitionSettings, source: ExtraSettings, root: Path, faul
             rows = _renamed(rows, CLASS, settings.attributes[0].column)
         return rows
     named = settings.id_column, settings.path_column
-    rows = _table(settings, root, source.table, images, named, faults)
+    rows = _table(settings, root, source.table, images, named, faults, reading)
     needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     rows = _with_columns(
         rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults
@@ -149,9 +145,8 @@ def _table(
     images: Path,
     columns: tuple[str, str],
     faults: Faults,
-    reading: Reading | None = None,
+    reading: Reading,
 ) -> Listing | None:
-    reading = reading or Reading()
     own = packed(images) and images.exists() and (root / name).exists() and images.samefile(root / name)
     table = _read(settings, root, name, faults, reading if own else None)
     if table is None:
@@ -172,7 +167,7 @@ def _read(
     try:
         header = name not in settings.headerless
         if pixels_of is not None or records.reads(path):
-            table = pixels.read_without(path, name, settings.encoding, header, pixels_of or Reading())[0]
+            table = pixels.read_without(path, name, header, pixels_of or Reading())[0]
         else:
             table = read_table(path, name, settings.encoding, header)
     except DataError as error:

@@ -48,12 +48,15 @@ RANGES = "ranges.json"
 NOTES = "notes.json"
 
 # Which images a file of several holds, and what they look like.
-READER_SETTINGS = tuple(f"images.{f.name}" for f in fields(Reading))
+READER_SETTINGS = (
+    "competition.encoding",
+    *(f"images.{f.name}" for f in fields(Reading) if f.name != "encoding"),
+)
 DATA_SETTINGS = READER_SETTINGS + tuple(
     f"competition.{name}"
     for name in (
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
-        *("group_column", "group_pattern", "label_pattern", "unknown_groups", "encoding", "headerless"),
+        *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
         *("attributes", "extra", "patch_scoring", "demo"),
     )
 )
@@ -84,8 +87,17 @@ def build_data(job: Job) -> Built:
 
 def _competition(settings: Settings) -> competition.Data:
     config = settings.config
-    reading = Reading.of(config.images)
-    return competition.load(config.competition, competition_root(settings), config.folds.column, reading)
+    return competition.load(
+        config.competition, competition_root(settings), config.folds.column, _reading(settings)
+    )
+
+
+def _reading(settings: Settings) -> Reading:
+    return Reading.of(settings.config.images, settings.config.competition.encoding)
+
+
+def _decoding(settings: Settings) -> decode.Decoding:
+    return decode.Decoding.of(settings.config.images, settings.config.competition.encoding)
 
 
 def _written(job: Job, data: competition.Data, names: tuple[str, ...]) -> Built:
@@ -143,7 +155,8 @@ def _content(ask: Ask, settings: Settings) -> dict[str, str]:
 
     # Members of a blend have settings of their own, and the same competition: reading it takes seconds.
     config = settings.config
-    read = (config.competition.model_dump_json(), str(competition_root(settings)), config.folds.column)
+    root, folds = str(competition_root(settings)), config.folds.column
+    read = (config.competition.model_dump_json(), root, folds, _reading(settings))
     return ask.once("content of the competition", repr(read), digests)
 
 
@@ -161,9 +174,8 @@ def train_data_identity(ask: Ask, settings: Settings, params: Params) -> str:
 def build_train_images(job: Job) -> Built:
     """Write the decoded images of all splits but the test set, and ranges.json; see `build_images`."""
     samples = _where_they_lie(job)
-    settings = job.settings.config.images
     own = [path for split in samples if split.split == "train" for path in split.paths_N.tolist()]
-    how = decode.Decoding.of(settings)
+    how = _decoding(job.settings)
     found = images.measured(own, how)
     files.write_json(job.draft / RANGES, found)
     return _decoded(job, samples, found, how)
@@ -180,7 +192,7 @@ def build_images(job: Job) -> Built:
     """
     train = job.inputs["train"]
     found: dict[str, tuple[float, float]] = train.json(RANGES)
-    how = decode.Decoding.of(job.settings.config.images)
+    how = _decoding(job.settings)
     built = _decoded(job, [s for s in _where_they_lie(job) if s.split == "test"], found, how)
     said = [*train.json(NOTES), *files.read_json(job.draft / NOTES)]
     files.write_json(job.draft / NOTES, list(dict.fromkeys(said)))

@@ -160,26 +160,26 @@ def _try_epoch(
     try:
         return _train_epoch(job, training, loader, schedule, bar)
     except torch.OutOfMemoryError:
-        crowded = isinstance(job.images, DeviceImages) and job.images.resident
+        crowd = job.images if isinstance(job.images, DeviceImages) and job.images.resident else None
         halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
-        if not (crowded or training.has_graph or halved):
+        if not (crowd is not None or training.has_graph or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
     training.optimizer.zero_grad(set_to_none=True)
     pieces, had_graph = training.pieces, training.has_graph
-    training.load(load_checkpoint(path) or Training(job, training.mode).state())
-    training.pieces = pieces
-    bar.n = schedule.start(training.epoch)
-    # First what changes no result.
-    if crowded:
-        assert isinstance(job.images, DeviceImages), "only images on a device crowd it"
-        job.images.evict()
+    # First what changes no result, and before the start is loaded, which may need a second network.
+    training.recorded = None
+    if crowd is not None:
+        crowd.evict()
     elif had_graph:
         training.graphs = False
         training.say_once(texts.NOT_CAPTURED.format(why=texts.STEP_MEMORY))
     else:
-        training.pieces = pieces * 2
-        log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces * 2)
+        pieces *= 2
+        log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
+    training.load(load_checkpoint(path) or Training(job, training.mode).state())
+    training.pieces = pieces
+    bar.n = schedule.start(training.epoch)
     return None
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from pipeline.data.readers import frames, pixels
 from pipeline.data.readers.reading import Reading, parts, place
 from pipeline.data.readers.registry import READERS, Members, Sources
 from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.images import ImageSettings
 
 RNG = np.random.default_rng(5)
 
@@ -100,6 +102,43 @@ def test_a_table_of_pixels_without_a_header(tmp_path):
     assert len(data.train) + len(data.test) == 12
 
 
+def test_the_encoding_of_the_competition_holds_for_the_names_of_its_images(tmp_path):
+    x = RNG.integers(0, 256, (12, 64))
+    x[:, 0], x[:, 1] = 0, 255
+    text = "id,y,pixels\n" + "".join(f"кот{n},{n % 2},{' '.join(map(str, x[n]))}\n" for n in range(12))
+    (tmp_path / "pixels.csv").write_bytes(text.encode("koi8-r"))
+    names = "".join(f"кот{n},{n % 2}\n" for n in range(12))
+    (tmp_path / "train.csv").write_bytes(("id,y\n" + names).encode("koi8-r"))
+    asked = replace(request(tmp_path, "train.csv", where="pixels.csv"), encoding="koi8-r")
+    found = {line.path: line.value for line in propose(asked).lines}
+    assert found["competition.train_images"] == "pixels.csv" and found["competition.path_column"] == "id"
+    data = loaded(tmp_path, found)
+    at = [int(name[3:]) for name in data.train.ids_N.tolist()]
+    reading = Reading.of(ImageSettings(), "koi8-r")
+    assert (seen(data.train, reading)[..., 0].reshape(-1, 64) == x[at]).all()
+
+
+def test_images_from_elsewhere_are_read_as_the_settings_say(tmp_path):
+    header = ["code", "id", "y", *[f"v{n}" for n in range(9)]]
+    for name in ("train", "web"):
+        csv(tmp_path / f"{name}.csv", header, [(n + 50, f"{name}{n}", n % 2, *[n] * 9) for n in range(12)])
+    found = {
+        "competition.name": "x",
+        "competition.title": "x",
+        "competition.train_table": "train.csv",
+        "competition.train_images": "train.csv",
+        "competition.id_column": "id",
+        "competition.path_column": "id",
+        "competition.holdout": 0.3,
+        "competition.attributes": [{"name": "y", "column": "y", "values": ["0", "1"]}],
+        "competition.extra": [{"source": "web", "licence": "CC0", "images": "web.csv", "table": "web.csv"}],
+    }
+    reading = Reading(columns=("v*",), key="id", shape=(3, 3))
+    data = loaded(tmp_path, found, reading)
+    assert [parts(path)[1] for path in data.extra.paths_N.tolist()] == [f"web{n}" for n in range(12)]
+    assert seen(data.extra, reading).shape == (12, 3, 3, 3)
+
+
 def test_a_cell_of_numbers_and_the_ids_of_the_table(tmp_path):
     x = RNG.random((12, 8, 8)).round(4)
     rows = [(f"a{n}", n % 2, " ".join(map(str, x[n].ravel()))) for n in range(12)]
@@ -133,6 +172,20 @@ def test_json_of_two_bands_becomes_red_green_and_their_mean(tmp_path, form):
     shown = seen(data.train).astype(int)
     assert shown.shape == (len(data.train), 8, 8, 3)
     assert (abs(shown[..., :2].mean(axis=3) - shown[..., 2]) <= 1).mean() > 0.9
+
+
+def test_a_line_of_json_ends_at_a_line_feed_only(tmp_path):
+    lines = [json.dumps({"id": f"a\u2028{n}", "pixels": [n] * 64}, ensure_ascii=False) for n in range(3)]
+    (tmp_path / "x.jsonl").write_bytes("\r\n".join(lines).encode())
+    assert Members(tmp_path / "x.jsonl", Reading()).rows == 3
+
+
+def test_a_name_that_reads_as_a_number_of_a_row_is_a_name(tmp_path):
+    rows = [(f"#{3 - n}", n % 2, " ".join([str(n)] * 64)) for n in range(3)]
+    members = Members(csv(tmp_path / "train.csv", ["id", "y", "pixels"], rows), Reading())
+    for n in range(3):
+        kind, path = members.find(f"#{3 - n}", "id")
+        assert not kind and (Sources().read(path) == n).all()
 
 
 def parquet(path, frame):

@@ -16,7 +16,7 @@ from pipeline.nets import model
 from pipeline.settings.train import MixSettings
 from pipeline.train import captured, job, loop
 from pipeline.train.loop import checkpoint_path, fit
-from pipeline.train.state import load_checkpoint, save_checkpoint
+from pipeline.train.state import Training, load_checkpoint, save_checkpoint
 
 
 @pytest.fixture
@@ -90,7 +90,12 @@ def test_images_make_room_before_batches_are_halved(as_gpu, tmp_path, monkeypatc
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return forward(self, x_BCHW)
 
+    def second(*given):
+        assert not as_gpu[-1].resident, "the start needs a second network: room is made before it"
+        return Training(*given)
+
     monkeypatch.setattr(model.Classifier, "forward", hungry)
+    monkeypatch.setattr("pipeline.train.loop.Training", second)
     result, state = fit(one, tmp_path / "crowded")
     assert equal_states(state, expected) and len(result.history) == 3
     told = [record.getMessage() for record in caplog.records if "runtime.images_share" in record.getMessage()]

@@ -84,7 +84,7 @@ def test_set(
         place: columns.Place | None = columns.Place(ROW, path, 1.0)
     else:
         place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
-        place = place or packed.near(table, [request.images, *beside, root], TEST)
+        place = place or packed.near(table, [request.images, *beside, root], TEST, request.encoding)
     if place is None:
         if asked is not None:
             _refuse_long_ids(asked, labels, values)

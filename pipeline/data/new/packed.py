@@ -21,7 +21,7 @@ from pipeline.data.paths import hidden
 from pipeline.data.readers import pixels, reading, records
 from pipeline.data.readers.pixels import Held
 from pipeline.data.readers.reading import ROW, Reading
-from pipeline.data.readers.registry import Members, packed
+from pipeline.data.readers.registry import Members, Sources, packed
 
 # Files of several images that are looked into.
 MOST_FILES = 20
@@ -50,17 +50,18 @@ def in_table(path: Path, encoding: str | None) -> Inside | None:
         DataError: it cannot be read.
     """
     header = records.reads(path) or pixels.has_header(path)
-    table, held = pixels.read_without(path, path.name, encoding, header, Reading())
+    table, held = pixels.read_without(path, path.name, header, Reading(encoding=encoding))
     return None if held is None else Inside(table, held, header)
 
 
-def near(table: Table, places: Sequence[Path], split: str) -> Place | None:
+def near(table: Table, places: Sequence[Path], split: str, encoding: str | None) -> Place | None:
     """The column of a table that names the images of a file of several; None if there is no such file.
 
     Args:
         table: any table.
         places: files of several images, or folders with some.
         split: `train` or `test`: a file that is named after the other one is not used.
+        encoding: `competition.encoding`.
 
     Raises:
         DataError: there is such a file, and it cannot be read: it is damaged, or a package is missing.
@@ -73,7 +74,7 @@ def near(table: Table, places: Sequence[Path], split: str) -> Place | None:
     in_order = sorted(files, key=lambda f: (f not in given, split_of(f.name.split(".")[0]) != split))
     for file in in_order[:MOST_FILES]:
         try:
-            members = Members(file, Reading())
+            members = Members(file, Reading(encoding=encoding))
         except DataError as error:
             unread.append(error)
             continue
@@ -110,14 +111,15 @@ def _files(places: Iterable[Path]) -> list[Path]:
     return [pattern if len(files) > 1 else min(files) for pattern, files in found.items()]
 
 
-def sides(place: Place, table: Table, held: Held | None) -> list[tuple[int, int]]:
+def sides(place: Place, table: Table, held: Held | None, encoding: str | None) -> list[tuple[int, int]]:
     """Width and height of some images; empty if their shape is not known."""
     if held is not None and held.numbers:
         if pixels.shape_fault(held, Reading()):
             return []
         side = isqrt(held.numbers // (len(held.at) if held.in_cells else 1))
         return [(side, side)]
-    members, how, found = Members(place.folder, Reading()), Decoding(1), []
+    read, found = Reading(encoding=encoding), []
+    members, how = Members(place.folder, read), Decoding(1, sources=Sources(read))
     for name in table.column(place.column)[:SIZED]:
         kind, path = members.find(name, place.column)
         size = None if kind else size_of(path, how)
@@ -131,9 +133,10 @@ def question(held: Held | None) -> str:
     return texts.QUESTION_SHAPE.format(held=held.sentence(), fault=fault) if held and fault else ""
 
 
-def held_at(place: Place) -> Held | None:
+def held_at(place: Place, encoding: str | None) -> Held | None:
     """The columns of pixels of a file of several images; None if it is of another kind."""
-    file = Members(place.folder, Reading()).files[0]
+    how = Reading(encoding=encoding)
+    file = Members(place.folder, how).files[0]
     if not file.name.lower().removesuffix(".gz").endswith(reading.TABLES):
         return None
-    return pixels.read_without(file, file.name, None, True, Reading())[1]
+    return pixels.read_without(file, file.name, True, how)[1]

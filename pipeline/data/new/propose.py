@@ -95,7 +95,9 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     if inside is not None:
         table, header = inside.table, inside.header
         place = columns.Place(ROW, request.train, 1.0)
-    elif place is None and (place := packed.near(table, [request.images, root_of(request)], folders.TRAIN)):
+    elif place is None and (
+        place := packed.near(table, [request.images, root_of(request)], folders.TRAIN, request.encoding)
+    ):
         table = numbered(table) if place.column == ROW else table
     test = host.test_table(request, inside is not None)
     sample = _asked(request, test, table.columns)
@@ -140,10 +142,10 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     host.answers(proposal, request, root, sample, found, attributes[0]["name"])
     known = None
     if of_several(place.folder):
-        held = packed.held_at(place) if inside is None else inside.held
+        held = packed.held_at(place, request.encoding) if inside is None else inside.held
         asked_shape = packed.question(held)
         proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
-        known = tuple(packed.sides(place, table, held))
+        known = tuple(packed.sides(place, table, held, request.encoding))
     return LabelledRows(paths, place.folder, classes, known)
 
 

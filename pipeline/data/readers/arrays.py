@@ -17,7 +17,6 @@ from pipeline.data import texts
 from pipeline.data.readers.reading import Index, Packed, Reading, Values, as_bytes, row_of
 
 SHOWN = 8
-NPY = b"\x93NUMPY"
 
 
 def single(raw: bytes, name: str, reading: Reading) -> Values:

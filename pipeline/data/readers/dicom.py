@@ -17,7 +17,6 @@ from pipeline.data.readers.reading import Reading, Values, library
 
 EXTRA = "dicom"
 HEAD_AT, HEAD = 128, b"DICM"
-COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "YBR_PARTIAL_420")
 # Grey with frames, or colour with bands: axes of an image with one more.
 FRAMES = {1: 3, 3: 4}
 

@@ -188,9 +188,7 @@ def has_header(path: Path) -> bool:
     return values == [values[0] + n for n in range(len(values))]
 
 
-def read_without(
-    path: Path, name: str, encoding: str | None, header: bool, reading: Reading
-) -> tuple[Table, Held | None]:
+def read_without(path: Path, name: str, header: bool, reading: Reading) -> tuple[Table, Held | None]:
     """A table without its columns of pixels, with columns that number its rows, and what they were.
 
     Raises:
@@ -202,7 +200,7 @@ def read_without(
         columns, rows = records.without(found, there.at if there else ())
         return numbered(Table(name, columns, rows, tuple(range(1, len(rows) + 1)))), there
     taken = _Taken(reading.columns, keep=False)
-    table = read_table(path, name, encoding, header and has_header(path), taken)
+    table = read_table(path, name, reading.encoding, header and has_header(path), taken)
     return numbered(table), taken.held
 
 
@@ -213,7 +211,7 @@ def without_cells(path: Path, encoding: str | None, header: bool) -> tuple[Table
         DataError: it cannot be read; see `core/tables.py`.
     """
     if records.reads(path):
-        return read_without(path, path.name, encoding, header, Reading())
+        return read_without(path, path.name, header, Reading())
     taken = _Taken((), keep=False, cells_only=True)
     return read_table(path, None, encoding, header, taken), taken.held
 
@@ -241,7 +239,7 @@ def index(file: Path, reading: Reading) -> Index:
     Raises:
         DataError: it cannot be read, holds no pixels, or has no column `key`.
     """
-    table, there = read_without(file, file.name, None, True, reading)
+    table, there = read_without(file, file.name, True, reading)
     _require(file, table.columns, there, reading)
     return Index(len(table), _names(table, file, reading))
 
@@ -261,7 +259,7 @@ def opened(file: Path, reading: Reading) -> Packed:
         images = [_image(row, kept) for row in found.rows(kept.at)]
     else:
         taken = _Taken(reading.columns, keep=True)
-        table = numbered(read_table(file, None, None, has_header(file), taken))
+        table = numbered(read_table(file, None, reading.encoding, has_header(file), taken))
         kept, images = _require(file, table.columns, taken.held, reading), taken.images
     if fault := shape_fault(kept, reading):
         raise DataError(f"{file}: {kept.sentence()}; {fault}")

@@ -38,7 +38,7 @@ _NUMBERED = re.compile(r"#(\d+)")
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings of readers; see `images` in docs/settings.md.
+    """The settings of readers; see `images` and `competition.encoding` in docs/settings.md.
 
     Args:
         reader: `auto`, or the name of a reader.
@@ -47,6 +47,7 @@ class Reading:
         shape: of images that are written as plain numbers; None: square.
         bands: that become red, green and blue; None: all.
         window: of DICOM files: `set` or `file`.
+        encoding: of tables that are not UTF-8; None: found.
     """
 
     reader: str = "auto"
@@ -55,10 +56,11 @@ class Reading:
     shape: tuple[int, ...] | None = None
     bands: tuple[int, ...] | None = None
     window: str = "set"
+    encoding: str | None = None
 
     @staticmethod
-    def of(settings: ImageSettings) -> Reading:
-        """From the settings."""
+    def of(settings: ImageSettings, encoding: str | None) -> Reading:
+        """From the settings; `encoding` is `competition.encoding`."""
         return Reading(
             settings.reader,
             tuple(settings.columns),
@@ -66,6 +68,7 @@ class Reading:
             None if settings.shape is None else tuple(settings.shape),
             None if settings.bands is None else tuple(settings.bands),
             settings.window,
+            encoding,
         )
 
 

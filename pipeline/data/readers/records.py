@@ -75,7 +75,7 @@ def _json(path: Path, name: str) -> Records:
     try:
         raw = path.read_text(encoding="utf-8-sig")
         lines = path.suffix.lower() == ".jsonl"
-        read = [json.loads(line) for line in raw.splitlines() if line.strip()] if lines else json.loads(raw)
+        read = [json.loads(line) for line in raw.split("\n") if line.strip()] if lines else json.loads(raw)
     except (OSError, ValueError) as error:
         raise DataError(f"{name}: {texts.DAMAGED.format(kind='JSON', why=error)}") from error
     rows = _by_rows(read)

@@ -96,9 +96,13 @@ class Members:
         found = [reader_of(file, how).index(file, how) for file in self.files]
         self.rows = found[0].rows if len(found) == 1 else 0
         self._file_of: dict[str, list[Path]] = {}
+        # A name such as `#3` reads as a row's number: it is written as that of its own row.
+        self._key_of: dict[str, str] = {}
         for file, index in zip(self.files, found, strict=True):
-            for name in index.names:
+            for row, name in enumerate(index.names, 1):
                 self._file_of.setdefault(name, []).append(file)
+                if index.rows and reading.row_of(name) is not None:
+                    self._key_of[name] = reading.row_key(row)
 
     def find(self, written: str, column: str) -> tuple[str, str]:
         """(kind of fault or "", place) of one image; kinds are those of `paths.PATH_FAULTS`.
@@ -117,7 +121,7 @@ class Members:
         for name in dict.fromkeys((written, Path(written).name, Path(written).stem)):
             files = self._file_of.get(name, [])
             if len(files) == 1:
-                return "", reading.place(files[0], name)
+                return "", reading.place(files[0], self._key_of.get(name, name))
             if files:
                 return "ambiguous images", ""
         return "missing images", ""
