@@ -10,7 +10,7 @@ whose name says that it is one. Does not own addresses, commands nor settings.
     loss.params.api_key=pw, "password": "pw" loss.params.api_key=…, "password": "…"
 
 A word such as `token` has other meanings in this field, so `true`, `false` and `null` are never hidden, and a
-bare `key` is a secret only as an option or as the name of a setting.
+bare `key` is a secret only as an option or as the name of a setting, other than the settings of `NO_SECRETS`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ SECRET = re.compile(
     r"([?&;][^=&;#/]*?(?:pass|pwd|secret|token|key|auth|cred|signature|sig|sas)[^=&;#/]*?=)([^&\s]+)",
     re.IGNORECASE,
 )
+# Settings with the name of a secret that are none: hidden, they would be missing in keys and in commands.
+NO_SECRETS = frozenset({"images.key"})
 # Shorter ones would be found inside other words.
 SHORTEST = 3
 
@@ -90,7 +92,7 @@ def hidden(text: str, *addresses: str) -> str:
 
 def is_secret(name: str) -> bool:
     """Whether the name of a setting, such as `loss.params.api_key`, says that its value is a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return name not in NO_SECRETS and _SECRET_NAME.search(name) is not None
 
 
 def hidden_value(name: str, value: Any) -> Any:
