@@ -299,6 +299,21 @@ def test_a_link_whose_answer_was_lost_counts_as_made(folder, monkeypatch):
     assert of(folder).take("fold-k").is_held()
 
 
+def test_a_request_that_was_repeated_and_refused_does_not_wait_for_itself(folder, monkeypatch, clock):
+    """A bucket repeats a PUT whose answer was lost, and its condition refuses what was already written."""
+    silent_holder(folder, A, name="dead")
+    other = of(folder, B, clock=clock)
+    assert other.take("dead") is None
+    clock.now += 61
+    create = other.place.create
+    monkeypatch.setattr(other.place, "create", lambda name, text: create(name, text) and False)
+    for name in ("new", "dead"):
+        claim = other.take(name)
+        assert claim is not None and claim.is_held(), name
+        claim.release()
+    assert [name for name in files(folder) if not name.startswith(BEATS)] == []
+
+
 def test_waiting_names_the_holder_and_ends_with_the_timeout(folder):
     said = []
     with (
