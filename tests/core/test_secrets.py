@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -111,6 +112,34 @@ def test_another_array_of_a_file_of_images_is_another_result():
     images, masks = (config_slice(one.config, reads, keyed=True) for one in found)
     assert images["images.key"] == "images" and masks["images.key"] == "masks"
     assert "images.key=masks" in found[1].words
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("resample.method=under resample.to=counts resample.counts={{secret: {n}}}", "resample"),
+        ("ensemble.members=[a.csv,cls_token] ensemble.weights={{cls_token: {n}}}", "ensemble.weights"),
+        ("ensemble.members=[a.csv,cls_token] ensemble.weights.cls_token={n}", "ensemble"),
+    ],
+)
+def test_a_class_or_a_member_with_the_name_of_a_secret_is_none(word, read):
+    """Hidden in the key, another weight would be answered with the result of the first one."""
+    typed = [re.split(r" (?=\w+\.)", word.format(n=n)) for n in (2, 3)]
+    found = [load(["competition=digits", *words]) for words in typed]
+    two, three = (config_slice(one.config, [read], keyed=True) for one in found)
+    assert two != three and "…" not in str(two)
+    assert "…" not in " ".join(found[0].words) and found[0].words != found[1].words
+    assert load(list(found[0].words)).config == found[0].config
+
+
+def test_weights_of_classes_are_no_secrets_wherever_they_stand():
+    weights = {"token": 2.0, "secret": 3.0}
+    value = {"hand": weights, "attributes": {"kind": {"hand": weights}}}
+    assert hidden_value("loss", value) == value and hidden_in({"loss": value, "loss.hand": weights}) == {
+        "loss": value,
+        "loss.hand": weights,
+    }
+    assert hidden_value("model", {"hand": {"token": "x"}}) == {"hand": {"token": "…"}}
 
 
 def test_a_long_text_is_looked_through_at_once():
