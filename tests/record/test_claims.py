@@ -405,6 +405,12 @@ def test_a_clock_that_is_set_makes_nobody_silent_within_one_process(tmp_path):
     wall.now += 1e6
     steady.now += 5
     assert watch.silence("x", "1") == 5
+    file = tmp_path / "seen.json"
+    Watch(file, wall, steady).silence("trial 3", "7")
+    later = Watch(file, wall, steady)
+    assert later.silence("trial 3", "7") == 0
+    wall.now += 1e6
+    assert later.silence("trial 3", "7") == 0, "also of what an earlier process saw"
 
 
 def test_owners_of_earlier_versions_are_judged_by_the_name_of_their_host(tmp_path):
