@@ -10,7 +10,8 @@ whose name says that it is one. Does not own addresses, commands nor settings.
     loss.params.api_key=pw, "password": "pw" loss.params.api_key=…, "password": "…"
 
 A word such as `token` has other meanings in this field, so `true`, `false` and `null` are never hidden, and a
-bare `key` is a secret only as an option or as the name of a setting.
+bare `key` is a secret only as an option or as the name of a setting. A setting of `NO_SECRETS` is none, and
+neither is what it says of a class or a member that is called `token`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ USER = re.compile(r"^.*@")
 SECRET = re.compile(
     r"([?&;][^=&;#/]*?(?:pass|pwd|secret|token|key|auth|cred|signature|sig|sas)[^=&;#/]*?=)([^&\s]+)",
     re.IGNORECASE,
+)
+# Settings that are no secrets, though they, or the classes and members in them, may have the name of one:
+# hidden, their values would be missing in keys and in commands.
+NO_SECRETS = re.compile(
+    r"images\.key|(?:loss\.(?:attributes\..+\.)?hand|resample\.counts|ensemble\.weights"
+    r"|competition\.submission\.columns)(?:\..+)?"
 )
 # Shorter ones would be found inside other words.
 SHORTEST = 3
@@ -90,24 +97,31 @@ def hidden(text: str, *addresses: str) -> str:
 
 def is_secret(name: str) -> bool:
     """Whether the name of a setting, such as `loss.params.api_key`, says that its value is a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return _SECRET_NAME.search(name) is not None and NO_SECRETS.fullmatch(name) is None
 
 
 def hidden_value(name: str, value: Any) -> Any:
     """The value of a setting of this name: `…` where the name says that it is a secret; see `hidden_in`."""
-    return HIDDEN if _is_scalar(value) and is_secret(name) else hidden_in(value)
+    return HIDDEN if _is_scalar(value) and is_secret(name) else hidden_in(value, name)
 
 
-def hidden_in(value: Any) -> Any:
+def hidden_in(value: Any, above: str = "") -> Any:
     """A nested value of dicts, lists and texts with every text `hidden`, and the values of secret names.
 
     A class may be called `key`, and be the name of a column or a word: here it is no secret.
+
+    Args:
+        value: of settings, nested.
+        above: the setting whose value it is; empty: of all settings.
     """
     if isinstance(value, str):
         return hidden(value)
     if isinstance(value, dict):
+        paths = {name: f"{above}.{name}".lstrip(".") for name in value}
         return {
-            name: HIDDEN if _is_scalar(below) and _NAME_IN.search(str(name)) else hidden_in(below)
+            name: HIDDEN
+            if _is_scalar(below) and _NAME_IN.search(str(name)) and is_secret(paths[name])
+            else hidden_in(below, paths[name])
             for name, below in value.items()
         }
     return [hidden_in(below) for below in value] if isinstance(value, list | tuple) else value
@@ -122,6 +136,8 @@ def _is_scalar(value: Any) -> bool:
 def hidden_word(word: str) -> str:
     """A word of a command line, such as `loss.params.key=abc`, without its secret."""
     name, equals, value = word.partition("=")
+    if NO_SECRETS.fullmatch(name):
+        return word
     return f"{name}={HIDDEN}" if equals and value and is_secret(name) else hidden(word)
 
 

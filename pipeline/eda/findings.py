@@ -291,7 +291,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "empty_class",
                 len(empty) / len(classes),
-                texts.EMPTY_CLASS.format(classes=plural(len(empty), "class", "classes"), names=some(empty)),
+                texts.EMPTY_CLASS.format(classes=plural(len(empty), "class"), names=some(empty)),
                 texts.EMPTY_CLASS_MEANING,
                 texts.EMPTY_CLASS_ANSWER,
             )
@@ -309,9 +309,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "thin_class",
                 (LONE * lone + THIN * (len(thin) - lone)) / len(classes),
-                texts.THIN_CLASS.format(
-                    classes=plural(len(thin), "class", "classes"), few=few, names=some(named)
-                ),
+                texts.THIN_CLASS.format(classes=plural(len(thin), "class"), few=few, names=some(named)),
                 texts.THIN_MEANING.format(share=percent(1 / len(classes)))
                 + (texts.THIN_LONE if lone else "."),
                 answer,

@@ -32,6 +32,8 @@ from markupsafe import Markup, escape
 from PIL import Image
 from tqdm import tqdm
 
+from pipeline.core.wording import plural_of
+
 Key = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]
 # Train and test may use the same ids, so an image is named by its split and its id.
@@ -239,8 +241,8 @@ def p_value(p: float) -> str:
 
 
 def plural(number: int, one: str, many: str = "") -> str:
-    """A number with its noun: `1 image`, `1,234 images`."""
-    return f"{count(number)} {one if number == 1 else many or one + 's'}"
+    """A number with its noun: `1 image`, `1,234 images`; `many`: of what is not one noun, `images are`."""
+    return f"{count(number)} {one if number == 1 else many or plural_of(one)}"
 
 
 def _prose(text: str) -> Markup:

@@ -138,13 +138,15 @@ class Bucket:
     def pull(self, stage: str, key: str, manifest: Mapping[str, Any], folder: Path) -> str:
         """Fetch the files of a result into a folder; returns the fault of the first wrong one, or ""."""
         for name, facts in manifest["files"].items():
-            target = folder / name
+            target, source = folder / name, self._file(stage, key, facts["sha256"], name)
             target.parent.mkdir(parents=True, exist_ok=True)
             with self.errors(texts.CANNOT_READ):
                 try:
-                    self._fs.get_file(self._file(stage, key, facts["sha256"], name), str(target))
+                    self._fs.get_file(source, str(target))
                 except FileNotFoundError:
-                    return f"{name} is missing"
+                    if not self._fs.exists(source):
+                        return f"{name} is missing"
+                    raise  # the local folder was removed meanwhile
             if target.stat().st_size != facts["bytes"] or sha256_file(target) != facts["sha256"]:
                 return f"{name} has changed since it was written"
         return ""

@@ -116,8 +116,7 @@ class BucketStore(Store):
             log.info(texts.NOT_SENT, stage, key[:SHORT])
             self._push(artifact)
         if artifact is not None:
-            with contextlib.suppress(OSError):
-                os.utime(artifact.folder / MANIFEST)  # the last used one is freed last
+            self._used(stage, key)
         return artifact
 
     def look(self, stage: str, key: str) -> Artifact | None:
@@ -205,7 +204,11 @@ class BucketStore(Store):
         return artifact
 
     def _fetched(self, stage: str, key: str, content: bytes) -> tuple[Artifact | None, str]:
-        """Fetch a result into the local copy, whole and verified, or not at all; else the fault."""
+        """Fetch a result into the local copy, whole and verified, or not at all; else its fault there.
+
+        Raises:
+            StorageError: the bucket cannot be read, or the result cannot be kept here.
+        """
         manifest = parsed(content)
         if not isinstance(manifest, dict) or manifest_fault(manifest) or manifest.get("key") != key:
             return None, "its manifest cannot be read"
@@ -227,7 +230,12 @@ class BucketStore(Store):
                 shutil.rmtree(draft, ignore_errors=True)
         self._know(stage, key, content)
         found = super().look(stage, key)
-        return found, "" if found else "it could not be kept here"
+        if found is None:  # the fault is on this side: the bucket's result was read whole
+            raise StorageError(
+                f"{target}: a result of {self.bucket.shown} cannot be kept here",
+                remedy="run the command again; if it says this again, remove this folder",
+            )
+        return found, ""
 
     def _push(self, artifact: Artifact) -> Artifact:
         stage, key = artifact.stage, artifact.key
@@ -265,13 +273,20 @@ class BucketStore(Store):
             return None
 
         def fetch() -> None:
-            if not (self.root / stage / key / MANIFEST).is_file() and self.find(stage, key) is None:
+            if not self._used(stage, key) and self.find(stage, key) is None:
                 raise StorageError(
                     f"{stage} {key[:SHORT]}: it was removed from {self.bucket.shown} meanwhile",
                     remedy="run the command again",
                 )
 
         return Listed(stage, key, self.root / stage / key, manifest, fetch)
+
+    def _used(self, stage: str, key: str) -> bool:
+        """Touch the local copy of a result, as the last used one is freed last; whether there is one."""
+        manifest = self.root / stage / key / MANIFEST
+        with contextlib.suppress(OSError):  # a disk that is read-only is no reason to fetch it again
+            os.utime(manifest)
+        return manifest.is_file()
 
     def _known(self, stage: str, key: str) -> Path:
         return self.root / KNOWN / f"{stage}-{key}.json"
@@ -303,8 +318,7 @@ class BucketStore(Store):
         copies = []
         for artifact in Store.all(self):
             if artifact.stage not in self._only_here and self._known(artifact.stage, artifact.key).is_file():
-                used = (artifact.folder / MANIFEST).stat().st_mtime_ns
-                copies.append((used, self.bytes_of(artifact), artifact))
+                copies.append((self._last_used(artifact), self.bytes_of(artifact), artifact))
         total = sum(size for _, size, _ in copies)
         if total <= self._budget:
             return
@@ -315,10 +329,18 @@ class BucketStore(Store):
         for used, size, artifact in sorted(copies, key=lambda one: one[:2]):
             if total <= self._budget or used >= oldest:
                 return
-            if (artifact.stage, artifact.key) not in self._verified:
+            if self._last_used(artifact) == used and (artifact.stage, artifact.key) not in self._verified:
                 self._forget(artifact.stage, artifact.key)
                 total -= size
                 log.info(texts.FREED, artifact.stage, artifact.key[:SHORT], size / 1e6)
+
+    @staticmethod
+    def _last_used(artifact: Artifact) -> int:
+        """In nanoseconds since the epoch; 0: another process of this host freed it at this moment."""
+        try:
+            return (artifact.folder / MANIFEST).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
 
 def opened(

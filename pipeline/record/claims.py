@@ -271,15 +271,19 @@ class Claims:
             if not chain:
                 continue  # it was given back at this moment
             last = chain[-1]
+            if last.number == record.number:
+                break  # it was created, and the answer was lost: the repeated request was refused
             if self.is_living(last):
                 return None
-            if not self.place.create(f"{name}{SUCCESSOR}{last.number}", text):
-                return None
+            successor = f"{name}{SUCCESSOR}{last.number}"
+            is_created = self.place.create(successor, text)
             claim = Claim(self, name, record, last)
             if claim.is_held():
                 return claim
+            if not is_created:
+                return None
             # The chain that ends here was given back meanwhile: nobody but us sees this file.
-            self.place.remove(f"{name}{SUCCESSOR}{last.number}")
+            self.place.remove(successor)
         return Claim(self, name, record)
 
     @contextlib.contextmanager

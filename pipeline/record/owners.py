@@ -70,11 +70,11 @@ def life_of(owner: object, host: Host | None = None) -> Life:
 
 @dataclass(frozen=True)
 class Seen:
-    """When a value of a heartbeat was first seen: `wall` in this host's time, `steady` in this process."""
+    """When a value of a heartbeat was first seen: `wall` in this host's time, `steady` in this process's."""
 
     beat: str
     wall: float
-    steady: float | None = None
+    steady: float
 
 
 class Watch:
@@ -105,25 +105,24 @@ class Watch:
 
     def silence(self, name: str, beat: str) -> float:
         """Seconds since this heartbeat was first seen with this value."""
-        wall, steady = self._wall(), self._steady()
-        known = self._seen.get(name)
-        if known is None:
-            known = self._kept().get(name)
-        if known is None or known.beat != beat or (known.steady is None and known.wall > wall):
-            self._seen[name] = Seen(beat, wall, steady)
+        known = self._seen.get(name) or self._kept().get(name)
+        if known is None or known.beat != beat:
+            self._seen[name] = Seen(beat, self._wall(), self._steady())
             self._keep()
             return 0.0
         self._seen[name] = known
-        return wall - known.wall if known.steady is None else steady - known.steady
+        return self._steady() - known.steady
 
     def _kept(self) -> dict[str, Seen]:
+        """What this host's processes saw. Later than now says nothing: the clock was set back."""
         if self._file is None:
             return {}
+        wall, steady = self._wall(), self._steady()
         try:
-            rows = read_json(self._file).items()
-            return {str(name): Seen(str(beat), float(wall)) for name, (beat, wall) in rows}
+            rows = [(str(n), str(beat), float(seen)) for n, (beat, seen) in read_json(self._file).items()]
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+        return {name: Seen(beat, seen, steady - (wall - seen)) for name, beat, seen in rows if seen <= wall}
 
     def _keep(self) -> None:
         """Best effort: what is lost is looked at for longer."""

@@ -154,7 +154,7 @@ def crop_lines(sheet: CropSheet) -> tuple[str, ...]:
     """The lines about the crop sheet that are printed."""
     splits = []
     for row in sheet.table.to_dict("records"):
-        boxes = plural(row["with a box"], "box", "boxes")
+        boxes = plural(row["with a box"], "box")
         splits.append(
             texts.CROP_SPLIT.format(split=row["split"], whole=row["box wholly inside"], boxes=boxes)
         )

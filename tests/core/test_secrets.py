@@ -2,23 +2,27 @@
 
 import json
 import logging
+import re
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from pipeline.core.secrets import hidden, hidden_in, hidden_value, hidden_word
+from pipeline.core.secrets import hidden, hidden_in, hidden_value, hidden_word, is_secret
 from pipeline.engine import request
 from pipeline.engine.graph import Graph
 from pipeline.engine.need import Need
+from pipeline.engine.slices import config_slice
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.record.study import Studies
 from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
 from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.load import load
+from pipeline.settings.schema import Config
 from pipeline.stages import CATALOGUE, open_session
 from pipeline.submit.hand_in import Client, shown
 from pipeline.tune.search import shown_storage
@@ -87,6 +91,55 @@ def test_values_of_settings_with_the_name_of_a_secret_are_hidden():
     assert hidden_word(f"runtime.key={PASSWORD}") == "runtime.key=…"
     assert hidden_value("runtime.key", PASSWORD) == "…"
     assert hidden_value("competition.submission.columns", {"key": "a class"}) == {"key": "a class"}
+
+
+def test_no_setting_of_ours_counts_as_a_secret():
+    """Two values of a setting that is hidden have one key: the second would get the first one's result."""
+
+    def names(model, above=""):
+        for name, info in model.model_fields.items():
+            yield f"{above}{name}"
+            if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+                yield from names(info.annotation, f"{above}{name}.")
+
+    every = list(names(Config))
+    assert len(every) > 100 and not [name for name in every if is_secret(name)]
+
+
+def test_another_array_of_a_file_of_images_is_another_result():
+    found = [load(["competition=digits", f"images.key={name}"]) for name in ("images", "masks")]
+    reads = CATALOGUE.get("train_images").sections(found[0])
+    images, masks = (config_slice(one.config, reads, keyed=True) for one in found)
+    assert images["images.key"] == "images" and masks["images.key"] == "masks"
+    assert "images.key=masks" in found[1].words
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("resample.method=under resample.to=counts resample.counts={{secret: {n}}}", "resample"),
+        ("ensemble.members=[a.csv,cls_token] ensemble.weights={{cls_token: {n}}}", "ensemble.weights"),
+        ("ensemble.members=[a.csv,cls_token] ensemble.weights.cls_token={n}", "ensemble"),
+    ],
+)
+def test_a_class_or_a_member_with_the_name_of_a_secret_is_none(word, read):
+    """Hidden in the key, another weight would be answered with the result of the first one."""
+    typed = [re.split(r" (?=\w+\.)", word.format(n=n)) for n in (2, 3)]
+    found = [load(["competition=digits", *words]) for words in typed]
+    two, three = (config_slice(one.config, [read], keyed=True) for one in found)
+    assert two != three and "…" not in str(two)
+    assert "…" not in " ".join(found[0].words) and found[0].words != found[1].words
+    assert load(list(found[0].words)).config == found[0].config
+
+
+def test_weights_of_classes_are_no_secrets_wherever_they_stand():
+    weights = {"token": 2.0, "secret": 3.0}
+    value = {"hand": weights, "attributes": {"kind": {"hand": weights}}}
+    assert hidden_value("loss", value) == value and hidden_in({"loss": value, "loss.hand": weights}) == {
+        "loss": value,
+        "loss.hand": weights,
+    }
+    assert hidden_value("model", {"hand": {"token": "x"}}) == {"hand": {"token": "…"}}
 
 
 def test_a_long_text_is_looked_through_at_once():

@@ -103,7 +103,10 @@ def test_prose_marks_commands_and_escapes_the_rest():
 
 def test_words():
     assert report.plural(1, "class", "classes") == "1 class"
-    assert report.plural(1200, "class", "classes") == "1,200 classes"
+    assert report.plural(1200, "class", "classes") == "1,200 classes" == report.plural(1200, "class")
+    assert (
+        report.plural(2, "box") == "2 boxes" and report.plural(2, "image is", "images are") == "2 images are"
+    )
     assert report.percent(0.034) == "3.4\u00a0%" and report.percent(0.5) == "50\u00a0%"
     assert report.percent(0.0002) == "<0.1\u00a0%" and report.percent(0.0) == "0\u00a0%"
     assert report.percent(0.997) == "99.7\u00a0%" and report.percent(0.9999) == ">99.9\u00a0%"

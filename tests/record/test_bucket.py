@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
+import shutil
 import time
+from pathlib import Path
 
 import boto3
 import pytest
@@ -190,6 +193,31 @@ def test_what_changed_in_the_bucket_is_not_used_and_built_again(address, tmp_pat
     assert (three.find("fold", KEY).folder / "a.txt").read_text() == "again"
 
 
+@pytest.mark.parametrize("how", ["no room in the folder", "a draft that vanished"])
+def test_a_fault_on_this_side_removes_nothing_from_the_bucket(folder_address, tmp_path, monkeypatch, how):
+    one, two = at(folder_address, tmp_path / "one"), at(folder_address, tmp_path / "two")
+    build(one)
+    get = two.bucket._fs.get_file
+
+    def vanished(source, target):
+        shutil.rmtree(Path(target).parent)
+        get(source, target)
+
+    def refused(*arguments):
+        raise PermissionError(13, "not yours")
+
+    if how == "a draft that vanished":
+        monkeypatch.setattr(two.bucket._fs, "get_file", vanished)
+        monkeypatch.setattr(two.bucket._fs, "auto_mkdir", False)
+    else:
+        monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(StorageError):
+        two.find("fold", KEY)
+    monkeypatch.undo()
+    assert (two.find("fold", KEY).folder / "a.txt").read_text() == "result"
+    assert at(folder_address, tmp_path / "three").find("fold", KEY) is not None
+
+
 def test_of_two_that_publish_one_key_the_first_counts_for_both(address, tmp_path):
     one, two = at(address, tmp_path / "one"), at(address, tmp_path / "two")
     first = build(one, text="first")
@@ -256,6 +284,19 @@ def test_the_copy_here_stays_within_its_budget_and_frees_what_was_used_longest_a
         assert copies == ["a", "c"] and len(later.all()) == 3
         assert (later.all("fold")[1].folder / "a.txt").is_file(), "it is pulled again"
         assert len(list(later.root.glob(f"fold/*/{MANIFEST}"))) == 3, "this process may read all three"
+
+
+def test_what_is_read_from_a_list_counts_as_used(folder_address, tmp_path):
+    one = at(folder_address, tmp_path / "one")
+    for key in "ab":
+        build(one, key=key * 16)
+        os.utime(one.root / "fold" / (key * 16) / MANIFEST, (1, 1))
+    reader, other = (at(folder_address, tmp_path / "one", budget=150) for _ in range(2))
+    with reader.in_use(), other.in_use():
+        folder = reader.all()[0].folder
+        other._keep_budget()
+        assert (folder / "a.txt").is_file(), "the other command frees nothing that this one may be reading"
+        assert [a.key[0] for a in Store.all(other)] == ["a"]
 
 
 def test_a_result_that_could_not_be_sent_is_never_freed(folder_address, tmp_path, monkeypatch):

@@ -299,6 +299,21 @@ def test_a_link_whose_answer_was_lost_counts_as_made(folder, monkeypatch):
     assert of(folder).take("fold-k").is_held()
 
 
+def test_a_request_that_was_repeated_and_refused_does_not_wait_for_itself(folder, monkeypatch, clock):
+    """A bucket repeats a PUT whose answer was lost, and its condition refuses what was already written."""
+    silent_holder(folder, A, name="dead")
+    other = of(folder, B, clock=clock)
+    assert other.take("dead") is None
+    clock.now += 61
+    create = other.place.create
+    monkeypatch.setattr(other.place, "create", lambda name, text: create(name, text) and False)
+    for name in ("new", "dead"):
+        claim = other.take(name)
+        assert claim is not None and claim.is_held(), name
+        claim.release()
+    assert [name for name in files(folder) if not name.startswith(BEATS)] == []
+
+
 def test_waiting_names_the_holder_and_ends_with_the_timeout(folder):
     said = []
     with (
@@ -390,6 +405,12 @@ def test_a_clock_that_is_set_makes_nobody_silent_within_one_process(tmp_path):
     wall.now += 1e6
     steady.now += 5
     assert watch.silence("x", "1") == 5
+    file = tmp_path / "seen.json"
+    Watch(file, wall, steady).silence("trial 3", "7")
+    later = Watch(file, wall, steady)
+    assert later.silence("trial 3", "7") == 0
+    wall.now += 1e6
+    assert later.silence("trial 3", "7") == 0, "also of what an earlier process saw"
 
 
 def test_owners_of_earlier_versions_are_judged_by_the_name_of_their_host(tmp_path):

@@ -259,7 +259,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
         "imbalance",
         texts.RARE_DO,
         texts.RARE_SEEN.format(
-            classes=plural(len(rare), "rare class", "rare classes"),
+            classes=plural(len(rare), "rare class"),
             most=count(int(counts[rare].max())),
             largest=count(int(counts.max())),
             recall=percent(recall),
