@@ -15,6 +15,7 @@ the bars that a training shows when it runs in the process of the command.
                 "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
                 "epoch": 3, "epochs": 10, "message": ""}, …]}
 
+It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
 `since` and `seconds` are null before a need starts; `epoch` and `epochs` are null for needs without epochs;
 `message` is the error of a need that failed. A file whose process has ended while its state is `running` was
 left by a killed command.
@@ -116,7 +117,14 @@ class Progress:
         """A need runs now."""
         item = self._items[name]
         item.state, item.where, item.pid, item.since, item.until = RUNNING, where, pid, time.time(), None
-        self.update()
+        item.epoch = item.epochs = None  # those of a process that is lost say nothing about this one
+        self.update(at_once=self._may_be_long(item))
+
+    def _may_be_long(self, item: Item) -> bool:
+        """Whether nothing else may be written for long: unless the last need of its stage was quick."""
+        ended = (i for i in reversed(self._items.values()) if i.stage == item.stage and i.state == DONE)
+        last = next(ended, None)
+        return last is None or (last.seconds(time.time()) or 0.0) >= EVERY_SECONDS
 
     def epoch(self, name: str, epoch: int, epochs: int) -> None:
         """A training has finished this many epochs of all."""
@@ -206,9 +214,9 @@ class Progress:
             self._bar.close()
             self._bar = None
 
-    def update(self) -> None:
+    def update(self, at_once: bool = False) -> None:
         """Write the file, unless it was written a moment ago; a disk that is full is no error here."""
-        if time.monotonic() - self._written >= EVERY_SECONDS:
+        if at_once or time.monotonic() - self._written >= EVERY_SECONDS:
             self._write(RUNNING)
 
     def close(self) -> None:

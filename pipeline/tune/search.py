@@ -207,8 +207,7 @@ def default_seconds(session: Session, bench: Bench) -> float:
 def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     """Open the study, and build what all trials share: the default, printed and recorded as usual."""
     bench = prepared.bench
-    silence = session.settings.config.runtime.silence_seconds
-    storage = Studies(storage_of(session.home), session.home, silence)
+    storage = _studies(session)
     known = storage.names()
     if name and name not in known:
         hint = nearest(name, known) or texts.UNKNOWN_STUDY_REMEDY
@@ -233,6 +232,11 @@ def begin(session: Session, prepared: Prepared, name: str = "") -> Study:
     )
     session.say(texts.STUDY.format(name=study.name, storage=shown_storage(storage.where, session.home)))
     return study
+
+
+def _studies(session: Session) -> Studies:
+    silence = session.settings.config.runtime.silence_seconds
+    return Studies(storage_of(session.home), session.home, silence)
 
 
 def shown_storage(where: str, home: Path) -> str:
@@ -286,9 +290,8 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
 
 def worker(prepared: Prepared, name: str) -> None:
     """Run trials of a study that another process reports."""
-    home = prepared.bench.session.home
     try:
-        run_trials(prepared, open_study(Studies(storage_of(home), home), prepared, name), None)
+        run_trials(prepared, open_study(_studies(prepared.bench.session), prepared, name), None)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # the main process reports the interruption
 

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from dataclasses import replace
 
 import pytest
@@ -153,6 +154,49 @@ def test_this_process_writes_the_same_state_file(tmp_path):
     state = state_of(tmp_path)
     assert (state["executor"], state["state"], state["counts"]["done"]) == ("here", "done", 5)
     assert {need["epoch"] for need in state["needs"] if need["stage"] == "toil"} == {3}
+
+
+def test_a_need_that_may_take_long_is_in_the_state_file_as_soon_as_it_begins(tmp_path):
+    progress = session_of(tmp_path).progress
+    with progress.building("quick/1", "quick", "quick"):
+        pass
+    with progress.building("long/1", "long", "long"):
+        assert [need["state"] for need in state_of(tmp_path)["needs"]] == ["done", "running"]
+
+
+def test_many_quick_needs_do_not_write_the_state_file_each_time(tmp_path, monkeypatch):
+    progress, written = session_of(tmp_path).progress, []
+    monkeypatch.setattr(progress, "_write", written.append)
+    monkeypatch.setattr(progress, "_written", time.monotonic() + 60)
+    for n in range(9):
+        with progress.building(f"quick/{n}", "quick", "quick"):
+            pass
+    assert len(written) == 1
+
+
+def test_a_need_that_starts_again_has_no_epochs_of_the_process_that_was_lost(tmp_path):
+    progress = session_of(tmp_path).progress
+    progress.expect("toil/1", "toil", "toil")
+    progress.started("toil/1", "gpu 0", 1)
+    progress.epoch("toil/1", 8, 10)
+    progress.again("toil/1")
+    progress.started("toil/1", "gpu 0", 2)
+    assert (state_of(tmp_path)["needs"][0]["epoch"], progress.eta()) == (None, None)
+
+
+def test_a_parent_that_cannot_be_opened_has_failed(tmp_path, monkeypatch):
+    session = session_of(tmp_path, pool=HerePool())
+
+    def refuse(need):
+        raise DataError("no run can be opened")
+
+    monkeypatch.setattr(session, "open", refuse)
+    with pytest.raises(DataError, match="no run can be opened"):
+        session.get(team(session))
+    session.close()
+    states = {need["stage"]: (need["state"], need["message"]) for need in state_of(tmp_path)["needs"]}
+    assert states["team"] == ("failed", "no run can be opened")
+    assert states["toil"] == ("given up", "")
 
 
 def test_pruning_reports_reach_the_command_and_its_answers_the_training(tmp_path):

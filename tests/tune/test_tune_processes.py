@@ -3,13 +3,16 @@
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.executors.devices import Machine
+from pipeline.settings.load import load
 from pipeline.settings.runtime import RuntimeSettings
-from pipeline.tune import trials
+from pipeline.stages import open_session
+from pipeline.tune import search, trials
 
 
 def process(code: str) -> subprocess.Popen[bytes]:
@@ -42,3 +45,13 @@ def test_processes_take_turns_over_the_gpus(monkeypatch):
     monkeypatch.setattr(trials.local, "machine", lambda: Machine(("4", "5"), cores=4, threads=4))
     seen = [device["CUDA_VISIBLE_DEVICES"] for device in trials.devices(3, RuntimeSettings())]
     assert seen == ["4", "5", "4"]
+
+
+def test_a_process_of_a_search_waits_as_long_as_its_command_for_signs_of_life(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(search, "open_study", lambda storage, *_: opened.append(storage))
+    monkeypatch.setattr(search, "run_trials", lambda *_: None)
+    settings = load([f"runtime.home={tmp_path}", "runtime.silence_seconds=33"])
+    bench = SimpleNamespace(session=open_session(settings))
+    search.worker(SimpleNamespace(bench=bench), "study")
+    assert [storage._silence for storage in opened] == [33]

@@ -382,10 +382,10 @@ class _Building:
         name = piece.removeprefix(OPEN)
         title = self.site.full_title(self.nodes[name].need)
         lost = self.schedule.failed(piece, error)
-        self.progress.ended(name, error)  # also of a parent that could not be opened
         for above in lost:
             if above in self.nodes:
                 self.progress.gave_up(above)
+        self.progress.ended(name, error)  # also of a parent that could not be opened, which is given up, too
         parent = self.nodes[name].parent
         made = self.opened[parent].made if parent in self.opened else None
         if made is not None and not made[1].failed_child:
