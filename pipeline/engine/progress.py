@@ -39,6 +39,7 @@ from tqdm import tqdm
 
 from pipeline.core.secrets import hidden
 from pipeline.engine import texts
+from pipeline.engine.schedule import DONE, FAILED, GIVEN_UP, RUNNING, WAITING
 from pipeline.record.files import write_atomic
 
 VERSION = 1
@@ -47,7 +48,7 @@ KEPT_FILES = 20
 EVERY_SECONDS = 1.0
 # Without a terminal: a line at most so often.
 LINE_SECONDS = 60.0
-WAITING, RUNNING, DONE, FAILED, GIVEN_UP = STATES = ("waiting", "running", "done", "failed", "given up")
+STATES = (WAITING, RUNNING, DONE, FAILED, GIVEN_UP)
 
 
 @dataclass
@@ -260,9 +261,6 @@ class Silent(Progress):
 
     def __init__(self) -> None:
         super().__init__(Path(), lambda line: None)
-
-    def show(self) -> None:
-        """Show nothing."""
 
     def _write(self, state: str) -> None:
         pass

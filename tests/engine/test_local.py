@@ -14,7 +14,8 @@ from main_world import SMALL, run
 from toil_world import catalogue, digests, session_of, team
 
 from pipeline.core.errors import StoppedError, UserError
-from pipeline.engine.executors.devices import cores
+from pipeline.engine.executors import local
+from pipeline.engine.executors.devices import Token, cores
 from pipeline.engine.executors.local import open_local
 from pipeline.engine.executors.parallel import Parallel
 from pipeline.engine.need import Need
@@ -181,3 +182,14 @@ def test_the_next_run_continues_each_fold_from_its_checkpoint(tmp_path):
     done = run(tmp_path, "train", *FOLDS, small=small)
     assert done.code == 0, done.out + done.err
     assert "continues after epoch" in done.out + done.err
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.0])
+def test_ctrl_c_while_a_process_starts_shows_no_traceback(seconds, capfd):
+    one = local._Process(Token("process 0"))
+    time.sleep(seconds)
+    one.process.send_signal(signal.SIGINT)
+    one.process.wait(20)
+    one.show()
+    one.kill()
+    assert "Traceback" not in capfd.readouterr().err

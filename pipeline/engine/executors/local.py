@@ -20,7 +20,6 @@ import tempfile
 import time
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import IO, Any
 
 from tqdm import tqdm
@@ -30,14 +29,18 @@ from pipeline.engine import hardware, texts
 from pipeline.engine.executors.devices import Machine, Token, cores, gpu_names, tokens
 from pipeline.engine.executors.here import Site
 from pipeline.engine.executors.parallel import Ended, Epoch, Event, Lost
-from pipeline.engine.executors.work import Task
+from pipeline.engine.executors.work import Task, search_path
 from pipeline.engine.executors.worker import ENDED
 
 log = logging.getLogger(__name__)
 
 # Seconds in which a process that must stop can close its run in the record.
 PATIENCE = 5.0
-PROGRAM = "from pipeline.engine.executors.worker import main; main({descriptor}, {parent})"
+# Ctrl-C during its imports ends it without a traceback; `main` decides from then on.
+PROGRAM = (
+    "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+    "from pipeline.engine.executors.worker import main; main({descriptor}, {parent})"
+)
 
 
 def machine() -> Machine:
@@ -64,9 +67,7 @@ class _Process:
         self.connection, other = Pipe()
         self.output: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self.shown, self.last = 0, ""
-        root = str(Path(__file__).resolve().parents[3])
-        path = os.pathsep.join(dict.fromkeys([root, *(p for p in sys.path if p)]))
-        env = {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        env = {**os.environ, "PYTHONPATH": search_path(), "PYTHONUNBUFFERED": "1"}
         if token.visible is not None:
             env["CUDA_VISIBLE_DEVICES"] = token.visible
         program = PROGRAM.format(descriptor=other.fileno(), parent=os.getpid())

@@ -126,7 +126,7 @@ def missing(site: Site, needs: Sequence[Need]) -> dict[str, Node]:
         if name in there or graph.found(need) is not None:
             there.add(name)
             return None
-        if name in found or name in there:
+        if name in found:
             return name
         site.refuse_one(need)
         stage = graph.stage(need)

@@ -31,7 +31,7 @@ from pipeline.engine.executors.devices import cores
 from pipeline.engine.executors.here import Site
 from pipeline.engine.executors.parallel import Ended, Epoch, Event, Lost, Started
 from pipeline.engine.executors.ray_tasks import EPOCH, MOVED, STARTED, Look
-from pipeline.engine.executors.work import Task, WorkerBugError
+from pipeline.engine.executors.work import Task, WorkerBugError, search_path
 from pipeline.record.bucket import is_bucket
 from pipeline.settings.runtime import RuntimeSettings
 
@@ -122,10 +122,8 @@ def open_ray(site: Site) -> RayPool:
 def _connect(runtime: RuntimeSettings, threads: int) -> Any:
     import ray
 
-    root = str(Path(__file__).resolve().parents[3])
-    paths = os.pathsep.join(dict.fromkeys([root, *(p for p in sys.path if p)]))
     # The number of threads is the command's: Ray would set it by the cores of a task.
-    variables = {"PYTHONPATH": paths, "OMP_NUM_THREADS": str(threads)}
+    variables = {"PYTHONPATH": search_path(), "OMP_NUM_THREADS": str(threads)}
     own = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY", "MLFLOW_TRACKING_URI")
     variables |= {name: os.environ[name] for name in own if name in os.environ}
     options: dict[str, Any] = {

@@ -5,13 +5,14 @@ Owns the task, building it with a session of that process, and errors as values.
 
 The command has already found the inputs, so the process looks nothing up: what other commands finish
 meanwhile cannot change the task. It computes the key again from its own files and code: it must be the same.
-same.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -72,6 +73,12 @@ class Workplace(Session):
     def accept(self, artifact: Artifact, need: Need, reused: bool) -> Artifact:
         """The result as it is."""
         return artifact
+
+
+def search_path() -> str:
+    """PYTHONPATH of a process that must import what this one does."""
+    root = str(Path(__file__).resolve().parents[3])
+    return os.pathsep.join(dict.fromkeys([root, *(p for p in sys.path if p)]))
 
 
 def build_one(task: Task, on_epoch: OnEpoch) -> BaseException | None:

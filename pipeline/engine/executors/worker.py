@@ -37,6 +37,7 @@ def main(descriptor: int, parent: int) -> None:
     os.set_inheritable(descriptor, False)
     hardware.default_threads()  # imports torch, whose seconds are no part of any result's run time
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # until now it only ended the process
         for task in iter(connection.recv, None):
 
             def report(
