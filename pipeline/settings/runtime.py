@@ -141,6 +141,17 @@ def devices_of_workers(s: Sections) -> Iterator[Broken]:
                 f"runtime.{name}",
                 "is for processes of this machine; with executor=ray, Ray places the work",
             )
+    asked = {
+        "gpus": runtime.gpus != "auto",
+        "per_gpu": runtime.per_gpu > 1,
+        "processes": runtime.processes != "auto",
+    }
+    for name, is_set in asked.items():
+        if runtime.executor == "here" and is_set:
+            yield (
+                f"runtime.{name}",
+                "is for several processes, but runtime.executor=here; leave one of them out",
+            )
     if runtime.address is not None and runtime.executor != "ray":
         yield "runtime.address", "is of a Ray cluster; set runtime.executor=ray, or leave it out"
 

@@ -136,7 +136,8 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], session.graph)
     session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
-    bench = Bench(Trials(settings, session, f"tune {stage}"), kind, checked, settings)
+    own = settings.with_values(trials.ONE_PROCESS) if limits.jobs > 1 else settings
+    bench = Bench(Trials(own, session, f"tune {stage}"), kind, checked, settings)
     for line in checked.left_out:
         session.say(f"    {line}")
     prepared = Prepared(bench, file, limits, _command(options, stage))

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
 from pipeline.core.metrics import Metric
@@ -51,8 +52,14 @@ EARLIER = "winner of "
 PATIENCE = 20.0
 Options = argparse.Namespace
 log = logging.getLogger(__name__)
-# Settings of the executor, which a process that runs trials beside others does not get.
-OF_EXECUTOR = ("runtime.executor", "runtime.gpus", "runtime.per_gpu", "runtime.processes", "runtime.address")
+# A process that runs trials beside others builds each of them by itself, whatever the settings say.
+ONE_PROCESS: dict[str, Any] = {
+    "runtime.executor": "here",
+    "runtime.gpus": "auto",
+    "runtime.per_gpu": 1,
+    "runtime.processes": "auto",
+    "runtime.address": None,
+}
 LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 
 
@@ -290,8 +297,9 @@ def running(jobs: int, options: Options, runtime: RuntimeSettings) -> Iterator[N
 
     Each of them builds its trials by itself: the trials are what runs side by side.
     """
-    alone = [word for word in options.settings if word.partition("=")[0] not in OF_EXECUTOR]
-    words = [sys.executable, "-m", "pipeline", "tune", *alone, "runtime.executor=here"]
+    alone = [word for word in options.settings if word.partition("=")[0] not in ONE_PROCESS]
+    alone += [f"{path}={'null' if value is None else value}" for path, value in ONE_PROCESS.items()]
+    words = [sys.executable, "-m", "pipeline", "tune", *alone]
     words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
     for name in ("trials", "timeout", "space", "study"):
         value = getattr(options, name)

@@ -75,6 +75,8 @@ def test_gpus_that_the_user_hides_stay_hidden(visible, names):
     ("words", "says"),
     [
         (["runtime.device=cpu", "runtime.per_gpu=2"], "runtime.per_gpu is for a GPU"),
+        (["runtime.executor=here", "runtime.gpus=[1]"], "runtime.gpus is for several processes"),
+        (["runtime.executor=here", "runtime.processes=2"], "runtime.processes is for several processes"),
         (["runtime.device=cpu", "runtime.gpus=[0]"], "runtime.gpus names GPUs"),
         (["runtime.device=cuda", "runtime.processes=2"], "runtime.processes is for CPUs"),
         (["runtime.gpus=[1,1]"], "runtime.gpus names a GPU twice"),
