@@ -1,6 +1,6 @@
 """Numbers with their nouns and verbs: `1 image does not decode`, `3 images do not decode`.
 
-Owns choosing the form that fits a number. Does not own the texts, which stand in `texts.py` of each room.
+Owns choosing the form that fits a number, and times to wait in words. Does not own the texts, which stand in `texts.py` of each room.
 
     worded("{images:image} {images:does|do} not decode", images=1)     1 image does not decode
     worded("{rows:,row}", rows=1234)                                   1,234 rows
@@ -33,6 +33,13 @@ class _Wording(string.Formatter):
 def worded(template: str, **values: object) -> str:
     """A text with its placeholders filled in; `{images:image}` gives `1 image` or `2 images`."""
     return _Wording().format(template, **values)
+
+
+def duration(seconds: float) -> str:
+    """A time to wait, in the unit in which it has few digits: `42 s`, `7 min`, `2.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def plural_of(noun: str) -> str:

@@ -38,6 +38,7 @@ from typing import Any
 from tqdm import tqdm
 
 from pipeline.core.secrets import hidden
+from pipeline.core.wording import duration
 from pipeline.engine import texts
 from pipeline.engine.schedule import DONE, FAILED, GIVEN_UP, RUNNING, WAITING
 from pipeline.record.files import write_atomic
@@ -194,7 +195,7 @@ class Progress:
             done=self.count(DONE),
             all=len(self._items),
             running=self.count(RUNNING),
-            eta="" if eta is None else texts.ETA.format(time=_duration(eta)),
+            eta="" if eta is None else texts.ETA.format(time=duration(eta)),
         )
 
     def show(self) -> None:
@@ -268,9 +269,3 @@ class Silent(Progress):
 
 def _clock(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return texts.SECONDS.format(n=seconds)
-    return texts.MINUTES.format(n=seconds / 60) if seconds < 6000 else texts.HOURS.format(n=seconds / 3600)

@@ -31,7 +31,6 @@ BUG = "{title}: an error inside Podium, in the process that built it:\n{trace}"
 PROGRESS = "{done} of {all} done, {running} running{eta}"
 RUNNING = "{title}: epoch {epoch} of {epochs}"
 ETA = ", about {time} left"
-SECONDS, MINUTES, HOURS = "{n:.0f} s", "{n:.0f} min", "{n:.1f} h"
 LOCKED = "another command builds {title}: its result is used when it is there"
 
 # Ray.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tqdm import tqdm
 
 from pipeline.core.search_space import Point
+from pipeline.core.wording import duration
 from pipeline.record.owners import this
 from pipeline.record.study import Study
 from pipeline.tune import texts
@@ -72,7 +73,7 @@ class Progress:
         pace = (now - self._began) / (done - self._first) if done > self._first else None
         seconds = [] if pace is None else [pace * max(self._limit - done, 0)]
         seconds += [] if self._end is None else [max(self._end - now, 0.0)]
-        return texts.TIME_LEFT.format(time=_clock(min(seconds))) if seconds else ""
+        return texts.TIME_LEFT.format(time=duration(min(seconds))) if seconds else ""
 
     def wait_for_others(self) -> bool:
         """Wait for the trials of other processes on this host; True: one was killed and can be replaced."""
@@ -106,7 +107,3 @@ def words_of(search: Search, point: Point) -> str:
     return "  ".join(
         f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in search.values(point).items()
     )
-
-
-def _clock(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

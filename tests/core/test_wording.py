@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.core.wording import plural_of, singular_kind, worded
+from pipeline.core.wording import duration, plural_of, singular_kind, worded
 
 ROOT = Path(pipeline.__file__).parent
 NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]+|[^}|]*\|[^}]*)\}")
@@ -57,3 +57,9 @@ def test_every_text_with_a_noun_is_filled_in_by_the_helper():
             for path in texts.parent.rglob("*.py"):
                 assert f"texts.{name}.format(" not in path.read_text(encoding="utf-8"), f"{path}: {name}"
     assert found > 30
+
+
+def test_a_time_to_wait_has_the_unit_that_people_use():
+    assert [duration(s) for s in (0.4, 99, 100, 420, 5999, 9000)] == [
+        *("0 s", "99 s", "2 min", "7 min", "100 min", "2.5 h")
+    ]
