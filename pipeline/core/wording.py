@@ -1,6 +1,7 @@
 """Numbers with their nouns and verbs: `1 image does not decode`, `3 images do not decode`.
 
-Owns choosing the form that fits a number, and times to wait in words. Does not own the texts, which stand in `texts.py` of each room.
+Owns choosing the form that fits a number, and times to wait in words. Does not own the texts, which stand in
+`texts.py` of each room.
 
     worded("{images:image} {images:does|do} not decode", images=1)     1 image does not decode
     worded("{rows:,row}", rows=1234)                                   1,234 rows
