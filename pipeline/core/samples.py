@@ -302,6 +302,13 @@ class Samples:
             return self
         return replace(self, labels_N=self.train_labels_N, train_labels_N=None)
 
+    def with_truth(self, truth: Truth | None, training: Truth | None) -> Samples:
+        """These samples with what is true of them; `training` where the truth for training differs."""
+        exclusive = self.space.kind == "exclusive"
+        names = ("labels_N", "train_labels_N") if exclusive else ("y_NK", "train_y_NK")
+        given: dict[str, Any] = dict(zip(names, (truth, training), strict=True))
+        return replace(self, **given)
+
     def without_truth(self, split: str) -> Samples:
         """The same samples as a split without any label, such as a held-out test set."""
         return replace(
