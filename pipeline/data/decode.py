@@ -158,7 +158,7 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     raw = how.sources.read(path)
     remark = ""
     if not isinstance(raw, bytes):
-        size, pixels = _of_values(raw, how)
+        size, pixels = of_values(raw, how)
         return facts_of(name, f"{raw.dtype} {raw.shape} ".encode() + raw.tobytes(), size, pixels), pixels, ""
     try:
         size, pixels = pixels_of(raw, how, path)
@@ -173,7 +173,7 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
-def _of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
+def of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
     """((width, height), pixels) of values that are no image file."""
     height, width = values.shape[:2]
     if width * height > how.max_pixels:
@@ -283,7 +283,7 @@ def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
     try:
         raw = how.sources.read(path)
         if not isinstance(raw, bytes):
-            of_values = depth.ends_of_values(raw)
+            of_values = depth.endsof_values(raw)
             return None if of_values is None else (frames.kind_of(raw), *of_values)
         with Image.open(io.BytesIO(raw)) as file:
             kind, n_pixels = depth.kind_of(file), file.size[0] * file.size[1]

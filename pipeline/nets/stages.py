@@ -53,7 +53,7 @@ def build_features(job: Job) -> Built:
     settings = model.frozen(config.model)
     network = model.to_device(model.build(settings, 2, 0, config.images.hw), device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch)
+    how = Pass(device, config.runtime.infer_batch, padded=True)
     started = time.perf_counter()
     made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
@@ -100,7 +100,7 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
 STAGES = (
     Stage(
         "features",
-        1,
+        2,
         "outputs of the frozen backbone",
         build_features,
         reads=("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
