@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	runs ui \
+	predict oof runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
 
@@ -44,7 +44,7 @@ eda: env
 	@$(PIPELINE) eda $(ARGS)
 
 folds: env
-	@$(PIPELINE) folds $(ARGS)
+	@$(PIPELINE) folds $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 resample: env
 	@$(PIPELINE) resample $(ARGS)
@@ -106,6 +106,12 @@ submit: env
 
 reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
+
+predict: env
+	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+oof: env
+	@$(PIPELINE) oof --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 leaderboard: env
 	@$(PIPELINE) leaderboard $(if $(NAME),--name "$(NAME)") $(ARGS)

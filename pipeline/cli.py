@@ -112,6 +112,10 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
+        case "predict" | "oof":
+            from pipeline.predict import commands as predicting
+
+            return {"predict": predicting.predict, "oof": predicting.oof}[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -173,7 +177,13 @@ COMMANDS = (
     ),
     Command("all", "run everything from EDA to error analysis, then print a summary"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
-    Command("folds", "make the fold plan, and check it", then="train"),
+    Command(
+        "folds",
+        "make the fold plan, and check it",
+        (Option("out", "also write the fold of each image as CSV or Parquet, for team mates"),),
+        make="OUT=folds.csv",
+        then="train",
+    ),
     Command("resample", "report class counts before and after resampling", then="train"),
     Command("preview", "show training images: cropped, preprocessed, augmented", then="train"),
     Command(
@@ -312,6 +322,24 @@ COMMANDS = (
             Option("anyway", "rebuild even if keys differ now", _FLAG),
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
+        about_current=False,
+    ),
+    Command(
+        "predict",
+        "predict any images with everything that a submission is made of",
+        (
+            Option("file", "a submission, or the folder of a predictor", {"default": ""}),
+            Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
+            Option("out", "the CSV to write; default: predictions.csv"),
+        ),
+        make="FILE=… IMAGES=folder OUT=predictions.csv",
+        about_current=False,
+    ),
+    Command(
+        "oof",
+        "write a submission's out-of-fold and test probabilities, for team mates",
+        (_FILE, Option("out", "a .csv or .parquet; default: NAME-oof.csv")),
+        make="FILE=… OUT=mine.csv",
         about_current=False,
     ),
     Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),

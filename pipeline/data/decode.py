@@ -283,7 +283,7 @@ def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
     try:
         raw = how.sources.read(path)
         if not isinstance(raw, bytes):
-            of_values = depth.endsof_values(raw)
+            of_values = depth.ends_of_values(raw)
             return None if of_values is None else (frames.kind_of(raw), *of_values)
         with Image.open(io.BytesIO(raw)) as file:
             kind, n_pixels = depth.kind_of(file), file.size[0] * file.size[1]
