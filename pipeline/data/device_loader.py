@@ -46,7 +46,7 @@ class DeviceLoader:
     def __init__(self, images: DeviceImages, plan: LoaderPlan, device: str) -> None:
         self._images, self._plan, self._device = images, plan, device
         self._at_N = positions(plan.samples.ids_N, images.ids_N, "prepared images")
-        self._augment = DeviceAugmenter([plan.augmenter, *plan.copies])
+        self._augment = DeviceAugmenter([plan.augmenter, *plan.copies], plan.augmenter.channels)
 
     @property
     def workers(self) -> int:

@@ -15,6 +15,7 @@ import pandas as pd
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
 from pipeline.data import texts
+from pipeline.data.channels import preview
 from pipeline.data.crop import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
@@ -105,7 +106,13 @@ def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int,
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
-    """(split, id) -> pixels, for reports."""
+    """(split, id) -> (H, W, 3) pixels, for reports: of other channels what people can see of them."""
+    opened = decoded(images)
+    return lambda split, name: preview(opened.read(image_key(split, name)))
+
+
+def pixels_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
+    """(split, id) -> (H, W, C) decoded pixels, as they are prepared for models."""
     opened = decoded(images)
     return lambda split, name: opened.read(image_key(split, name))
 

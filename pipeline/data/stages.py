@@ -55,6 +55,7 @@ READER_SETTINGS = (
 DATA_SETTINGS = READER_SETTINGS + tuple(
     f"competition.{name}"
     for name in (
+        "channel_files",
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
         *("attributes", "extra", "patch_scoring", "demo"),
@@ -217,7 +218,7 @@ def _decoded(
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.work
     work.mkdir(parents=True, exist_ok=True)
-    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how)]
+    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how, settings.pages)]
     files.write_json(job.draft / NOTES, notes)
     lines = list(notes)
     how = replace(how, ranges=Ranges.of(settings, found))
@@ -256,13 +257,14 @@ def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | 
         yield texts.IMAGES_RANGE.format(kind=kind, black=black, white=white, source=source)
 
 
-def _page_lines(paths: Sequence[str], how: decode.Decoding) -> Iterator[str]:
-    """How many of some files have several pages or frames, of which the first is used."""
+def _page_lines(paths: Sequence[str], how: decode.Decoding, use: str) -> Iterator[str]:
+    """How many of some files have several pages or frames, and what becomes of them."""
     some = paths[:: max(len(paths) // HEADERS_READ, 1)]
     with decode.pillow():
         several = [pages for path in some if (pages := decode.pages_of(path, how)) > 1]
     if several:
-        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several))
+        said = texts.PAGES_CHANNELS if use == "channels" else texts.PAGES_FIRST.format(most=max(several))
+        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several), use=said)
 
 
 def _decoded_bytes(paths: Sequence[str], how: decode.Decoding) -> float:
@@ -397,7 +399,10 @@ def _prepared(job: Job, name: str, ids: Strings) -> Built:
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
     height, width = config.images.hw
-    wanted, announced = len(ids) * height * width * 3, texts.PREPARED_SPACE.format(images=len(ids))
+    wanted, announced = (
+        len(ids) * height * width * decoded.channels,
+        texts.PREPARED_SPACE.format(images=len(ids)),
+    )
     _require_space(job, wanted, announced, texts.PREPARED_WHAT, texts.PREPARED_SPACE_REMEDY)
 
     def seen(key: str, image: decode.Pixels) -> decode.Pixels:

@@ -16,7 +16,8 @@ import pandas as pd
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
 from pipeline.data import crop, load
-from pipeline.data.augment import Augmenter
+from pipeline.data.augment import augmenter_of
+from pipeline.data.channels import preview as seen_by_people
 from pipeline.data.crop import Key
 from pipeline.data.preprocess import Look
 from pipeline.engine.stage import Job
@@ -37,7 +38,7 @@ def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
         DataError: a crop without training boxes.
     """
     config = job.settings.config
-    image, look = load.image_of(job.inputs["images"]), load.look(config, job.inputs)
+    image, look = load.pixels_of(job.inputs["images"]), load.look(config, job.inputs)
     samples = {split: load.samples(job.inputs["data"], split, job.home) for split in ("train", "test")}
     coverage = _coverage(job, look, samples) if "boxes" in job.inputs else None
     shown = PreviewInputs(
@@ -57,20 +58,22 @@ def inputs(job: Job) -> tuple[PreviewInputs, pd.DataFrame | None]:
 def _rows(job: Job, image_of: ImageOf, look: Look, train: Samples) -> tuple[PreviewRow, ...]:
     """Each chosen image: original, cropped, as in validation, and as in the first epochs."""
     config = job.settings.config
-    augmenter = Augmenter(config.augment.policy, config.images.hw)
+    augmenter = augmenter_of(config)
     rows = []
     for name in _one_of_each_class(train, config.preview.images):
         key, image = ("train", name), image_of("train", name)
         window = look.crop.window(key, (image.shape[0], image.shape[1]))
         pictures = {"original": image}
         if config.crop.method != "none":
-            pictures = {"original": preview_page.drawn(image, window), "cropped": look.crop.cut(key, image)}
+            original = preview_page.drawn(seen_by_people(image), window)
+            pictures = {"original": original, "cropped": look.crop.cut(key, image)}
         seen = look(key, image)
         pictures["model sees"] = seen
         for epoch in range(config.preview.draws):
             pictures[f"epoch {epoch + 1}"] = augmenter(seen, config.train.seed, FOLD, epoch, name, 0)
         label = train.space.classes[int(train.take(np.array([name])).labels[0])]
-        rows.append(PreviewRow(name, label, pictures))
+        shown = {title: seen_by_people(pixels) for title, pixels in pictures.items()}
+        rows.append(PreviewRow(name, label, shown))
     return tuple(rows)
 
 
@@ -83,7 +86,7 @@ def _mixed(
         return rows
     from pipeline.resample import mixing
 
-    augment, seed = Augmenter(config.augment.policy, config.images.hw), config.train.seed
+    augment, seed = augmenter_of(config), config.train.seed
     train = train.for_training()
     at_R = TrainRows.of(positions(np.array([row.id for row in rows]), train.ids_N, "training samples"))
 
@@ -99,7 +102,8 @@ def _mixed(
         partners = mixing.partner_rows(config.train.mix, train, at_R, seed, FOLD, epoch)
         other = None if partners is None else seen(partners, epoch)
         mixer = mixing.Mixer(config.train.mix, seed, FOLD)
-        mixed[f"mixed {epoch + 1}"] = mixing.pictures(mixer, seen(at_R, epoch), other, epoch)
+        made = mixing.pictures(mixer, seen(at_R, epoch), other, epoch)
+        mixed[f"mixed {epoch + 1}"] = [seen_by_people(pixels) for pixels in made]
     return tuple(
         replace(row, pictures={**row.pictures, **{title: pictures[n] for title, pictures in mixed.items()}})
         for n, row in enumerate(rows)
@@ -123,7 +127,8 @@ def _pairs(job: Job, image_of: ImageOf, look: Look, samples: dict[str, Samples])
         for name in chosen.tolist():
             key = (split, name)
             image = image_of(split, name)
-            pairs.append(Pair(split, name, look.plain(key, image), look(key, image)))
+            before, after = (seen_by_people(pixels) for pixels in (look.plain(key, image), look(key, image)))
+            pairs.append(Pair(split, name, before, after))
     return tuple(pairs)
 
 
@@ -152,6 +157,7 @@ def _crop_sheet(
         height, width = image.shape[:2]
         box = (round(x0 * width), round(y0 * height), round(x1 * width), round(y1 * height))
         window = look.crop.window((split, name), (height, width))
-        worst.append(Boxed(split, name, inside, preview_page.drawn(image, window, box)))
+        drawn = preview_page.drawn(seen_by_people(image), window, box)
+        worst.append(Boxed(split, name, inside, drawn))
     table = preview_page.crop_table(coverage, {split: len(part) for split, part in samples.items()})
     return CropSheet(table, tuple(worst), look.crop.notes)

@@ -17,7 +17,18 @@ from pydantic import BeforeValidator, Field
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.wording import worded
-from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
+from pipeline.settings.fields import (
+    Broken,
+    Change,
+    Name,
+    Section,
+    Sections,
+    fact,
+    fact_if_chosen,
+    neutral,
+    rule,
+)
+from pipeline.settings.images import MOST_CHANNELS
 
 # Placeholders of the command that submits a file.
 PLACEHOLDERS = ("file", "message", "name")
@@ -212,6 +223,12 @@ class CompetitionSettings(Section):
     )
     train_images: str = neutral("images", "folder of training images, relative to `root`")
     test_images: str = neutral("images", "folder of test images, relative to `root`")
+    channel_files: list[str] = fact_if_chosen(
+        [],
+        "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
+        'path_column, e.g. ["{id}_red.png", "{id}_green.png"]; empty: one file an image',
+        max_length=MOST_CHANNELS,
+    )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"

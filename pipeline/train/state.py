@@ -163,8 +163,10 @@ def _network(job: FoldJob) -> Classifier:
     """The network before training; it has not seen anything of the validation part."""
     space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
     if job.initial is not None:
-        return job.initial.build(job.model, space, fresh, job.size)
-    return build(job.model, space.n_classes, fresh, job.size, space)
+        return job.initial.build(job.model, space, fresh, job.size, job.intake)
+    network = build(job.model, space.n_classes, fresh, job.size, space, job.intake)
+    network.normalise_by(job.images, job.train_samples.ids_N)
+    return network
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

@@ -27,9 +27,10 @@ from torch import nn
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, TrainRows, strings
 from pipeline.core.seeds import rng
-from pipeline.data.augment import Augmenter
+from pipeline.data.augment import augmenter_of
 from pipeline.data.images import PreparedImages
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.views import parse
 from pipeline.settings.model import ModelSettings
@@ -89,7 +90,9 @@ class _Stopwatch:
         facts = ClassFacts(space, np.ones(n_classes, np.float32), network.heads, device)
         self.loss = make_loss(config.loss, facts)
         self.graphs: dict[Mode, Captured] = {}
-        noise = rng(0, "timing").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
+        noise = rng(0, "timing").integers(
+            0, 256, (batch, *config.images.hw, Intake.of(config).depth), dtype=np.uint8
+        )
         self.x_BHWC = torch.from_numpy(noise)
         self.target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
 
@@ -134,9 +137,9 @@ def _stopwatches(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
 ) -> dict[Mode, _Stopwatch]:
     """One stopwatch per layout and compilation; the weights are read once."""
-    network = build(config.model, space.n_classes, 0, config.images.hw, space)
+    network = build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
     in_bf16 = device == "cpu" and any(mode.precision == "bf16" for mode in wanted)
-    if in_bf16 and unsafe_in_bf16(network, config.images.hw):
+    if in_bf16 and unsafe_in_bf16(network, config.images.hw, network.depth):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
     made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
@@ -277,22 +280,24 @@ def of_network(config: Config, space: LabelSpace, device: str, mode: Mode) -> Pa
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    network = build(config.model, space.n_classes, 0, config.images.hw, space)
-    start = _best_seconds(lambda: build(config.model, space.n_classes, 0, config.images.hw, space))
+    network = build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
+    start = _best_seconds(
+        lambda: build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
+    )
     first_epochs = strategy.states(network.backbone, config.train)
     train = tuple(
         min(seconds_per_row(config, space, device, epoch, mode) for _ in range(REPEATS))
         for epoch in first_epochs
     )
-    augmenter, image = Augmenter(config.augment.policy, config.images.hw), _noise(config.images.hw).x_NHWC[0]
+    augmenter, image = augmenter_of(config), _noise(config).x_NHWC[0]
     look = _best_seconds(lambda: [augmenter(image, 0, 0, 0, str(n), 0) for n in range(ROWS)]) / ROWS
     return Pace(train, look, of_pass(config.model, config, device), start=start)
 
 
 def of_pass(model: ModelSettings, config: Config, device: str) -> float:
     """Seconds per image of a forward pass without gradients, as in validation and the features pass."""
-    network = to_device(build(model, 2, 0, config.images.hw), device).eval()
-    images, how = _noise(config.images.hw), Pass(device, config.runtime.infer_batch)
+    network = to_device(build(model, 2, 0, config.images.hw, intake=Intake.of(config)), device).eval()
+    images, how = _noise(config), Pass(device, config.runtime.infer_batch)
     view = parse("identity")
     return _best_seconds(lambda: run(network.features, images, images.ids_N, view, how)) / ROWS
 
@@ -301,7 +306,7 @@ def of_head(config: Config, space: LabelSpace) -> float:
     """Seconds per row of a head on cached features, validation included."""
     with torch.device("meta"):
         bare = config.model.model_copy(update={"weights": "none"})
-        width = int(build(bare, 2, 0, config.images.hw).backbone.num_features)
+        width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
     ids = strings([str(n) for n in range(HEAD_ROWS)])
     samples = Samples(ids, ids, ids, space, np.arange(HEAD_ROWS) % space.n_classes, "train")
     x_NVD = np.random.default_rng(0).normal(size=(HEAD_ROWS, 2, width)).astype(np.float32)
@@ -324,8 +329,9 @@ def of_head(config: Config, space: LabelSpace) -> float:
     return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
 
 
-def _noise(hw: tuple[int, int]) -> PreparedImages:
-    x_NHWC = np.random.default_rng(0).integers(0, 256, (ROWS, *hw, 3), dtype=np.uint8)
+def _noise(config: Config) -> PreparedImages:
+    shape = (ROWS, *config.images.hw, Intake.of(config).depth)
+    x_NHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC)
 
 

@@ -1,0 +1,66 @@
+"""What the tests of other inputs share: competitions with channels in files, several images, or metadata."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+KINDS = ("disc", "box")
+SIDE = 24
+
+
+def shape(number: int, kind: int, side: int = SIDE) -> np.ndarray:
+    """(side, side) a light disc or box somewhere on dark noise."""
+    rng = np.random.default_rng(number)
+    pixels = rng.integers(0, 70, (side, side), dtype=np.uint8)
+    y, x = np.mgrid[:side, :side]
+    cy, cx = rng.integers(side // 3, 2 * side // 3, 2)
+    far = np.hypot(y - cy, x - cx) if kind == 0 else np.maximum(abs(y - cy), abs(x - cx))
+    pixels[far < side / 4] = 240
+    return pixels
+
+
+def table(path: Path, header: tuple[str, ...], rows: list[tuple]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+
+
+def picture(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def words(root: Path, *more: str) -> tuple[str, ...]:
+    """Overrides of a small competition below `root` with the columns id, path and kind."""
+    return (
+        "competition=digits",
+        "competition.demo=null",
+        "competition.name=inputs",
+        f"competition.root={root}",
+        "competition.id_column=id",
+        "competition.path_column=id",
+        "competition.attributes=[{name: kind, column: kind, values: [disc, box]}]",
+        "runtime.mlflow=false",
+        "runtime.threads=1",
+        "images.size=16",
+        "images.cache_px=32",
+        "folds.n=2",
+        "train.epochs=1",
+        "statistics.draws=100",
+        *more,
+    )
+
+
+def channel_files(
+    root: Path, train: int = 24, test: int = 8, colours: tuple[str, ...] = ("red", "green", "blue", "yellow")
+) -> None:
+    """A competition whose images have a grey file for each channel."""
+    rows = [(f"s{n:02}", KINDS[n % 2]) for n in range(train + test)]
+    for n, (name, _) in enumerate(rows):
+        for at, colour in enumerate(colours):
+            picture(root / "images" / f"{name}_{colour}.png", shape(n, n % 2) // (at + 1))
+    table(root / "train.csv", ("id", "kind"), rows[:train])
+    table(root / "test.csv", ("id",), [row[:1] for row in rows[train:]])
+    table(root / "sample_submission.csv", ("id", "label"), [(name, 0) for name, _ in rows[train:]])
