@@ -64,3 +64,43 @@ def channel_files(
     table(root / "train.csv", ("id", "kind"), rows[:train])
     table(root / "test.csv", ("id",), [row[:1] for row in rows[train:]])
     table(root / "sample_submission.csv", ("id", "label"), [(name, 0) for name, _ in rows[train:]])
+
+
+def pairs(
+    root: Path, form: str, train: int = 24, test: int = 8, missing: tuple[int, ...] = ()
+) -> tuple[str, ...]:
+    """A competition with two images a sample, the second of which shows the class; its overrides.
+
+    Args:
+        form: columns, sample or files.
+        missing: samples without a first image.
+    """
+    names = [f"s{n:02}" for n in range(train + test)]
+    for n, name in enumerate(names):
+        for side, kind in (("left", 0), ("right", n % 2)):
+            if side == "right" or n not in missing:
+                picture(root / "images" / f"{name}_{side}.png", np.stack([shape(n, kind)] * 3, axis=-1))
+    kinds = {name: KINDS[n % 2] for n, name in enumerate(names)}
+    header: tuple[str, ...] = ("id",)
+    cells: dict[str, list[tuple[str, ...]]] = {name: [(name,)] for name in names}
+    own = ['competition.images_per_sample.files=["{id}_left.png","{id}_right.png"]']
+    if missing and form == "files":
+        own = ['competition.images_per_sample.files=["{id}_*.png"]']
+    if form == "columns":
+        header = ("id", "left", "right")
+        left = {name: "" if n in missing else f"{name}_left.png" for n, name in enumerate(names)}
+        cells = {name: [(name, left[name], f"{name}_right.png")] for name in names}
+        own = ["competition.images_per_sample.columns=[left,right]", "competition.path_column=right"]
+    elif form == "sample":
+        header = ("image", "person", "side")
+        sides = {name: ("right",) if n in missing else ("left", "right") for n, name in enumerate(names)}
+        cells = {name: [(f"{name}_{side}", name, side) for side in sides[name]] for name in names}
+        own = ["competition.images_per_sample.sample=[person]", "competition.id_column=image"]
+        own += ["competition.path_column=image"]
+    table(
+        root / "train.csv", (*header, "kind"), [(*row, kinds[n]) for n in names[:train] for row in cells[n]]
+    )
+    table(root / "test.csv", header, [row for n in names[train:] for row in cells[n]])
+    table(root / "sample_submission.csv", ("id", "label"), [(name, 0) for name in names[train:]])
+    chosen = {word.split("=")[0] for word in own}
+    return (*(w for w in words(root) if w.split("=")[0] not in chosen), *own)

@@ -31,7 +31,7 @@ from pydantic import ValidationError
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
-from pipeline.data import texts
+from pipeline.data import several, texts
 from pipeline.data.channels import RGB
 from pipeline.settings import augment
 from pipeline.settings.augment import Policy, Transform
@@ -303,15 +303,25 @@ class Augmenter:
     ) -> Image:
         """A new image of `size`, uint8, with the channels of the input, which is not changed.
 
+        Each of several images of a sample, which lie one behind the other, is changed by draws of its own.
+
         `epoch` counts from 0, and so does `copy`, the number of the sample's occurrence in this epoch.
         """
-        shape = (*self.size, self.channels)
-        assert image_HWC.shape == shape, f"expected {shape}, got {image_HWC.shape}"
-        return self._apply(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
+        return self._each(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
 
     def offline(self, image_HWC: Image, root_seed: int, sample_id: str, copy: int) -> Image:
         """Offline copy number `copy`, from 0: the same pixels in every fold and epoch, like a file."""
-        return self._apply(image_HWC, root_seed, ("offline copy", sample_id, copy))
+        return self._each(image_HWC, root_seed, ("offline copy", sample_id, copy))
+
+    def _each(self, row_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
+        """Every image of a sample with its own draws; the first as if it were alone."""
+        rest = row_HWC.shape[2] % self.channels
+        assert row_HWC.shape[:2] == self.size and not rest, f"expected {self.size}, got {row_HWC.shape}"
+        return several.each(
+            row_HWC,
+            self.channels,
+            lambda image, at: self._apply(image, root_seed, (*parts, at) if at else parts),
+        )
 
     def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         pixels_HWC = np.array(image_HWC)

@@ -162,8 +162,8 @@ def _load(
     patches = None if settings.label_patches is None else root / settings.label_patches
     pattern = settings.group_pattern
     train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
-    if train is not None and train_rows is not None and fold_column is not None:
-        given = strings(train_rows.table.column(fold_column))
+    if train is not None and fold_column is not None:
+        given = strings(train.listing.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
     extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
@@ -198,6 +198,7 @@ class _NotedSamples:
 
     samples: Samples
     notes: tuple[str, ...]
+    listing: Listing
 
 
 def _samples(
@@ -213,8 +214,9 @@ def _samples(
     if listing is None:
         return None
     before = len(faults)
+    found = sample_files.find(listing, settings, faults)
+    listing, paths, located = found.listing, found.paths, found.notes
     _check_ids(listing, faults)
-    paths, located = sample_files.find(listing, settings, faults)
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
@@ -236,7 +238,7 @@ def _samples(
         soft_NC=None if read is None else read.soft_NC,
     )
     notes = read.notes if read is not None else ()
-    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes))
+    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes), listing)
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -347,7 +349,7 @@ def _source(
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
     use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
     note = worded(texts.SOURCE, source=source.source, images=len(own), licence=source.licence, use=use)
-    return listing, _NotedSamples(samples, (*part.notes, note))
+    return listing, _NotedSamples(samples, (*part.notes, note), part.listing)
 
 
 def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:

@@ -39,7 +39,7 @@ from pipeline.core.errors import DataError, StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.core.seeds import some_of
 from pipeline.core.terminal import printable
-from pipeline.data import decode, depth
+from pipeline.data import decode, depth, several
 from pipeline.data.channels import RGB
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 from pipeline.record import files
@@ -185,10 +185,12 @@ class PreparedImages:
     Args:
         ids_N: unique.
         x_NHWC: (N, H, W, C), usually a memmap.
+        channels: of one image; C is a multiple, see `data/several.py`.
     """
 
     ids_N: Strings
     x_NHWC: Pixels
+    channels: int = RGB
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -196,9 +198,9 @@ class PreparedImages:
         assert len(self.ids_N) == len(self.x_NHWC), "ids and prepared images differ in number"
 
     @staticmethod
-    def open(path: Path) -> PreparedImages:
+    def open(path: Path, channels: int = RGB) -> PreparedImages:
         """The images that `build_prepared` wrote to `path`, as a memory map."""
-        return PreparedImages(np.load(_ids_path(path)), np.load(path, mmap_mode="r"))
+        return PreparedImages(np.load(_ids_path(path)), np.load(path, mmap_mode="r"), channels)
 
     def __len__(self) -> int:
         return len(self.ids_N)
@@ -236,10 +238,10 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
         DataError: an id that occurs twice.
         StorageError: the memory ended while a large image was decoded.
     """
-    refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs: list[_Image] = []
     for s in splits:
-        jobs += [_Image(s.split, *job) for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)]
+        jobs += [_Image(s.split, *image) for sample in several.of(s) for image in sample]
+    refuse_duplicates(strings([job.id for job in jobs]), "images")
     work = work or folder
     chunks = _resume(work)
     before = sum(len(c["facts"]) for c in chunks)
@@ -358,28 +360,33 @@ def _write_tables(folder: Path, chunks: Sequence[dict[str, Any]], channels: int)
     np.savez(folder / "index.npz", ids=ids, offsets=offsets, heights=heights, widths=widths, **more)
 
 
-def build_prepared(decoded: DecodedImages, ids: Strings, look: LookOf, size: Size, path: Path) -> None:
-    """The images of `ids` as models see them, in one (N, H, W, C) .npy file, with the ids beside it.
+def build_prepared(
+    decoded: DecodedImages, names: Sequence[Sequence[str]], look: LookOf, size: Size, path: Path, most: int
+) -> None:
+    """Samples as models see them, in one (N, H, W, C) .npy file, with their ids beside it.
 
     Args:
         decoded: the source of the pixels.
-        ids: of the images, in order.
+        names: of the images of each sample, in order; the first is the id of the sample.
         look: from an id and its decoded pixels to (H, W, C) pixels; called from several threads.
         size: H and W, px.
         path: ends in .npy.
+        most: images of a sample; those of one with fewer are followed by nothing, see `data/several.py`.
     """
-    shape = (*size, decoded.channels)
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), *shape)}
+    shape = (*size, most * decoded.channels)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
+
+    def seen(own: Sequence[str]) -> Pixels:
+        pictures = [look(name, decoded[name]) for name in own]
+        return pictures[0] if most == 1 else several.stacked(pictures, most)
 
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in _in_threads(
-            lambda name: look(name, decoded[name]), [str(name) for name in ids], "prepare"
-        ):
+        for chunk in _in_threads(seen, names, "prepare"):
             for image in chunk:
                 assert image.shape == shape, f"expected {shape}, got {image.shape}"
                 file.write(image.tobytes())
-    np.save(_ids_path(path), strings(ids))
+    np.save(_ids_path(path), strings([own[0] for own in names]))
 
 
 def _ids_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Patterns of file names: a user's regular expression for groups, and the files of an image's channels.
+"""Patterns of file names: a user's regular expression for groups, and the files of an image or a sample.
 
 Owns the time limit of regular expressions, and `{id}_red.png` as a pattern of names. Does not
 own what a match means (`data/competition.py`) nor guessed patterns (`data/new/groups.py`).
@@ -22,6 +22,7 @@ from pipeline.data import texts
 SECONDS, SECONDS_A_PATH = 10.0, 0.001
 # What stands for an image's name in the pattern of a channel's file.
 PLACE = "{id}"
+NUMBERS = re.compile(r"(\d+)")
 # A name has at most 255 characters: two repetitions need at most their square.
 MOST_REPEATS = 3
 REPEAT = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
@@ -62,16 +63,16 @@ def groups_of(pattern: str, paths: Sequence[str]) -> list[str | None]:
     return groups
 
 
-def of_channel(pattern: str, name: str) -> str:
-    """The file of one channel of an image: for the image `a/7` and `{id}_red.png`, `a/7_red.png`."""
+def filled(pattern: str, name: str) -> str:
+    """The pattern of a file with its image: for the image `a/7` and `{id}_red.png`, `a/7_red.png`."""
     if "/" in pattern:
         return pattern.replace(PLACE, name)
     folder, slash, own = name.rpartition("/")
     return f"{folder}{slash}{pattern.replace(PLACE, own)}"
 
 
-def names_of_channels(paths: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(names of images, paths that fit no pattern), of the files of images that have one for each channel."""
+def names_of(paths: Sequence[str], wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(names, paths that fit no pattern), of the files of images or samples that have several."""
     forms = [_form(pattern) for pattern in wanted]
     names: dict[str, None] = {}
     rest = []
@@ -87,7 +88,7 @@ def names_of_channels(paths: Sequence[str], wanted: Sequence[str]) -> tuple[list
 
 
 def _form(pattern: str) -> re.Pattern[str]:
-    before, after = (re.escape(part) for part in pattern.split(PLACE))
+    before, after = (re.escape(part).replace("\\*", "[^/]*") for part in pattern.split(PLACE))
     folder = "" if "/" in pattern else "(?P<folder>(?:.*/)?)"
-    own = "(?P<own>.+)" if "/" in pattern else "(?P<own>[^/]+)"
+    own = "(?P<own>[^/]+)"
     return re.compile(f"{folder}{before}{own}{after}", re.S)

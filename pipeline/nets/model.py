@@ -27,6 +27,7 @@ from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
 from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.several import Pool, of_images
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
@@ -49,6 +50,7 @@ class Classifier(nn.Module):
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: from the backbone's outputs to classes; None: the outputs are the classes.
+        intake: what the network takes in; of several images it pools the outputs (mean) or the features.
         measured: the mean and the deviation are those of training images, see `normalise_by`, and part of the
             state dict.
     """
@@ -64,19 +66,55 @@ class Classifier(nn.Module):
         std: tuple[float, ...],
         heads: AttributeHeads | None = None,
         measured: bool = False,
+        intake: Intake = PICTURES,
     ) -> None:
         super().__init__()
         self.name = name
         self.measured = measured
+        self.intake = intake
         self.backbone: Any = backbone
         self.heads = heads
+        # Parts that train beside the backbone; empty for one image a sample.
+        self.beside = nn.ModuleDict()
+        self._add_pool()
         # Usually not part of the state dict: they depend on the model's name, not on its training.
         self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=measured)
         self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=measured)
 
+    def _add_pool(self) -> None:
+        """How several images become one row, and for concat the layer that classifies them together."""
+        if not self.intake.several:
+            return
+        kind, width = self.intake.pool, 0
+        if kind in ("attention", "concat"):
+            layer = self._classifier_layer()
+            width = layer.in_features
+            if kind == "concat":
+                assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
+                together = nn.Linear(self.intake.images * width, layer.out_features)
+                nn.init.zeros_(together.weight)
+                nn.init.zeros_(together.bias)
+                self.beside["together"] = together
+        self.beside["pool"] = Pool(kind, width)
+
+    def _classifier_layer(self) -> nn.Linear:
+        """The linear layer that makes the outputs of the features.
+
+        Raises:
+            ModelError: the network has none that is known.
+        """
+        name = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
+        layer = self.backbone.get_submodule(name) if isinstance(name, str) else None
+        if isinstance(layer, nn.Linear):
+            return layer
+        raise ModelError(
+            f"model.pool_images={self.intake.pool}: {self.name} has no known linear classifier",
+            remedy="choose model.pool_images=mean, or a network of timm with a linear classifier",
+        )
+
     @property
     def depth(self) -> int:
-        """Channels of the input."""
+        """Channels of one image."""
         return len(self.mean_C11)
 
     def normalise(self, x_BCHW: torch.Tensor) -> torch.Tensor:
@@ -94,9 +132,20 @@ class Classifier(nn.Module):
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, D) pooled features: the input of the last linear layer, before its dropout.
 
+        Of several images a sample, those of all its images, pooled; concat gives I · D.
+
         Raises:
             ModelError: a network of the user's own that does not define its features.
         """
+        if x_BCHW.shape[1] == self.depth:
+            return self._features(x_BCHW)
+        return self._pooled(*of_images(x_BCHW, self.depth, self._features))
+
+    def _pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI)
+        return pooled
+
+    def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
             maps = self.backbone.forward_features(self.normalise(x_BCHW))
             pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
@@ -122,9 +171,25 @@ class Classifier(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
-        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        outputs = self._outputs(x_BCHW)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
+
+    def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone, pooled over several images."""
+        if x_BCHW.shape[1] == self.depth:
+            return self._of_image(x_BCHW)
+        if self.intake.pool == "mean":
+            # The mean of outputs is the output of the mean of features, because the classifier is linear.
+            return self._pooled(*of_images(x_BCHW, self.depth, self._of_image))
+        h_BD = self.features(x_BCHW)
+        layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
+        outputs: torch.Tensor = layer(h_BD)
+        return outputs
+
+    def _of_image(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -204,7 +269,9 @@ def build(
         to_group_norm(backbone, settings.name)
     mean, std = _normalisation(settings, backbone, intake.channels)
     measured = settings.mean is None and intake.channels not in (1, RGB)
-    return Classifier(settings.name, backbone, mean, std, heads, measured)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(settings.name, backbone, mean, std, heads, measured, intake)
 
 
 def _normalisation(
@@ -220,9 +287,8 @@ def _normalisation(
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    return ModelSettings(
-        name=settings.name, weights=settings.weights, norm=settings.norm, mean=settings.mean, std=settings.std
-    )
+    kept = ("name", "weights", "norm", "mean", "std", "pool_images")
+    return ModelSettings(**{name: getattr(settings, name) for name in kept})
 
 
 def _zero_classifier(backbone: nn.Module) -> None:

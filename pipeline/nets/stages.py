@@ -107,7 +107,10 @@ STAGES = (
         1,
         "outputs of the frozen backbone",
         build_features,
-        reads=("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+        reads=(
+            *("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+            "model.pool_images",
+        ),
         inputs=features_inputs,
         identity=weights_identity,
         label=of_experiment,

@@ -29,6 +29,7 @@ from pipeline.settings.fields import (
     rule,
 )
 from pipeline.settings.images import MOST_CHANNELS
+from pipeline.settings.inputs import SeveralImagesSettings
 
 # Placeholders of the command that submits a file.
 PLACEHOLDERS = ("file", "message", "name")
@@ -228,6 +229,9 @@ class CompetitionSettings(Section):
         "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
         'path_column, e.g. ["{id}_red.png", "{id}_green.png"]; empty: one file an image',
         max_length=MOST_CHANNELS,
+    )
+    images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
+        None, "several images a sample: columns of paths, a row for each image, or patterns of files"
     )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(

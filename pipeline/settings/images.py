@@ -89,10 +89,10 @@ class ImageSettings(Section):
         ge=1,
         le=MOST_CHANNELS,
     )
-    pages: Literal["first", "channels"] = fact_if_chosen(
+    pages: Literal["first", "channels", "images"] = fact_if_chosen(
         "first",
         "TIFFs of several pages and DICOM files of several frames; first: only the first one is used; "
-        "channels: each page, in grey, is a channel",
+        "channels: each page, in grey, is a channel; images: each page is an image of the sample",
     )
     window: Literal["set", "file"] = fact(
         "set",
@@ -204,29 +204,6 @@ def colours_of_channels(s: Sections) -> Iterator[Broken]:
         if getattr(preprocess, name) != getattr(default, name):
             message = f"is about red, green and blue, and images.channels={images.channels}: leave it out"
             yield f"preprocess.{name}", message
-
-
-@rule("images", "competition")
-def files_of_channels(s: Sections) -> Iterator[Broken]:
-    """There are as many files per channel as channels, and each pattern has one placeholder."""
-    images, patterns = s["images"], s["competition"].channel_files
-    if not patterns:
-        return
-    if len(patterns) != images.channels:
-        message = (
-            worded("names {n:file} per image, ", n=len(patterns)) + f"and images.channels={images.channels}"
-        )
-        yield "competition.channel_files", f"{message}: set images.channels={len(patterns)}"
-    for pattern in patterns:
-        if pattern.count("{id}") != 1:
-            yield (
-                "competition.channel_files",
-                f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_red.png",
-            )
-    if len(set(patterns)) != len(patterns):
-        yield "competition.channel_files", "names a file twice"
-    if images.pages != "first":
-        yield "images.pages", "cannot be combined with competition.channel_files: keep one of the two"
 
 
 @rule("images")

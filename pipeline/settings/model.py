@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Broken, Section, Sections, fact, fact_or_file, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, fact_or_file, rule
 from pipeline.settings.images import MOST_CHANNELS
 
 Channel = Annotated[float, Field(ge=-1000, le=1000)]
@@ -46,6 +46,11 @@ class ModelSettings(Section):
         0.2, "dropout before the head; at the default, networks that do not support it have none", ge=0, lt=1
     )
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
+    pool_images: Literal["mean", "max", "attention", "concat"] = fact_if_chosen(
+        "mean",
+        "of several images a sample: mean or max of their features, attention: a learned weighted mean, "
+        "concat: the features side by side, for a fixed number of images",
+    )
     heads: Literal["joint", "attributes"] = fact(
         "joint", "joint: one output per class; attributes: one head per attribute, probabilities multiplied"
     )

@@ -34,6 +34,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.train.targets import targets_of
 
 _BACKBONE = "backbone."
+_BESIDE = ("beside.", "mean_C11", "std_C11")
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Initial:
         return sha.hexdigest()
 
     def build(
-        self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size, intake: Intake
+        self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size, intake: Intake = PICTURES
     ) -> Classifier:
         """A network with these weights; its classifier starts at zero unless the classes are the same.
 
@@ -73,7 +74,9 @@ class Initial:
         bare = settings.model_copy(update={"weights": "none"})
         network = build(bare, space.n_classes, seed, self.size, space, intake)
         backbone = network.backbone
-        state = {key.removeprefix(_BACKBONE): value for key, value in self.state.items()}
+        # What trains beside the backbone starts anew, and the normalisation is measured on these images.
+        own = {key: value for key, value in self.state.items() if not key.startswith(_BESIDE)}
+        state = {key.removeprefix(_BACKBONE): value for key, value in own.items()}
         if space.classes != self.classes:
             state = {key: value for key, value in state.items() if key not in classifier_keys(backbone)}
         try:

@@ -244,7 +244,7 @@ def learner_of(job: Job) -> Learner:
     if not with_test:
         return Network(config, images, job.home, job.work, initial)
     more = load.prepared(inputs["prepared"], "test")
-    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC))
+    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC, more.channels))
     return Network(config, both, job.home, job.work, initial)
 
 

@@ -84,7 +84,7 @@ class _Stopwatch:
     def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
         self.network, self.config, self.device = network, config, device
         self.compute: nn.Module = network
-        self.optimizer = make_optimizer(network.backbone, config.train, device)
+        self.optimizer = make_optimizer(network.backbone, config.train, device, network.beside)
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
         n_classes, batch = space.n_classes, config.train.batch_size
         facts = ClassFacts(space, np.ones(n_classes, np.float32), network.heads, device)
@@ -122,6 +122,7 @@ class _Stopwatch:
     def _graph(self, mode: Mode) -> Captured | None:
         """The step as training runs it on a GPU; None where it runs as it is."""
         whole = self.config.train.accumulate == 1 and mode.precision != "fp16"
+        whole = whole and not Intake.of(self.config).several
         if self.device != "cuda" or not whole or not can_record(self.optimizer):
             return None
         if mode not in self.graphs:
@@ -332,7 +333,7 @@ def of_head(config: Config, space: LabelSpace) -> float:
 def _noise(config: Config) -> PreparedImages:
     shape = (ROWS, *config.images.hw, Intake.of(config).depth)
     x_NHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC)
+    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, config.images.channels)
 
 
 def _best_seconds(call: Callable[[], object]) -> float:

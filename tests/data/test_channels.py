@@ -94,10 +94,10 @@ def test_float_arrays_of_many_channels_are_scaled_by_one_range(tmp_path):
 
 
 def test_a_pattern_of_a_channel_names_its_file_in_the_folder_of_the_image():
-    assert patterns.of_channel("{id}_red.png", "a/7") == "a/7_red.png"
-    assert patterns.of_channel("red/{id}.png", "a/7") == "red/a/7.png"
+    assert patterns.filled("{id}_red.png", "a/7") == "a/7_red.png"
+    assert patterns.filled("red/{id}.png", "a/7") == "red/a/7.png"
     listed = ["x/1_red.png", "x/1_green.png", "2_red.png", "2_green.png", "note.png"]
-    names, rest = patterns.names_of_channels(listed, ["{id}_red.png", "{id}_green.png"])
+    names, rest = patterns.names_of(listed, ["{id}_red.png", "{id}_green.png"])
     assert (names, rest) == (["x/1", "2"], ["note.png"])
 
 

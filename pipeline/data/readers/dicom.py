@@ -21,8 +21,8 @@ HEAD_AT, HEAD = 128, b"DICM"
 FRAMES = {1: 3, 3: 4}
 
 
-def single(raw: bytes, name: str, reading: Reading) -> Values:
-    """(H, W) float32 values of a grey file, or (H, W, 3) uint8 of one in colour; the first frame of several.
+def single(raw: bytes, name: str, reading: Reading, at: int = 0) -> Values:
+    """(H, W) float32 values of a grey file, or (H, W, 3) uint8 of one in colour; frame `at` of several.
 
     Raises:
         DataError: pydicom is not installed.
@@ -38,7 +38,7 @@ def single(raw: bytes, name: str, reading: Reading) -> Values:
     if pixels.ndim == FRAMES.get(samples):
         if reading.pages == "channels" and samples == 1:
             return np.stack([_shown(frame, data, reading, name) for frame in pixels], axis=-1)
-        pixels = pixels[0]
+        pixels = pixels[at]
     return pixels if samples == 3 else _shown(pixels, data, reading, name)
 
 

@@ -31,9 +31,10 @@ ROW, ROW_FROM_0 = "row", "row0"
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".pq")
 HDF5S = (".h5", ".hdf5", ".hdf")
 ARRAYS = (".npy", ".npz")
-_PLACE = re.compile(
-    rf"(.*?(?:{'|'.join(re.escape(s) for s in (*TABLES, *HDF5S, *ARRAYS))})(?:\.gz)?)::(.+)", re.S
-)
+# Of files whose pages or frames are images of their own.
+PAGED = (".tif", ".tiff", ".dcm", ".dicom")
+_SUFFIXES = "|".join(re.escape(suffix) for suffix in (*TABLES, *HDF5S, *ARRAYS, *PAGED))
+_PLACE = re.compile(rf"(.*?(?:{_SUFFIXES})(?:\.gz)?)::(.+)", re.S | re.I)
 _NUMBERED = re.compile(r"#(\d+)")
 
 
@@ -50,7 +51,7 @@ class Reading:
         window: of DICOM files: `set` or `file`.
         encoding: of tables that are not UTF-8; None: found.
         channels: of an image; 3: red, green and blue, as everything else becomes them.
-        pages: of a TIFF, and frames of a DICOM file: `first`, or `channels`.
+        pages: of a TIFF, and frames of a DICOM file: `first`, `channels` or `images`.
     """
 
     reader: str = "auto"
@@ -81,7 +82,7 @@ class Reading:
     @property
     def plain(self) -> bool:
         """Whether an image file is decoded as a picture, and not as an array of bands."""
-        return self.channels in (1, 3) and self.pages == "first"
+        return self.channels in (1, 3) and self.pages != "channels"
 
 
 @dataclass(frozen=True)

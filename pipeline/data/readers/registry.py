@@ -158,6 +158,8 @@ class Sources:
     def _raw(self, path: str) -> bytes | Values:
         """The bytes of an image file, or the values of another one, as they are."""
         file, key = reading.parts(path)
+        if key is not None and Path(file).suffix.lower() in reading.PAGED:
+            return self._page(file, reading.row_of(key) or 0)
         if key is not None:
             with self._lock:
                 found = self._file(file).read(key)
@@ -171,6 +173,13 @@ class Sources:
             if single is not None:
                 found = single(found, file, self.how)
         return found
+
+    def _page(self, file: str, at: int) -> Values:
+        """The values of one page of a TIFF, or one frame of a DICOM file."""
+        raw = Path(file).read_bytes()
+        if pages.is_tiff(raw):
+            return pages.tiff_pages(raw)[at]
+        return dicom.single(raw, file, self.how, at)
 
     def single(self, file: str) -> bool:
         """Whether a file of one image is no image file, by its name or its first bytes."""

@@ -25,8 +25,7 @@ from pipeline.core import metrics
 from pipeline.core.metrics import Metric
 from pipeline.core.samples import Floats, FoldPlan, Ints, LabelSpace, Samples, Strings, positions
 from pipeline.core.statistics import Band
-from pipeline.data import load
-from pipeline.data.channels import preview
+from pipeline.data import load, several
 from pipeline.eda.survey import Glance, glance, survey
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf, Pixels
@@ -120,7 +119,7 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
     thumbnails, measured = measure_images(
         images,
         train.space.n_classes,
-        lambda split, name: preview(np.asarray(parts[split].x_NHWC[at[split, name]])),
+        lambda split, name: several.shown(parts[split].x_NHWC[at[split, name]], parts[split].channels),
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
