@@ -14,23 +14,47 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import Floats, Ints, Strings, frozen_array, positions, refuse_duplicates, strings
-from pipeline.core.targets import Target
+from pipeline.core.samples import (
+    Floats,
+    Ints,
+    Kind,
+    Strings,
+    frozen_array,
+    positions,
+    refuse_duplicates,
+    strings,
+)
+from pipeline.core.targets import EXCLUSIVE, VALUES, WORDS, Target
 from pipeline.core.wording import worded
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """(N, C) class probabilities with their ids and class names.
+    """(N, C) predictions with their ids and the names of their columns: probabilities, or values.
+
+    Args:
+        ids_N: unique.
+        classes: (C,) names of the columns.
+        p_NC: a row for each id; what is valid depends on the kind.
+        name: for messages and reports.
+        kind: how the columns belong together.
+        widths: how many columns each label has, for labels of several levels; empty: one for each.
 
     Raises:
-        DataError: duplicate ids, NaN, negative entries, rows that do not sum to 1.
+        DataError: duplicate ids, NaN, or rows that the kind does not allow (`core/targets.py`).
     """
 
     ids_N: Strings
     classes: tuple[str, ...]
     p_NC: Floats
     name: str = "probabilities"
+    kind: Kind = EXCLUSIVE
+    widths: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(target: Target, ids_N: Strings, p_NC: Floats, name: str) -> Probabilities:
+        """Predictions of a target."""
+        return Probabilities(ids_N, target.columns, p_NC, name, target.kind, target.widths)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -44,14 +68,17 @@ class Probabilities:
         bad = self.target.faulty(p)
         if bad.any():
             rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
+            sort = "probabilities" if self.kind != VALUES else "values"
             raise DataError(
                 worded(
-                    "{name}: {n:row} {n:is|are} not probabilities (NaN, negative, or not summing to 1)",
+                    "{name}: {n:row} {n:is|are} not {sort} ({rule})",
                     name=self.name,
                     n=len(rows),
+                    sort=sort,
+                    rule="NaN, negative, or not summing to 1" if self.kind == EXCLUSIVE else self.target.rule,
                 ),
-                rows,
-                "normalise each row to sum to 1",
+                rows if self.kind == EXCLUSIVE else [str(i) for i in self.ids_N[bad]],
+                "normalise each row to sum to 1" if self.kind == EXCLUSIVE else "",
             )
 
     def __len__(self) -> int:
@@ -60,7 +87,7 @@ class Probabilities:
     @property
     def target(self) -> Target:
         """What the columns mean."""
-        return Target(self.classes)
+        return Target(self.classes, self.kind, None, self.widths)
 
     def labels(self) -> Ints:
         """(N,) index of the most probable class."""
@@ -75,6 +102,7 @@ class Probabilities:
         if set(classes) != set(self.classes):
             odd = sorted(set(classes) ^ set(self.classes))
             raise DataError(f"{self.name}: other classes than expected", odd)
+        assert classes == self.classes or not self.widths, "the levels of a label are never reordered"
         order = [self.classes.index(c) for c in classes]
         return replace(self, classes=classes, p_NC=self.p_NC[:, order])
 
@@ -88,6 +116,11 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
     first = members[0]
     aligned = [first]
     for member in members[1:]:
+        if member.kind != first.kind:
+            raise DataError(
+                f"{member.name} predicts {WORDS[member.kind]}, and {first.name} {WORDS[first.kind]}",
+                remedy="members of one ensemble must predict the same kind of target",
+            )
         if member.classes == first.classes and np.array_equal(member.ids_N, first.ids_N):
             aligned.append(member)  # nothing to sort or copy: a hundred members take milliseconds
             continue
@@ -120,7 +153,7 @@ def pool(parts: Sequence[Probabilities], name: str) -> Probabilities:
     ids = np.concatenate([p.ids_N for p in parts])
     p_NC = np.concatenate([p.with_classes(parts[0].classes).p_NC for p in parts])
     unique, mean_NC = _mean_by_id(ids, p_NC)
-    return Probabilities(unique, parts[0].classes, mean_NC, name)
+    return replace(parts[0], ids_N=unique, p_NC=mean_NC, name=name)
 
 
 def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabilities:
@@ -129,7 +162,7 @@ def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabiliti
     assert all((p.views, p.classes) == (first.views, first.classes) for p in parts), "views differ"
     ids = np.concatenate([p.ids_N for p in parts])
     unique, mean_NVC = _mean_by_id(ids, np.concatenate([p.p_VNC.swapaxes(0, 1) for p in parts]))
-    return ViewProbabilities(unique, first.classes, first.views, mean_NVC.swapaxes(0, 1), name)
+    return replace(first, ids_N=unique, p_VNC=mean_NVC.swapaxes(0, 1), name=name)
 
 
 def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
@@ -180,13 +213,27 @@ class Prediction:
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """(V, N, C) probabilities, one block per TTA view, so that views can be weighted without a model."""
+    """(V, N, C) predictions, one block per TTA view, so that views can be weighted without a model."""
 
     ids_N: Strings
     classes: tuple[str, ...]
     views: tuple[str, ...]
     p_VNC: Floats
     name: str = "views"
+    kind: Kind = EXCLUSIVE
+    widths: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(
+        target: Target, ids_N: Strings, views: tuple[str, ...], p_VNC: Floats, name: str
+    ) -> ViewProbabilities:
+        """Predictions of a target, a block for each view."""
+        return ViewProbabilities(ids_N, target.columns, views, p_VNC, name, target.kind, target.widths)
+
+    @property
+    def target(self) -> Target:
+        """What the columns mean."""
+        return Target(self.classes, self.kind, None, self.widths)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -196,15 +243,14 @@ class ViewProbabilities:
 
     def view(self, name: str) -> Probabilities:
         """One view's probabilities."""
-        return Probabilities(
-            self.ids_N, self.classes, self.p_VNC[self.views.index(name)], f"{self.name}:{name}"
-        )
+        block_NC = self.p_VNC[self.views.index(name)]
+        return Probabilities.of(self.target, self.ids_N, block_NC, f"{self.name}:{name}")
 
     def merge(self, weights_V: Sequence[float] | None = None) -> Probabilities:
         """The weighted mean over views; equal weights when none are given."""
         w = np.ones(len(self.views)) if weights_V is None else np.asarray(weights_V, float)
         p = np.einsum("v,vnc->nc", w / w.sum(), self.p_VNC.astype(np.float64))
-        return Probabilities(self.ids_N, self.classes, Target(self.classes).normalised(p), self.name)
+        return Probabilities.of(self.target, self.ids_N, self.target.normalised(p), self.name)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import DataError
 from pipeline.core.sample_paths import each, every_file
-from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
 from pipeline.data import labels, layouts, patterns, sample_files, texts
@@ -55,12 +55,12 @@ class Answers:
     """The answers of a held-out test set; only `make score` may use them.
 
     Args:
-        labels_N: class index of each image.
+        truth: class index of each image, or (N, K) numbers for other kinds of target.
         public_N: whether it counts for the public score, or else for the private one.
     """
 
     ids_N: Strings
-    labels_N: Ints
+    truth: Truth
     public_N: Flags
 
 
@@ -220,23 +220,24 @@ def _samples(
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
-    if read is not None and split == "train" and len(faults) == before:
-        _check_groups(settings, groups, read.scoring_N, faults)
+    exclusive = space.kind == "exclusive"
+    if read is not None and split == "train" and exclusive and len(faults) == before:
+        _check_groups(settings, groups, np.asarray(read.scoring, dtype=np.int64), faults)
     if len(faults) > before:
         return None
-    scoring = None if read is None else read.scoring_N
-    differ = read is not None and bool((read.training_N != read.scoring_N).any())
-    training = read.training_N if read is not None and differ else None
+    scoring = None if read is None else read.scoring
+    differ = read is not None and not np.array_equal(read.training, read.scoring, equal_nan=True)
+    training = read.training if read is not None and differ else None
     made = Samples(
         strings(listing.ids),
         strings(paths),
         strings(groups),
         space,
-        scoring,
+        None,
         split,
-        train_labels_N=training,
         soft_NC=None if read is None else read.soft_NC,
     )
+    made = made.with_truth(scoring, training)
     notes = read.notes if read is not None else ()
     return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes), listing)
 
@@ -318,15 +319,15 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
     `hide` renames the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person who
     labels the pictures in a report.
     """
-    held = hold_out(samples.groups_N, samples.labels, share)
+    held = hold_out(samples.groups_N, strata(samples), share)
     train = samples.take(samples.ids_N[~held.test_N])
     test = samples.take(samples.ids_N[held.test_N])
     if hide:
         alone = np.array_equal(test.groups_N, test.ids_N)
         ids = strings([f"held-{sha256_text(name)[:HIDDEN_ID]}" for name in test.ids_N.tolist()])
         test = replace(test, ids_N=ids, groups_N=ids if alone else test.groups_N)
-    answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
-    return train, replace(test, labels_N=None, train_labels_N=None, soft_NC=None, split="test"), answers
+    answers = Answers(test.ids_N, test.truth, held.public_N[held.test_N])
+    return train, test.without_truth("test"), answers
 
 
 def _source(
@@ -383,6 +384,20 @@ def _shared_groups(train: Samples, test: Samples) -> list[str]:
     if alone or not len(shared):
         return []
     return [worded(texts.SHARED_GROUPS, groups=len(shared), first=shared[0])]
+
+
+def strata(samples: Samples) -> Ints:
+    """(N,) what splits are balanced by: the class; of labels the set that holds; of values their quarter."""
+    if samples.space.kind == "exclusive":
+        return samples.labels
+    y_NK = np.nan_to_num(np.asarray(samples.truth, dtype=np.float64))
+    if samples.space.kind == "values":
+        cuts = np.quantile(y_NK[:, 0], [0.25, 0.5, 0.75])
+        return np.asarray(np.searchsorted(cuts, y_NK[:, 0]), dtype=np.int64)
+    if samples.space.kind == "shares":
+        return np.asarray(y_NK.argmax(axis=1), dtype=np.int64)
+    _, set_N = np.unique(y_NK >= 0.5, axis=0, return_inverse=True)
+    return np.asarray(set_N.reshape(-1), dtype=np.int64)
 
 
 @dataclass(frozen=True)

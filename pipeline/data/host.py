@@ -84,9 +84,14 @@ def answers(settings: Settings, data: Artifact) -> Path:
 
 
 def write_answers(path: Path, answers: Answers) -> None:
-    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`."""
+    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`.
+
+    The answer of another kind of target than exclusive classes is its numbers, with blanks between them.
+    """
     usage = ["public" if public else "private" for public in answers.public_N]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(ANSWER_COLUMNS)
-        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))
+        truth = answers.truth.tolist()
+        told = truth if answers.truth.ndim == 1 else [" ".join(map(str, row)) for row in truth]
+        writer.writerows(zip(answers.ids_N.tolist(), told, usage, strict=True))

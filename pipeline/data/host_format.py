@@ -389,7 +389,7 @@ def read(
     p = None
     if parsed.p_NC is not None:
         p_NC = Target.of(space).normalised(parsed.p_NC)
-        p = Probabilities(np.array(ids, dtype=np.str_), space.classes, p_NC, path.stem)
+        p = Probabilities.of(Target.of(space), np.array(ids, dtype=np.str_), p_NC, path.stem)
     prediction = Prediction(np.array(ids, dtype=np.str_), parsed.labels_N, p, path.stem)
     return prediction.take(np.array(wanted, dtype=np.str_))
 

@@ -99,7 +99,7 @@ def training(
         rows = _table(settings, root, settings.train_table, images, named, faults, reading)
         rows = replace(rows, without=root / settings.test_images) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
-    return _from_one_hot(rows, settings.attributes, faults)
+    return rows if settings.target == "shares" else _from_one_hot(rows, settings.attributes, faults)
 
 
 def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Reading) -> Listing | None:
@@ -142,7 +142,8 @@ def extra(
     rows = _with_columns(
         rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults
     )
-    return _from_one_hot(rows, settings.attributes, faults) if source.labelled else rows
+    classes = source.labelled and settings.target != "shares"
+    return _from_one_hot(rows, settings.attributes, faults) if classes else rows
 
 
 def _table(

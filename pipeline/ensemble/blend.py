@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core import metrics
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Samples
 from pipeline.core.statistics import compare_arms, groups_to_tell

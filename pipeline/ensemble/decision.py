@@ -36,7 +36,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pipeline.core import statistics
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
@@ -87,7 +87,7 @@ def read_probabilities(
         notes.append(f"{plural(rounded, 'row')} did not sum to 1 because of rounding, normalised")
     if [c for c in table.columns if c in columns] != columns:
         notes.append("its classes are in another order and are joined by name")
-    predicted = Probabilities(strings(ids), space.classes, target.normalised(p_NC), name)
+    predicted = Probabilities.of(target, strings(ids), target.normalised(p_NC), name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 
@@ -110,7 +110,7 @@ def read_labels(
             f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
         )
     p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]
-    predicted = Probabilities(strings(ids), space.classes, p_NC, name)
+    predicted = Probabilities.of(Target.of(space), strings(ids), p_NC, name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 

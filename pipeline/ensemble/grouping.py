@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.neighbours import against, linked, search, unit_rows
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples

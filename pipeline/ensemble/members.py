@@ -8,7 +8,7 @@ the syntax of `ensemble.members` (`settings/ensemble.py`) nor reading CSVs (`ens
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Members:
         weights = [self._blend_weight, *(member.weight for member in self.test_only)]
         votes = align([test, *(member.p for member in self.test_only)])
         p_NC = np.average([vote.p_NC for vote in votes], axis=0, weights=weights)
-        return Probabilities(test.ids_N, test.classes, p_NC.astype(np.float32), test.name)
+        return replace(test, p_NC=p_NC.astype(np.float32))
 
     def test_only_lines(self, test: Probabilities) -> list[str]:
         """Messages about the test-only members; `test` is the blend without them."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import align
 from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.voting import fitting, soft_voting

@@ -17,7 +17,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import max_t_factor, percentile_interval, resampled
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import ViewProbabilities
 from pipeline.core.samples import Ints, Strings
 from pipeline.infer import texts

@@ -17,7 +17,8 @@ import numpy as np
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.sample_paths import each
-from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
+from pipeline.core.samples import Attribute, FoldPlan, Kind, LabelSpace, Samples, Split, strings
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.record.hosts import Host
 
 CHUNK = 1 << 20
@@ -82,6 +83,8 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "train_labels": samples.train_labels_N,
         "folds": samples.folds_N,
         "soft": samples.soft_NC,
+        "y": samples.y_NK,
+        "train_y": samples.train_y_NK,
     }
     _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
@@ -89,36 +92,51 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
 def read_samples(path: Path, base: Path) -> Samples:
     """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
-        optional = ("labels", "train_labels", "folds", "soft")
-        labels, training, folds, soft = (z[n] if n in z.files else None for n in optional)
+        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y")
+        given = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
         split = str(z["split"])
-        return Samples(z["ids"], strings(paths), z["groups"], space, labels, split, training, folds, soft)
+        return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:
     """Probabilities as npz."""
-    np.savez(path, ids=p.ids_N, classes=np.array(p.classes), p=p.p_NC)
+    np.savez(path, ids=p.ids_N, classes=np.array(p.classes), p=p.p_NC, **_kind(p))
 
 
 def read_probabilities(path: Path, name: str) -> Probabilities:
     """Probabilities from `write_probabilities`; errors refer to them by `name`."""
     with np.load(path) as z:
-        return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name)
+        return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name, *_kind_of(z))
 
 
 def write_views(path: Path, v: ViewProbabilities) -> None:
     """Probabilities per view as npz."""
-    np.savez(path, ids=v.ids_N, classes=np.array(v.classes), views=np.array(v.views), p=v.p_VNC)
+    views = np.array(v.views)
+    np.savez(path, ids=v.ids_N, classes=np.array(v.classes), views=views, p=v.p_VNC, **_kind(v))
 
 
 def read_views(path: Path, name: str) -> ViewProbabilities:
     """Probabilities from `write_views`; errors refer to them by `name`."""
     with np.load(path) as z:
         classes, views = tuple(str(c) for c in z["classes"]), tuple(str(v) for v in z["views"])
-        return ViewProbabilities(z["ids"], classes, views, z["p"], name)
+        return ViewProbabilities(z["ids"], classes, views, z["p"], name, *_kind_of(z))
+
+
+def _kind(p: Probabilities | ViewProbabilities) -> dict[str, Any]:
+    """The kind of target as arrays; none for exclusive classes, so that their files stay as they were."""
+    if p.kind == EXCLUSIVE:
+        return {}
+    return {"kind": np.array(p.kind), "widths": np.array(p.widths, dtype=np.int64)}
+
+
+def _kind_of(z: Any) -> tuple[Kind, tuple[int, ...]]:
+    if "kind" not in z.files:
+        return EXCLUSIVE, ()
+    kind: Any = str(z["kind"])
+    return kind, tuple(z["widths"].tolist())
 
 
 def write_features(path: Path, f: Features) -> None:
@@ -157,13 +175,14 @@ def _savez(path: Path, arrays: dict[str, Any]) -> None:
 def space_text(space: LabelSpace) -> str:
     """A label space as JSON."""
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
-    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist()], ensure_ascii=False)
+    kind = [] if space.kind == EXCLUSIVE else [space.kind]
+    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
 
 
 def _space(text: str) -> LabelSpace:
-    attributes, classes, codes = json.loads(text)
+    attributes, classes, codes, *kind = json.loads(text)
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
-    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))
+    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)
 
 
 def sqlite_url(path: Path) -> str:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
+from pipeline.core.samples import Kind
 from pipeline.core.wording import worded
 from pipeline.settings.fields import (
     Broken,
@@ -75,8 +76,18 @@ class AttributeSettings(Section):
 
     name: Name = fact(..., "name in reports, e.g. age")
     column: str = fact(..., "column of the training table")
-    values: list[str] = fact(..., "raw values in class order; with `bins`: the bins' names", min_length=2)
+    values: list[str] = fact(
+        [],
+        "raw values in class order, at least two; with `bins`: the bins' names; left out for a `word` and "
+        "where target=values",
+    )
     names: list[str] | None = fact(None, "display names for `values`, same order; None: the values")
+    word: str | None = fact(
+        None,
+        "for target=labels: the label holds where this is one of the words of the cell; words are separated "
+        "by competition.label_separator",
+        min_length=1,
+    )
     bins: list[float] | None = fact(
         None, "edges of a numeric column, ascending: [30, 60] means <30, 30 to <60, ≥60; None: not numeric"
     )
@@ -256,6 +267,18 @@ class CompetitionSettings(Section):
     attributes: list[AttributeSettings] = fact(
         [], "the labels to predict; a class is a combination of their values"
     )
+    target: Kind = fact(
+        "exclusive",
+        "exclusive: a row has one class, a combination of the attributes' values; labels: each attribute is "
+        "a label by itself, several hold or none; values: each attribute is a number; shares: the values of "
+        "the one attribute are columns of numbers that are shares of each row, such as votes",
+    )
+    label_separator: str = fact(
+        " ", "what stands between the words of a cell, for attributes with a `word`", min_length=1
+    )
+    no_labels: list[str] = fact(
+        [], "words of such a cell that say that no label holds, e.g. healthy, and are no label themselves"
+    )
     extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
     label_patches: str | None = neutral(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
@@ -284,10 +307,16 @@ class CompetitionSettings(Section):
 @rule("competition")
 def known_metric(s: Sections) -> Iterator[Broken]:
     """The metric is one of the registry, or the user's own function."""
-    metric = s["competition"].metric
-    if ":" not in metric and metric not in METRICS:
-        hint = nearest(metric, METRICS) or f"choose one of {', '.join(METRICS)}, or module:function"
+    metric, target = s["competition"].metric, s["competition"].target
+    if ":" in metric:
+        return
+    fit = [name for name, known in METRICS.items() if target in known.kinds]
+    if metric not in METRICS:
+        hint = nearest(metric, METRICS) or f"choose one of {', '.join(fit)}, or module:function"
         yield "competition.metric", f"`{metric}` is not a metric; {hint}"
+    elif metric not in fit:
+        message = f"`{metric}` does not score target={target}; choose one of {', '.join(fit)}"
+        yield "competition.metric", message
 
 
 @rule("competition")
@@ -300,6 +329,7 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield "competition.root", "is missing: give the folder of the competition's files"
     for number, attribute in enumerate(competition.attributes):
         path = f"competition.attributes[{number}]"
+        yield from _kind_of_values(path, attribute, competition.target)
         if len(set(attribute.values)) != len(attribute.values):
             yield f"{path}.values", "names a value twice"
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
@@ -308,9 +338,28 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
             yield f"{path}.one_hot", "cannot be combined with bins: its values are columns"
         yield from _bins(path, attribute)
         yield from _soft_width(path, attribute)
+    if competition.target == "shares" and len(competition.attributes) > 1:
+        yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"
+
+
+def _kind_of_values(path: str, attribute: AttributeSettings, target: Kind) -> Iterator[Broken]:
+    """An attribute has the values that the target needs, and no others."""
+    named = bool(attribute.values)
+    if attribute.word is not None and (named or target != "labels"):
+        yield f"{path}.word", "is for target=labels, and in place of `values`"
+    if target == "values" and (named or attribute.bins or attribute.names):
+        yield f"{path}.values", "must be left out: with target=values the column is a number"
+    if target != "values" and attribute.word is None and len(attribute.values) < 2:
+        yield f"{path}.values", "needs at least two values"
+    if target == "shares" and not attribute.one_hot:
+        yield f"{path}.one_hot", "must be true with target=shares: `values` are the columns of the shares"
+    odd = [n for n in ("bins", "soft_width", "train_bins") if getattr(attribute, n) is not None]
+    if target in ("labels", "values", "shares"):
+        for name in odd if target != "labels" else [n for n in odd if n == "soft_width"]:
+            yield f"{path}.{name}", f"cannot be combined with target={target}"
 
 
 def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
@@ -408,7 +457,16 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
 
 
 def _classes(competition: Any) -> list[str]:
-    """The names of the classes, as `LabelSpace.product` makes them."""
+    """The names of the columns of predictions, as `LabelSpace` makes them."""
+    if competition.target == "labels":
+        several = [(a.name, a.names or a.values) for a in competition.attributes]
+        return [
+            column
+            for name, levels in several
+            for column in ([f"{name} · {level}" for level in levels] if len(levels) > 2 else [name])
+        ]
+    if competition.target == "values":
+        return [a.name for a in competition.attributes]
     return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
 
 

@@ -279,7 +279,7 @@ def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
     head = heads.restore_head(state, fold.job.heads)
     with torch.inference_mode():
         logits_SNC = head.logits(fold.z_ND.expand(len(head.mean_JD), -1, -1))
-    return heads.softmax_JNC(logits_SNC), logits_SNC
+    return heads.from_logits_JNC(logits_SNC, fold.job.target), logits_SNC
 
 
 def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, float]]:

@@ -11,7 +11,7 @@ Legend: N images, V views, C classes, M models.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +76,11 @@ Milliseconds = tuple[float, ...]
 
 
 def predict_views(
-    model: Classifier,
-    images: Images,
-    ids: Strings,
-    classes: tuple[str, ...],
-    views: Sequence[View],
-    how: Pass,
+    model: Classifier, images: Images, ids: Strings, target: Target, views: Sequence[View], how: Pass
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
 
-    The model is put in eval mode and must be on `how.device`; `classes` are its outputs, in order.
+    The model is put in eval mode and must be on `how.device`; `target` says what its outputs are.
 
     Returns:
         The probabilities, and milliseconds per image of each view.
@@ -97,18 +92,18 @@ def predict_views(
     blocks, ms_V = [], []
     for view in tqdm(views, desc=printable(model.name), unit="view", disable=not sys.stderr.isatty()):
         begin = time.perf_counter()
-        blocks.append(Target(classes).from_logits(run(model, images, ids, view, how)))
+        blocks.append(target.from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))
     names = tuple(view.name for view in views)
-    return ViewProbabilities(ids, classes, names, np.stack(blocks), model.name), tuple(ms_V)
+    return ViewProbabilities.of(target, ids, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
 def predict_head(
-    head: HeadStack, features: Features, classes: tuple[str, ...]
+    head: HeadStack, features: Features, target: Target
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
-    `head` holds the heads of the fold, one per seed; `classes` are their outputs, in order.
+    `head` holds the heads of the fold, one per seed; `target` says what their outputs are.
 
     Returns:
         The probabilities, and milliseconds per image of each view, without the time of the backbone, which
@@ -118,9 +113,10 @@ def predict_head(
     for v in range(len(features.views)):
         begin = time.perf_counter()
         block = torch.from_numpy(features.x_NVD[:, v].copy())
-        blocks.append(mean_of_heads(head_probabilities(head, block)))
+        blocks.append(mean_of_heads(head_probabilities(head, block, target)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
-    return ViewProbabilities(features.ids_N, classes, features.views, np.stack(blocks), "head"), tuple(ms_V)
+    p_VNC = np.stack(blocks)
+    return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
 
 
 Vote = tuple[ViewProbabilities, Milliseconds]
@@ -148,7 +144,7 @@ def networks(
             config.model, space.n_classes, state, config.images.hw, space, Intake.of(config)
         )
         network = model.to_device(network, how.device, how.layout)
-        by_model.append([predict_views(network, x, ids, space.classes, parsed, how) for x, ids in asked])
+        by_model.append([predict_views(network, x, ids, Target.of(space), parsed, how) for x, ids in asked])
     return _voted(by_model, committee.shares)
 
 
@@ -158,7 +154,7 @@ def heads(
     """The same for heads on every view of cached features; the time of the backbone is not included."""
     by_attribute = AttributeHeads.of(settings, space)
     restored = [restore_head(state, by_attribute) for state in committee.states]
-    by_model = [[predict_head(head, features, space.classes) for features in asked] for head in restored]
+    by_model = [[predict_head(head, features, Target.of(space)) for features in asked] for head in restored]
     return _voted(by_model, committee.shares)
 
 
@@ -186,4 +182,4 @@ def mean(parts: Sequence[ViewProbabilities], shares: Sequence[float] | None = No
         np.mean(p_MVNC, axis=0) if shares is None else np.einsum("m,mvnc->vnc", np.array(shares), p_MVNC),
         dtype=np.float32,
     )
-    return ViewProbabilities(first.ids_N, first.classes, first.views, total, "test")
+    return replace(first, p_VNC=total, name="test")

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRows
-from pipeline.core.targets import softmax
+from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.weights import State
 from pipeline.record import files
@@ -74,6 +74,11 @@ class HeadJob:
     synthetic: SyntheticRows | None = None
     soft_NC: Floats | None = None
     heads: AttributeHeads | None = None
+
+    @property
+    def target(self) -> Target:
+        """What the outputs mean."""
+        return Target.of(self.train_samples.space)
 
     @property
     def target_NC(self) -> torch.Tensor:
@@ -211,10 +216,10 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
-    """(J, N, C) probabilities of each head, without gradients."""
+def head_probabilities(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
+    """(J, N, C) predictions of each head, without gradients."""
     with torch.inference_mode():
-        parts = [softmax_JNC(head(x_BD[None])) for x_BD in torch.split(x_ND, _ROWS)]
+        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in torch.split(x_ND, _ROWS)]
     return np.concatenate(parts, axis=1)
 
 
@@ -229,9 +234,9 @@ def plain_view(features: Features) -> torch.Tensor:
     return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
 
 
-def softmax_JNC(logits_JNC: torch.Tensor) -> Floats:
-    """Probabilities from the logits of each head."""
-    return np.stack([softmax(logits_NC) for logits_NC in logits_JNC.numpy()])
+def from_logits_JNC(logits_JNC: torch.Tensor, target: Target) -> Floats:
+    """Predictions from the logits of each head."""
+    return np.stack([target.from_logits(logits_NC) for logits_NC in logits_JNC.numpy()])
 
 
 def mean_of_heads(p_JNC: Floats) -> Floats:
@@ -245,8 +250,8 @@ def head_fit(
     """The result of a fold: `p_SNC` are for its validation part, `history` has one entry per epoch."""
     samples, name = job.valid_samples, f"{job.train.head} head fold {job.fold}"
     views = tuple(f"seed {s}" for s in range(len(p_SNC)))
-    by_seed = ViewProbabilities(samples.ids_N, samples.space.classes, views, p_SNC, name)
-    oof = Probabilities(samples.ids_N, samples.space.classes, mean_of_heads(p_SNC), name)
+    by_seed = ViewProbabilities.of(job.target, samples.ids_N, views, p_SNC, name)
+    oof = Probabilities.of(job.target, samples.ids_N, mean_of_heads(p_SNC), name)
     return HeadFit(FoldResult(job.fold, oof, tuple(history), seconds), state, by_seed)
 
 
@@ -296,9 +301,9 @@ def _fit(job: HeadJob) -> HeadFit:
     with torch.no_grad():
         head.out.weight.copy_(torch.from_numpy(weight_CD)[None])
         head.out.bias.copy_(torch.from_numpy(bias_C)[None])
-    p_1NC = head_probabilities(head, plain_view(features.take(job.valid_samples.ids_N)))
+    p_1NC = head_probabilities(head, plain_view(features.take(job.valid_samples.ids_N)), job.target)
     with torch.inference_mode():
-        p_MC = softmax_JNC(head.logits(torch.from_numpy(problem.z_MD)[None]))[0]
+        p_MC = from_logits_JNC(head.logits(torch.from_numpy(problem.z_MD)[None]), job.target)[0]
     train_loss = _cross_entropy(p_MC, problem.class_M, problem.weight_M)
     labels_N = job.valid_samples.labels
     valid_loss = _cross_entropy(p_1NC[0], labels_N, np.ones(len(labels_N), np.float32))

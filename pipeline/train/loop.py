@@ -299,7 +299,7 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
         loss = training.loss(job, max(training.epoch - 1, 0))
         p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
     samples, history = job.valid_samples, marked(training.history, chosen)
-    oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
+    oof = Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     extra |= {"engine": job.engine}
     if job.device == "cuda":

@@ -184,7 +184,7 @@ class Network:
         )
         network = model.to_device(network, how.device)
         identity = [views.parse("identity")]
-        predictions, _ = committee.predict_views(network, self.images, ids, space.classes, identity, how)
+        predictions, _ = committee.predict_views(network, self.images, ids, Target.of(space), identity, how)
         return predictions.view("identity").p_NC
 
 
@@ -224,7 +224,7 @@ class Probe:
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""
         head = heads.restore_head(state, AttributeHeads.of(self.config.model, space))
-        predictions, _ = committee.predict_head(head, self.features.take(ids), space.classes)
+        predictions, _ = committee.predict_head(head, self.features.take(ids), Target.of(space))
         return predictions.view("identity").p_NC
 
 
@@ -470,7 +470,7 @@ def _voted(
     every = [*made, *inner_models]
     return Trained(
         Committee(tuple(m.state for m in made), shares),
-        Probabilities(samples.ids_N, samples.space.classes, p_NC, f"fold {lesson.part.fold}"),
+        Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, f"fold {lesson.part.fold}"),
         history,
         tuple(loop.predicting(m.history) for m in made),
         sum(m.seconds for m in every),

@@ -22,7 +22,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.targets import softmax
@@ -117,7 +118,7 @@ class Fitted:
         """
         self.rule.refuse(members[0].target)
         total_NC = soft_voting.summed(self.votes(members), self.weight_M)
-        return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
+        return replace(members[0], p_NC=self.rule.finish(total_NC), name=name)
 
     def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
         """(N, C) the blend without each member in turn, not refitted; it has at least two members."""

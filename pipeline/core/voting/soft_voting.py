@@ -13,16 +13,16 @@ Shape legend: M members, N samples, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import rankdata
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import LOG_FLOOR, Reals
+from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.samples import Floats
-from pipeline.core.targets import EXCLUSIVE, Kind, Target, most_probable, normalised, softmax
+from pipeline.core.samples import Floats, Kind
+from pipeline.core.targets import EXCLUSIVE, Target, most_probable, normalised, softmax
 
 # A tie of labels falls to the class with more probability; no other count of labels is changed by it.
 TIE_BREAK = 1e-3
@@ -117,7 +117,7 @@ def combine(
     aligned = align(members)
     rule.refuse(aligned[0].target)
     total_NC = summed([rule.prepare(member.p_NC) for member in aligned], weight_M)
-    return Probabilities(aligned[0].ids_N, aligned[0].classes, rule.finish(total_NC), name)
+    return replace(aligned[0], p_NC=rule.finish(total_NC), name=name)
 
 
 def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:

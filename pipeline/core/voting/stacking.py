@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from pipeline.core.metrics import LOG_FLOOR, Reals
+from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints
 from pipeline.core.targets import softmax
 from pipeline.core.voting.soft_voting import log_floored

@@ -23,7 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pipeline.core import metrics
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.samples import Floats, Ints
 from pipeline.core.targets import most_probable, normalised
 

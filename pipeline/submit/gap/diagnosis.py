@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core import statistics
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.statistics import Band
 from pipeline.submit import texts
 from pipeline.submit.gap import label_shift, leak, selection, shift

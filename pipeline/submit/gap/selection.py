@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.group_resampling import numbered, times_drawn
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.samples import Floats, Ints, Samples
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import Band
