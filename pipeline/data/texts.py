@@ -104,8 +104,24 @@ READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
 WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
-WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each class"
-WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
+WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_OF = {
+    "exclusive": "the probability of each class",
+    "shares": "the share of each class",
+    "labels": "the probability of each label or level, each by itself",
+}
+WRITTEN_VALUES = "{count:column} ({columns}) = the predicted number"
+WRITTEN_ATTRIBUTES = "{count:column}: {columns}"
+WRITTEN_WORDS = "1 column `{column}` = the words of the labels that hold ({words}), with {separator!r} between"
+WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){confidence}, with {separator!r} between"
+WRITTEN_CONFIDENCE = ", each with its probability"
+WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
+NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
+RANKS_EMPTY = "no class is named"
+RANKS_MANY = "{n} classes, and at most {k} are asked for (competition.submission.k)"
+RANKS_TWICE = "a class is named twice"
+RANKS_CONFIDENCE = "a class is without a probability between 0 and 1"
 WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
 WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
 COMMA_OR_LIST = "{where}: `{cell}` may be one number with a decimal comma, or several answers, and the cells are separated by commas"
