@@ -129,6 +129,7 @@ RULES: tuple[Rule, ...] = (
     competition.submission_command,
     ensemble.member_words,
     ensemble.given_weights,
+    ensemble.methods_of_the_target,
     ensemble.time_budget,
 )
 
