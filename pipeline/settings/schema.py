@@ -136,6 +136,7 @@ RULES: tuple[Rule, ...] = (
     submission.submission_command,
     ensemble.member_words,
     ensemble.given_weights,
+    ensemble.methods_of_the_target,
     ensemble.time_budget,
 )
 
