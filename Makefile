@@ -108,7 +108,7 @@ reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
 
 predict: env
-	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 oof: env
 	@$(PIPELINE) oof --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)

@@ -329,9 +329,10 @@ COMMANDS = (
         (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
-            Option("out", "the CSV to write; default: predictions.csv"),
+            Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
-        make="FILE=… IMAGES=folder OUT=predictions.csv",
+        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
         about_current=False,
     ),
     Command(

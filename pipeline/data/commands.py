@@ -26,7 +26,7 @@ from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
 from pipeline.data.readers.reading import Reading
-from pipeline.data.team_tables import write_folds
+from pipeline.data.team_tables import refuse, write_folds
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -56,6 +56,8 @@ class Written:
 
 def folds(session: Session, options: Options) -> None:
     """The fold plan and its checks; a plan with faults is an error."""
+    if options.out:
+        refuse(Path(options.out))
     session.check(Need("folds", session.settings))
     artifact = session.need("folds")
     table = health(artifact)

@@ -22,6 +22,13 @@ FOLD = "fold"
 NO_FOLD = -1
 
 
+def refuse(path: Path) -> None:
+    """Raise DataError for the name of a table that would be neither CSV nor Parquet."""
+    if path.suffix.lower() not in ENDINGS:
+        text = texts.UNKNOWN_ENDING.format(path=path, endings=", ".join(ENDINGS))
+        raise DataError(text, remedy=texts.ENDING_REMEDY)
+
+
 def write_table(path: Path, columns: Mapping[str, Sequence[str]], numbers: Collection[str] = ()) -> None:
     """A table of texts as CSV, or of texts and numbers as Parquet, by the ending of the path.
 
@@ -30,10 +37,7 @@ def write_table(path: Path, columns: Mapping[str, Sequence[str]], numbers: Colle
     Raises:
         DataError: another ending.
     """
-    if path.suffix.lower() not in ENDINGS:
-        raise DataError(
-            texts.UNKNOWN_ENDING.format(path=path, endings=", ".join(ENDINGS)), remedy=texts.ENDING_REMEDY
-        )
+    refuse(path)
     if path.suffix.lower() == ".csv":
         write_atomic(path, format_table(tuple(columns), list(zip(*columns.values(), strict=True))))
         return

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError, UserError
 from pipeline.core.wording import worded
+from pipeline.data import team_tables
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import team_files, texts
@@ -103,10 +104,11 @@ def predict(session: Session, options: Options) -> None:
     if not options.images.strip():
         raise DataError(texts.IMAGES_MISSING, remedy=texts.IMAGES_REMEDY)
     where, out = Path(options.images), Path(options.out or PREDICTIONS)
+    team_tables.refuse(out)
     if not where.exists():
         raise DataError(texts.NO_SUCH_PLACE.format(where=where), remedy=texts.IMAGES_REMEDY)
     predictor = predictor_of(session, folder_of(session, options.file, texts.FILE_REMEDY))
-    given = predictor.pictures(where)
+    given = predictor.pictures(where, root=options.root)
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
     with tqdm(total=len(given), desc="predict", unit="img", disable=not sys.stderr.isatty()) as bar:
@@ -139,5 +141,6 @@ def oof(session: Session, options: Options) -> None:
     """
     record = submission.read(csv_of(session, options.file, texts.OOF_REMEDY))
     out = Path(options.out or f"{record['name']}-oof.csv")
+    team_tables.refuse(out)
     for line in team_files.export(session.store, record, out):
         session.say(line)

@@ -25,7 +25,8 @@ from pipeline.core.wording import worded
 from pipeline.predict import texts
 from pipeline.record import files, paths
 from pipeline.record.files import sha256_file
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.submission import SubmissionSettings
 
 MANIFEST = "predictor.json"
 FORM = 1
@@ -92,6 +93,8 @@ class Member(_Part):
         weight, temperature: in the blend.
         look: position in the list of looks.
         model: the section of the settings, with mean and std.
+        channels: of one image.
+        images: of every sample; None: their number differs.
         backbone: the file of a frozen backbone, whose features the models take; None: they take pixels.
         views, view_weights: of test-time augmentation.
         precision: `infer.precision`.
@@ -105,6 +108,8 @@ class Member(_Part):
     temperature: float
     look: int
     model: dict[str, JsonValue]
+    channels: int
+    images: int | None
     backbone: str | None
     views: list[str] = Field(min_length=1)
     view_weights: list[float]
@@ -129,6 +134,32 @@ class Step(_Part):
     groups: Literal["table", "clusters"]
 
 
+class Source(_Part):
+    """Which files and columns make a sample, as in the competition.
+
+    Args:
+        id_column, path_column, group_column: of its test table; the last may be empty.
+        channel_files, images_per_sample: as the settings of the competition.
+    """
+
+    id_column: str
+    path_column: str
+    group_column: str
+    channel_files: list[str]
+    images_per_sample: dict[str, JsonValue] | None
+
+    @property
+    def settings(self) -> CompetitionSettings:
+        """The same as settings of a competition, for reading a table."""
+        given = {
+            "id_column": self.id_column,
+            "path_column": self.path_column,
+            "channel_files": self.channel_files,
+            "images_per_sample": self.images_per_sample,
+        }
+        return CompetitionSettings.model_validate_json(files.json_bytes(given))
+
+
 class Manifest(_Part):
     """What a submission is made of.
 
@@ -136,7 +167,8 @@ class Manifest(_Part):
         form: of this file.
         name: of the submission; `artifact` its result.
         space: the label space, as text.
-        submission: the host's format, and the columns of ids and paths of its test table.
+        submission: the host's format.
+        source: which files and columns make a sample.
         batch: images that pass a network together.
         made: git, versions and profile of what made the folder.
         scores: metric, out-of-fold score and interval.
@@ -151,8 +183,7 @@ class Manifest(_Part):
     csv_sha256: str
     space: str
     submission: dict[str, JsonValue]
-    id_column: str
-    path_column: str
+    source: Source
     batch: int = Field(ge=1)
     made: dict[str, JsonValue]
     scores: dict[str, JsonValue]

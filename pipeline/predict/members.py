@@ -28,6 +28,7 @@ from pipeline.data.decode import Pixels
 from pipeline.nets import model as networks
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import Mode, Pass, run
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View, parse_all
 from pipeline.nets.weights import State
@@ -48,11 +49,12 @@ class Chunk:
 
     ids_N: Strings
     x_NHWC: Pixels
+    channels: int
 
     @staticmethod
-    def of(x_NHWC: Pixels) -> Chunk:
-        """From pixels."""
-        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC)
+    def of(x_NHWC: Pixels, channels: int) -> Chunk:
+        """From pixels, and the channels of one image."""
+        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels)
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,11 @@ class Models:
         if frozen:
             settings = networks.frozen(settings)
         space = None if frozen else self.space
+        intake = Intake(member.channels, member.images, settings.pool_images)
         outputs = UNUSED_OUTPUTS if frozen else self.space.n_classes
         # A network of the user's own is found in the current folder.
         with contextlib.chdir(self.home / folder.OWN) if _is_own(settings) else contextlib.nullcontext():
-            made = networks.restore(settings, outputs, self._state(file), size, space)
+            made = networks.restore(settings, outputs, self._state(file), size, space, intake)
         made.eval()
         self._keep(file, made)
         return made
@@ -149,7 +152,7 @@ def predict(models: Models, member: folder.Member, x_NHWC: Pixels, names: Sequen
 
     Several views are weighted as in the submission; where some are left out, the others are scaled up.
     """
-    chunk, parsed = Chunk.of(x_NHWC), parse_all(list(names))
+    chunk, parsed = Chunk.of(x_NHWC, member.channels), parse_all(list(names))
     target, size = Target.of(models.space), (x_NHWC.shape[1], x_NHWC.shape[2])
     seconds = [0.0] * len(parsed)
     features = _features(models, member, chunk, parsed, seconds) if member.backbone else None

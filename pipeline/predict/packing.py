@@ -30,13 +30,16 @@ from pipeline.ensemble.members import MEMBER, REFIT
 from pipeline.ensemble.stages import BLEND
 from pipeline.nets import model as networks
 from pipeline.nets.forward import backbone_digest
+from pipeline.nets.intake import Intake
 from pipeline.nets.views import parse_all
 from pipeline.nets.weights import State
-from pipeline.predict import blending, folder, texts
+from pipeline.predict import blending, folder, steps, texts
+from pipeline.predict.members import UNUSED_OUTPUTS
 from pipeline.record import files
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.fields import Section
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings
+from pipeline.settings.inputs import SeveralImagesSettings
 from pipeline.settings.model import ModelSettings
 from pipeline.submit.submission import DECISION, Provenance
 from pipeline.train.committee import Committee
@@ -154,8 +157,7 @@ def _packed(p: Packing, batch: int) -> folder.Manifest:
         "title": p.record["competition"],
         "space": files.space_text(space),
         "submission": {k: v for k, v in p.record["format"].items() if k != "sample_sha256"},
-        "id_column": _column(p.root, "test_id_column", "id_column"),
-        "path_column": _column(p.root, "test_path_column", "path_column"),
+        "source": _source_of(p.root),
         "batch": batch,
         "made": {n: p.root.manifest.get(n) for n in ("git", "versions", "profile", "created")},
         "scores": _scores(p.root, base),
@@ -172,6 +174,16 @@ def _packed(p: Packing, batch: int) -> folder.Manifest:
 def _column(artifact: Artifact, *names: str) -> str:
     found = [artifact.setting(f"competition.{name}") for name in names]
     return str(next((one for one in found if one), "id"))
+
+
+def _source_of(root: Artifact) -> dict[str, Any]:
+    return {
+        "id_column": _column(root, "test_id_column", "id_column"),
+        "path_column": _column(root, "test_path_column", "path_column"),
+        "group_column": str(root.setting("competition.group_column") or ""),
+        "channel_files": root.setting("competition.channel_files") or [],
+        "images_per_sample": root.setting("competition.images_per_sample"),
+    }
 
 
 def _scores(root: Artifact, base: Artifact) -> dict[str, Any]:
@@ -228,11 +240,12 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
     settings = _section(views, "model", ModelSettings)
     images = _section(views, "images", ImageSettings)
     features = views.inputs.get(f"test:{names[0]}")
-    backbone, settings = _backbone(p, number, source, settings, images, features)
+    intake = _intake(views, images, settings)
+    backbone, settings = _backbone(p, (number, source.name), settings, (images, intake), features)
     folds = [infer.inputs["whole"]] if refit else _folds(views)
     committees = [_committee(p, f"{number}-{k}", address) for k, address in enumerate(folds)]
-    if settings.mean is None:
-        settings = _with_normalisation(settings, images)
+    if settings.mean is None and features is None:
+        settings = _with_normalisation(settings, images, intake)
     _copy_own(p, settings.name if plugin.is_plugin(settings.name) else None, "model.name")
     metric = f"oof_{twin.setting('competition.metric')}"
     return {
@@ -241,6 +254,8 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
         "temperature": source.temperature,
         "look": _look(p, views, features, images, looks),
         "model": settings.model_dump(mode="json"),
+        "channels": intake.channels,
+        "images": intake.images,
         "backbone": backbone,
         "views": names,
         "view_weights": [float(table[name]["weight"]) for name in names],
@@ -282,43 +297,55 @@ def save(state: State, path: Path) -> None:
     save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}, path)
 
 
+def _intake(views: Artifact, images: ImageSettings, settings: ModelSettings) -> Intake:
+    """What the member's networks take in, as `Intake.of` reads it from all settings."""
+    given = views.setting("competition.images_per_sample")
+    several = SeveralImagesSettings.model_validate_json(json.dumps(given)) if given else None
+    number = several.fixed if several is not None else None if images.pages == "images" else 1
+    return Intake(images.channels, number, settings.pool_images)
+
+
 def _backbone(
     p: Packing,
-    number: int,
-    source: Source,
+    member: tuple[int, str],
     settings: ModelSettings,
-    images: ImageSettings,
+    seen: tuple[ImageSettings, Intake],
     features: str | None,
 ) -> tuple[str | None, ModelSettings]:
     """The file of a frozen backbone, compared with the one whose features were used."""
     if features is None:
         return None, settings
-    artifact = p.at(features)
-    settings = settings.model_copy(update={"weights": _weights(artifact)})
-    network = networks.build(networks.frozen(settings), 2, 0, images.hw)
+    (number, name), (images, intake), artifact = member, seen, p.at(features)
+    settings = settings.model_copy(update={"weights": str(artifact.setting("model.weights"))})
+    network = networks.build(networks.frozen(settings), UNUSED_OUTPUTS, 0, images.hw, intake=intake)
+    if network.measured:
+        train = load.prepared(p.at(p.at(artifact.inputs["prepared"]).inputs.get("train", "")), "train")
+        network.normalise_by(train, train.ids_N)
     view = parse_all([str(artifact.manifest["config"]["view"])])
     digest = files.read_features(artifact.folder / "features.npz").digest
     if backbone_digest(network, images.hw, view) != digest:
-        headline = texts.OTHER_BACKBONE.format(member=source.name)
+        headline = texts.OTHER_BACKBONE.format(member=name)
         raise DataError(headline, remedy=texts.OTHER_BACKBONE_REMEDY)
-    name = f"{WEIGHTS}/{number}-backbone.safetensors"
-    save(network.state_dict(), p.draft / name)
-    return name, _normalised_as(settings, network)
-
-
-def _weights(artifact: Artifact) -> str:
-    return str(artifact.setting("model.weights"))
+    file = f"{WEIGHTS}/{number}-backbone.safetensors"
+    save(network.state_dict(), p.draft / file)
+    return file, _normalised_as(settings, network)
 
 
 def _normalised_as(settings: ModelSettings, network: networks.Classifier) -> ModelSettings:
-    """With mean and std written down, so that another version of the library cannot change them."""
+    """With mean and std written down, so that another version of the library cannot change them.
+
+    Measured ones are among the weights.
+    """
+    settings = settings.model_copy(update={"weights": "none"})
+    if network.measured:
+        return settings
     mean, std = (buffer.flatten().tolist() for buffer in (network.mean_C11, network.std_C11))
-    return settings.model_copy(update={"mean": mean, "std": std, "weights": "none"})
+    return settings.model_copy(update={"mean": mean, "std": std})
 
 
-def _with_normalisation(settings: ModelSettings, images: ImageSettings) -> ModelSettings:
+def _with_normalisation(settings: ModelSettings, images: ImageSettings, intake: Intake) -> ModelSettings:
     bare = networks.frozen(settings.model_copy(update={"weights": "none"}))
-    return _normalised_as(settings, networks.build(bare, 2, 0, images.hw))
+    return _normalised_as(settings, networks.build(bare, UNUSED_OUTPUTS, 0, images.hw, intake=intake))
 
 
 def _look(
@@ -378,6 +405,10 @@ def _steps(p: Packing) -> list[dict[str, Any]]:
     groups = str(p.root.setting("decision.groups") or "table")
     for step in p.root.json(DECISION)["steps"]:
         if step["adopted"]:
+            if why := steps.fault_of(step["name"], step["fitted"]):
+                name = str(p.record["name"])
+                headline = texts.UNKNOWN_STEP.format(name=name, step=step["name"], why=why)
+                raise DataError(headline, remedy=texts.NOT_THE_SAME_REMEDY)
             found.append({"name": step["name"], "fitted": step["fitted"], "groups": groups})
             _copy_own(p, step["name"] if plugin.is_plugin(step["name"]) else None, "decision.steps")
     return found
@@ -395,7 +426,7 @@ def _blend(p: Packing, base: Artifact, sources: Sequence[Source]) -> dict[str, A
     metric = metrics.get(str(base.setting("competition.metric")))
     settings = base.manifest["settings"]["ensemble"]
     recipe = fitting.Recipe("stacking", bool(settings["temperature"]), None, float(settings["stack_c"]))
-    fitted = fitting.fit(recipe, oofs, train.take(oofs[0].ids_N).labels, metric)
+    fitted = fitting.fit(recipe, oofs, train.take(oofs[0].ids_N).truth, metric)
     assert fitted.stack is not None, "stacking fits a model"
     name = f"{WEIGHTS}/stacking.safetensors"
     blending.write_stack(p.draft / name, fitted.stack)
@@ -419,7 +450,7 @@ def _refuse_other_answers(
         s.groups == "clusters" and s.name == "group_average" for s in made.steps
     ):
         space = load.samples(data, "test", p.store.home).space
-        decided = blending.decide(p.draft, made.steps, space, blended, grouped)
+        decided = steps.decide(p.draft, made.steps, space, blended, grouped)
         _compare(p, decided.p, load.test(p.root, "submitted"))
 
 

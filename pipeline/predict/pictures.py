@@ -16,8 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -26,19 +27,26 @@ import numpy.typing as npt
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.plugin import Own
+from pipeline.core.sample_paths import images_of
 from pipeline.core.tables import read_table
 from pipeline.core.wording import worded
-from pipeline.data import crop, decode
+from pipeline.data import crop, decode, sample_files, several
 from pipeline.data.crop import CropPlan, Key, UsualBoxes
 from pipeline.data.decode import Decoding, Pixels
 from pipeline.data.depth import Ranges
-from pipeline.data.paths import images_below, nfc
+from pipeline.data.layouts import Listing
+from pipeline.data.paths import Faults, images_below, nfc
 from pipeline.data.preprocess import Look, OwnPreprocessing, Preprocessor
+from pipeline.data.readers import frames
+from pipeline.data.readers.reading import Reading
 from pipeline.predict import folder, texts
 from pipeline.record import files
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings
 
-Source = str | Path | bytes | npt.NDArray[Any]
+One = str | Path | bytes | npt.NDArray[Any]
+Source = One | tuple[One, ...]
+# Faults of a table without which nothing can be predicted; the others are about single images.
+UNUSABLE = ("unreadable images", "empty ids", "samples with several values", "samples with many images")
 # Columns of a table that name files, where it has none of the competition's.
 PATH_COLUMNS = ("path", "file", "filename", "file_name", "image", "image_path")
 GROUP_COLUMN = "group"
@@ -50,8 +58,9 @@ class Picture:
 
     Args:
         id: of its prediction.
-        source: a path (of a file, or of an image inside one of several: `file.hdf5::name`), the bytes of an
-            image file, or an array of values, (H, W) or (H, W, 3).
+        source: a path (of a file, or of an image inside one of several, `file.hdf5::name`; of several files
+            as in `core/sample_paths.py`), the bytes of an image file, an array of values, (H, W) or
+            (H, W, C), or a tuple of these: several images of one sample.
         group: images of one group belong together, e.g. photos of one person; empty: none is known.
     """
 
@@ -89,78 +98,84 @@ def listed(
 
 
 def _is_source(source: object) -> bool:
+    if isinstance(source, tuple):
+        return bool(source) and all(isinstance(one, str | Path | bytes | np.ndarray) for one in source)
     return isinstance(source, str | Path | bytes | np.ndarray)
 
 
-def below(where: Path) -> list[Picture]:
+def _images(source: Source) -> list[One]:
+    """The images of one sample."""
+    if isinstance(source, tuple):
+        return list(source)
+    return list(images_of(str(source))) if isinstance(source, str | Path) else [source]
+
+
+def below(where: Path, source: folder.Source, reading: Reading) -> list[Picture]:
     """All images below a folder, in the order of their names; the id is the path below it.
 
     Raises:
-        DataError: there are none.
+        DataError: there are none, or a sample has several files, which a folder does not show.
     """
+    if source.images_per_sample is not None or source.channel_files:
+        raise DataError(texts.FOLDER_OF_SEVERAL.format(where=where), remedy=texts.FOLDER_OF_SEVERAL_REMEDY)
     found = images_below(where).images
     if not found:
         raise DataError(texts.NO_IMAGES.format(where=where), remedy=texts.NO_IMAGES_REMEDY)
+    if reading.pages == "images":
+        return [Picture(nfc(name), sample_files.with_pages(str(where / name))) for name in found]
     return [Picture(nfc(name), where / name) for name in found]
 
 
-def of_table(
-    table: Path, images: Path | None, id_column: str, path_column: str, encoding: str | None = None
-) -> list[Picture]:
-    """The images that a table lists: a column of ids, of paths, or both, and perhaps one called `group`.
+def of_table(table: Path, root: Path | None, source: folder.Source, reading: Reading) -> list[Picture]:
+    """The images that a table lists, as the competition's own test table is read.
 
     Args:
-        table: a CSV; paths in it are relative to `images`.
-        images: the folder of the files; None: that of the table.
-        id_column: its name in the competition's test table.
-        path_column: the same.
-        encoding: of a table that is not UTF-8.
+        table: a CSV: a column of ids, of paths, or both; groups where it has the competition's column of
+            them, or one called `group`.
+        root: where its files lie, a folder or a file of several images; None: the table's folder.
+        source: the columns and files of a sample, as in the competition.
+        reading: how files of several images are read.
 
     A file that is not there is no error: its image does not decode.
 
     Raises:
-        DataError: the table is malformed, no column names images, or an id occurs twice.
+        DataError: the table is malformed, no column names images, an id occurs twice, or the file of several
+            images cannot be read.
     """
-    read, home = read_table(table, encoding=encoding), images or table.parent
-    of_paths = next((c for c in (path_column, *PATH_COLUMNS) if c in read.columns), None)
-    of_ids = id_column if id_column in read.columns else of_paths
-    if of_ids is None:
+    read, settings = read_table(table, encoding=reading.encoding), source.settings
+    several = settings.images_per_sample
+    named = (source.path_column, *PATH_COLUMNS, source.id_column)
+    path_column = next((c for c in named if c in read.columns), None)
+    of_images = several.columns if several is not None else []
+    if path_column is None and not (of_images and set(of_images) <= set(read.columns)):
         headline = texts.TABLE_COLUMN.format(table=table, columns=", ".join(read.columns))
-        remedy = texts.TABLE_COLUMN_REMEDY.format(id=id_column, path=path_column)
+        remedy = texts.TABLE_COLUMN_REMEDY.format(id=source.id_column, path=source.path_column)
         raise DataError(headline, remedy=remedy)
-    ids = [nfc(cell) for cell in read.written(of_ids)]
-    written = read.written(of_paths or of_ids)
-    known = Names(home) if images is not None or of_paths is None else None
-    sources = [home / cell if known is None else known.find(cell) for cell in written]
-    groups = read.written(GROUP_COLUMN) if GROUP_COLUMN in read.columns else ("",) * len(ids)
-    made = [Picture(*one) for one in zip(ids, sources, groups, strict=True)]
+    if several is not None:
+        read.require(tuple(several.columns or several.sample), texts.SEVERAL_REMEDY)
+    path_column = path_column or read.columns[0]
+    id_column = source.id_column if source.id_column in read.columns else path_column
+    listing = Listing(read, root or table.parent, id_column, path_column, (table,), reading=reading)
+    faults = Faults()
+    found = sample_files.find(listing, settings, faults)
+    broken = [text for kind, text in faults.listed if kind in UNUSABLE]
+    if broken:
+        raise DataError(worded(texts.TABLE_FAULTS, table=table, faults=len(broken)), broken)
+    listing = found.listing
+    groups_of = next((c for c in (source.group_column, GROUP_COLUMN) if c in listing.table.columns), None)
+    groups = listing.table.written(groups_of) if groups_of else ("",) * len(found.paths)
+    cells = listing.table.written(path_column)
+    ids = [nfc(cell) for cell in listing.table.written(listing.id_column)]
+    rows = zip(ids, found.paths, cells, groups, strict=True)
+    made = [Picture(name, path or _as_written(cell), group) for name, path, cell, group in rows]
     if not made:
         raise DataError(texts.NO_IMAGES.format(where=table), remedy=texts.NO_IMAGES_REMEDY)
     return _unique(made, str(table))
 
 
-class Names:
-    """The images below a folder, found by their path below it, their name, or it without an extension."""
-
-    def __init__(self, where: Path) -> None:
-        self._where = where
-        self._of: dict[str, list[str]] = {}
-        for name in images_below(where).images:
-            path = PurePosixPath(nfc(name))
-            for form in {str(path), path.name, str(path.with_suffix("")), path.stem}:
-                self._of.setdefault(form, []).append(name)
-
-    def find(self, written: str) -> Path:
-        """The file; a path where nothing is, if there is none, or several would fit."""
-        found = self._of.get(nfc(written.strip().removeprefix("./")), [])
-        return self._where / (found[0] if len(found) == 1 else written)
-
-    def why(self, path: Path) -> str:
-        """Why a file is missing, in words."""
-        found = self._of.get(nfc(path.name), [])
-        if len(found) > 1:
-            return texts.SAME_NAME.format(name=path.name, files=", ".join(found[:3]))
-        return texts.NO_FILE.format(folder=self._where)
+def _as_written(cell: str) -> str:
+    """A path that leads out of the table's folder, if there is a file; else a name of no file."""
+    return cell if Path(cell).is_absolute() and Path(cell).is_file() else cell or texts.EMPTY_CELL
 
 
 def _unique(made: list[Picture], where: str) -> list[Picture]:
@@ -175,7 +190,7 @@ class Seen:
     """Pictures as members see them.
 
     Args:
-        x_LNHWC: for each look, the (N, H, W, 3) pixels; white where an image does not decode.
+        x_LNHWC: for each look, the (N, H, W, I · C) pixels; white where an image does not decode.
         unreadable: those images.
         without_box: how many images had no box in a file of boxes.
     """
@@ -195,6 +210,7 @@ class Eye:
         find: the box of an image in its pixels; None: the look has all boxes that there are.
         usual: what a found box must be like.
         counts_boxes: whether images without a box are worth a note.
+        places: for images in a row, where every sample has so many; None: as many as the chunk needs.
     """
 
     how: Decoding
@@ -202,10 +218,15 @@ class Eye:
     find: Any = None
     usual: UsualBoxes | None = None
     counts_boxes: bool = False
-    names: frozenset[str] = field(default_factory=frozenset)
+    places: int | None = 1
+
+    @property
+    def channels(self) -> int:
+        """Channels of one image."""
+        return self.how.channels
 
     @staticmethod
-    def of(home: Path, packed: folder.Look) -> Eye:
+    def of(home: Path, packed: folder.Look, places: int | None) -> Eye:
         """The eye of a packed look; `home` is the folder of the predictor.
 
         Raises:
@@ -224,15 +245,15 @@ class Eye:
         how = replace(Decoding.of(images, packed.encoding), ranges=Ranges.of(images, measured))
         look = Look(plan, images.hw, images.resize, Preprocessor(preprocess), own)
         if cropping.method != "own_box" or str(cropping.boxes).endswith(".csv"):
-            return Eye(how, look, counts_boxes=cropping.method == "own_box")
+            return Eye(how, look, counts_boxes=cropping.method == "own_box", places=places)
         usual = None
         if packed.usual is not None:
             middle, spread, limit = (packed.usual[name] for name in ("middle", "spread", "limit"))
             usual = UsualBoxes(_floats(middle), _floats(spread), float(str(limit)))
-        return Eye(how, look, crop.finder(str(cropping.boxes)), usual)
+        return Eye(how, look, crop.finder(str(cropping.boxes)), usual, places=places)
 
     def see(self, key: Key, pixels: Pixels) -> Pixels:
-        """(H, W, 3) what the members see of a decoded image."""
+        """(H, W, C) what the members see of a decoded image."""
         if self.find is None:
             return self.look(key, pixels)
         box = self.find(pixels)
@@ -254,58 +275,66 @@ def see(pictures: Sequence[Picture], eyes: Sequence[Eye]) -> Seen:
         StorageError: the memory ended while a large image was decoded.
         ConfigError: the user's own function failed.
     """
-    out = [np.empty((len(pictures), *eye.look.size, 3), np.uint8) for eye in eyes]
+    jobs = [(n, at, one) for n, p in enumerate(pictures) for at, one in enumerate(_images(p.source))]
+    most = max((at + 1 for _, at, _ in jobs), default=1)
+    found: list[Pixels | None] = [None] * len(eyes)
     faults: dict[int, Unreadable] = {}
-    decodings = list(dict.fromkeys((eye.how.cache_px, eye.how.ranges.given) for eye in eyes))
     with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        for kind in decodings:
-            of_kind = [n for n, eye in enumerate(eyes) if (eye.how.cache_px, eye.how.ranges.given) == kind]
-            how = eyes[of_kind[0]].how
+        for how in {_kind(eye.how): eye.how for eye in eyes}.values():
             strict = replace(how, truncated=False)
-            decoded = list(pool.map(lambda one, how=strict: _decoded(one, how), pictures))
-            for n, found in enumerate(decoded):
-                if isinstance(found, Unreadable):
+            decoded = list(pool.map(lambda job, how=strict: _decoded(pictures[job[0]].id, job[2], how), jobs))
+            for k, (n, _, one) in enumerate(jobs):
+                if isinstance(decoded[k], Unreadable) and how.truncated:
                     # Pillow's switch for truncated files is global: outside threads.
-                    decoded[n] = found = _decoded(pictures[n], how) if how.truncated else found
-                if isinstance(found, Unreadable):
-                    faults[n] = found
-            for number in of_kind:
-                _fill(out[number], pictures, decoded, eyes[number], pool)
-    without = sum(
-        sum(("test", one.id) not in eye.look.crop.own for one in pictures) for eye in eyes if eye.counts_boxes
-    )
-    return Seen(out, [faults[n] for n in sorted(faults)], without)
+                    decoded[k] = _decoded(pictures[n].id, one, how)
+                if isinstance(fault := decoded[k], Unreadable):
+                    faults.setdefault(n, fault)
+            for number, eye in enumerate(eyes):
+                if _kind(eye.how) == _kind(how):
+                    made = pool.map(partial(_seen, pictures, eye), jobs, decoded)
+                    found[number] = _rows(list(made), jobs, max(most, eye.places or 1))
+    counting = [eye for eye in eyes if eye.counts_boxes]
+    without = sum(("test", p.id) not in eye.look.crop.own for eye in counting for p in pictures)
+    rows = [x for x in found if x is not None]
+    return Seen(rows, [faults[n] for n in sorted(faults)], without)
 
 
-def _fill(
-    x_NHWC: Pixels,
-    pictures: Sequence[Picture],
-    decoded: Sequence[Pixels | Unreadable],
-    eye: Eye,
-    pool: ThreadPoolExecutor,
-) -> None:
-    def one(n: int) -> None:
-        found = decoded[n]
-        image = decode.placeholder("", "")[1] if isinstance(found, Unreadable) else found
-        x_NHWC[n] = eye.see(("test", pictures[n].id), image)
-
-    for _ in pool.map(one, range(len(pictures))):
-        pass
+Job = tuple[int, int, One]
 
 
-def _decoded(picture: Picture, how: Decoding) -> Pixels | Unreadable:
-    source = picture.source
+def _kind(how: Decoding) -> tuple[object, ...]:
+    """What two ways of decoding must have in common to give the same pixels."""
+    return how.cache_px, how.channels, how.truncated, how.max_pixels, how.ranges.given, how.sources.how
+
+
+def _seen(pictures: Sequence[Picture], eye: Eye, job: Job, found: Pixels | Unreadable) -> Pixels:
+    image = decode.placeholder("", "", eye.channels)[1] if isinstance(found, Unreadable) else found
+    return eye.see(("test", several.image_name(pictures[job[0]].id, job[1])), image)
+
+
+def _rows(made: Sequence[Pixels], jobs: Sequence[Job], places: int) -> Pixels:
+    """(N, H, W, I · C) the images of each sample one behind the other."""
+    if places == 1:
+        return np.stack(made)
+    of_sample: dict[int, list[Pixels]] = {}
+    for image, (n, _, _) in zip(made, jobs, strict=True):
+        of_sample.setdefault(n, []).append(image)
+    return np.stack([several.stacked(images, places) for images in of_sample.values()])
+
+
+def _decoded(name: str, one: One, how: Decoding) -> Pixels | Unreadable:
     try:
-        if isinstance(source, np.ndarray):
-            return decode.of_values(source, how)[1]
-        if isinstance(source, bytes):
-            return decode.pixels_of(source, how, picture.id)[1]
-        return decode.read(picture.id, str(source), how)[1]
+        if isinstance(one, np.ndarray):
+            framed = frames.framed(one, how.sources.how)
+            return decode.of_values(framed, how)[1]
+        if isinstance(one, bytes):
+            return decode.pixels_of(one, how, name)[1]
+        return decode.read(name, str(one), how)[1]
     except StorageError:
         raise
     except decode.UNDECODABLE as error:
-        shown = str(source) if isinstance(source, str | Path) else f"{type(source).__name__}"
-        return Unreadable(picture.id, shown, decode.reason(error))
+        shown = str(one) if isinstance(one, str | Path) else type(one).__name__
+        return Unreadable(name, shown, decode.reason(error))
 
 
 @contextmanager

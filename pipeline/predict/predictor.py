@@ -27,7 +27,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, strings
 from pipeline.core.targets import Target
 from pipeline.core.wording import worded
-from pipeline.predict import blending, folder, members, pictures, texts
+from pipeline.predict import blending, folder, members, pictures, steps, texts
 from pipeline.predict.members import Machine, Models
 from pipeline.predict.pictures import Eye, Picture, Source, Unreadable
 from pipeline.record.files import space_of_text
@@ -98,7 +98,8 @@ class Predictor:
         self.home, self.manifest, self.machine = home, manifest, machine
         self.space: LabelSpace = space_of_text(manifest.space)
         self.whole = Part({m.name: tuple(m.views) for m in manifest.members})
-        self._eyes = [Eye.of(home, look) for look in manifest.looks]
+        places = {member.look: member.images for member in manifest.members}
+        self._eyes = [Eye.of(home, look, places.get(n, 1)) for n, look in enumerate(manifest.looks)]
         self._models = Models(home, manifest, machine)
         self._fitted = blending.fitted_of(home, manifest)
 
@@ -146,24 +147,32 @@ class Predictor:
     @property
     def chunk(self) -> int:
         """Images that are decoded and predicted together; a multiple of the batch."""
-        bytes_each = sum(eye.look.size[0] * eye.look.size[1] * 3 for eye in self._eyes)
+        bytes_each = sum(
+            eye.look.size[0] * eye.look.size[1] * eye.channels * (eye.places or 4) for eye in self._eyes
+        )
         batches = max(int(min(CHUNK_BYTES / bytes_each, MOST_IMAGES) / self.machine.batch), 1)
         return batches * self.machine.batch
 
     def pictures(
-        self, images: Images, ids: Sequence[str] | None = None, groups: Sequence[str] | None = None
+        self,
+        images: Images,
+        ids: Sequence[str] | None = None,
+        groups: Sequence[str] | None = None,
+        root: str | Path | None = None,
     ) -> list[Picture]:
         """The images of a folder, of a CSV, or of a list of paths, bytes and arrays; see `pictures.py`.
+
+        `root`: where the files of a CSV lie; None: beside it.
 
         Raises:
             DataError: there is no such place, or it names no images.
         """
         if not isinstance(images, str | Path):
             return pictures.listed(images, ids, groups)
-        where = Path(images)
+        where, source, reading = Path(images), self.manifest.source, self._eyes[0].how.sources.how
         if where.is_dir():
-            return pictures.below(where)
-        return pictures.of_table(where, None, self.manifest.id_column, self.manifest.path_column)
+            return pictures.below(where, source, reading)
+        return pictures.of_table(where, None if root is None else Path(root), source, reading)
 
     def predict(
         self,
@@ -228,7 +237,7 @@ class Predictor:
         if self._fitted is None:
             return votes[0]
         at = [n for n, m in enumerate(self.manifest.members) if m.name in names]
-        return blending.of_some(self._fitted, at).apply(votes, "blend")
+        return blending.of_some(self._fitted, at, self.target).apply(votes, "blend")
 
     def finished(self, parts: Sequence[Predicted], white: bool = False) -> Answers:
         """The answers of all chunks together, after the decision steps; `white` as in `predict`.
@@ -249,7 +258,7 @@ class Predictor:
         p = replace(p, name=self.manifest.name)
         if given:
             groups_N = np.array([one.group for one in given], dtype=np.str_)
-            decided = blending.decide(self.home, self.manifest.steps, self.space, p, groups_N)
+            decided = steps.decide(self.home, self.manifest.steps, self.space, p, groups_N)
             p, notes = decided.p, [*notes, *decided.notes]
         if without := sum(part.without_box for part in parts):
             notes.append(worded(texts.SHARED_WINDOW, images=without))

@@ -55,7 +55,7 @@ def submitted(people, csv: Path) -> Probabilities:
 
 def hidden_set(people):
     store = store_of(people)
-    (data,) = store.all("data")
+    data = min(store.all("data"), key=lambda a: a.manifest["created"])
     return load.samples(data, "test", people.home)
 
 
@@ -152,7 +152,9 @@ def test_without_groups_an_average_over_groups_says_that_it_changes_nothing(peop
     where = packed(people, people.made("ensemble", *BLEND, *words), own)
     test = hidden_set(people)
     found = Predictor.load(where).predict(test.paths_N.tolist())
-    assert found.notes == ("group_average averages over groups, and no groups were given: it changed nothing",)
+    assert found.notes == (
+        "group_average averages over groups, and no groups were given: it changed nothing",
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,6 +178,46 @@ def test_each_way_to_prepare_images(people, own, words):
         if words[0] == "crop.method=own_box"
         else ()
     )
+
+
+def test_several_grey_images_of_a_sample(people):
+    rows = [
+        (
+            f"{n:03}_{k}",
+            f"{n:03}_{k}.png",
+            f"p{n}",
+            ["young", "middle", "old"][n % 3],
+            "bare",
+            f"{n:03}_0.png",
+        )
+        for n in range(37)
+        for k in range(3)
+    ]
+    rows = [(*row[:4], ("bare", "masked")[k % 2], *row[5:]) for k, row in enumerate(rows)]
+    header = ("id", "path", "person", "age", "mask", "beside")
+    people.table("train2.csv", rows[:72], header)
+    people.table(
+        "test2.csv", [(r[0], r[1], r[2], r[5]) for r in rows[72:]], ("id", "path", "person", "beside")
+    )
+    words = (
+        "competition.images_per_sample={columns: [path, beside]}",
+        "competition.train_table=train2.csv",
+        "competition.test_table=test2.csv",
+        "images.channels=1",
+        "model.pool_images=concat",
+    )
+    csv = people.made("infer", "experiment=tiny_resnet", *words)
+    where = packed(people, csv)
+    (member,) = folder.read(where).members
+    assert (member.channels, member.images) == (1, 2)
+    predictor, wanted = Predictor.load(where), submitted(people, csv)
+    given = predictor.pictures(people.root / "test2.csv", root=people.root / "images")
+    found = predictor.predict(given).p.take(wanted.ids_N)
+    assert np.array_equal(found.p_NC, wanted.p_NC)
+    pair = tuple(people.path(name) for name in ("024_1", "024_0"))
+    np.testing.assert_allclose(predictor.predict([pair]).p.p_NC[0], found.take(["024_1"]).p_NC[0], atol=1e-6)
+    with pytest.raises(DataError, match="a sample of this competition has several files"):
+        predictor.pictures(people.root / "images")
 
 
 def test_paths_bytes_and_arrays_are_the_same_image(people, network):
