@@ -112,10 +112,10 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof":
-            from pipeline.predict import commands as predicting
+        case "predict" | "oof" | "bundle":
+            from pipeline.predict import commands as new
 
-            return {"predict": predicting.predict, "oof": predicting.oof}[command]
+            return {"predict": new.predict, "oof": new.oof, "bundle": new.bundle}[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -333,6 +333,21 @@ COMMANDS = (
             Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
         make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        about_current=False,
+    ),
+    Command(
+        "bundle",
+        "make a folder with which a notebook predicts the hidden test set offline",
+        (
+            Option("file", "a submission", {"default": ""}),
+            Option("limit", "time limit of the notebook: 9h, 30m; default: 9h"),
+            Option("out", "the folder to make; default: bundles/NAME of the home"),
+            Option("wheels", "wheels to add besides Podium's; none: no other; default: timm, safetensors"),
+            Option("python", "version of the host's Python, for wheels; default: 3.11"),
+            Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
+            Option("test", "a folder laid out as the host's; default: the competition's own"),
+        ),
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
         about_current=False,
     ),
     Command(

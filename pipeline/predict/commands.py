@@ -2,6 +2,7 @@
 
     make predict FILE=submissions/pets-ensemble-3fa29b.csv IMAGES=new/photos OUT=new.csv
     make oof FILE=submissions/pets-ensemble-3fa29b.csv OUT=mine.csv
+    make bundle FILE=submissions/pets-ensemble-3fa29b.csv LIMIT=9h
 
 Owns these commands. Does not own predicting (`predict/predictor.py`). Imports no torch until it predicts.
 """
@@ -144,3 +145,15 @@ def oof(session: Session, options: Options) -> None:
     team_tables.refuse(out)
     for line in team_files.export(session.store, record, out):
         session.say(line)
+
+
+def bundle(session: Session, options: Options) -> None:
+    """Make a folder with which a notebook predicts the hidden test set offline, and rehearse that.
+
+    Raises:
+        DataError: there is no such submission, it cannot be packed, the rehearsal fails, LIMIT is too short.
+        StorageError: wheels cannot be fetched.
+    """
+    from pipeline.predict import bundling
+
+    bundling.run(session, options)

@@ -99,6 +99,7 @@ class Member(_Part):
         views, view_weights: of test-time augmentation.
         precision: `infer.precision`.
         committees: one for each fold, or one.
+        start: where its weights began: none, or a source of pretrained weights, with its licence if known.
         ms_per_image: of all views, as measured where it was trained.
         score: out of fold, alone.
     """
@@ -115,6 +116,7 @@ class Member(_Part):
     view_weights: list[float]
     precision: str
     committees: list[Committee] = Field(min_length=1)
+    start: str
     ms_per_image: float
     score: float | None
 

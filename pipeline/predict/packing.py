@@ -32,7 +32,7 @@ from pipeline.nets import model as networks
 from pipeline.nets.forward import backbone_digest
 from pipeline.nets.intake import Intake
 from pipeline.nets.views import parse_all
-from pipeline.nets.weights import State
+from pipeline.nets.weights import PACKAGES, State
 from pipeline.predict import blending, folder, steps, texts
 from pipeline.predict.members import UNUSED_OUTPUTS
 from pipeline.record import files
@@ -240,7 +240,7 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
     settings = _section(views, "model", ModelSettings)
     images = _section(views, "images", ImageSettings)
     features = views.inputs.get(f"test:{names[0]}")
-    intake = _intake(views, images, settings)
+    start, intake = _start(settings.weights), _intake(views, images, settings)
     backbone, settings = _backbone(p, (number, source.name), settings, (images, intake), features)
     folds = [infer.inputs["whole"]] if refit else _folds(views)
     committees = [_committee(p, f"{number}-{k}", address) for k, address in enumerate(folds)]
@@ -261,6 +261,7 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
         "view_weights": [float(table[name]["weight"]) for name in names],
         "precision": str(views.setting("infer.precision") or "device"),
         "committees": committees,
+        "start": start,
         "ms_per_image": float(infer.metrics.get("ms_per_image", 0.0)),
         "score": source.scored.metrics.get(metric) if source.scored else None,
     }
@@ -271,6 +272,14 @@ def _view_names(views: Artifact) -> list[str]:
     asked = views.setting("infer.views")
     assert asked, f"{views.address} has no views"
     return [view.name for view in parse_all(asked)]
+
+
+def _start(weights: str) -> str:
+    """The source of pretrained weights without the place of a file, and with the licence of a package."""
+    kind, _, name = weights.partition(":")
+    if kind == "file":
+        return f"file:{Path(name).name}"
+    return f"{weights} ({PACKAGES[name].licence})" if name in PACKAGES else weights
 
 
 def _folds(views: Artifact) -> list[str]:

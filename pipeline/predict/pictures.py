@@ -28,7 +28,7 @@ import numpy.typing as npt
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.plugin import Own
 from pipeline.core.sample_paths import images_of
-from pipeline.core.tables import read_table
+from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import crop, decode, sample_files, several
 from pipeline.data.crop import CropPlan, Key, UsualBoxes
@@ -142,7 +142,26 @@ def of_table(table: Path, root: Path | None, source: folder.Source, reading: Rea
         DataError: the table is malformed, no column names images, an id occurs twice, or the file of several
             images cannot be read.
     """
-    read, settings = read_table(table, encoding=reading.encoding), source.settings
+    read = read_table(table, encoding=reading.encoding)
+    return of_rows(read, (table,), root or table.parent, source, reading)
+
+
+def of_ids(ids: Sequence[str], root: Path, source: folder.Source, reading: Reading) -> list[Picture]:
+    """The images whose files are named by their ids; `root`, `source` and `reading` as in `of_table`.
+
+    Raises:
+        DataError: as `of_table`.
+    """
+    rows = tuple((one,) for one in ids)
+    table = Table("sample", (source.id_column,), rows, tuple(range(len(rows))))
+    return of_rows(table, (), root, source, reading)
+
+
+def of_rows(
+    read: Table, files_read: tuple[Path, ...], root: Path, source: folder.Source, reading: Reading
+) -> list[Picture]:
+    """The images of the rows of a table that was read from these files; else as `of_table`."""
+    settings, table = source.settings, read.name
     several = settings.images_per_sample
     named = (source.path_column, *PATH_COLUMNS, source.id_column)
     path_column = next((c for c in named if c in read.columns), None)
@@ -155,7 +174,7 @@ def of_table(table: Path, root: Path | None, source: folder.Source, reading: Rea
         read.require(tuple(several.columns or several.sample), texts.SEVERAL_REMEDY)
     path_column = path_column or read.columns[0]
     id_column = source.id_column if source.id_column in read.columns else path_column
-    listing = Listing(read, root or table.parent, id_column, path_column, (table,), reading=reading)
+    listing = Listing(read, root, id_column, path_column, files_read, reading=reading)
     faults = Faults()
     found = sample_files.find(listing, settings, faults)
     broken = [text for kind, text in faults.listed if kind in UNUSABLE]
@@ -170,7 +189,7 @@ def of_table(table: Path, root: Path | None, source: folder.Source, reading: Rea
     made = [Picture(name, path or _as_written(cell), group) for name, path, cell, group in rows]
     if not made:
         raise DataError(texts.NO_IMAGES.format(where=table), remedy=texts.NO_IMAGES_REMEDY)
-    return _unique(made, str(table))
+    return _unique(made, table)
 
 
 def _as_written(cell: str) -> str:

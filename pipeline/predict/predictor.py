@@ -16,8 +16,9 @@ Legend: N images, C columns, M members, V views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,15 @@ class Predictor:
             return pictures.below(where, source, reading)
         return pictures.of_table(where, None if root is None else Path(root), source, reading)
 
+    def named(self, ids: Sequence[str], root: str | Path) -> list[Picture]:
+        """The images whose files below `root` are named by their ids, in the order of the ids.
+
+        Raises:
+            DataError: an id occurs twice, or files of a sample cannot be found by its id.
+        """
+        reading = self._eyes[0].how.sources.how
+        return pictures.of_ids(ids, Path(root), self.manifest.source, reading)
+
     def predict(
         self,
         images: Images | Sequence[Picture],
@@ -239,6 +249,17 @@ class Predictor:
         at = [n for n, m in enumerate(self.manifest.members) if m.name in names]
         return blending.of_some(self._fitted, at, self.target).apply(votes, "blend")
 
+    def _together(self, parts: Sequence[Predicted], broken: Set[str]) -> Probabilities:
+        """The vote of all chunks without the broken images; by rank among those of the same members."""
+        voted = []
+        for run in _alike(parts):
+            joined = [_joined([part.p_M[m] for part in run]) for m in range(len(run[0].p_M))]
+            if broken:
+                kept = strings([name for name in joined[0].ids_N.tolist() if name not in broken])
+                joined = [p.take(kept) for p in joined]
+            voted.append(self._vote(joined, [p.name for p in joined]) if self._is_ranked else joined[0])
+        return _joined(voted)
+
     def finished(self, parts: Sequence[Predicted], white: bool = False) -> Answers:
         """The answers of all chunks together, after the decision steps; `white` as in `predict`.
 
@@ -247,13 +268,9 @@ class Predictor:
         unreadable = tuple(one for part in parts for one in part.unreadable)
         broken = set() if white else {one.id for one in unreadable}
         given = [one for part in parts for one in part.pictures if one.id not in broken]
-        ids_N, notes = strings([one.id for one in given]), list[str]()
-        joined = [_joined([part.p_M[m] for part in parts]) for m in range(len(parts[0].p_M))]
-        if broken:
-            joined = [p.take(ids_N) for p in joined]
-        p = joined[0]
+        notes: list[str] = []
+        p = self._together(parts, broken)
         if self._is_ranked and given:
-            p = self._vote(joined, [p.name for p in joined])
             notes.append(worded(texts.RANKED, images=len(given)))
         p = replace(p, name=self.manifest.name)
         if given:
@@ -263,6 +280,12 @@ class Predictor:
         if without := sum(part.without_box for part in parts):
             notes.append(worded(texts.SHARED_WINDOW, images=without))
         return Answers(p, unreadable, tuple(notes))
+
+
+def _alike(parts: Sequence[Predicted]) -> Iterator[list[Predicted]]:
+    """Runs of chunks that the same members predicted."""
+    for _, run in groupby(parts, key=lambda part: tuple(p.name for p in part.p_M)):
+        yield list(run)
 
 
 def _joined(parts: Sequence[Probabilities]) -> Probabilities:

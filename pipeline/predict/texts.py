@@ -82,3 +82,69 @@ OOF_WRITTEN = "{path}: out-of-fold probabilities of {images:image}, with fold an
 TEST_WRITTEN = "{path}: test probabilities of {images:image}"
 OOF_OF_TWIN = "a refit has no out-of-fold predictions: these are of its cross-validation"
 OOF_MEMBER = "a team mate with Podium blends them as ensemble.members=[…,{word}]"
+
+# The hidden test set.
+
+NO_TIME = "LIMIT={limit}: this is no time above 0"
+NO_TIME_REMEDY = "give a time such as 9h, 30m or 600s"
+NOT_IN_TABLE = "(not in {table})"
+DROPPED_VIEW = "the view {view} of {member} is dropped to stay inside the limit"
+DROPPED_MEMBER = "the member {member} is dropped to stay inside the limit"
+CHUNK_DONE = "{done} of {total} images, {took}, about {more} to go"
+HIDDEN_DONE = "{out}: {images:image}, {took}"
+HIDDEN_DROPPED = "dropped in time: {dropped}; images before that were predicted with them"
+HIDDEN_UNREADABLE = "{images:image} {images:does|do} not decode and {images:was|were} predicted as white: {shown}"
+HIDDEN_UNANSWERED = "the time ended: {images:image} {images:has|have} the mean prediction"
+
+# Bundles.
+
+BUNDLE_REMEDY = "make bundle FILE=submissions/NAME.csv LIMIT=9h"
+NO_SOURCES = "{folder}: a bundle needs Podium's sources, to build its wheel, and these are missing"
+NO_SOURCES_REMEDY = "run make bundle in a checkout of Podium"
+WHEEL_FAILED = "Podium's wheel could not be built"
+WHEEL_FAILED_REMEDY = "the last lines of pip are above; `make install` gives an environment that can"
+FETCH_FAILED = "{wheels}: pip could not fetch the wheels for Python {python}"
+FETCH_FAILED_REMEDY = 'fetching needs a network; name others with WHEELS="timm==1.0.31 safetensors", or none with WHEELS=none if the host has them'
+BUNDLE_TOO_LARGE = "the bundle has {gigabytes:.1f} GB, and {most:.0f} GB are allowed"
+BUNDLE_TOO_LARGE_REMEDY = "submit a smaller blend: fewer members, or their refits (ensemble.refit=true)"
+LICENCE_HEAD = "# Where the weights come from\n\nEach model was trained by the owner of this bundle; some began with pretrained weights.\n\n| member | network | began with |\n|---|---|---|\n"
+LICENCE_ROW = "| {member} | {model} | {weights} |\n"
+NOTEBOOK_HEAD = """# {name}
+
+Predicts the hidden test set without a network, and writes `submission.csv` in the host's form. Attach this dataset and
+the competition's data, check the paths in the next cell, and run all cells. Unfinished work is kept in `partial/`; near
+the time limit, views and then members are dropped, and the output says which."""
+REHEARSAL_FAILED = "{bundle}: the rehearsal failed; the bundle is there, and its notebook does not run"
+REHEARSAL_REMEDY = "if a package is missing on the host, add it with WHEELS; the last lines of the notebook are above"
+NO_ENVIRONMENT = "no fresh environment for the rehearsal could be made"
+NO_ENVIRONMENT_REMEDY = "Debian and Ubuntu: apt-get install python3-venv"
+NO_TEST_SET = "{folder}: the rehearsal needs what the host shows a notebook, and this is missing"
+NO_TEST_SET_REMEDY = "give TEST=folder, laid out as the host's folder: {sample}, {images}"
+BUNDLE_MADE = "bundle: {folder} ({megabytes:.0f} MB, {wheels:wheel})"
+REHEARSED = "rehearsal: {images:image} in {took} without a network ({how}), {ms:.0f} ms an image"
+WITH_NAMESPACE, WITH_GUARD = "in a network namespace", "by a guard of its sockets"
+SAME_ANSWERS = "its answers are those that were submitted, byte for byte"
+LIKE_ANSWERS = "its answers: {likeness}"
+OTHER_ANSWERS = "{bundle}: the rehearsal's answers are not those that were submitted: {likeness}"
+OTHER_ANSWERS_REMEDY = "the libraries differ: rehearse with the versions of the submission's JSON file, or submit again with these"
+EXPECTED = "expected for {hidden:,} images on this machine: {took}, with a margin of {margin:.0%}; the limit is {limit}"
+EXPECTED_DROPS = "that is over the limit: the notebook will drop views, then members, to stay inside it"
+LIMIT_TOO_SHORT = "LIMIT={limit} is too short: one member with one view takes about {took} for {hidden:,} images on this machine"
+LIMIT_REMEDY = "raise LIMIT, use a GPU or a smaller network, or say with HIDDEN how many images the hidden set has"
+BUNDLE_NEXT = "next: edit the user name in dataset-metadata.json, then: kaggle datasets create -p {folder} --dir-mode zip"
+BUNDLE_README = """# {name}
+
+Everything that the submission {name} is made of, for a notebook without a network.
+
+| path | holds |
+|---|---|
+| `predictor/` | models, weights of the blend, views, decision steps; `predictor.json` has the digest of every file |
+| `wheels/` | Podium (installed without its dependencies), and what the host's image may lack |
+| `LICENSES/` | of Podium, of the wheels, and where pretrained weights come from |
+| `notebook.ipynb` | installs from this folder, predicts, writes `submission.csv` |
+
+Upload this folder as a dataset, attach it and the competition's data to a notebook without internet, and run
+`notebook.ipynb`. Its first code cell names the host's files.
+
+{measured}
+"""
