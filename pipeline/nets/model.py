@@ -37,6 +37,34 @@ MOST_IMAGES = 256
 SMALLEST_STD = 1e-6
 
 
+class ValueScale(nn.Module):
+    """The last step where values are predicted: from outputs in standard deviations to the table's unit.
+
+    A network learns numbers about 0 with a deviation of about 1, whatever their unit. Mean and deviation are
+    those of the training part and belong to the state dict.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+
+    @staticmethod
+    def none(space: LabelSpace | None) -> "ValueScale | None":
+        """A scale that changes nothing yet; None for other targets than values."""
+        if space is None or space.kind != "values":
+            return None
+        return ValueScale(torch.zeros(space.n_classes), torch.ones(space.n_classes))
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(…, C) values, in float32: half precision would round a large mean."""
+        wide = outputs if outputs.dtype == torch.float64 else outputs.float()
+        return wide * self.spread + self.mean
+
+
 class Classifier(nn.Module):
     """A network that takes pixels in [0, 1] and normalises them for its backbone.
 
@@ -47,6 +75,7 @@ class Classifier(nn.Module):
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: from the backbone's outputs to classes; None: the outputs are the classes.
+        scale: from the backbone's outputs to values; None: they are no values.
     """
 
     mean_C11: torch.Tensor
@@ -59,11 +88,13 @@ class Classifier(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         heads: AttributeHeads | None = None,
+        scale: ValueScale | None = None,
     ) -> None:
         super().__init__()
         self.name = name
         self.backbone: Any = backbone
         self.heads = heads
+        self.scale = scale
         # Not part of the state dict: they depend on the model's name, not on its training.
         self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -104,6 +135,8 @@ class Classifier(nn.Module):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
         outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        if self.scale is not None:
+            outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
 
@@ -159,7 +192,8 @@ def build(
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
         size: height and width of the images, px, for a trial pass; None: its own.
-        space: of the classes, for a head per attribute (see `settings.heads`); None: one output per class.
+        space: of the classes, for a head per attribute (see `settings.heads`) and for values (`ValueScale`);
+            None: one output per class.
 
     Raises:
         ModelError: an unknown model, weights that are missing or do not fit, or images too small for it.
@@ -183,7 +217,7 @@ def build(
         to_group_norm(backbone, settings.name)
     usual_mean, usual_std = asked_normalisation(backbone)
     mean, std = tuple(settings.mean or usual_mean), tuple(settings.std or usual_std)
-    return Classifier(settings.name, backbone, mean, std, heads)
+    return Classifier(settings.name, backbone, mean, std, heads, ValueScale.none(space))
 
 
 def frozen(settings: ModelSettings) -> ModelSettings:

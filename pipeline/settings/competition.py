@@ -435,7 +435,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
             yield f"competition.{name}", message
 
 
-def _classes(competition: Any) -> list[str]:
+def columns_of(competition: CompetitionSettings) -> list[str]:
     """The names of the columns of predictions, as `LabelSpace` makes them."""
     if competition.target == "labels":
         several = [(a.name, a.names or a.values) for a in competition.attributes]
@@ -453,7 +453,7 @@ def _classes(competition: Any) -> list[str]:
 def known_format(s: Sections) -> Iterator[Broken]:
     """The format is decided, and the classes whose probability is written are classes."""
     competition = s["competition"]
-    submission, classes = competition.submission, _classes(competition)
+    submission, classes = competition.submission, columns_of(competition)
     if submission.format is None:
         yield (
             f"{_HOST}.format",
@@ -497,7 +497,7 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     values = {a.name: a.names or a.values for a in competition.attributes}
     known = {"columns": values, "words": values}
     if submission.format == "probabilities":
-        known["columns"] = {name: [] for name in _classes(competition)}
+        known["columns"] = {name: [] for name in columns_of(competition)}
     used = {"columns": ("attributes", "probabilities"), "words": ("attributes", "class_name")}
     for name, formats in used.items():
         given = getattr(submission, name)
@@ -520,7 +520,7 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
             yield f"{_HOST}.words", f"{name} has a word twice"
     if submission.separator is not None and submission.format != "class_name":
         yield f"{_HOST}.separator", f"is used only with format=class_name, and format={submission.format}"
-    yield from _distinct_columns(submission, list(values), _classes(competition))
+    yield from _distinct_columns(submission, list(values), columns_of(competition))
 
 
 def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]) -> Iterator[Broken]:

@@ -10,7 +10,6 @@ not own the seconds per row of a whole training job (`train/step_timing.py`).
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
 from pipeline.settings import read
+from pipeline.settings.competition import columns_of
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
@@ -175,7 +175,7 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     config = settings.config
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
-    n_classes = math.prod(len(attribute.values) for attribute in config.competition.attributes)
+    n_classes = len(columns_of(config.competition))
     yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
     for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):

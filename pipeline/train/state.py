@@ -43,7 +43,7 @@ from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
 from pipeline.train.losses import Loss, make_loss, stretch
 from pipeline.train.optim import load_optimizer, make_optimizer
-from pipeline.train.targets import class_facts
+from pipeline.train.targets import Scale, class_facts
 
 VERSION = 2
 _DIGEST_BYTES = 32
@@ -163,8 +163,14 @@ def _network(job: FoldJob) -> Classifier:
     """The network before training; it has not seen anything of the validation part."""
     space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
     if job.initial is not None:
-        return job.initial.build(job.model, space, fresh, job.size)
-    return build(job.model, space.n_classes, fresh, job.size, space)
+        network = job.initial.build(job.model, space, fresh, job.size)
+    else:
+        network = build(job.model, space.n_classes, fresh, job.size, space)
+    scale = Scale.of(job.train_samples)
+    if network.scale is not None and scale is not None:
+        network.scale.mean.copy_(torch.from_numpy(scale.mean_C))
+        network.scale.spread.copy_(torch.from_numpy(scale.spread_C))
+    return network
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
