@@ -8,6 +8,7 @@ Owns the script of the model, its pinned requirements and its tags. Does not own
 from __future__ import annotations
 
 import io
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -70,19 +71,28 @@ def requirements() -> list[str]:
 
 def served(predictor: Predictor, draft: Path) -> Served:
     """The model of a predictor; its script is written into `draft`."""
-    import pipeline
-
     script = draft / "served_ensemble.py"
     script.write_text(SCRIPT, encoding="utf-8")
     return Served(
         script=script,
         artifacts={"predictor": predictor.home},
-        code=[Path(pipeline.__file__).resolve().parent],
+        code=[_code(draft)],
         requirements=requirements(),
         columns=predictor.classes,
         has_label=predictor.target.kind in (EXCLUSIVE, SHARES, LABELS) and "label" not in predictor.classes,
         example=example(predictor),
     )
+
+
+def _code(draft: Path) -> Path:
+    """A copy of Podium with its settings files inside, as the wheel has them."""
+    import pipeline
+
+    package, code = Path(pipeline.__file__).resolve().parent, draft / "pipeline"
+    shutil.copytree(package, code, ignore=shutil.ignore_patterns("__pycache__"))
+    if not (code / "configs").is_dir():
+        shutil.copytree(package.parent / "configs", code / "configs")
+    return code
 
 
 def example(predictor: Predictor) -> bytes:

@@ -26,6 +26,7 @@ from pipeline.predict import export, folder, graph
 from pipeline.predict.exporting import pixels_of
 from pipeline.predict.predictor import Predictor
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 HAS_ONNX = not [name for name in export.ONNX if __import__("importlib.util").util.find_spec(name) is None]
 LABELS = LabelSpace.independent([Attribute("red", ("no", "yes")), Attribute("size", ("s", "m", "l"))])
 CLASSES = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
@@ -142,7 +143,7 @@ def test_a_file_for_other_programs_takes_any_number_of_images(people, predictor,
 
 
 @pytest.mark.slow
-def test_an_mlflow_model_is_registered_and_answers_over_http(people, predictor, csv):
+def test_an_mlflow_model_is_registered_and_answers_over_http(people, predictor, csv, tmp_path):
     words = ["runtime.mlflow=true", "runtime.threads=1"]
     from main_world import run
 
@@ -159,14 +160,14 @@ def test_an_mlflow_model_is_registered_and_answers_over_http(people, predictor, 
         version.tags["ci_high"]
     )
     assert re.search(r"^torch==2", (where / "requirements.txt").read_text(), re.M)
-    answer = served(where, people.path("024_0").read_bytes())
+    answer = served(where, people.path("024_0").read_bytes(), tmp_path / "log.txt")
     wanted = predictor.predict([people.path("024_0")]).p
     assert answer["predictions"][0]["label"] == wanted.classes[wanted.labels()[0]]
     found = [answer["predictions"][0][name] for name in wanted.classes]
     np.testing.assert_allclose(found, wanted.p_NC[0], atol=1e-4)
 
 
-def served(where: Path, image: bytes) -> dict:
+def served(where: Path, image: bytes, log: Path) -> dict:
     """The answer of `mlflow models serve` to one image."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -176,9 +177,10 @@ def served(where: Path, image: bytes) -> dict:
     # It starts uvicorn by its name.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": path}
-    server = subprocess.Popen(
-        command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            command, env=env, stdout=out, stderr=out, cwd=CHECKOUT, start_new_session=True
+        )
     body = json.dumps(
         {"dataframe_split": {"columns": ["image"], "data": [[base64.b64encode(image).decode()]]}}
     ).encode()
@@ -187,7 +189,7 @@ def served(where: Path, image: bytes) -> dict:
     )
     try:
         for _ in range(120):
-            assert server.poll() is None, "the server ended"
+            assert server.poll() is None, log.read_text()[-2000:]
             try:
                 with urllib.request.urlopen(request, timeout=60) as answer:
                     return json.loads(answer.read())
