@@ -206,7 +206,7 @@ KINDS = {
     "values": "the answer is a value and not a class; values cannot be predicted yet",
     "several_values": "the answers are values and not classes, and there are several; neither can be predicted yet",
     "several": "several labels may hold for one image; such labels cannot be predicted yet",
-    "several_images": "one answer is asked for several images; an answer for a group of images cannot be written yet",
+    "several_images": "one answer is asked for several images, and it is not known which images of the training table belong together",
     "long": "several rows ask about one image (long form); only one row per image can be written yet",
     "answers": "several answer columns are not the classes; such answers cannot be written yet",
     "confidence": "each answer is a class with its confidence; this form cannot be written yet",
@@ -234,9 +234,8 @@ OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
-IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
 IMAGES_UNUSED = "the test table has no images of {columns}; only those of {used} are used"
-IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
+SAMPLE_COLUMNS_REMEDY = "add a column like `{column}` to the training table, with the name of the sample of each image"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
 
@@ -354,6 +353,17 @@ NO_BAND = "images.bands={bands} names a band that it lacks: it has {count}, coun
 MANY_BANDS = "it has {count} bands: set those that become red, green and blue, e.g. images.bands=[0,1,2]"
 OTHER_BANDS = "it has {count:band}, and images.channels={channels}: set images.channels={count}, or name the bands in images.bands"
 FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file} is a file of several images"
+FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
+FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
+FILES_BESIDE = "files of the same names are in the folders {folders}; if they are images of one sample: images_per_sample: {{files: {files}}}, with the folder above as train_images"
+CHANNEL_EACH = "a channel for each of these files"
+COLUMNS_OF_IMAGES = "each of these columns leads to an image of the row, e.g. {first!r} and {second!r}"
+ROWS_ARE_IMAGES = "{table} has {rows:,} images for {ids:,} values of `{column}`, and the host asks for an answer for each value"
+ARRAYS_OF_BANDS = "the files hold {count:band}; images.bands chooses some of them"
+MANY_BANDS_HINT = "the files hold {count} bands, more than a network takes: choose them, e.g. images.bands: [0, 1, 2]"
+PAGES_ARE_CHANNELS = "a guess: each file has {count:page} in grey and of one size, which are channels of one image"
+PAGES_ARE_IMAGES = "a guess: files have up to {most} pages, which are images of one sample"
+PAGES_COULD_BE = "if pages are no such thing: {setting}; each page is then {what}"
 NO_IMAGES_OF_SAMPLE = "all of {columns} are empty: the sample has no image"
 NO_FILES_OF_SAMPLE = "no file fits {files} in {folder}"
 EMPTY_SAMPLE = "{columns} is empty, so it is not known which sample the image belongs to"
