@@ -355,6 +355,21 @@ OTHER_BANDS = "it has {count:band}, and images.channels={channels}: set images.c
 FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file} is a file of several images"
 FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
 FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
+METADATA_WHY = "{table} has them, too, so heads and networks may read them beside the images: {columns}"
+METADATA_HINT = "could be metadata, if the test set has them, too: metadata: [{{column: …, kind: number}}], of {columns}"
+METADATA_ODD = {
+    "missing": "{column}: no row has a value, so it is no metadata",
+    "constant": "{column}: all rows have the same value, so it is no metadata",
+    "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "untested": "{column}: the test table has no value of it, so it is no metadata",
+    "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
+}
+METADATA_NUMBER = "metadata {column}: {cell!r} is no number; kind: category takes words"
+ODD_METADATA = {
+    "missing": "metadata {column}: no training row has a value; leave the column out",
+    "constant": "metadata {column}: all training rows have the same value, which says nothing; leave the column out",
+    "label": "warning: metadata {column} is the label in other words: each class has one value of it; is it known when the host asks?",
+}
 FILES_BESIDE = "files of the same names are in the folders {folders}; if they are images of one sample: images_per_sample: {{files: {files}}}, with the folder above as train_images"
 CHANNEL_EACH = "a channel for each of these files"
 COLUMNS_OF_IMAGES = "each of these columns leads to an image of the row, e.g. {first!r} and {second!r}"

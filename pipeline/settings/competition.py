@@ -30,7 +30,7 @@ from pipeline.settings.fields import (
     rule,
 )
 from pipeline.settings.images import MOST_CHANNELS
-from pipeline.settings.inputs import SeveralImagesSettings
+from pipeline.settings.inputs import MetadataSettings, SeveralImagesSettings
 
 # Placeholders of the command that submits a file.
 PLACEHOLDERS = ("file", "message", "name")
@@ -243,6 +243,9 @@ class CompetitionSettings(Section):
     )
     images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
         None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
+    metadata: list[MetadataSettings] = fact_if_chosen(
+        [], "columns of both tables that heads and networks read, too: [{column: age, kind: number}]"
     )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(

@@ -25,6 +25,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRows
@@ -107,11 +108,19 @@ class HeadJob:
         return make_loss(self.loss, facts, epoch, self.train.epochs)
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(D,) mean and standard deviation over the training samples and all views, each counted once."""
+        """(D,) mean and standard deviation over the training samples and all views, each counted once.
+
+        A column of metadata that does not vary in them has an infinite deviation.
+        """
         flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
         flat = flat.double()
-        std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
-        return flat.mean(0).float(), std_D.float()
+        own = flat.shape[1] - self.features.n_beside
+        std_D = flat[:, :own].std(0, correction=0).clamp_min(_SMALLEST_STD)
+        mean_D = flat[:, :own].mean(0).float()
+        if not self.features.n_beside:
+            return mean_D, std_D.float()
+        mean_E, std_E = (torch.from_numpy(part) for part in metadata.spread(flat[:, own:].float().numpy()))
+        return torch.cat([mean_D, mean_E]), torch.cat([std_D.float(), std_E])
 
 
 @dataclass(frozen=True)
@@ -161,6 +170,7 @@ class HeadStack(nn.Module):
         n_outputs: C, or the number of outputs of `by_attribute`.
         hidden: H of an MLP; None: a linear head.
         by_attribute: a head per attribute; None: one output per class.
+        n_beside: how many of the last features are metadata, which may be missing (NaN).
     """
 
     mean_JD: torch.Tensor
@@ -173,10 +183,15 @@ class HeadStack(nn.Module):
         n_outputs: int,
         hidden: int | None = None,
         by_attribute: AttributeHeads | None = None,
+        n_beside: int = 0,
     ) -> None:
         super().__init__()
         self.register_buffer("mean_JD", mean_JD)
         self.register_buffer("std_JD", std_JD)
+        if n_beside:
+            # For each head, so that slices of a stack are cut alike.
+            self.register_buffer("beside_J", torch.full((len(mean_JD),), n_beside))
+        self.n_beside = n_beside
         n_heads, n_features = mean_JD.shape
         self.hidden = _Linear(n_heads, n_features, hidden) if hidden else None
         self.out = _Linear(n_heads, hidden or n_features, n_outputs)
@@ -191,7 +206,13 @@ class HeadStack(nn.Module):
 
     def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
         """Features with mean 0 and deviation 1 over each head's training samples; x_JBD may have J = 1."""
-        return (x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None]
+        return self.filled((x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None])
+
+    def filled(self, z_JBD: torch.Tensor) -> torch.Tensor:
+        """Standardised features in which missing metadata, in place, are at the mean of the training part."""
+        if self.n_beside:
+            z_JBD[..., -self.n_beside :].nan_to_num_(nan=0.0)
+        return z_JBD
 
     def logits(self, z_JBD: torch.Tensor, keep_JBH: torch.Tensor | None = None) -> torch.Tensor:
         """(J, B, C) logits of standardised features; `keep_JBH` is a dropout mask of the hidden units."""
@@ -211,7 +232,9 @@ class HeadStack(nn.Module):
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
     """The heads of the state of a `HeadFit`; `by_attribute` as in their job."""
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
-    head = HeadStack(state["mean_JD"], state["std_JD"], state["out.bias"].shape[1], hidden, by_attribute)
+    n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
+    outputs = state["out.bias"].shape[1]
+    head = HeadStack(state["mean_JD"], state["std_JD"], outputs, hidden, by_attribute, n_beside)
     head.load_state_dict(state, strict=True)
     return head.eval()
 
@@ -293,11 +316,13 @@ def _fit(job: HeadJob) -> HeadFit:
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
     z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
+    if features.n_beside:
+        np.nan_to_num(z_NVD[..., -features.n_beside :], copy=False)
     target_NC = job.target_NC.numpy()
     times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
     problem = _problem(z_NVD, target_NC, job.weight_N.numpy() * times_N)
     weight_CD, bias_C, iterations = _solve(problem, target_NC.shape[1], job)
-    head = HeadStack(mean_D[None], std_D[None], target_NC.shape[1])
+    head = HeadStack(mean_D[None], std_D[None], target_NC.shape[1], n_beside=features.n_beside)
     with torch.no_grad():
         head.out.weight.copy_(torch.from_numpy(weight_CD)[None])
         head.out.bias.copy_(torch.from_numpy(bias_C)[None])

@@ -164,3 +164,36 @@ def test_arrays_of_five_bands_are_five_channels(tmp_path):
     table(tmp_path / "train.csv", ("id", "kind"), [(f"s{n}.npy", KINDS[n % 2]) for n in range(N)])
     _, found = guess(tmp_path, "train.csv")
     assert found["images.channels"] == 5
+
+
+def test_columns_of_both_tables_are_metadata_and_odd_ones_are_named(tmp_path):
+    rows = []
+    for n in range(N + 8):
+        drawn(tmp_path / "images" / f"s{n}.png", n, n % 2)
+        site = ("north", "south", "")[n // 3 % 3]
+        rows.append((f"s{n}", 20 + n * 7 % 40, site, "same", ("d1", "b1")[n % 2], f"p{n // 3}", KINDS[n % 2]))
+    head = ("id", "age", "site", "device", "code", "patient_id")
+    labelled = [(*row[:6], n % 5, row[6]) for n, row in enumerate(rows[:N])]
+    table(tmp_path / "train.csv", (*head, "seen_only_here", "kind"), labelled)
+    table(tmp_path / "test.csv", head, [row[:6] for row in rows[N:]])
+    table(tmp_path / "sample_submission.csv", ("id", "kind"), [(row[0], "disc") for row in rows[N:]])
+    proposal, found = guess(tmp_path, *TABLES)
+    assert found["competition.metadata"] == [
+        {"column": "age", "kind": "number"},
+        {"column": "site", "kind": "category"},
+    ]
+    assert found["competition.group_column"] == "patient_id"
+    hints = "\n".join(proposal.hints)
+    assert "device: all rows have the same value" in hints and "code: it is the label in other words" in hints
+    data = read(tmp_path, found)
+    assert data.train.cells_NM.shape == (N, 2)
+
+
+def test_without_a_test_table_metadata_is_a_hint(tmp_path):
+    for n in range(N):
+        drawn(tmp_path / "images" / f"s{n}.png", n, n % 2)
+    rows = [(f"s{n}", 20 + n * 7 % 40, KINDS[n % 2]) for n in range(N)]
+    table(tmp_path / "train.csv", ("id", "age", "label"), rows)
+    proposal, found = guess(tmp_path, "train.csv")
+    assert "competition.metadata" not in found
+    assert any("could be metadata" in hint and "age" in hint for hint in proposal.hints)

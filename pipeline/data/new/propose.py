@@ -26,7 +26,19 @@ from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, label, packed, several, words
+from pipeline.data.new import (
+    asked,
+    columns,
+    folders,
+    given,
+    groups,
+    host,
+    label,
+    metadata,
+    packed,
+    several,
+    words,
+)
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -137,6 +149,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     paths, classes = table.column(place.column), _classes(found)
     named_by = () if place.column == ROW else paths
     chosen = _group(proposal, table, likely, found.names, (place.folder, named_by, classes))
+    metadata.propose(proposal, table, test, [c for c in free if c not in found.names], classes)
     attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
     proposal.set("competition.attributes", attributes, found.why)
     numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
