@@ -150,6 +150,9 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
     columns["read"] = [None if column is None else column.tolist() for column in optional]
     if samples.cells_NM is not None:
         columns["metadata"] = samples.cells_NM.tolist()
+    for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
+        if truth is not None:
+            columns[name] = sha256_text(truth.tobytes().hex())
     return sha256_text(json.dumps(columns, ensure_ascii=False))
 
 

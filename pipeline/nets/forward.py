@@ -78,6 +78,8 @@ class Pass:
         precision: fp32, bf16 or fp16 (on a GPU only).
         layout: channels_last or contiguous, as of the network.
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
+        padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
+            many other images there are: the order of sums in a layer depends on the size of the batch.
     """
 
     device: str = "cpu"
@@ -85,6 +87,7 @@ class Pass:
     precision: str = "fp32"
     layout: str = "channels_last"
     images_share: float = 0.5
+    padded: bool = False
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -127,18 +130,22 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
-            x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
+            at_B = at[start : start + how.batch]
+            x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
             seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
-            beside = (
-                () if beside_NE is None else (_rows(beside_NE, at[start : start + how.batch], how.device),)
-            )
-            parts.append(network(seen, *beside).float())
+            beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
+            parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
 
-def _rows(beside_NE: Floats, at_B: Ints, device: str) -> torch.Tensor:
+def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
     """(B, E) the metadata of these rows on the device."""
-    return torch.from_numpy(beside_NE[at_B]).to(device)
+    return torch.from_numpy(beside_NE[filled(at_B, how.batch) if how.padded else at_B]).to(how.device)
+
+
+def filled(at_B: Ints, size: int) -> Ints:
+    """(size,) these positions, the last one repeated where there are fewer."""
+    return np.pad(at_B, (0, size - len(at_B)), mode="edge")
 
 
 def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:

@@ -58,7 +58,7 @@ def build_features(job: Job) -> Built:
     network.normalise_by(of_train, of_train.ids_N)
     network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch)
+    how = Pass(device, config.runtime.infer_batch, padded=True)
     started = time.perf_counter()
     made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
@@ -105,7 +105,7 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
 STAGES = (
     Stage(
         "features",
-        1,
+        2,
         "outputs of the frozen backbone",
         build_features,
         reads=(

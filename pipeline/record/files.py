@@ -97,7 +97,7 @@ def read_samples(path: Path, base: Path) -> Samples:
         given = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
-        space = _space(str(z["space"]))
+        space = space_of_text(str(z["space"]))
         split = str(z["split"])
         return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])
 
@@ -182,7 +182,8 @@ def space_text(space: LabelSpace) -> str:
     return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
 
 
-def _space(text: str) -> LabelSpace:
+def space_of_text(text: str) -> LabelSpace:
+    """The label space of a text from `space_text`."""
     attributes, classes, codes, *kind = json.loads(text)
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
     return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)

@@ -44,7 +44,7 @@ from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
 from pipeline.train.losses import Loss, make_loss, stretch
 from pipeline.train.optim import load_optimizer, make_optimizer
-from pipeline.train.targets import class_facts
+from pipeline.train.targets import Scale, class_facts
 
 VERSION = 2
 _DIGEST_BYTES = 32
@@ -181,6 +181,10 @@ def _network(job: FoldJob) -> Classifier:
             tabular = Tabular.of(job.metadata, n_outputs)
         tabular.fit(own_NE)
         network.add_metadata(tabular)
+    scale = Scale.of(job.train_samples)
+    if network.scale is not None and scale is not None:
+        network.scale.mean.copy_(torch.from_numpy(scale.mean_C))
+        network.scale.spread.copy_(torch.from_numpy(scale.spread_C))
     return network
 
 

@@ -17,7 +17,7 @@ from pipeline.nets.forward import Pass, run
 from pipeline.nets.tabular import Tabular
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.train import MixSettings
-from pipeline.train import batched_heads, heads
+from pipeline.train import batched_heads, heads, solved_heads
 from pipeline.train.loop import fit
 
 TABLE = Table.of([("parity", "category"), ("size", "number")], np.array([["even", "1"], ["odd", "2"]]))
@@ -42,8 +42,8 @@ def noise_with_metadata(views_n=2):
 def test_heads_learn_from_metadata_and_take_missing_values(head):
     known = noise_with_metadata()
     job = head_job(known=known.with_metadata(), head=head)
-    (made,) = (heads if head == "logistic" else batched_heads).fit_heads([job])
-    (alone,) = (heads if head == "logistic" else batched_heads).fit_heads([head_job(known=known, head=head)])
+    (made,) = (solved_heads if head == "logistic" else batched_heads).fit_heads([job])
+    (alone,) = (solved_heads if head == "logistic" else batched_heads).fit_heads([head_job(known=known, head=head)])
     labels = job.valid_samples.labels
     right, blind = ((one.result.oof.p_NC.argmax(1) == labels).mean() for one in (made, alone))
     assert right > blind + 0.3
@@ -57,7 +57,7 @@ def test_heads_learn_from_metadata_and_take_missing_values(head):
 def test_a_category_that_the_training_part_never_had_counts_as_nothing(head):
     known = noise_with_metadata()
     job = head_job(known=known.with_metadata(), head=head)
-    (made,) = (heads if head == "logistic" else batched_heads).fit_heads([job])
+    (made,) = (solved_heads if head == "logistic" else batched_heads).fit_heads([job])
     restored = heads.restore_head(made.state)
     x = torch.zeros(2, job.features.x_NVD.shape[2])
     x[:, 6:] = torch.from_numpy(TABLE.encoded(np.array([["never seen", "1"], ["never seen", "1"]])))

@@ -198,8 +198,12 @@ def _mappings(value: Any) -> bool:
 
 def _short(value: Any) -> str:
     if _mappings(value):
-        return ", ".join(f"{v['name']} ({_some(v['values'])})" for v in value)
+        return _some([f"{v['name']} ({_some(v['values'])})" if "values" in v else _words(v) for v in value])
     return "none" if value is None else _some(value) if isinstance(value, list) else str(value)
+
+
+def _words(value: dict[str, Any]) -> str:
+    return " ".join(str(word) for word in value.values())
 
 
 def _some(values: Sequence[Any], shown: int = 6) -> str:
