@@ -201,6 +201,11 @@ class Prediction:
         same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
         assert same, "a prediction's probabilities have other ids than its labels"
 
+    @property
+    def answers(self) -> Ints:
+        """The labels."""
+        return self.labels_N
+
     def __len__(self) -> int:
         return len(self.ids_N)
 

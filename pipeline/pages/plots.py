@@ -24,6 +24,8 @@ FONT = 12.0
 WIDTH = 440.0
 # Left margin of a band, height of public against OOF, side of a correlation matrix.
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
+# More points of a scatter plot than this hide each other, and make a page slow.
+MOST_POINTS = 800
 EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
 
 
@@ -269,6 +271,33 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
             tip = f"<title>{escape(line.name)}: {number(vx)}, {number(vy)}</title>"
             body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s{index}">{tip}</circle>')
     return svg(WIDTH, axes.height, title, body)
+
+
+def scatter(
+    x: Sequence[float], y: Sequence[float], names: Sequence[str], title: str, axes: tuple[str, str]
+) -> Markup:
+    """Points with the line on which both are equal; of many points every n-th by x is shown.
+
+    Args:
+        x, y: finite.
+        names: of the points, for their tooltips.
+        title: for screen readers.
+        axes: labels of x and y.
+    """
+    if not len(x):
+        return EMPTY
+    order = sorted(range(len(x)), key=lambda n: x[n])[:: -(-len(x) // MOST_POINTS)]
+    low, high = min(*x, *y, math.inf), max(*x, *y, -math.inf)
+    room = 0.03 * ((high - low) or 1.0)
+    ends = (low - room, high + room)
+    area = Axes(ends, ends)
+    body = area.frame(axes[0], axes[1], percent=False)
+    body.append(svg_line(area.x(low), area.y(low), area.x(high), area.y(high), "guide"))
+    for n in order:
+        tip = escape(f"{names[n]}: {number(x[n])} → {number(y[n])}")
+        point = f'cx="{area.x(x[n]):.1f}" cy="{area.y(y[n]):.1f}" r="2.6" class="s0 faint"'
+        body.append(f"<circle {point}><title>{tip}</title></circle>")
+    return svg(WIDTH, area.height, title, body)
 
 
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
