@@ -278,11 +278,7 @@ def scatter(
 ) -> Markup:
     """Points with the line on which both are equal; of many points every n-th by x is shown.
 
-    Args:
-        x, y: finite.
-        names: of the points, for their tooltips.
-        title: for screen readers.
-        axes: labels of x and y.
+    `names` are of the points, for their tooltips; `axes` are the labels of x and y.
     """
     if not len(x):
         return EMPTY

@@ -9,10 +9,10 @@ from pipeline.core.predictions import Probabilities, ViewProbabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.targets import Target, most_probable, normalised, softmax
 from pipeline.core.voting import fitting, soft_voting
-from pipeline.data import host_format
+from pipeline.data import answer_cells
 from pipeline.ensemble import decision, priors
-from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.loss import LossSettings
+from pipeline.settings.submission import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "middle", "old"))])
 TARGET = Target.of(SPACE)
@@ -203,13 +203,13 @@ def test_decisions_ask(together):
 
 def test_hosts_ask(together):
     p = p_of(4, n=1)
-    for kind in ("class_name", "class_index", "attributes"):
+    for kind in ("class_name", "class_index", "top_k"):
         settings = SubmissionSettings(format=kind)
         with refused(f"competition.submission.format={kind}"):
-            host_format.columns_of(SPACE, settings)
+            answer_cells.columns_of(SPACE, settings)
     probabilities = SubmissionSettings(format="probabilities")
-    assert host_format.columns_of(SPACE, probabilities) == SPACE.classes
-    cells = host_format.host_cells(p, SPACE.classes, SPACE, probabilities)
+    assert answer_cells.columns_of(SPACE, probabilities) == SPACE.classes
+    cells = answer_cells.host_cells(p, SPACE.classes, SPACE, probabilities)
     assert list(cells) == list(SPACE.classes)
 
 

@@ -27,7 +27,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.samples import Floats, FoldPlan, Ints, Kind, LabelSpace, Samples, Strings, Truth, positions
 from pipeline.core.statistics import Band
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES
-from pipeline.data import load
+from pipeline.data import load, several
 from pipeline.eda.survey import Glance, glance, table_of
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf, Pixels
@@ -143,7 +143,9 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
     parts = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
     at = {(split, name): k for split, part in parts.items() for k, name in enumerate(part.ids_N.tolist())}
     thumbnails, measured = measure_images(
-        images, train.space.n_classes, lambda split, name: np.asarray(parts[split].x_NHWC[at[split, name]])
+        images,
+        train.space.n_classes,
+        lambda split, name: several.shown(parts[split].x_NHWC[at[split, name]], parts[split].channels),
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
