@@ -305,8 +305,11 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.06 * (high - low) or 0.05
-    texts = [f"{row.value:+.4f}" if zero else f"{row.value:.4f}" for row in rows]
-    gutter = min(max(text_width(row.label) for row in rows) + 10, 0.34 * WIDTH)
+    # Values in other units than scores may be large: then decimals say nothing, and take the room.
+    size = max(abs(row.value) for row in rows)
+    form = ".4f" if size < 10 else ".2f" if size < 1000 else ",.0f"
+    texts = [format(row.value, f"+{form}" if zero else form) for row in rows]
+    gutter = min(max(text_width(row.label) for row in rows) + 16, 0.34 * WIDTH)
     left, right = gutter, WIDTH - max(text_width(t) for t in texts) - 16
 
     def at(value: float) -> float:
@@ -323,7 +326,8 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body.append(svg_line(at(0.0), 2, at(0.0), floor, "guide"))
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         y = 20.0 + 28 * index
-        tip = f"<title>{escape(row.label)}: {text} from {row.low:.4f} to {row.high:.4f}</title>"
+        ends = f"{format(row.low, form)} to {format(row.high, form)}"
+        tip = f"<title>{escape(row.label)}: {text} from {ends}</title>"
         body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
         body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
         body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]

@@ -38,6 +38,8 @@ BEST = 3
 # From this share of all errors on, "if these were fixed" says nothing.
 NEARLY_ALL = 0.9
 ENSEMBLE = "make ensemble"
+# Metrics of values, as they are written.
+NAMES = {"rmse": "RMSE", "mae": "MAE", "rmsle": "RMSLE", "mape": "MAPE", "r2": "R²", "kl": "KL divergence"}
 # Of a general remedy whose gain cannot be bounded, in units of the metric; never shown.
 HOPE = 0.03
 
@@ -49,7 +51,7 @@ def metric_words(config: Config) -> str:
 
 def worded_metric(name: str) -> str:
     """The name of a metric in sentences."""
-    return name.replace("_", " ").replace("f1", "F1")
+    return NAMES.get(name, name.replace("_", " ").replace("f1", "F1"))
 
 
 @dataclass(frozen=True)

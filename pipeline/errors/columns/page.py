@@ -19,6 +19,7 @@ from pipeline.engine.stage import Built
 from pipeline.errors import page as whole
 from pipeline.errors import texts
 from pipeline.errors.advice import advisor
+from pipeline.errors.advice.facts import worded_metric
 from pipeline.errors.case import ReportCase
 from pipeline.errors.columns import cards, changes, scores
 from pipeline.errors.columns.changes import Changes
@@ -166,7 +167,7 @@ def _of_column(metric: Metric, labels: bool) -> str:
 
 
 def _shown_change(table: pd.DataFrame, metric: str, labels: bool) -> pd.DataFrame:
-    named = metric.replace("macro_", "").replace("_", " ").replace("f1", "F1")
+    named = worded_metric(metric.removeprefix("macro_"))
     shown = table[["name", "images", "fixed", "broken"]].rename(
         columns={"name": "label" if labels else "value"}
         | ({} if labels else {"fixed": "nearer", "broken": "farther"})
