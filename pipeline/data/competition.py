@@ -148,6 +148,9 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]
+    for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
+        if truth is not None:
+            columns[name] = sha256_text(truth.tobytes().hex())
     return sha256_text(json.dumps(columns, ensure_ascii=False))
 
 

@@ -84,7 +84,7 @@ class DeviceLoader:
         params_RP = np.concatenate([self._drawn(rows, at, epoch)[order_R] for at in range(self._places)], 1)
         index_R = rows.index_R[order_R]
         image_R = self._at_N[index_R]
-        columns = (index_R, plan.samples.labels[index_R], params_RP, image_R)
+        columns = (index_R, plan.class_N[index_R], params_RP, image_R)
         there = [moved(torch.from_numpy(column), self._device) for column in columns]
         return _Rows(there[3] if self._images.resident else image_R, there[0], there[1], there[2])
 

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipeline.core.samples import Samples, Strings, TrainRows, positions, strings
+from pipeline.core.samples import Ints, Samples, Strings, TrainRows, positions, strings
 from pipeline.core.seeds import rng
 from pipeline.data import texts
 from pipeline.data.augment import Augmenter
@@ -69,6 +70,8 @@ class Images(Protocol):
 
 class Batch(NamedTuple):
     """Rows of one forward pass: pixels, class indices, positions in the samples; their partners.
+
+    The class index is 0 where classes do not exclude each other; targets are found by position.
 
     Pixels are bytes, or floats from 0 to 1 where they were augmented on the device.
     """
@@ -114,6 +117,13 @@ class LoaderPlan:
     cores: Cores | None = None
     n_batches: int = 0
     window: int = 1
+
+    @cached_property
+    def class_N(self) -> Ints:
+        """(N,) class index of each sample; 0 where classes do not exclude each other."""
+        if self.samples.space.kind != "exclusive":
+            return np.zeros(len(self.samples), np.int64)
+        return self.samples.labels
 
 
 @dataclass(frozen=True)
@@ -182,7 +192,7 @@ class _Rows(Dataset[tuple[npt.NDArray[np.uint8], int, int]]):
             pixels_HWC = plan.copies[policy - 1].offline(image_HWC, plan.root_seed, sample_id, copy)
         else:
             pixels_HWC = plan.augmenter(image_HWC, plan.root_seed, plan.fold, epoch, sample_id, copy)
-        return pixels_HWC, int(plan.samples.labels[index]), index
+        return pixels_HWC, int(plan.class_N[index]), index
 
 
 class _EpochKeys(Sampler[list[Key]]):

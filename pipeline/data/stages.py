@@ -121,6 +121,9 @@ def _written(job: Job, data: competition.Data, names: tuple[str, ...]) -> Built:
         files.write_samples(job.draft / f"{name}.npz", samples, job.home)
     sizes = {name: len(samples) for name, samples in splits.items()}
     sizes["groups"] = len(set(data.train.groups_N.tolist()))
+    if data.train.train_y_NK is not None:
+        other_NK = ~np.isclose(data.train.train_y_NK, data.train.truth, rtol=0, atol=0, equal_nan=True)
+        sizes["other_train_labels"] = int(other_NK.any(axis=1).sum())
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     if data.train.soft_NC is not None:

@@ -169,7 +169,7 @@ def build_robustness(job: Job) -> Built:
     oof = pool_views(parts, "robustness")
     known = samples.take(oof.ids_N)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    y_N, groups_N = known.labels, known.groups_N
+    y_N, groups_N = known.truth, known.groups_N
     table = robustness.measure(metric, y_N, oof, strengths, groups_N, numbers.draws, numbers.seed)
     table.to_csv(job.draft / robustness.FILE, index=False)
     kinds = [kind for kind in dict.fromkeys(table["curve"]) if kind != "clean"]

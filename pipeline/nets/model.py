@@ -40,6 +40,34 @@ MOST_IMAGES = 256
 SMALLEST_STD = 1e-6
 
 
+class ValueScale(nn.Module):
+    """The last step where values are predicted: from outputs in standard deviations to the table's unit.
+
+    A network learns numbers about 0 with a deviation of about 1, whatever their unit. Mean and deviation are
+    those of the training part and belong to the state dict.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+
+    def __init__(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+
+    @staticmethod
+    def none(space: LabelSpace | None) -> "ValueScale | None":
+        """A scale that changes nothing yet; None for other targets than values."""
+        if space is None or space.kind != "values":
+            return None
+        return ValueScale(torch.zeros(space.n_classes), torch.ones(space.n_classes))
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(…, C) values, in float32: half precision would round a large mean."""
+        wide = outputs if outputs.dtype == torch.float64 else outputs.float()
+        return wide * self.spread + self.mean
+
+
 class Classifier(nn.Module):
     """A network that takes pixels in [0, 1] and normalises them for its backbone.
 
@@ -53,6 +81,7 @@ class Classifier(nn.Module):
         intake: what the network takes in; of several images it pools the outputs (mean) or the features.
         measured: the mean and the deviation are those of training images, see `normalise_by`, and part of the
             state dict.
+        scale: from the backbone's outputs to values; None: they are no values.
     """
 
     mean_C11: torch.Tensor
@@ -67,6 +96,7 @@ class Classifier(nn.Module):
         heads: AttributeHeads | None = None,
         measured: bool = False,
         intake: Intake = PICTURES,
+        scale: ValueScale | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -74,6 +104,7 @@ class Classifier(nn.Module):
         self.intake = intake
         self.backbone: Any = backbone
         self.heads = heads
+        self.scale = scale
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -172,6 +203,8 @@ class Classifier(nn.Module):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C) logits."""
         outputs = self._outputs(x_BCHW)
+        if self.scale is not None:
+            outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
 
@@ -244,7 +277,8 @@ def build(
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
         size: height and width of the images, px, for a trial pass; None: its own.
-        space: of the classes, for a head per attribute (see `settings.heads`); None: one output per class.
+        space: of the classes, for a head per attribute (see `settings.heads`) and for values (`ValueScale`);
+            None: one output per class.
         intake: what the network takes in beside the size of the images.
 
     Raises:
@@ -271,7 +305,7 @@ def build(
     measured = settings.mean is None and intake.channels not in (1, RGB)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(settings.name, backbone, mean, std, heads, measured, intake)
+        return Classifier(settings.name, backbone, mean, std, heads, measured, intake, ValueScale.none(space))
 
 
 def _normalisation(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.data import crop, load, several
+from pipeline.data import competition, crop, load, several
 from pipeline.data.augment import augmenter_of
 from pipeline.data.channels import preview as seen_by_people
 from pipeline.data.crop import Key
@@ -23,7 +23,7 @@ from pipeline.data.images import DecodedImages
 from pipeline.data.preprocess import Look
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
-from pipeline.resample import preview_page
+from pipeline.resample import preview_page, texts
 from pipeline.resample.preview_page import Boxed, CropSheet, Pair, PreviewInputs, PreviewRow
 from pipeline.settings.augment import allowed, does_of, known
 
@@ -105,7 +105,7 @@ def _rows(job: Job, seen_of: Seen, train: Samples) -> tuple[PreviewRow, ...]:
         for epoch in range(config.preview.draws):
             drawn = augmenter(row, config.train.seed, FOLD, epoch, name, 0)
             pictures[f"epoch {epoch + 1}"] = several.shown(drawn, channels)
-        label = train.space.classes[int(train.take(np.array([name])).labels[0])]
+        label = _answer(train.take(np.array([name])))
         rows.append(PreviewRow(name, label, pictures))
     return tuple(rows)
 
@@ -144,9 +144,22 @@ def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
     """Ids drawn at random: every class once before any twice."""
     order_N = rng(0, "preview").permutation(len(train))
     # How often each class was drawn before.
-    times_N = pd.Series(train.labels[order_N]).groupby(train.labels[order_N]).cumcount().to_numpy()
+    class_N = competition.strata(train)[order_N]
+    times_N = pd.Series(class_N).groupby(class_N).cumcount().to_numpy()
     chosen = order_N[np.argsort(times_N, kind="stable")][:wanted]
     return [str(name) for name in train.ids_N[chosen]]
+
+
+def _answer(sample: Samples) -> str:
+    """What is true of one sample, in words: its class, the labels that hold, or its values."""
+    space, truth = sample.space, sample.truth[0]
+    if truth.ndim == 0:
+        return space.classes[int(truth)]
+    if space.kind == "labels":
+        held = [name for name, value in zip(space.classes, truth, strict=True) if value >= 0.5]
+        return ", ".join(held) or texts.NO_LABEL
+    known = zip(space.classes, truth.tolist(), strict=True)
+    return ", ".join(f"{name} {value:.4g}" for name, value in known if not np.isnan(value))
 
 
 def _pairs(job: Job, seen_of: Seen, samples: dict[str, Samples]) -> tuple[Pair, ...]:

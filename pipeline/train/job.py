@@ -18,7 +18,7 @@ from functools import cached_property
 import torch
 
 from pipeline.core.errors import ModelError
-from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, TrainRows
+from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth
 from pipeline.data.augment import Augmenter
 from pipeline.data.device_augment import engine_of
 from pipeline.data.loader import Images
@@ -103,9 +103,9 @@ class FoldJob:
         valid_samples: the fold's validation part, labelled; never trained on, never chosen on.
         images: prepared images that hold both parts.
         rows: the rows of each epoch, as positions in `train_samples`.
-        metric: from (y_N, p_NC) to a score, for the history alone.
+        metric: from (the truth, p_NC) to a score, for the history alone.
         weights_N: sample weights, ≥ 0; None: all equal.
-        soft_NC: soft labels, a distribution over the classes; None, or a row of NaN: the label.
+        soft_NC: soft labels, a distribution over the classes; None, or NaN: the truth.
         inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
             is among `train_samples`. None without early stopping.
         higher_is_better: direction of the metric, for early stopping.
@@ -129,7 +129,7 @@ class FoldJob:
     valid_samples: Samples
     images: Images
     rows: Callable[[int], TrainRows]
-    metric: Callable[[Ints, Floats], float]
+    metric: Callable[[Truth, Floats], float]
     weights_N: Floats | None = None
     soft_NC: Floats | None = None
     inner_samples: Samples | None = None
@@ -203,7 +203,7 @@ def fingerprint(job: FoldJob) -> str:
     digest.update((job.initial.digest if job.initial else "").encode())
     parts = (job.train_samples, job.valid_samples, job.inner_samples)
     for samples in (part for part in parts if part is not None):
-        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
+        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.truth.tobytes())
     for epoch in range(job.train.epochs):
         rows = job.rows(epoch)
         digest.update(repr(rows.policies).encode())

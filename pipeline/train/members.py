@@ -52,7 +52,7 @@ from pipeline.settings.members import ChainSettings
 from pipeline.settings.resample import ResampleSettings
 from pipeline.settings.schema import Config
 from pipeline.settings.train import TrainSettings
-from pipeline.train import batched_heads, committee, heads, init_from, loop, precision, texts
+from pipeline.train import batched_heads, committee, heads, init_from, loop, precision, solved_heads, texts
 from pipeline.train.committee import Committee
 from pipeline.train.job import FoldJob, Initial
 from pipeline.train.state import load_checkpoint, save_checkpoint
@@ -216,7 +216,9 @@ class Probe:
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
         """See `Learner`."""
         set_up(self.config.runtime)
-        (fit,) = (heads if lesson.train.head == "logistic" else batched_heads).fit_heads([self.job(lesson)])
+        (fit,) = (solved_heads if lesson.train.head == "logistic" else batched_heads).fit_heads(
+            [self.job(lesson)]
+        )
         for entry in fit.result.history:
             lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
         return fit.result, fit.state

@@ -10,7 +10,6 @@ not own the seconds per row of a whole training job (`train/step_timing.py`).
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +26,7 @@ from pipeline.settings import read
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import columns_of
 from pipeline.train import texts
 from pipeline.train.optim import make_optimizer
 
@@ -181,7 +181,7 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     config = settings.config
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
-    n_classes = math.prod(len(attribute.values) for attribute in config.competition.attributes)
+    n_classes = len(columns_of(config.competition))
     yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
     for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):

@@ -43,7 +43,7 @@ from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
 from pipeline.train.losses import Loss, make_loss, stretch
 from pipeline.train.optim import load_optimizer, make_optimizer
-from pipeline.train.targets import class_facts
+from pipeline.train.targets import Scale, class_facts
 
 VERSION = 2
 _DIGEST_BYTES = 32
@@ -167,6 +167,10 @@ def _network(job: FoldJob) -> Classifier:
     else:
         network = build(job.model, space.n_classes, fresh, job.size, space, job.intake)
     network.normalise_by(job.images, job.train_samples.ids_N)
+    scale = Scale.of(job.train_samples)
+    if network.scale is not None and scale is not None:
+        network.scale.mean.copy_(torch.from_numpy(scale.mean_C))
+        network.scale.spread.copy_(torch.from_numpy(scale.spread_C))
     return network
 
 

@@ -35,6 +35,9 @@ from pipeline.train.losses import Loss
 from pipeline.train.optim import can_record, set_lr
 from pipeline.train.state import Training
 
+# The least weight of a window, so that one without any weight is not divided by 0.
+_LEAST_WEIGHT = 1e-12
+
 
 def noisy_pixels(x_BCHW: torch.Tensor, std: float, channels: int | None = None) -> torch.Tensor:
     """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1].
@@ -169,7 +172,8 @@ class Backward:
         batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
         # One after the other: torch may sum many numbers in another order.
         total = reduce(torch.add, [micro.weight_B.double().sum() for micro in batches])
-        assert total.is_cuda or total > 0, "an accumulation window whose samples all have weight 0"
+        # Rows of which nothing is known have weight 0: a window of such rows changes nothing.
+        total = total.clamp_min(_LEAST_WEIGHT)
         if self.most is not None:
             batches = [piece for micro in batches for piece in micro.split(self.most)]
         return batches, total

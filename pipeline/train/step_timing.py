@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from pipeline.core.predictions import Features
-from pipeline.core.samples import LabelSpace, Samples, TrainRows, strings
+from pipeline.core.samples import LabelSpace, Samples, TrainRows, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.data.augment import augmenter_of
 from pipeline.data.images import PreparedImages
@@ -87,7 +87,8 @@ class _Stopwatch:
         self.optimizer = make_optimizer(network.backbone, config.train, device, network.beside)
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
         n_classes, batch = space.n_classes, config.train.batch_size
-        facts = ClassFacts(space, np.ones(n_classes, np.float32), network.heads, device)
+        ones = np.ones(n_classes, np.float32)
+        facts = ClassFacts(space, ones, network.heads, device, 2 * ones, ones)
         self.loss = make_loss(config.loss, facts)
         self.graphs: dict[Mode, Captured] = {}
         noise = rng(0, "timing").integers(
@@ -309,7 +310,10 @@ def of_head(config: Config, space: LabelSpace) -> float:
         bare = config.model.model_copy(update={"weights": "none"})
         width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
     ids = strings([str(n) for n in range(HEAD_ROWS)])
-    samples = Samples(ids, ids, ids, space, np.arange(HEAD_ROWS) % space.n_classes, "train")
+    truth: Truth = np.arange(HEAD_ROWS) % space.n_classes
+    if space.kind != "exclusive":
+        truth = np.eye(space.n_classes, dtype=np.float32)[truth]
+    samples = Samples(ids, ids, ids, space, None, "train").with_truth(truth, None)
     x_NVD = np.random.default_rng(0).normal(size=(HEAD_ROWS, 2, width)).astype(np.float32)
     job = heads.HeadJob(
         fold=0,

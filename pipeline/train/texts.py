@@ -6,6 +6,8 @@ Owns the words, as templates with named placeholders. Does not own when a text i
 # Scores of a training.
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
+WORST_LABEL = "worst label {name}: F1 {f1:.3f}; it holds in {images} images"
+WORST_VALUE = "worst value {name}: mean absolute error {mae:.4g}, R² {r2:.3f} on {images} images"
 SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
 CHOSEN_EPOCHS = "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
 PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
