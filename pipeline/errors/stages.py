@@ -33,6 +33,7 @@ def build_error_analysis(job: Job) -> Built:
     from pipeline.core.targets import EXCLUSIVE
     from pipeline.errors import case, page
     from pipeline.errors.advice import advisor
+    from pipeline.errors.advice.column_steps import WEAKEST
     from pipeline.errors.columns import page as columns
     from pipeline.errors.judging import answers_file
 
@@ -48,7 +49,8 @@ def build_error_analysis(job: Job) -> Built:
     inputs = replace(
         inputs,
         config=recommendation.config,
-        advice=recommendation.advice,
+        # A page of one label does not send its reader to such a page.
+        advice=tuple(a for a in recommendation.advice if not (label and a.kind == WEAKEST)),
         advised=recommendation.advised,
         followed=recommendation.followed,
         changes=recommendation.changes,

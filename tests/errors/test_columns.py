@@ -299,7 +299,7 @@ class TestAdvice:
         p = np.array(case.new.oof.p_NC)
         p[:, 1] = np.random.default_rng(0).random(len(p))
         facts = self.facts("labels", oof=replace(case.new.oof, p_NC=p))
-        weak = next(a for a in advise(facts, COLUMN_RULES) if a.kind == "weakest")
+        weak = next(a for a in advise(facts, COLUMN_RULES) if a.kind == "weakest label")
         assert "LABEL=loop" in weak.command and weak.bound > 0.05
 
     def test_cut_points_are_advised_for_grades_under_kappa(self):

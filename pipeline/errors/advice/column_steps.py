@@ -24,6 +24,7 @@ from pipeline.errors.columns.scores import Scored, label_table, value_table
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import percent, plural
 
+WEAKEST = "weakest label"
 # A smaller gain on the rows that were fitted is nothing.
 WORTH_FITTING = 0.005
 # A label is weak if its F1 is this far below the median label's.
@@ -117,7 +118,7 @@ def weakest_label(facts: Facts) -> Advice | None:
     space = facts.space
     name = space.attributes[int((space.codes_CA[k] >= 0).argmax())].name
     return Advice(
-        "weakest",
+        WEAKEST,
         texts.WEAK_LABEL_DO.format(label=name),
         texts.WEAK_LABEL_SEEN.format(
             label=row["label"],
