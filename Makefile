@@ -88,7 +88,7 @@ ensemble: env
 	@$(PIPELINE) ensemble $(ARGS)
 
 error-analysis: env
-	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(ARGS)
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 explain: env
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \

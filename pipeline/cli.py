@@ -237,8 +237,9 @@ COMMANDS = (
             Option("a", "the new CSV in the host's format; default: the blend of ARGS, or the newest CSV"),
             Option("b", "the CSV to compare it with"),
             Option("verdicts", "a file of answers exported from the report, to import"),
+            Option("label", "of labels that hold together: the one that the report is about"),
         ),
-        make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv",
+        make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv; LABEL=one",
     ),
     Command(
         "explain",
