@@ -64,16 +64,30 @@ def _without_place(value: str) -> str:
 def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> dict[str, Any]:
     """The settings at these dotted paths, without passwords.
 
-    keyed: as they enter a key, so without the places of files, too.
+    keyed: as they enter a key, so without the places of files, and without a path whose value counts only
+        if it is chosen.
     """
     whole = plain(config, keyed)
     found: dict[str, Any] = {}
     for path in paths:
         value: Any = whole
         for step in path.split("."):
+            if keyed and step not in value and _is_there(config, path):
+                break
             value = value[step]
-        found[path] = hidden_value(path, value)
+        else:
+            found[path] = hidden_value(path, value)
     return found
+
+
+def _is_there(config: BaseModel, path: str) -> bool:
+    """Whether a dotted path names a setting."""
+    value: Any = config
+    for step in path.split("."):
+        if not isinstance(value, BaseModel) or step not in type(value).model_fields:
+            return False
+        value = getattr(value, step)
+    return True
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
