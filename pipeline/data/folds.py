@@ -17,6 +17,8 @@ https://scikit-learn.org/stable/modules/generated/sklearn.model_selection.Strati
 It is greedy and guarantees nothing: a part may be empty, or lack a class that has groups enough. So a few
 shuffles are tried, the first one without such a gap is taken, and a gap that remains is reported. Where every
 image is its own group, StratifiedKFold gives the same in a moment (0.3 s instead of 12 s for 31,500 images).
+Labels that hold together, and ranges of values, are dealt by iterative stratification (`data/iterative.py`).
+In what follows, a class is a stratum of `data/strata.py`: a class, a label, or a range of a value.
 
 Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
 (JASA 1997). Shape legend: N samples, C classes, K folds or parts, G groups, T training ids.
@@ -38,7 +40,8 @@ from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
 from pipeline.core.wording import worded
-from pipeline.data import texts
+from pipeline.data import iterative, strata, texts
+from pipeline.data.strata import Strata
 from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
@@ -95,30 +98,33 @@ def parts_of_groups(samples: Samples, n: int, root_seed: int) -> list[Strings]:
     For fitting on some parts and scoring on another, where a fold plan gives no such parts.
     """
     ordered = samples.take(np.sort(samples.ids_N))
-    largest = int(images_per_class(ordered).max())
-    n = min(n, len(np.unique(ordered.groups_N)), largest)
+    n = min(n, len(np.unique(ordered.groups_N)), _most_parts(ordered))
     if n < 2:
         return [ordered.ids_N]
     part_N = next(shuffles(ordered, n, root_seed, "parts"))
     return [ordered.ids_N[part_N == k] for k in np.unique(part_N)]
 
 
+def _most_parts(samples: Samples) -> int:
+    """Into how many parts samples can be divided, whatever their groups: a class must reach every part."""
+    return int(images_per_class(samples).max()) if strata.one_each(samples) else len(samples)
+
+
 def groups_per_class(samples: Samples) -> Ints:
     """(C,) number of groups that contain each class."""
-    pairs = np.unique(np.stack([samples.labels, codes(samples.groups_N)]), axis=1)
-    return np.bincount(pairs[0], minlength=samples.space.n_classes).astype(np.int64)
+    of = Strata.of(samples)
+    pairs = np.unique(np.stack([of.stratum_P, codes(samples.groups_N)[of.row_P]]), axis=1)
+    return np.bincount(pairs[0], minlength=len(of.names)).astype(np.int64)
 
 
 def images_per_class(samples: Samples) -> Ints:
     """(C,) images of each class."""
-    return np.bincount(samples.labels, minlength=samples.space.n_classes).astype(np.int64)
+    return Strata.of(samples).sizes_S
 
 
 def per_part_KC(samples: Samples, part_N: Ints, n: int) -> Ints:
     """(K, C) images of each class in each part."""
-    table = np.zeros((n, samples.space.n_classes), np.int64)
-    np.add.at(table, (part_N, samples.labels), 1)
-    return table
+    return Strata.of(samples).sizes_in(part_N, n)
 
 
 def codes(values: Strings) -> Ints:
@@ -142,6 +148,8 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
 
 def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
     alone = not by_group or len(np.unique(samples.groups_N)) == len(samples)
+    if not strata.one_each(samples):
+        return _iterative(samples, n, state, alone)
     if int(images_per_class(samples).max()) < n:
         return _dealt(samples, n, state, alone)
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(n, shuffle=True, random_state=state)
@@ -150,11 +158,19 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
         # Our own notes name rare classes, and count groups instead of images.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        groups = None if alone else samples.groups_N
-        for k, (_, valid) in enumerate(splitter.split(np.zeros(len(samples)), samples.labels, groups)):
+        groups, class_N = None if alone else samples.groups_N, strata.class_of(samples)
+        for k, (_, valid) in enumerate(splitter.split(np.zeros(len(samples)), class_N, groups)):
             part_N[valid] = k
     assert (part_N >= 0).all(), "a sample is in no part"
     return part_N
+
+
+def _iterative(samples: Samples, n: int, state: int, alone: bool) -> Ints:
+    """(N,) parts in which every label, or every range of a value, has its share; whole groups."""
+    group_N = np.arange(len(samples)) if alone else codes(samples.groups_N)
+    sizes_G = np.bincount(group_N)
+    counts_GS = Strata.of(samples).balanced_in(group_N, len(sizes_G))
+    return iterative.parts_of(counts_GS, sizes_G.astype(np.int64), n, state)[group_N]
 
 
 def _dealt(samples: Samples, n: int, state: int, alone: bool) -> Ints:
@@ -165,7 +181,7 @@ def _dealt(samples: Samples, n: int, state: int, alone: bool) -> Ints:
     group_N = np.arange(len(samples)) if alone else codes(samples.groups_N)
     n_groups = int(group_N.max()) + 1
     first_G = np.full(n_groups, samples.space.n_classes, np.int64)
-    np.minimum.at(first_G, group_N, samples.labels)
+    np.minimum.at(first_G, group_N, strata.class_of(samples))
     drawn_G = np.random.default_rng(state).permutation(n_groups)
     part_G = np.empty(n_groups, np.int64)
     part_G[drawn_G[np.argsort(first_G[drawn_G], kind="stable")]] = np.arange(n_groups) % n
@@ -232,8 +248,8 @@ def _repeated(samples: Samples, settings: FoldSettings) -> FoldPlan:
 def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
     """Some parts of a finer division: those that best meet the share and contain every class."""
     assert settings.valid_share is not None, "a rule of the settings asks for valid_share"
-    groups, largest = len(np.unique(samples.groups_N)), int(images_per_class(samples).max())
-    finest = min(FINEST_PARTS, groups, largest)
+    groups = len(np.unique(samples.groups_N))
+    finest = min(FINEST_PARTS, groups, _most_parts(samples))
     if finest < 2:
         raise DataError(
             f"folds: {groups} group{'s' * (groups != 1)} cannot be split in two",
@@ -323,9 +339,9 @@ def _splits(samples: Samples, part_N: Ints, n: int) -> tuple[Split, ...]:
 
 def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
     notes = []
-    valid_KC = per_part_KC(samples, part_N, n)
+    valid_KC, names = per_part_KC(samples, part_N, n), Strata.of(samples).names
     for c, groups in enumerate(groups_per_class(samples)):
-        name = samples.space.classes[c]
+        name = names[c]
         without = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c] == 0))
         if groups == 0:
             notes.append(texts.CLASS_EMPTY.format(name=name))

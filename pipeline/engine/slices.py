@@ -21,6 +21,9 @@ from pipeline.settings.fields import IF_CHOSEN, NEUTRAL, OF_FILE
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
 
+# Stands for a setting that is not in a key.
+LEFT_OUT = object()
+
 
 def is_neutral(info: Any) -> bool:
     """Whether a field of a section changes no result."""
@@ -64,30 +67,20 @@ def _without_place(value: str) -> str:
 def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> dict[str, Any]:
     """The settings at these dotted paths, without passwords.
 
-    keyed: as they enter a key, so without the places of files, and without a path whose value counts only
-        if it is chosen.
+    keyed: as they enter a key, so without the places of files and without facts that count only if chosen.
     """
-    whole = plain(config, keyed)
+    whole, named = plain(config, keyed), plain(config)
     found: dict[str, Any] = {}
     for path in paths:
         value: Any = whole
+        known: Any = named
         for step in path.split("."):
-            if keyed and step not in value and _is_there(config, path):
+            value, known = value.get(step, LEFT_OUT), known[step]
+            if value is LEFT_OUT:
                 break
-            value = value[step]
         else:
             found[path] = hidden_value(path, value)
     return found
-
-
-def _is_there(config: BaseModel, path: str) -> bool:
-    """Whether a dotted path names a setting."""
-    value: Any = config
-    for step in path.split("."):
-        if not isinstance(value, BaseModel) or step not in type(value).model_fields:
-            return False
-        value = getattr(value, step)
-    return True
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

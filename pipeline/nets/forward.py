@@ -21,10 +21,11 @@ from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.core.samples import Floats, Strings, positions
+from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
 from pipeline.data.loader import Images
 from pipeline.nets.model import Classifier
+from pipeline.nets.several import on_each
 from pipeline.nets.views import View
 from pipeline.nets.weights import classifier_keys
 
@@ -77,6 +78,8 @@ class Pass:
         precision: fp32, bf16 or fp16 (on a GPU only).
         layout: channels_last or contiguous, as of the network.
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
+        padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
+            many other images there are: the order of sums in a layer depends on the size of the batch.
     """
 
     device: str = "cpu"
@@ -84,6 +87,7 @@ class Pass:
     precision: str = "fp32"
     layout: str = "channels_last"
     images_share: float = 0.5
+    padded: bool = False
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -127,9 +131,16 @@ def run(
     parts = []
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
-            x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
-            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float())
+            at_B = at[start : start + how.batch]
+            x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
+            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
+            parts.append(network(seen).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def filled(at_B: Ints, size: int) -> Ints:
+    """(size,) these positions, the last one repeated where there are fewer."""
+    return np.pad(at_B, (0, size - len(at_B)), mode="edge")
 
 
 def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
@@ -145,7 +156,10 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
 
     Without the classifier, because features do not pass through it.
     """
-    digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
+    names: list[object] = [view.name for view in views]
+    # As it always was for one image a sample.
+    pool = (model.intake.pool,) if model.intake.several else ()
+    digest = hashlib.sha256(repr((model.name, size, names, *pool)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)

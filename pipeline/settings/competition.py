@@ -27,6 +27,8 @@ from pipeline.settings.fields import (
     neutral,
     rule,
 )
+from pipeline.settings.images import MOST_CHANNELS
+from pipeline.settings.inputs import SeveralImagesSettings
 from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
@@ -174,6 +176,15 @@ class CompetitionSettings(Section):
     )
     train_images: str = neutral("images", "folder of training images, relative to `root`")
     test_images: str = neutral("images", "folder of test images, relative to `root`")
+    channel_files: list[str] = fact_if_chosen(
+        [],
+        "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
+        'path_column, e.g. ["{id}_red.png", "{id}_green.png"]; empty: one file an image',
+        max_length=MOST_CHANNELS,
+    )
+    images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
+        None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"

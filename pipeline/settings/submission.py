@@ -129,7 +129,7 @@ def with_format(submission: Any, target: Any) -> Any:
     return {"format": default, **submission} if isinstance(submission, dict) else submission
 
 
-def _classes(competition: Any) -> list[str]:
+def columns_of(competition: Any) -> list[str]:
     """The names of the columns of predictions, as `LabelSpace` makes them."""
     if competition.target == "labels":
         several = [(a.name, a.names or a.values) for a in competition.attributes]
@@ -147,7 +147,7 @@ def _classes(competition: Any) -> list[str]:
 def known_format(s: Sections) -> Iterator[Broken]:
     """The format is decided and fits the target; the classes whose probability is written are classes."""
     competition = s["competition"]
-    submission, classes = competition.submission, _classes(competition)
+    submission, classes = competition.submission, columns_of(competition)
     fit = FORMATS[competition.target]
     if submission.format is None:
         yield (
@@ -204,7 +204,7 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     values = {a.name: a.names or a.values for a in competition.attributes}
     known = {"columns": values, "words": values}
     if submission.format in ("probabilities", "values"):
-        known["columns"] = {name: [] for name in _classes(competition)}
+        known["columns"] = {name: [] for name in columns_of(competition)}
     used = {
         "columns": ("attributes", "probabilities", "values"),
         "words": ("attributes", "class_name", "words", "top_k"),
@@ -225,7 +225,7 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     yield from _words(submission, values)
     yield from _of_one_cell(submission)
     yield from _long_form(submission)
-    yield from _distinct_columns(submission, list(values), _classes(competition))
+    yield from _distinct_columns(submission, list(values), columns_of(competition))
 
 
 def _words(submission: SubmissionSettings, values: dict[str, list[str]]) -> Iterator[Broken]:

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag
 
 from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.loss import LossSettings, losses_of, traits
-from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings
+from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings, trainings
 from pipeline.settings.resample import SYNTHETIC_METHODS, ResampleSettings
 
 # The setting that each strategy needs, with an example; no other strategy uses it.
@@ -62,6 +62,11 @@ class EarlyStoppingSettings(Section):
 
 class TrainSettings(Section):
     """The training loop."""
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Epochs of all trainings of a fold: a bag and a chain have several."""
+        return round(self.epochs * trainings(self.bag, self.chain))
 
     strategy: Literal["full", "scratch", "linear_probe", "freeze_until", "gradual"] = fact(
         "full",
@@ -209,6 +214,14 @@ def mixing_with_the_loss(s: Sections) -> Iterator[Broken]:
     """Mixed images have soft targets, which the loss must accept."""
     if s["train"].mix.method != "none" and not traits(s["loss"].name).soft_targets:
         yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not accept"
+
+
+@rule("train", "competition")
+def partners_of_the_target(s: Sections) -> Iterator[Broken]:
+    """Partners of the same or of a rare class need one class for each image."""
+    partner, kind = s["train"].mix.partner, s["competition"].target
+    if partner != "any" and kind in ("labels", "values"):
+        yield "train.mix.partner", f"{partner} is for classes, and target={kind}; use any"
 
 
 @rule("train", "competition")

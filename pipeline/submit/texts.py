@@ -308,6 +308,12 @@ NO_LABEL_SHIFT = "Classes seem to be as frequent as in training (p = {p:.3f})."
 LABEL_SHIFT_UNCERTAIN = "Predicted classes are not as frequent as in training ({classes}), but the images differ too. Fix the difference of the images first."
 LABEL_SHIFT = "Classes are not as frequent as in training; the frequencies differ by {distance}: {classes}. With these frequencies the out-of-fold score is {shifted:.4f} instead of {plain:.4f}."
 LABEL_SHIFT_ANSWER = "Compare submissions by the re-weighted score, and correct predictions for the new frequencies (prior correction); do not resample to the old ones."
+LABEL_SHIFT_EACH_HOW = "Counted the images of the test set that are predicted to have each of {labels} labels, and corrected the counts by the out-of-fold errors; the interval resamples groups and test images."
+NO_LABEL_SHIFT_EACH = "Every label seems to be as frequent as in training (smallest p = {p:.3f})."
+LABEL_SHIFT_EACH = "{count} of {labels} labels are not as frequent as in training: {classes}."
+LABEL_SHIFT_EACH_ANSWER = "Correct predictions for the new frequencies: `decision.steps=[prior_correction]` with `decision.prior=estimated`; do not resample to the old ones."
+NO_LABELS_TO_COUNT = "Label shift is not estimated: competition.target={kind} has no labels to count; the covariate shift compares the images."
+NO_LABELS_HOW = "Label shift counts predicted classes or labels."
 CLASS_CHANGE = "{name} {train} → {test} [{low}, {high}]"
 
 # The gap: selection among runs.

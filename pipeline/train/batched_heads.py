@@ -44,6 +44,9 @@ ELEMENTWISE = frozenset(
 )
 
 
+# The least weight of a batch, so that one without any weight is not divided by 0.
+_LEAST_WEIGHT = 1e-12
+
 Losses = dict[int, Loss]  # by the id of a fold
 
 
@@ -168,7 +171,8 @@ class _Stack:
         mean_JD = torch.stack([m.fold.mean_D for m in members])
         std_JD = torch.stack([m.fold.std_D for m in members])
         hidden = train.head_hidden if train.head == "mlp" else None
-        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
+        scale = heads.scale_of_heads([m.fold.job.scale for m in members])
+        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
         self.inverse_J1D = std_JD[:, None].reciprocal()
@@ -241,7 +245,8 @@ class _Stack:
         for j, (one, (start, end)) in enumerate(zip(passes, bounds_J, strict=True)):
             weight_B = one.weight_R[start:end]
             loss_B = one.loss(logits_JBC[j, : end - start], one.target_RC[start:end])
-            values.append((loss_B * weight_B).sum() / weight_B.sum())
+            # Rows of which nothing is known have weight 0.
+            values.append((loss_B * weight_B).sum() / weight_B.sum().clamp_min(_LEAST_WEIGHT))
         value_J = torch.stack(values)
         value_J.sum().backward()  # type: ignore[no-untyped-call]
         return value_J.detach()
@@ -290,5 +295,5 @@ def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, 
     losses = [float(loss.mean(logits_NC, target_NC)) for logits_NC in logits_SNC]
     if not all(math.isfinite(loss) for loss in losses):
         raise diverged(f"fold {fold.job.fold}, validation", fold.job.train)
-    score = fold.job.metric(samples.labels, heads.mean_of_heads(p_SNC))
+    score = fold.job.metric(samples.truth, heads.mean_of_heads(p_SNC))
     return p_SNC, {"valid_loss": sum(losses) / len(losses), "valid_score": score}

@@ -1,42 +1,34 @@
-"""Heads on cached features: what a head is, what it predicts, and logistic regression.
+"""Heads on cached features: what a head is, and what it predicts.
 
-Owns linear and MLP heads, any number of them side by side, what the heads of one fold train on (`HeadJob`),
-and solving a linear head as a convex problem with scikit-learn's L-BFGS. Does not own training heads by
-steps (`train/batched_heads.py`) or the features (`nets/forward.py`).
-
-Logistic regression: every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed
-is read. Repeated rows become weights; a soft label becomes one row per class, weighted by its share.
+Owns linear and MLP heads, any number of them side by side, and what the heads of one fold train on
+(`HeadJob`). Does not own training heads by steps (`train/batched_heads.py`), solving them
+(`train/solved_heads.py`) or the features (`nets/forward.py`).
 
 Legend: J heads side by side, N samples, V views, D features, H hidden units, C classes, B rows of a
-batch, S synthetic rows, K rows of single classes, M rows of the solver.
+batch, S synthetic rows.
 """
 
-import logging
-import sys
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
-from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRows
+from pipeline.core.samples import Floats, Samples, SyntheticRows, TrainRows, Truth
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.model import ValueScale
 from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import Loss, make_loss
 from pipeline.train.state import save_checkpoint
-from pipeline.train.targets import class_facts, one_hot, targets_of
+from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 
 # The least standard deviation of a feature: a constant one would be divided by 0.
 _SMALLEST_STD = 1e-6
@@ -55,10 +47,10 @@ class HeadJob:
         valid_samples: the fold's validation part, labelled; never trained on.
         features: of both parts, found by id; the view `identity`, used in validation, is one of them.
         rows: the rows of each epoch, as positions in `train_samples` and, after them, in `synthetic`.
-        metric: from (y_N, p_NC) to a score, for the history alone.
+        metric: from (the truth, p_NC) to a score, for the history alone.
         weights_N: sample weights, ≥ 0; None: all equal. Synthetic rows have weight 1.
         synthetic: rows that belong to no image, with the same views; None: there are none.
-        soft_NC: soft labels of each training sample; None, or a row of NaN: the label.
+        soft_NC: soft labels of each training sample; None, or NaN: the truth.
         heads: a head per attribute; None: one output per class.
     """
 
@@ -69,7 +61,7 @@ class HeadJob:
     valid_samples: Samples
     features: Features
     rows: Callable[[int], TrainRows]
-    metric: Callable[[Ints, Floats], float]
+    metric: Callable[[Truth, Floats], float]
     weights_N: Floats | None = None
     synthetic: SyntheticRows | None = None
     soft_NC: Floats | None = None
@@ -100,6 +92,11 @@ class HeadJob:
     def n_outputs(self) -> int:
         """C, or the number of outputs of `heads`."""
         return self.heads.n_outputs if self.heads else self.train_samples.space.n_classes
+
+    @property
+    def scale(self) -> Scale | None:
+        """Mean and deviation of values over the training part; None for other targets."""
+        return Scale.of(self.train_samples)
 
     def make_loss(self, epoch: int) -> Loss:
         """The loss of an epoch; it knows the class counts of the training rows."""
@@ -161,6 +158,7 @@ class HeadStack(nn.Module):
         n_outputs: C, or the number of outputs of `by_attribute`.
         hidden: H of an MLP; None: a linear head.
         by_attribute: a head per attribute; None: one output per class.
+        scale: of values, from the outputs of each head to the unit of the table; part of the state dict.
     """
 
     mean_JD: torch.Tensor
@@ -173,8 +171,10 @@ class HeadStack(nn.Module):
         n_outputs: int,
         hidden: int | None = None,
         by_attribute: AttributeHeads | None = None,
+        scale: ValueScale | None = None,
     ) -> None:
         super().__init__()
+        self.scale = scale
         self.register_buffer("mean_JD", mean_JD)
         self.register_buffer("std_JD", std_JD)
         n_heads, n_features = mean_JD.shape
@@ -200,6 +200,8 @@ class HeadStack(nn.Module):
             if keep_JBH is not None:
                 z_JBD = z_JBD * keep_JBH
         outputs: torch.Tensor = self.out(z_JBD)
+        if self.scale is not None:
+            outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.by_attribute is None else self.by_attribute(outputs)
         return logits
 
@@ -208,10 +210,24 @@ class HeadStack(nn.Module):
         return self.logits(self.standardise(x_JBD))
 
 
+def scale_of_heads(scales_J: Sequence[Scale | None]) -> ValueScale | None:
+    """The last step of heads side by side, (J, 1, C); None where they predict no values."""
+    given = [scale for scale in scales_J if scale is not None]
+    if not given:
+        return None
+    mean, spread = (
+        np.stack(parts)[:, None] for parts in zip(*((s.mean_C, s.spread_C) for s in given), strict=True)
+    )
+    return ValueScale(torch.from_numpy(mean), torch.from_numpy(spread))
+
+
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
     """The heads of the state of a `HeadFit`; `by_attribute` as in their job."""
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
-    head = HeadStack(state["mean_JD"], state["std_JD"], state["out.bias"].shape[1], hidden, by_attribute)
+    n_outputs, scale = state["out.bias"].shape[1], None
+    if "scale.mean" in state:
+        scale = ValueScale(state["scale.mean"], state["scale.spread"])
+    head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale)
     head.load_state_dict(state, strict=True)
     return head.eval()
 
@@ -253,122 +269,3 @@ def head_fit(
     by_seed = ViewProbabilities.of(job.target, samples.ids_N, views, p_SNC, name)
     oof = Probabilities.of(job.target, samples.ids_N, mean_of_heads(p_SNC), name)
     return HeadFit(FoldResult(job.fold, oof, tuple(history), seconds), state, by_seed)
-
-
-log = logging.getLogger(__name__)
-
-MAX_ITERATIONS = 1000
-# The bias of a class without a training row, for which the problem has no finite solution: odds of e^-30.
-_ABSENT = -30.0
-_SMALLEST_P = 1e-12
-
-
-def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
-    """Solve the problem of every fold; all jobs have the same settings and the same features.
-
-    The objective is C · Σ weight · cross-entropy + ½ ‖W‖²: a sum over rows, not a mean; biases have no
-    penalty.
-
-    Raises:
-        ConfigError: a loss other than plain cross-entropy.
-    """
-    refuse_loss(jobs[0].loss)
-    bar = tqdm(jobs, desc="logistic regression", unit="fold", disable=not sys.stderr.isatty())
-    return [_fit(job) for job in bar]
-
-
-def refuse_loss(loss: LossSettings) -> None:
-    """Raise ConfigError unless the loss is plain cross-entropy, the only one that the solver minimises."""
-    if loss != LossSettings():
-        raise ConfigError(
-            f"loss.name: head=logistic minimises plain cross-entropy, but the loss is {loss.name}",
-            remedy="leave loss.* out, or choose train.head=linear, which accepts any loss",
-        )
-
-
-def _fit(job: HeadJob) -> HeadFit:
-    begin, features = time.perf_counter(), job.features
-    mean_D, std_D = job.statistics()
-    x_NVD = features.take(job.train_samples.ids_N).x_NVD
-    if job.synthetic is not None:
-        x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
-    z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
-    target_NC = job.target_NC.numpy()
-    times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
-    problem = _problem(z_NVD, target_NC, job.weight_N.numpy() * times_N)
-    weight_CD, bias_C, iterations = _solve(problem, target_NC.shape[1], job)
-    head = HeadStack(mean_D[None], std_D[None], target_NC.shape[1])
-    with torch.no_grad():
-        head.out.weight.copy_(torch.from_numpy(weight_CD)[None])
-        head.out.bias.copy_(torch.from_numpy(bias_C)[None])
-    p_1NC = head_probabilities(head, plain_view(features.take(job.valid_samples.ids_N)), job.target)
-    with torch.inference_mode():
-        p_MC = from_logits_JNC(head.logits(torch.from_numpy(problem.z_MD)[None]), job.target)[0]
-    train_loss = _cross_entropy(p_MC, problem.class_M, problem.weight_M)
-    labels_N = job.valid_samples.labels
-    valid_loss = _cross_entropy(p_1NC[0], labels_N, np.ones(len(labels_N), np.float32))
-    entry = {
-        "epoch": 0.0,
-        "iterations": float(iterations),
-        "train_loss": train_loss,
-        "valid_loss": valid_loss,
-        "valid_score": job.metric(labels_N, mean_of_heads(p_1NC)),
-        "gap": valid_loss - train_loss,
-    }
-    state = {key: value.detach().clone() for key, value in head.state_dict().items()}
-    return head_fit(job, state, p_1NC, [entry], time.perf_counter() - begin)
-
-
-@dataclass(frozen=True)
-class _Problem:
-    """The rows of the solver: standardised features, the class and the weight of each."""
-
-    z_MD: Floats
-    class_M: Ints
-    weight_M: Floats
-
-
-def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
-    """One row for each view of a sample and each class of its target, without rows of weight 0."""
-    share_NC = target_NC * weight_N[:, None]
-    row_K, class_K = np.nonzero(share_NC)
-    n_views = z_NVD.shape[1]
-    weight_K = np.asarray(share_NC[row_K, class_K] / n_views, dtype=np.float32)
-    z_MD = z_NVD[row_K].reshape(-1, z_NVD.shape[2])
-    return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
-
-
-def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:
-    """(C, D) weights, (C,) biases, and the number of iterations."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    present = np.unique(problem.class_M)
-    weight_CD = np.zeros((n_classes, problem.z_MD.shape[1]), np.float32)
-    bias_C = np.full(n_classes, _ABSENT, np.float32)
-    bias_C[present] = 0
-    if len(present) == 1:
-        return weight_CD, bias_C, 0
-    solver: Any = LogisticRegression(C=job.train.head_c, max_iter=MAX_ITERATIONS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # logged below, with the fold and a remedy
-        solver.fit(problem.z_MD, problem.class_M, sample_weight=problem.weight_M)
-    iterations = int(solver.n_iter_.max())
-    if iterations >= MAX_ITERATIONS:
-        log.warning(
-            "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
-            "(now %g)",
-            *(job.fold, MAX_ITERATIONS, job.train.head_c),
-        )
-    if len(present) == 2:  # scikit-learn then returns one row: the log-odds of the second class
-        weight_CD[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2
-        bias_C[present] = np.concatenate([-solver.intercept_, solver.intercept_]) / 2
-    else:
-        weight_CD[present], bias_C[present] = solver.coef_, solver.intercept_
-    return weight_CD, bias_C, iterations
-
-
-def _cross_entropy(p_MC: Floats, class_M: Ints, weight_M: Floats) -> float:
-    """The weighted mean of -log p of the class of each row."""
-    p_M = np.maximum(p_MC[np.arange(len(class_M)), class_M], _SMALLEST_P)
-    return float(np.average(-np.log(p_M.astype(np.float64)), weights=weight_M))

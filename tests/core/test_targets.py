@@ -10,7 +10,7 @@ from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.targets import Target, most_probable, normalised, softmax
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import answer_cells
-from pipeline.ensemble import decision
+from pipeline.ensemble import decision, priors
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.submission import SubmissionSettings
 
@@ -185,8 +185,8 @@ def test_losses_ask(together):
 
 def test_blends_ask(together):
     found = Probabilities(np.arange(20).astype(str), SPACE.classes, p_of(4))
-    with refused("ensemble: voting by mean"):
-        soft_voting.soft_vote([found, found], None, "b")
+    with pytest.raises(ConfigError, match="ensemble: voting by rank needs"):
+        soft_voting.RULES["rank"].refuse(Target(SPACE.classes, "values"))
     with refused("competition.metric=mcc"):
         fitting.fit(fitting.Recipe("mean"), [found, found], np.zeros(20, np.int64), metrics.get("mcc"))
 
@@ -232,6 +232,6 @@ def test_scaled_and_corrected_rows_keep_their_bits():
     floored = np.maximum(p.astype(np.float64), decision.FLOOR)
     for found, raw in (
         (decision.apply_scales(p, scale), floored * scale),
-        (decision.corrected(p, even, share), floored * (share / even)),
+        (priors.corrected(p, even, share), floored * (share / even)),
     ):
         np.testing.assert_array_equal(found, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import SyntheticRows, TrainRows
 from pipeline.settings.loss import LossSettings
-from pipeline.train import heads
+from pipeline.train import solved_heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 
 
@@ -21,7 +21,7 @@ def job():
 
 
 def fit(job):
-    (found,) = heads.fit_heads([job])
+    (found,) = solved_heads.fit_heads([job])
     return found
 
 
@@ -108,6 +108,6 @@ def test_another_loss_is_refused(job):
 
 
 def test_a_solver_that_gives_up_says_so(job, monkeypatch, caplog):
-    monkeypatch.setattr(heads, "MAX_ITERATIONS", 2)
+    monkeypatch.setattr(solved_heads, "MAX_ITERATIONS", 2)
     fit(job)
     assert "fold 1: logistic regression has not converged after 2 iterations" in caplog.text
