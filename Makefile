@@ -32,7 +32,8 @@ env:
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
-		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
+		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") \
+		$(if $(TARGET),--target "$(TARGET)") $(ARGS)
 
 use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
