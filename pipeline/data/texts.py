@@ -566,3 +566,11 @@ PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
+
+# Tables for team mates.
+
+UNKNOWN_ENDING = "{path}: a table ends in one of {endings}"
+ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
+FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
+FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
+FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
