@@ -9,7 +9,8 @@ import os
 import time
 
 from pipeline.core.errors import DataError, StoppedError, StorageError
-from pipeline.engine.executors.parallel import Ended, Epoch, Lost, Parallel
+from pipeline.engine.executors.parallel import Parallel
+from pipeline.engine.executors.pool import Ended, Epoch, Lost
 from pipeline.engine.executors.work import build_one
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -122,7 +123,7 @@ class HerePool:
         if not self._queue:
             return []
         task, events = self._queue.pop(0), []
-        if task.need.params["fold"] in self.lose:
+        if task.need.params.get("fold") in self.lose:
             self.lose.remove(task.need.params["fold"])
             return [Lost(task.name, "signal SIGKILL")]
 

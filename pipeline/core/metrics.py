@@ -32,6 +32,7 @@ from pipeline.core.metric_arithmetic import (
     mean_of_columns,
     ratio,
 )
+from pipeline.core.predictions import Prediction
 from pipeline.core.samples import Floats, Ints, Kind, LabelSpace, Truth
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, VALUES, Target, most_probable
 
@@ -173,12 +174,17 @@ class Metric:
         Raises:
             ConfigError: the metric needs probabilities.
         """
-        if self.on_counts is None:
+        self.refuse_answers()
+        assert self.on_counts is not None, f"{self.name} scores labels that hold together only"
+        return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
+
+    def refuse_answers(self) -> None:
+        """Raise a `ConfigError` if this metric cannot score answers without probabilities."""
+        if self.needs == "probabilities":
             raise ConfigError(
                 f"metric {self.name} needs probabilities, but these predictions contain only labels",
                 remedy="choose a label metric such as macro_f1, or give a file with probabilities",
             )
-        return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
 
     def resampler(self, y_N: Truth, p_NC: Floats) -> OnWeights:
         """A function from (B, N) weights ≥ 0, which are how often each row counts, to (B,) scores.
@@ -282,6 +288,27 @@ def own(name: str, folder: Path) -> Metric:
         kinds=(EXCLUSIVE, LABELS, VALUES, SHARES),
         on_matrix=by_rows(lambda y, p: score(y, p > 0.5 if labels else p)),
     )
+
+
+def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Ints, n_classes: int) -> float:
+    """The score of a file: of its probabilities, or of its answers alone.
+
+    Args:
+        metric: any that fits the target.
+        truth: of R images, as `Samples.truth`.
+        predicted: the file.
+        at_R: the place of these images in it.
+        n_classes: C.
+
+    Raises:
+        ConfigError: the metric needs probabilities, and the file has only answers.
+    """
+    if predicted.probabilities is not None:
+        return metric.score(truth, predicted.probabilities.p_NC[at_R])
+    if predicted.answers.ndim == 1:
+        return metric.score_labels(np.asarray(truth, dtype=np.int64), predicted.labels_N[at_R], n_classes)
+    metric.refuse_answers()
+    return metric.score(truth, np.asarray(predicted.answers[at_R], dtype=np.float32))
 
 
 def confusion(y_N: Ints, pred_N: Ints, n_classes: int) -> Ints:

@@ -13,18 +13,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import (
     Floats,
     Ints,
     Kind,
     Strings,
+    Truth,
     frozen_array,
     positions,
     refuse_duplicates,
     strings,
 )
-from pipeline.core.targets import EXCLUSIVE, VALUES, WORDS, Target
+from pipeline.core.targets import EXCLUSIVE, LABELS, VALUES, WORDS, Bools, Reals, Target
 from pipeline.core.wording import worded
 
 
@@ -176,12 +177,13 @@ def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One label for each image, and its probabilities if there are any, as in a CSV in the host's format.
+    """The answers for each image, and their probabilities if there are any, as in a CSV in the host's format.
 
     Args:
         ids_N: unique.
-        labels_N: class index per image.
-        probabilities: the same ids in the same order, or None if the file contained only labels.
+        answers: in the form of `Samples.truth`: (N,) class index per image, or for other kinds of target
+            (N, K) numbers: 1 for a label that holds and 0 for one that does not, values, or shares.
+        probabilities: the same ids in the same order, or None if the file contained only answers.
         name: for messages and reports, usually the file's stem.
 
     Raises:
@@ -189,26 +191,63 @@ class Prediction:
     """
 
     ids_N: Strings
-    labels_N: Ints
+    answers: Truth
     probabilities: Probabilities | None = None
     name: str = "prediction"
 
+    @staticmethod
+    def of(p: Probabilities) -> Prediction:
+        """The answers that follow from probabilities: the most probable class, the labels above one half."""
+        return Prediction(p.ids_N, answers_of(p.target, p.p_NC), p, p.name)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
-        object.__setattr__(self, "labels_N", frozen_array(self.labels_N, np.int64))
-        assert self.labels_N.shape == self.ids_N.shape, "labels_N has a wrong shape"
+        answers = np.asarray(self.answers)
+        kept = frozen_array(answers, np.int64 if answers.ndim == 1 else np.float32)
+        object.__setattr__(self, "answers", kept)
+        assert len(kept) == len(self.ids_N), "the answers have a wrong shape"
         refuse_duplicates(self.ids_N, self.name)
         same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
-        assert same, "a prediction's probabilities have other ids than its labels"
+        assert same, "a prediction's probabilities have other ids than its answers"
 
     def __len__(self) -> int:
         return len(self.ids_N)
+
+    @property
+    def labels_N(self) -> Ints:
+        """(N,) class index per image.
+
+        Raises:
+            ConfigError: the classes do not exclude each other, so there is not one for each image.
+        """
+        if self.answers.ndim != 1:
+            raise ConfigError(
+                f"{self.name}: this step needs one class for each image, and an image has "
+                f"{self.answers.shape[1]} answers",
+                remedy="leave the step out; docs/targets.md lists what each kind of target can do",
+            )
+        return np.asarray(self.answers, dtype=np.int64)
 
     def take(self, ids: Strings) -> Prediction:
         """The rows of `ids`, in that order; raises if one is missing."""
         at = positions(ids, self.ids_N, self.name)
         p = None if self.probabilities is None else self.probabilities.take(ids)
-        return replace(self, ids_N=ids, labels_N=self.labels_N[at], probabilities=p)
+        return replace(self, ids_N=ids, answers=self.answers[at], probabilities=p)
+
+
+def answers_of(target: Target, p_NK: Floats | Reals) -> Truth:
+    """Predictions as answers, in the form of `Samples.truth`."""
+    if target.kind == EXCLUSIVE:
+        return target.answers(p_NK)
+    if target.kind == LABELS:
+        return np.asarray(target.held(p_NK), dtype=np.float32)
+    return np.asarray(p_NK, dtype=np.float32)
+
+
+def differ_N(one: Truth, other: Truth) -> Bools:
+    """(N,) which images two sets of answers answer differently, whatever their kind."""
+    differ = np.asarray(one != other)
+    return differ if differ.ndim == 1 else np.asarray(differ.any(axis=1), dtype=np.bool_)
 
 
 @dataclass(frozen=True)

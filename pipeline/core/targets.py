@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.metric_arithmetic import LOG_FLOOR
 from pipeline.core.samples import Attribute, Floats, Ints, Kind, LabelSpace
 
 EXCLUSIVE: Kind = "exclusive"
@@ -167,6 +168,22 @@ class Target:
         for block in self.blocks:
             p[:, block] = softmax(logits_NK[:, block])
         return p
+
+    def logits(self, p_NK: Reals | Floats) -> Floats:
+        """(N, K) the inverse of `from_logits` but for rounding: log p, of a label by itself log p/(1-p).
+
+        Probabilities are floored at 1.2e-7 on either side, so that one certain member cannot veto all others.
+        """
+        if self.kind == VALUES:
+            return np.asarray(p_NK, dtype=np.float32)
+        log_NK = np.log(np.maximum(p_NK, LOG_FLOOR))
+        if self.kind == LABELS:
+            alone_K = np.ones(p_NK.shape[1], bool)
+            for block in self.blocks:
+                alone_K[block] = False
+            rest_NK = np.log(np.maximum(1 - np.asarray(p_NK[:, alone_K], dtype=np.float64), LOG_FLOOR))
+            log_NK[:, alone_K] -= rest_NK
+        return np.asarray(log_NK, dtype=np.float32)
 
     def answers(self, p_NK: Reals | Floats) -> Ints:
         """(N,) the index of each row's predicted column: the most probable one, the first of equal ones."""

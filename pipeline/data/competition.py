@@ -28,15 +28,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.sample_paths import each, every_file
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
-from pipeline.data import labels, layouts, patterns, texts
+from pipeline.data import labels, layouts, patterns, sample_files, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, REMEDY, Faults, Index, Locator, nfc
+from pipeline.data.paths import REMEDY, Faults, nfc
 from pipeline.data.readers.reading import Reading, parts
-from pipeline.data.readers.registry import Members, packed
 from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
@@ -113,7 +113,8 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
         ConfigError, DataError: as `load`.
     """
     data, tables = _load(settings, root)
-    images = {parts(path)[0] for part in data.parts for path in part.paths_N.tolist()}
+    paths = [own for part in data.parts for path in part.paths_N.tolist() for own in every_file(path)]
+    images = {parts(path)[0] for path in paths}
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
@@ -132,15 +133,18 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
         known[file] = known.get(file) or digest(Path(file))
         return known[file] if key is None else f"{known[file]} {key}"
 
-    own = [path for path in paths if parts(path)[1] is None]
+    own = [one for path in paths for one in every_file(path) if parts(one)[1] is None]
     base = os.path.commonpath([Path(path).parent for path in own]) if own else ""
-    names = [parts(path)[1] or Path(os.path.relpath(path, base)).as_posix() for path in paths]
+
+    def name_of(path: str) -> str:
+        return parts(path)[1] or Path(os.path.relpath(path, base)).as_posix()
+
     columns: dict[str, object] = {
         "split": samples.split,
         "space": files.space_text(samples.space),
         "ids": samples.ids_N.tolist(),
-        "names": names,
-        "files": [digest_of(path) for path in paths],
+        "names": [each(path, name_of) for path in paths],
+        "files": [each(path, digest_of) for path in paths],
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]
@@ -161,8 +165,8 @@ def _load(
     patches = None if settings.label_patches is None else root / settings.label_patches
     pattern = settings.group_pattern
     train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
-    if train is not None and train_rows is not None and fold_column is not None:
-        given = strings(train_rows.table.column(fold_column))
+    if train is not None and fold_column is not None:
+        given = strings(train.listing.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
     extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
@@ -197,6 +201,7 @@ class _NotedSamples:
 
     samples: Samples
     notes: tuple[str, ...]
+    listing: Listing
 
 
 def _samples(
@@ -212,8 +217,9 @@ def _samples(
     if listing is None:
         return None
     before = len(faults)
+    found = sample_files.find(listing, settings, faults)
+    listing, paths, located = found.listing, found.paths, found.notes
     _check_ids(listing, faults)
-    paths, located = _find_images(listing, faults)
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
@@ -236,7 +242,7 @@ def _samples(
     )
     made = made.with_truth(scoring, training)
     notes = read.notes if read is not None else ()
-    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes))
+    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes), listing)
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -250,41 +256,6 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
             faults.add("duplicate ids", text)
         else:
             seen[name] = row
-
-
-def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Sequence[str]]:
-    """Absolute path of every row's image, and notes about how they were found."""
-    names = listing.table.column(listing.path_column)
-    if packed(listing.images):
-        return _find_members(listing, names, faults), ()
-    locator = Locator(listing.images, names, Index(listing.images, listing.without))
-    paths = []
-    for row, written in enumerate(names):
-        kind, path = locator.find(written, listing.table.rows[row])
-        paths.append(path)
-        if kind:
-            matches = ", ".join(locator.matches)
-            text = PATH_FAULTS[kind].format(path=written, folder=listing.images, matches=matches)
-            faults.add(kind, f"{listing.where(row)}: {text}")
-    return paths, tuple(locator.notes(listing.table.name)) if listing.files else ()
-
-
-def _find_members(listing: Listing, names: Sequence[str], faults: Faults) -> list[str]:
-    """The place of every row's image in a file of several."""
-    try:
-        members = Members(listing.images, listing.reading)
-    except DataError as error:
-        for text in error.faults or (f"{error.headline}{f' ({error.remedy})' if error.remedy else ''}",):
-            faults.add("unreadable images", text)
-        return []
-    paths = []
-    for row, written in enumerate(names):
-        kind, path = members.find(written, listing.path_column)
-        paths.append(path)
-        if kind:
-            text = texts.NOT_IN_FILE.format(name=written, file=listing.images)
-            faults.add(kind, f"{listing.where(row)}: {text}")
-    return paths
 
 
 def _groups(
@@ -382,7 +353,7 @@ def _source(
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
     use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
     note = worded(texts.SOURCE, source=source.source, images=len(own), licence=source.licence, use=use)
-    return listing, _NotedSamples(samples, (*part.notes, note))
+    return listing, _NotedSamples(samples, (*part.notes, note), part.listing)
 
 
 def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
@@ -484,14 +455,16 @@ def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
     """The extra images that are not byte-for-byte copies of one of the competition's splits, `own`.
 
     A copy could be in the training part while its twin is in the validation part, or be a test image with its
-    answer. Images in a file of several are not compared.
+    answer. Images in a file of several, or of several files, are not compared.
     """
-    if any(parts(path)[1] is not None for path in extra.paths_N.tolist()):
+    if any(parts(path)[1] is not None or len(every_file(path)) > 1 for path in extra.paths_N.tolist()):
         return extra
     sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
     wanted = set(sizes.values())
     # Only files of equal size can be equal, so few are read.
-    files_own = (p for part in own for p in part.paths_N.tolist() if parts(p)[1] is None)
+    files_own = (
+        f for part in own for p in part.paths_N.tolist() for f in every_file(p) if parts(f)[1] is None
+    )
     alike = [p for p in files_own if Path(p).stat().st_size in wanted]
     own_sizes = {Path(p).stat().st_size for p in alike}
     known = {sha256_file(Path(p)) for p in alike}

@@ -81,6 +81,11 @@ class DeviceImages:
         return self._images.x_NHWC
 
     @property
+    def channels(self) -> int:
+        """Channels of one image."""
+        return self._images.channels
+
+    @property
     def host(self) -> Images:
         """The images as they were, for loader processes."""
         return self._images

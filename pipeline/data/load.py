@@ -14,7 +14,8 @@ import pandas as pd
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
-from pipeline.data import texts
+from pipeline.data import several, texts
+from pipeline.data.channels import RGB, preview
 from pipeline.data.crop import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
@@ -79,8 +80,9 @@ def decoded(images: Artifact) -> DecodedImages:
 
 
 def facts(images: Artifact) -> pd.DataFrame:
-    """ImageFacts, one row per image, with its split."""
+    """ImageFacts, one row per sample, of its first image, with its split."""
     table = decoded(images).facts()
+    table = table[[not several.is_further(name) for name in table["id"]]].reset_index(drop=True)
     keys = table["id"].str.split("/", n=1)
     return table.assign(split=keys.str[0], id=keys.str[1])
 
@@ -105,7 +107,21 @@ def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int,
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
-    """(split, id) -> pixels, for reports."""
+    """(split, id) -> (H, W, 3) pixels, for reports: of other channels what people can see of them.
+
+    Several images of a sample are side by side.
+    """
+    opened = decoded(images)
+
+    def shown(split: str, name: str) -> npt.NDArray[np.uint8]:
+        own = several.names_in(image_key(split, name), opened)
+        return several.strip([preview(opened.read(one)) for one in own])
+
+    return shown
+
+
+def pixels_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
+    """(split, id) -> (H, W, C) decoded pixels, as they are prepared for models."""
     opened = decoded(images)
     return lambda split, name: opened.read(image_key(split, name))
 
@@ -113,7 +129,10 @@ def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
     """Images as models see them, one split; images from elsewhere are with the training images."""
     opened = PreparedImages.open(prepared.folder / f"{split}.npy")
-    return PreparedImages(strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()]), opened.x_NHWC)
+    ids = strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()])
+    # Results of a version without this figure have three channels.
+    channels = int(prepared.metrics.get("channels", RGB))
+    return PreparedImages(ids, opened.x_NHWC, channels)
 
 
 def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:

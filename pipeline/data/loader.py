@@ -61,7 +61,11 @@ class Images(Protocol):
 
     @property
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
-        """RGB, 0 to 255, an array or a memmap."""
+        """0 to 255, an array or a memmap."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of one image; those of a row are a multiple, see `data/several.py`."""
 
 
 class Batch(NamedTuple):
@@ -362,9 +366,11 @@ class ChainedRows:
     """The rows of two arrays of equal row shape, read by position."""
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
-        assert first.shape[1:] == second.shape[1:], "images of two sizes"
+        assert first.shape[1:3] == second.shape[1:3], "images of two sizes"
         self._parts = (first, second)
-        self.shape = (len(first) + len(second), *first.shape[1:])
+        # Samples of the two may have different numbers of images.
+        depth = max(first.shape[3], second.shape[3])
+        self.shape = (len(first) + len(second), *first.shape[1:3], depth)
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -372,11 +378,13 @@ class ChainedRows:
     def __getitem__(self, at: Any) -> Pixels:
         first, second = self._parts
         if isinstance(at, int | np.integer):
-            return first[at] if at < len(first) else second[at - len(first)]
+            row: Pixels = self[np.array([at])][0]
+            return row
         at_B = np.asarray(at)
-        rows = np.empty((len(at_B), *self.shape[1:]), np.uint8)
+        rows = np.zeros((len(at_B), *self.shape[1:]), np.uint8)
         early = at_B < len(first)
-        rows[early], rows[~early] = first[at_B[early]], second[at_B[~early] - len(first)]
+        rows[early, ..., : first.shape[3]] = first[at_B[early]]
+        rows[~early, ..., : second.shape[3]] = second[at_B[~early] - len(first)]
         return rows
 
 
@@ -387,3 +395,4 @@ class Chained:
         self.ids_N: Strings = strings([*first.ids_N.tolist(), *second.ids_N.tolist()])
         # Readers of images only index rows and read the shape.
         self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))
+        self.channels = first.channels

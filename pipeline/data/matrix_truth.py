@@ -5,7 +5,7 @@ Owns what a cell means for each kind of target, and the faults of cells. Does no
 
 - labels: an attribute of two values holds (1) where the cell is its second one; one of several levels has a 1
   at its level; an attribute with a `word` holds where the word is among those of the cell. An empty cell of
-  an attribute with values is unknown; an empty cell of words says that none of them holds.
+  an attribute with values is unknown, and one of `unknown_labels`; no word in a cell says that none holds.
 - values: the number in the cell; an empty cell is unknown.
 - shares: the numbers of the columns, divided by their sum.
 
@@ -43,7 +43,9 @@ def cells(listing: Listing, settings: CompetitionSettings) -> list[list[str]]:
     for attribute in settings.attributes:
         column = listing.table.column(attribute.column)
         if attribute.word is None:
-            raw.append([nfc(value).strip() for value in column])
+            unknown = {nfc(value) for value in settings.unknown_labels}
+            written = (nfc(value).strip() for value in column)
+            raw.append(["" if value in unknown else value for value in written])
             continue
         if attribute.column not in words_of:
             words_of[attribute.column] = [words(value, settings.label_separator) for value in column]

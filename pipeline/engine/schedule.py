@@ -23,19 +23,42 @@ class Schedule:
     """
 
     def __init__(self, after: Mapping[str, Collection[str]]) -> None:
-        unknown = {below for wanted in after.values() for below in wanted} - after.keys()
-        assert not unknown, f"nothing is known about {', '.join(sorted(unknown))}"
-        self._states = dict.fromkeys(after, WAITING)
-        self._left = {piece: set(wanted) for piece, wanted in after.items()}
-        self._next: dict[str, list[str]] = {piece: [] for piece in after}
-        for piece, wanted in after.items():
-            for below in wanted:
-                self._next[below].append(piece)
+        self._states = dict[str, str]()
+        self._left = dict[str, set[str]]()
+        self._next = dict[str, list[str]]()
         self.faults: dict[str, BaseException] = {}
+        self.add(after)
+
+    def add(self, after: Mapping[str, Collection[str]]) -> None:
+        """Further pieces, which may wait for earlier ones; one that has ended starts anew.
+
+        Raises:
+            AssertionError: see the class; or one of them has not ended yet.
+        """
+        begun = [piece for piece in after if self._states.get(piece) in (WAITING, RUNNING)]
+        assert not begun, f"these have not ended: {', '.join(sorted(begun))}"
+        unknown = (
+            {below for wanted in after.values() for below in wanted} - after.keys() - self._states.keys()
+        )
+        assert not unknown, f"nothing is known about {', '.join(sorted(unknown))}"
+        for piece in after:
+            self._states[piece], self._next[piece] = WAITING, []
+            self.faults.pop(piece, None)
+        for piece, wanted in after.items():
+            self._left[piece] = {below for below in wanted if self._states[below] != DONE}
+            for below in self._left[piece]:
+                self._next[below].append(piece)
         self._refuse_circles()
 
+    def drop(self, pieces: Collection[str]) -> None:
+        """Forget pieces that have ended and for which nothing waits."""
+        for piece in pieces:
+            assert self._states[piece] not in (WAITING, RUNNING), f"{piece} has not ended"
+            del self._states[piece], self._left[piece], self._next[piece]
+            self.faults.pop(piece, None)
+
     def _refuse_circles(self) -> None:
-        left = {piece: len(wanted) for piece, wanted in self._left.items()}
+        left = {p: len(self._left[p]) for p, state in self._states.items() if state in (WAITING, RUNNING)}
         free = [piece for piece, n in left.items() if n == 0]
         for piece in free:  # grows while it is read
             for above in self._next[piece]:
@@ -79,6 +102,10 @@ class Schedule:
                 lost.append(above)
                 left += self._next[above]
         return lost
+
+    def knows(self, piece: str) -> bool:
+        """Whether a piece is in the schedule."""
+        return piece in self._states
 
     def state(self, piece: str) -> str:
         """`waiting`, `running`, `done`, `failed` or `given up`."""

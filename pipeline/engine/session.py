@@ -13,9 +13,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.core.errors import StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
-from pipeline.engine.executors.here import Executor, Here
+from pipeline.engine.executors.here import Executor, Flow, Here
 from pipeline.engine.graph import Graph, check, refuse_unread
 from pipeline.engine.need import Inputs, Need
 from pipeline.engine.progress import FOLDER, Progress
@@ -27,7 +28,6 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import MANIFEST, SHORT, STUDY, Artifact, Store, told_as_storage_error
 from pipeline.record.tracking import Run, Tracker
 from pipeline.settings.load import Settings
-from pipeline.settings.members import trainings
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +90,11 @@ class Session:
         """A session with other settings and the same stages."""
         return Session(settings, self.catalogue, artifacts=artifacts, beside=self)
 
+    def use(self, executor: Executor) -> None:
+        """Another executor from now on."""
+        self.executor.close()
+        self.executor = executor
+
     def close(self) -> None:
         """End the processes of the executor, and save the file index for the next run."""
         if not self._shares:
@@ -138,8 +143,8 @@ class Session:
 
     def reports(self, need: Need) -> OnEpoch:
         """The function that a training calls after each epoch: it reports, and a search may end it."""
-        train, name = need.settings.config.train, f"{need.stage}/{self.graph.key(need)}"
-        epochs, on_epoch = round(train.epochs * trainings(train.bag, train.chain)), self.on_epoch
+        name = f"{need.stage}/{self.graph.key(need)}"
+        epochs, on_epoch = need.settings.config.train.epochs_in_all, self.on_epoch
 
         def report(fold: int, epoch: int, figures: dict[str, float]) -> bool:
             self.progress.epoch(name, epoch + 1, epochs)
@@ -191,6 +196,32 @@ class Session:
         """
         self.executor.prepare(self, needs)
         return [self.build_here(need) for need in needs]
+
+    @contextlib.contextmanager
+    def flow(self, spread: bool = False) -> Iterator[Flow]:
+        """Groups of needs that become known one after another; see `Executor.flow`."""
+        with self.executor.flow(self, spread) as flow:
+            yield flow
+
+    def get_each(self, needs: Sequence[Need]) -> list[Artifact | UserError]:
+        """Like `get_all`, but what the user can correct comes back in the place of its result.
+
+        Raises:
+            StorageError: the store cannot be used.
+        """
+        found = dict[str, Artifact | UserError]()
+        with self.flow() as flow:
+            for n, need in enumerate(needs):
+                flow.add(str(n), [need])
+            while len(found) < len(needs):
+                for name, outcome in flow.wait().items():
+                    if isinstance(outcome, list):
+                        found[name] = outcome[0]
+                    elif isinstance(outcome, UserError) and not isinstance(outcome, StorageError):
+                        found[name] = outcome
+                    else:
+                        raise outcome
+        return [found[str(n)] for n in range(len(needs))]
 
     def run_all(self, needs: Inputs, run: Run) -> dict[str, Artifact]:
         """The finished results of these needs, by their names; `run` is their parent."""

@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Samples, Strings
+from pipeline.core.voting import soft_voting
 from pipeline.data import load
 from pipeline.engine import naming
 from pipeline.engine.need import Need
@@ -88,8 +89,9 @@ class Members:
             )
             for member in self.test_only
         ]
-        changed = int((self.with_test_only(test).labels() != test.labels()).sum())
-        return [*lines, texts.TEST_ONLY_CHANGES.format(changed=changed, images=len(test))]
+        changed_N = soft_voting.differs(self.with_test_only(test), test)
+        text = texts.TEST_ONLY_CHANGES[test.kind]
+        return [*lines, text.format(changed=int(changed_N.sum()), images=changed_N.size)]
 
     @property
     def _blend_weight(self) -> float:

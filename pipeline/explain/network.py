@@ -17,10 +17,12 @@ from torch import nn
 
 from pipeline.core.samples import LabelSpace
 from pipeline.core.wording import worded
+from pipeline.data.images import PreparedImages
 from pipeline.explain import layers, texts
 from pipeline.explain.scene import Layer, Net
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.weights import classifier_keys
 from pipeline.pages.report import percent
@@ -58,8 +60,12 @@ class Explained(nn.Module):
         return logits
 
 
-def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, device: str) -> Net:
+def of_fold(
+    config: Config, space: LabelSpace, committee: Committee, images: PreparedImages, fold: int, device: str
+) -> Net:
     """The network of a fold's weights; if several vote, the one with the largest share.
+
+    `images` are the prepared training images.
 
     Raises:
         ModelError: weights that do not fit the model, or no layer with a map.
@@ -75,9 +81,11 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
         seeds = len(head.out.bias)
         if seeds > 1:
             notes.append(worded(texts.MEAN_OF_HEADS, n=seeds))
-        module = Explained(model.build(model.frozen(config.model), 2, 0, hw), head)
+        network = model.build(model.frozen(config.model), 2, 0, hw, intake=Intake.of(config))
+        network.normalise_by(images, images.ids_N)
+        module = Explained(network, head)
     else:
-        module = Explained(model.restore(config.model, space.n_classes, state, hw, space))
+        module = Explained(model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config)))
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
 
 
@@ -97,7 +105,7 @@ def of_module(
         if getattr(part, "inplace", False):
             part.inplace = False  # type: ignore[assignment]
     generator = torch.Generator().manual_seed(fold)
-    x_1CHW = torch.randn(1, 3, *hw, generator=generator).to(device)
+    x_1CHW = torch.randn(1, classifier.depth, *hw, generator=generator).to(device)
     places, cam = layers.find(module, x_1CHW, min_grid)
     return Net(
         fold=fold,

@@ -57,7 +57,7 @@ def refuse_views(settings: Settings) -> None:
     """Raise ConfigError for unknown views, or arguments that do not suit the images."""
     from pipeline.infer import view_predictions
 
-    view_predictions.refuse_unfit(settings.config.infer.views, settings.config.images.hw)
+    view_predictions.refuse_unfit(settings.config.infer.views, settings.config.images)
 
 
 def views_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -186,7 +186,7 @@ def refuse_robustness(settings: Settings) -> None:
     """Raise ConfigError for strengths that do not suit the images."""
     from pipeline.infer import view_predictions
 
-    view_predictions.refuse_unfit(list(settings.config.robustness.views()), settings.config.images.hw)
+    view_predictions.refuse_unfit(list(settings.config.robustness.views()), settings.config.images)
 
 
 def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

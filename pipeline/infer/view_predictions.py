@@ -30,6 +30,7 @@ from pipeline.nets import views
 from pipeline.nets.forward import Pass
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
+from pipeline.settings.images import ImageSettings
 from pipeline.train import committee as votes
 from pipeline.train import network_cost, precision
 from pipeline.train.committee import Committee
@@ -65,9 +66,9 @@ class FoldViews:
         return FoldViews(oof, _joined(self.test, other.test), [*self.ms_V, *other.ms_V])
 
 
-def refuse_unfit(names: Sequence[str], hw: tuple[int, int]) -> None:
+def refuse_unfit(names: Sequence[str], images: ImageSettings) -> None:
     """Raise ConfigError for unknown views, or arguments that do not suit the size of the images."""
-    x_1CHW = torch.zeros(1, 3, *hw)
+    x_1CHW = torch.zeros(1, images.channels, *images.hw)
     for view in views.parse_all(list(names)):
         view.apply(x_1CHW)
 

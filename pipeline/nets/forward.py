@@ -25,6 +25,7 @@ from pipeline.core.samples import Floats, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
 from pipeline.data.loader import Images
 from pipeline.nets.model import Classifier
+from pipeline.nets.several import on_each
 from pipeline.nets.views import View
 from pipeline.nets.weights import classifier_keys
 
@@ -128,7 +129,8 @@ def run(
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
             x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
-            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float())
+            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
+            parts.append(network(seen).float())
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
 
@@ -145,7 +147,10 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
 
     Without the classifier, because features do not pass through it.
     """
-    digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
+    names: list[object] = [view.name for view in views]
+    # As it always was for one image a sample.
+    pool = (model.intake.pool,) if model.intake.several else ()
+    digest = hashlib.sha256(repr((model.name, size, names, *pool)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)

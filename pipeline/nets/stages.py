@@ -46,12 +46,16 @@ def build_features(job: Job) -> Built:
     """
     from pipeline.nets import forward, model, views
     from pipeline.nets.forward import Pass
+    from pipeline.nets.intake import Intake
 
     config = job.settings.config
     device = set_up(config.runtime)
     images = load.prepared(job.inputs["prepared"], str(job.params["split"]))
     settings = model.frozen(config.model)
-    network = model.to_device(model.build(settings, 2, 0, config.images.hw), device)
+    network = model.build(settings, 2, 0, config.images.hw, intake=Intake.of(config))
+    of_train = load.prepared(job.inputs.get("train", job.inputs["prepared"]), "train")
+    network.normalise_by(of_train, of_train.ids_N)
+    network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
     how = Pass(device, config.runtime.infer_batch)
     started = time.perf_counter()
@@ -103,7 +107,10 @@ STAGES = (
         1,
         "outputs of the frozen backbone",
         build_features,
-        reads=("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+        reads=(
+            *("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+            "model.pool_images",
+        ),
         inputs=features_inputs,
         identity=weights_identity,
         label=of_experiment,

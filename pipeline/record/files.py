@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
+from pipeline.core.sample_paths import each
 from pipeline.core.samples import Attribute, FoldPlan, Kind, LabelSpace, Samples, Split, strings
 from pipeline.core.targets import EXCLUSIVE
 from pipeline.record.hosts import Host
@@ -69,9 +70,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_samples(path: Path, samples: Samples, base: Path) -> None:
     """Samples as npz, label space included; image paths relative to `base`, so a home can move."""
+    paths = samples.paths_N.tolist()
     arrays = {
         "ids": samples.ids_N,
-        "paths": np.array([os.path.relpath(p, base) for p in samples.paths_N.tolist()], dtype=np.str_),
+        "paths": np.array([each(p, lambda f: os.path.relpath(f, base)) for p in paths], dtype=np.str_),
         "groups": samples.groups_N,
         "split": np.array(samples.split),
         "space": np.array(space_text(samples.space)),
@@ -93,7 +95,7 @@ def read_samples(path: Path, base: Path) -> Samples:
         optional = ("labels", "train_labels", "folds", "soft", "y", "train_y")
         given = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
-        paths = [os.path.normpath(base / p) for p in z["paths"].tolist()]
+        paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
         space = _space(str(z["space"]))
         split = str(z["split"])
         return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])

@@ -51,16 +51,23 @@ def _own(pid: int) -> str:
     return began(pid)
 
 
-def life_of(owner: object, host: Host | None = None) -> Life:
-    """Whether the process that `this` described runs; unknown: it is another host's, or was described badly.
+def is_here(owner: object, host: Host | None = None) -> bool:
+    """Whether `this` described a process of this host.
 
     A description without `machine` is of an earlier version, which knew hosts by their names.
     """
     host = host or Host.here()
     if not isinstance(owner, Mapping):
-        return "unknown"
-    same = owner.get("host") == host.name and owner.get("machine", host.machine) == host.machine
-    if not same:
+        return False
+    return owner.get("host") == host.name and owner.get("machine", host.machine) == host.machine
+
+
+def life_of(owner: object, host: Host | None = None) -> Life:
+    """Whether the process that `this` described runs.
+
+    unknown: it is another host's, or was described badly.
+    """
+    if not isinstance(owner, Mapping) or not is_here(owner, host):
         return "unknown"
     try:
         return "alive" if began(int(owner.get("pid", 0))) == owner.get("began") != "" else "dead"

@@ -32,7 +32,7 @@ from pipeline.core.secrets import hidden
 from pipeline.core.seeds import py_rng, seed
 from pipeline.record.claims import CLAIMS, Lock
 from pipeline.record.files import sqlite_url, temporary_of
-from pipeline.record.owners import SILENCE, Beating, Watch, interval, is_living, this
+from pipeline.record.owners import SILENCE, Beating, Watch, interval, is_here, is_living, this
 
 State = Literal["complete", "pruned", "failed", "killed", "running"]
 DATABASES = ("sqlite", "postgresql", "mysql")
@@ -89,7 +89,7 @@ class Trial:
         origin: why it was tried, if the sampler did not propose it.
         reason: of a failure.
         notes: further facts, e.g. the key of its result.
-        host: of the process that runs or ran it.
+        is_here: whether its process runs, or ran, on this host.
     """
 
     number: int
@@ -101,7 +101,7 @@ class Trial:
     origin: str = ""
     reason: str = ""
     notes: dict[str, str] = field(default_factory=dict)
-    host: str = ""
+    is_here: bool = False
 
     @property
     def is_done(self) -> bool:
@@ -548,5 +548,5 @@ def _trial(frozen: Any) -> Trial:
         str(attrs.get(QUEUED, "")),
         str(attrs.get(REASON, "")),
         dict(attrs.get(NOTES, {})),
-        str(attrs.get(OWNER, {}).get("host", "")),
+        is_here(attrs.get(OWNER)),
     )

@@ -102,11 +102,9 @@ def _changed(sizes: Mapping[str, float]) -> list[str]:
 
 def refuse_resample(settings: Settings) -> None:
     """Raise ConfigError for offline copies whose augmentation policy cannot be made."""
-    from pipeline.data.augment import Augmenter
+    from pipeline.data import augment
 
-    copies = settings.config.resample.copies
-    if copies is not None:
-        Augmenter(copies.policy, settings.config.images.hw, "resample.copies.policy")
+    augment.copier_of(settings.config)
 
 
 def resample_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

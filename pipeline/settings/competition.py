@@ -1,35 +1,35 @@
-"""The section `competition`: tables, label attributes, groups, metric, submission format, and the demos.
+"""The section `competition`: tables, label attributes, groups, metric, and the demos.
 
-Owns the fields and the rules of a competition. Does not own reading its data (`data/`).
+Owns the fields and the rules of a competition. Does not own the host's format (`settings/submission.py`) nor
+reading its data (`data/`).
 """
 
 import codecs
 import re
-import shlex
-import string
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, model_validator
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.samples import Kind
 from pipeline.core.wording import worded
-from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
-
-# Placeholders of the command that submits a file.
-PLACEHOLDERS = ("file", "message", "name")
-
-Format = Literal["class_index", "class_name", "probability", "probabilities", "attributes"]
-# Formats that submit the most probable class only.
-HARD = ("class_index", "class_name", "attributes")
-
-# Path of the host's settings, for messages.
-_HOST = "competition.submission"
-
+from pipeline.settings.fields import (
+    Broken,
+    Change,
+    Name,
+    Section,
+    Sections,
+    fact,
+    fact_if_chosen,
+    neutral,
+    rule,
+)
+from pipeline.settings.images import MOST_CHANNELS
+from pipeline.settings.inputs import SeveralImagesSettings
+from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
 UNKNOWN_GROUPS = (
@@ -93,53 +93,6 @@ class AttributeSettings(Section):
     constant_in_group: bool = fact(False, "every image of a group has the same value")
     forbids: list[Change] = neutral(
         [], "changes that would make its label wrong: rejected in policies and in test views, e.g. hflip"
-    )
-
-
-def _names(value: Any) -> Any:
-    """A class or several as a list of text: on a command line `1` is a number, and a class all the same."""
-    if value is None:
-        return None
-    return [str(v) if type(v) is int else v for v in (value if isinstance(value, list) else [value])]
-
-
-class SubmissionSettings(Section):
-    """The host's format of the CSV."""
-
-    id_column: str = fact("id", "column of image ids")
-    label_column: str = fact("label", "column of the answer")
-    format: Format | None = fact(
-        "class_index",
-        "class_index: 0…C-1; class_name: its name; probability: one column, the probability of `positive`; "
-        "probabilities: one column per class; attributes: one column per attribute; null: not known yet",
-    )
-    positive: Annotated[list[str] | None, BeforeValidator(_names)] = fact(
-        None, "for format=probability: the class whose probability is written, or several: their sum"
-    )
-    columns: dict[str, str] | None = fact(
-        None,
-        "for format=attributes: attribute → the host's column; for format=probabilities: class → the host's "
-        "column; if missing: the same name",
-    )
-    words: dict[str, list[str]] | None = fact(
-        None,
-        "for format=attributes and class_name: attribute → the host's words for its values, in their order, "
-        'e.g. ["0", "1"]; left out: the values\' names',
-    )
-    separator: str | None = fact(
-        None, "for format=class_name of several attributes: what the host writes between their values"
-    )
-    copied: list[str] = fact(
-        [], "columns of the host's sample that are no answers, and are copied as they are, e.g. paths"
-    )
-    per_day: int | None = neutral(
-        None, "submissions that the host accepts per day (UTC); None: no limit", ge=1
-    )
-    kaggle: str | None = neutral(None, "the competition's name in its Kaggle URL", min_length=1)
-    command: str | None = neutral(
-        None,
-        "command that submits a file, with {file}, {message} and {name}; None: the Kaggle client of `kaggle`",
-        min_length=1,
     )
 
 
@@ -223,6 +176,15 @@ class CompetitionSettings(Section):
     )
     train_images: str = neutral("images", "folder of training images, relative to `root`")
     test_images: str = neutral("images", "folder of test images, relative to `root`")
+    channel_files: list[str] = fact_if_chosen(
+        [],
+        "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
+        'path_column, e.g. ["{id}_red.png", "{id}_green.png"]; empty: one file an image',
+        max_length=MOST_CHANNELS,
+    )
+    images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
+        None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"
@@ -258,6 +220,11 @@ class CompetitionSettings(Section):
     no_labels: list[str] = fact(
         [], "words of such a cell that say that no label holds, e.g. healthy, and are no label themselves"
     )
+    unknown_labels: list[str] = fact_if_chosen(
+        [],
+        "cells that say that a label or a value is unknown, as an empty cell does, e.g. -1 where a report "
+        "was uncertain; not for exclusive classes",
+    )
     extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
     label_patches: str | None = neutral(
         None, "CSV of id, attribute, value, reason, relative to `root`: corrects training labels"
@@ -276,6 +243,14 @@ class CompetitionSettings(Section):
         None, description="settings of the files of a demo", discriminator="source"
     )
     licence: str = fact("", "licence and attribution of the data")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_of_the_target(cls, given: Any) -> Any:
+        """The default format follows from the target: class numbers fit exclusive classes only."""
+        if not isinstance(given, dict) or "target" not in given:
+            return given
+        return {**given, "submission": with_format(given.get("submission", {}), given["target"])}
 
     @property
     def hosted(self) -> bool:
@@ -433,123 +408,3 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
                 f"has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
             )
             yield f"competition.{name}", message
-
-
-def columns_of(competition: CompetitionSettings) -> list[str]:
-    """The names of the columns of predictions, as `LabelSpace` makes them."""
-    if competition.target == "labels":
-        several = [(a.name, a.names or a.values) for a in competition.attributes]
-        return [
-            column
-            for name, levels in several
-            for column in ([f"{name} · {level}" for level in levels] if len(levels) > 2 else [name])
-        ]
-    if competition.target == "values":
-        return [a.name for a in competition.attributes]
-    return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
-
-
-@rule("competition")
-def known_format(s: Sections) -> Iterator[Broken]:
-    """The format is decided, and the classes whose probability is written are classes."""
-    competition = s["competition"]
-    submission, classes = competition.submission, columns_of(competition)
-    if submission.format is None:
-        yield (
-            f"{_HOST}.format",
-            "is not decided: look at the host's rules, then set class_name, class_index, probabilities, "
-            "attributes, or probability together with competition.submission.positive",
-        )
-    some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-    if submission.format == "probability" and not submission.positive:
-        message = f"is missing: name the class whose probability the host asks for, one of {some}"
-        yield f"{_HOST}.positive", message
-    if submission.format != "probability" and submission.positive is not None:
-        message = f"is used only with format=probability, and format={submission.format}"
-        yield f"{_HOST}.positive", message
-    for name in (submission.positive or []) if competition.attributes else []:
-        if name not in classes:
-            hint = nearest(name, classes) or f"there are: {some}"
-            yield f"{_HOST}.positive", f"`{name}` is not a class; {hint}"
-    if submission.positive and set(classes) <= set(submission.positive):
-        yield f"{_HOST}.positive", "names every class: their probability is always 1"
-
-
-@rule("competition")
-def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
-    """A metric that needs scores is not submitted as hard labels to a host."""
-    competition = s["competition"]
-    metric, submission = METRICS.get(competition.metric), competition.submission
-    if competition.hosted and metric and metric.needs == "probabilities" and submission.format in HARD:
-        yield (
-            "competition.metric",
-            f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "
-            "most probable class: set the format to probability or probabilities, as the host's sample "
-            "shows, or choose another metric",
-        )
-
-
-@rule("competition")
-def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
-    """`columns` and `words` name attributes or classes, and their values are distinct."""
-    competition = s["competition"]
-    submission = competition.submission
-    values = {a.name: a.names or a.values for a in competition.attributes}
-    known = {"columns": values, "words": values}
-    if submission.format == "probabilities":
-        known["columns"] = {name: [] for name in columns_of(competition)}
-    used = {"columns": ("attributes", "probabilities"), "words": ("attributes", "class_name")}
-    for name, formats in used.items():
-        given = getattr(submission, name)
-        if given is None or submission.format is None:
-            continue
-        if submission.format not in formats:
-            words = " or ".join(formats)
-            message = f"is used only with format={words}, and format={submission.format}"
-            yield f"{_HOST}.{name}", message
-            continue
-        what = "a class" if name == "columns" and submission.format == "probabilities" else "an attribute"
-        for unknown in given.keys() - known[name].keys():
-            hint = nearest(unknown, known[name]) or f"known: {', '.join(list(known[name])[:8])}"
-            yield f"{_HOST}.{name}", f"`{unknown}` is not {what}; {hint}"
-    for name, words in (submission.words or {}).items():
-        if name in values and len(words) != len(values[name]):
-            message = f"{name} has {len(words)} words for {len(values[name])} values"
-            yield f"{_HOST}.words", f"{message}: write one for each of {', '.join(values[name][:8])}"
-        if len(set(words)) != len(words):
-            yield f"{_HOST}.words", f"{name} has a word twice"
-    if submission.separator is not None and submission.format != "class_name":
-        yield f"{_HOST}.separator", f"is used only with format=class_name, and format={submission.format}"
-    yield from _distinct_columns(submission, list(values), columns_of(competition))
-
-
-def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]) -> Iterator[Broken]:
-    named = {"attributes": attributes, "probabilities": classes}.get(submission.format, [])
-    columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in named)]
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        at = "columns" if submission.columns else "id_column"
-        yield f"{_HOST}.{at}", f"gives two columns the same name: {', '.join(twice)}"
-    filled = columns if named else [submission.id_column, submission.label_column]
-    for column in submission.copied:
-        if column in filled:
-            yield f"{_HOST}.copied", f"`{column}` holds the id or an answer: it cannot be copied"
-
-
-@rule("competition")
-def submission_command(s: Sections) -> Iterator[Broken]:
-    """The command has known placeholders only, and contains {file}."""
-    command = s["competition"].submission.command
-    if command is None:
-        return
-    try:
-        shlex.split(command)
-        names = {name for _, name, _, _ in string.Formatter().parse(command) if name is not None}
-    except ValueError as error:
-        yield f"{_HOST}.command", f"cannot be read: {error}"
-        return
-    odd = sorted(names - set(PLACEHOLDERS))
-    if odd:
-        yield f"{_HOST}.command", f"has {{{odd[0]}}}; the placeholders are {{file}}, {{message}} and {{name}}"
-    if "file" not in names:
-        yield f"{_HOST}.command", "does not contain {file}, so it would submit nothing"

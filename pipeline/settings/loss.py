@@ -13,8 +13,9 @@ from pydantic import Field
 from pipeline.core.errors import Suggestions, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
-from pipeline.settings.competition import CompetitionSettings, columns_of
+from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
+from pipeline.settings.submission import columns_of
 
 Weight = Annotated[float, Field(gt=0, le=1e6)]
 

@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag
 
 from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.loss import LossSettings, losses_of, traits
-from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings
+from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings, trainings
 from pipeline.settings.resample import SYNTHETIC_METHODS, ResampleSettings
 
 # The setting that each strategy needs, with an example; no other strategy uses it.
@@ -62,6 +62,11 @@ class EarlyStoppingSettings(Section):
 
 class TrainSettings(Section):
     """The training loop."""
+
+    @property
+    def epochs_in_all(self) -> int:
+        """Epochs of all trainings of a fold: a bag and a chain have several."""
+        return round(self.epochs * trainings(self.bag, self.chain))
 
     strategy: Literal["full", "scratch", "linear_probe", "freeze_until", "gradual"] = fact(
         "full",

@@ -27,6 +27,7 @@ from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import Pass, run
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
 from pipeline.nets.weights import State
@@ -139,7 +140,9 @@ def networks(
     parsed, by_model = views.parse_all(list(names)), []
     asked = [(on_device(images, how.device, how.images_share), ids) for images, ids in asked]
     for state in committee.states:
-        network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
+        network = model.restore(
+            config.model, space.n_classes, state, config.images.hw, space, Intake.of(config)
+        )
         network = model.to_device(network, how.device, how.layout)
         by_model.append([predict_views(network, x, ids, Target.of(space), parsed, how) for x, ids in asked])
     return _voted(by_model, committee.shares)

@@ -24,6 +24,7 @@ from pipeline.data.device_augment import engine_of
 from pipeline.data.loader import Images
 from pipeline.nets.backbones import Size
 from pipeline.nets.forward import Mode
+from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.model import Classifier, build
 from pipeline.nets.weights import State, classifier_keys, fit_state
 from pipeline.settings.augment import AugmentSettings
@@ -33,6 +34,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.train.targets import targets_of
 
 _BACKBONE = "backbone."
+_BESIDE = ("beside.", "mean_C11", "std_C11")
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,9 @@ class Initial:
             sha.update(key.encode() + value.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
-    def build(self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size) -> Classifier:
+    def build(
+        self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size, intake: Intake = PICTURES
+    ) -> Classifier:
         """A network with these weights; its classifier starts at zero unless the classes are the same.
 
         `size` is height and width of the new images, px: a network with a fixed image size is built for the
@@ -68,9 +72,11 @@ class Initial:
             ModelError: the weights are those of another network.
         """
         bare = settings.model_copy(update={"weights": "none"})
-        network = build(bare, space.n_classes, seed, self.size, space)
+        network = build(bare, space.n_classes, seed, self.size, space, intake)
         backbone = network.backbone
-        state = {key.removeprefix(_BACKBONE): value for key, value in self.state.items()}
+        # What trains beside the backbone starts anew, and the normalisation is measured on these images.
+        own = {key: value for key, value in self.state.items() if not key.startswith(_BESIDE)}
+        state = {key.removeprefix(_BACKBONE): value for key, value in own.items()}
         if space.classes != self.classes:
             state = {key: value for key, value in state.items() if key not in classifier_keys(backbone)}
         try:
@@ -110,6 +116,7 @@ class FoldJob:
         eval_batch: batch size of a pass without gradients.
         measured: the mode of `train.precision=auto` on this machine; a checkpoint that was made in another
             mode is continued in that one.
+        intake: what the network takes in beside the size of the images.
         deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
@@ -135,6 +142,7 @@ class FoldJob:
     eval_batch: int = 128
     measured: Mode = Mode()
     deterministic: bool = True
+    intake: Intake = PICTURES
 
     @property
     def mode(self) -> Mode:
@@ -157,13 +165,14 @@ class FoldJob:
     @cached_property
     def augmenters(self) -> tuple[Augmenter, ...]:
         """The policy of the run, and those of offline copies in the order of the rows' policies."""
-        copies = (Augmenter(policy, self.size) for policy in self.rows(0).policies if policy)
-        return (Augmenter(self.augment.policy, self.size), *copies)
+        channels, named = self.intake.channels, [policy for policy in self.rows(0).policies if policy]
+        copies = (Augmenter(policy, self.size, channels=channels) for policy in named)
+        return (Augmenter(self.augment.policy, self.size, channels=channels), *copies)
 
     @cached_property
     def engine(self) -> str:
         """What augments: the policies and the kind of the device choose it, and nothing else."""
-        return engine_of(self.augmenters, self.device, self.augment.engine)
+        return engine_of(self.augmenters, self.device, self.augment.engine, self.intake.channels)
 
     @property
     def size(self) -> tuple[int, int]:

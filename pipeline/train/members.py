@@ -42,6 +42,7 @@ from pipeline.engine.stage import Job, OnEpoch
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import Pass
+from pipeline.nets.intake import Intake
 from pipeline.nets.stages import is_probe, probe_views
 from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
@@ -168,6 +169,7 @@ class Network:
             eval_batch=config.runtime.infer_batch,
             measured=precision.kept(config, device, steps, self.home, self.work),
             deterministic=config.runtime.deterministic,
+            intake=Intake.of(config),
         )
 
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
@@ -177,7 +179,9 @@ class Network:
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""
         how = Pass(set_up(self.config.runtime), self.config.runtime.infer_batch)
-        network = model.restore(self.config.model, space.n_classes, state, self.config.images.hw, space)
+        network = model.restore(
+            self.config.model, space.n_classes, state, self.config.images.hw, space, Intake.of(self.config)
+        )
         network = model.to_device(network, how.device)
         identity = [views.parse("identity")]
         predictions, _ = committee.predict_views(network, self.images, ids, Target.of(space), identity, how)
@@ -242,7 +246,7 @@ def learner_of(job: Job) -> Learner:
     if not with_test:
         return Network(config, images, job.home, job.work, initial)
     more = load.prepared(inputs["prepared"], "test")
-    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC))
+    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC, more.channels))
     return Network(config, both, job.home, job.work, initial)
 
 

@@ -30,9 +30,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
 from pipeline.core.targets import VALUES
-from pipeline.settings.competition import columns_of
 from pipeline.settings.loss import LOSSES, LossSettings
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import columns_of
 from pipeline.train.column_losses import Rows, wide
 
 SETTING = "loss.name"

@@ -210,11 +210,13 @@ def _training_part(job: Job, train: TrainSettings, samples: Samples) -> tuple[Pa
 def _normalised_input(job: Job, part: Part) -> dict[str, float]:
     """Figures of the network's input after normalisation, which does not depend on its weights."""
     from pipeline.nets import model
+    from pipeline.nets.intake import Intake
 
     config = job.settings.config
     bare = config.model.model_copy(update={"weights": "none"})
-    network = model.build(bare, 2, 0, config.images.hw)
+    network = model.build(bare, 2, 0, config.images.hw, intake=Intake.of(config))
     images = load.prepared(job.inputs["prepared"], "train")
+    network.normalise_by(images, part.samples.ids_N)
     return model.input_figures(network, config.model, images, part.samples.ids_N)
 
 
@@ -380,13 +382,14 @@ def announce_train(
 
 
 def _augment_notes(settings: Settings) -> list[str]:
-    """Why a GPU would leave augmentation to the CPU."""
-    from pipeline.data import device_augment
+    """What the policies leave out, and why a GPU would leave augmentation to the CPU."""
+    from pipeline.data import augment, device_augment
     from pipeline.engine.hardware import set_up
 
-    return (
-        [] if is_probe(settings) else device_augment.notes(settings.config, set_up(settings.config.runtime))
-    )
+    if is_probe(settings):
+        return []
+    config = settings.config
+    return [*augment.left_out(config), *device_augment.notes(config, set_up(config.runtime))]
 
 
 def train_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

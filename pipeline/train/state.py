@@ -60,7 +60,7 @@ class Training:
         strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
         # One graph per batch shape: a dynamic graph would compute differently after a resume.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
-        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device)
+        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device, self.model.beside)
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
@@ -163,9 +163,10 @@ def _network(job: FoldJob) -> Classifier:
     """The network before training; it has not seen anything of the validation part."""
     space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
     if job.initial is not None:
-        network = job.initial.build(job.model, space, fresh, job.size)
+        network = job.initial.build(job.model, space, fresh, job.size, job.intake)
     else:
-        network = build(job.model, space.n_classes, fresh, job.size, space)
+        network = build(job.model, space.n_classes, fresh, job.size, space, job.intake)
+    network.normalise_by(job.images, job.train_samples.ids_N)
     scale = Scale.of(job.train_samples)
     if network.scale is not None and scale is not None:
         network.scale.mean.copy_(torch.from_numpy(scale.mean_C))

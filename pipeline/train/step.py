@@ -25,6 +25,7 @@ from torch import nn
 from pipeline.core.seeds import seed
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import autocast, pixels
+from pipeline.nets.several import on_each
 from pipeline.resample.mixing import MixedBatch, Mixer
 from pipeline.train import texts
 from pipeline.train.captured import Captured, Cuda, Device
@@ -38,9 +39,14 @@ from pipeline.train.state import Training
 _LEAST_WEIGHT = 1e-12
 
 
-def noisy_pixels(x_BCHW: torch.Tensor, std: float) -> torch.Tensor:
-    """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1]."""
-    return x_BCHW if std == 0 else (x_BCHW + std * torch.randn_like(x_BCHW)).clamp(0, 1)
+def noisy_pixels(x_BCHW: torch.Tensor, std: float, channels: int | None = None) -> torch.Tensor:
+    """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1].
+
+    `channels` are those of one of several images; None: there is one. Where there is no image is no noise.
+    """
+    if std == 0:
+        return x_BCHW
+    return on_each(x_BCHW, channels or x_BCHW.shape[1], lambda x: (x + std * torch.randn_like(x)).clamp(0, 1))
 
 
 @contextmanager
@@ -134,6 +140,7 @@ class Backward:
         input_noise: standard deviation of noise on pixels in [0, 1].
         most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
         layout: of the images in memory, that of the network.
+        channels: of one of several images a sample; None: there is one image.
     """
 
     loss: Loss
@@ -146,6 +153,7 @@ class Backward:
     input_noise: float = 0.0
     most: int | None = None
     layout: str = "channels_last"
+    channels: int | None = None
 
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> torch.Tensor:
         """Add the window's gradients to the network's; returns its weighted mean loss, in double precision.
@@ -182,7 +190,7 @@ class Backward:
 
         Of pixels in [0, 1] on the device, and of targets and weights there.
         """
-        x_BCHW = noisy_pixels(x_BCHW, self.input_noise)
+        x_BCHW = noisy_pixels(x_BCHW, self.input_noise, self.channels)
         with autocast(self.device, self.precision):
             logits_BC = network(x_BCHW)
         loss = (self.loss(logits_BC, target_BC) * weight_B).sum()
@@ -223,6 +231,7 @@ class Step:
             settings.input_noise,
             None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
             training.mode.layout,
+            job.intake.channels,
         )
         self._graph = self._captured(device)
 
@@ -281,6 +290,8 @@ class Step:
     def _not_recordable(self) -> str:
         """Why the steps cannot be one graph; empty if they can, as far as is known before they run."""
         settings, training = self._job.train, self._training
+        if self._job.intake.several:
+            return texts.STEP_IMAGES
         if settings.accumulate > 1 or training.pieces > 1:
             return texts.STEP_PIECES
         if training.scaler.is_enabled():

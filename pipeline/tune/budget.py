@@ -26,7 +26,7 @@ from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
-from pipeline.tune import retest, search, texts, winners
+from pipeline.tune import retest, running, search, texts, winners
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search import Prepared, limits_of, seconds_of
 from pipeline.tune.search_record import SearchRecord
@@ -214,7 +214,7 @@ def _search(session: Session, turn: Turn, seconds: float) -> None:
     assert turn.prepared is not None and turn.study is not None
     began = time.monotonic()
     try:
-        search.run_trials(turn.prepared, turn.study, session.say, began + seconds, turn.record)
+        running.run_trials(turn.prepared, turn.study, session.say, began + seconds, turn.record)
     except ConfigError as error:
         turn.why = error.headline
     turn.spent += time.monotonic() - began

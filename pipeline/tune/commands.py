@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 
 from pipeline.engine import next_step
+from pipeline.engine.executors.chosen import executor_of_jobs
 from pipeline.engine.session import Session
-from pipeline.tune import budget, search, trials, winners
+from pipeline.tune import budget, running, search, winners
 from pipeline.tune.search_record import SearchRecord
 
 Options = argparse.Namespace
@@ -20,14 +21,14 @@ def tune(session: Session, options: Options) -> None:
     if options.stage == "all":
         budget.tune_all(session, options)
         return
+    if options.jobs > 1:
+        source = session.executor.source
+        assert source is not None, "the session of a command knows the catalogue"
+        session.use(executor_of_jobs(options.jobs, session.settings.config.runtime, source))
     prepared = search.prepare(session, options, options.stage)
-    if options.worker:  # it only runs trials of a study
-        search.worker(prepared, options.study)
-        return
     study = search.begin(session, prepared, options.study)
     with SearchRecord(session, prepared.bench, study, prepared.command) as record:
-        with trials.running(prepared.limits.jobs, options, session.settings.config.runtime):
-            search.run_trials(prepared, study, session.say, record=record)
+        running.run_trials(prepared, study, session.say, record=record)
         _, written = search.finish(session, prepared, study, record)
     if written is None:
         next_step.say(session, winners.NEXT[prepared.bench.kind.name])

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from pipeline.core.search_space import Point
 from pipeline.core.wording import duration
-from pipeline.record.owners import this
 from pipeline.record.study import Study
 from pipeline.tune import texts
 from pipeline.tune.space import Search
@@ -30,12 +29,12 @@ class Progress:
         study: that is searched.
         limit: trials in total.
         search: turns points into settings.
-        say: gets a line when a better trial is found; None: print nothing.
+        say: gets a line when a better trial is found.
         end: end of the time by `time.monotonic`; None: no limit.
     """
 
     def __init__(
-        self, study: Study, limit: int, search: Search, say: Callable[[str], None] | None, end: float | None
+        self, study: Study, limit: int, search: Search, say: Callable[[str], None], end: float | None
     ) -> None:
         self._study, self._say, self._limit, self._search, self._end = study, say, limit, search, end
         self._best, self._first, self._began = study.best(), len(study.done()), time.monotonic()
@@ -44,7 +43,7 @@ class Progress:
             initial=self._first,
             desc="trials",
             bar_format=LIVE,
-            disable=say is None or not sys.stderr.isatty(),
+            disable=not sys.stderr.isatty(),
             leave=False,
         )
         self._show(self._first)
@@ -55,7 +54,7 @@ class Progress:
         new = best is not None and (self._best is None or best.number != self._best.number)
         self._best = best
         self._show(done)
-        if self._say is None or best is None:
+        if best is None:
             return
         if new and best.origin != "default":
             self._bar.clear()
@@ -78,8 +77,7 @@ class Progress:
     def wait_for_others(self) -> bool:
         """Wait for the trials of other processes on this host; True: one was killed and can be replaced."""
         self._study.forget_dead()
-        here = this()["host"]
-        running = {t.number for t in self._study.trials() if t.state == "running" and t.host == here}
+        running = {t.number for t in self._study.trials() if t.state == "running" and t.is_here}
         waited_for = set(running)
         while running:
             time.sleep(0.5)

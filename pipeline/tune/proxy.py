@@ -10,7 +10,6 @@ Shape legend: T trials.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,14 +41,13 @@ def lines(bench: Bench, study: Study, say: Callable[[str], None]) -> list[str]:
         return [texts.FULL_FEW.format(fewest=FEWEST)]
     say(texts.FULL_BEGUN.format(n=len(chosen), experiment=full.experiment, folds=_folds(full)))
     oofs, failed = list[Probabilities | None](), list[str]()
-    with contextlib.suppress(UserError):  # each fault is told below, with its trial
-        bench.results([in_full(bench, full, trial) for trial in chosen])
-    for trial in chosen:
-        try:
-            oofs.append(load.oof(bench.result(in_full(bench, full, trial)), "oof"))
-        except UserError as error:
+    made = bench.each_result([in_full(bench, full, trial) for trial in chosen])
+    for trial, result in zip(chosen, made, strict=True):
+        if isinstance(result, UserError):
             oofs.append(None)
-            failed.append(texts.FULL_FAILED.format(number=trial.number, why=error.headline))
+            failed.append(texts.FULL_FAILED.format(number=trial.number, why=result.headline))
+        else:
+            oofs.append(load.oof(result, "oof"))
     trained = [(trial, oof) for trial, oof in zip(chosen, oofs, strict=True) if oof is not None]
     if len(trained) < FEWEST:
         return [*failed, texts.FULL_UNKNOWN.format(fewest=FEWEST)]
@@ -108,7 +106,7 @@ def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[floa
 
 def _compared(bench: Bench, full: Full, trained: list[tuple[Trial, Probabilities]]) -> list[str]:
     known = bench.samples()
-    scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in trained]
+    scores = [bench.metric.score(known.take(oof.ids_N).truth, oof.p_NC) for _, oof in trained]
     proxy = [trial.values[0] for trial, _ in trained]
     where = texts.FULL_WHERE.format(n=len(trained), experiment=full.experiment, folds=_folds(full))
     if len(set(scores)) == 1:
@@ -130,7 +128,7 @@ def _against_default(bench: Bench, full: Full, best: Probabilities) -> Compariso
     known = bench.samples().take(ids)
     rules = bench.settings.config.statistics
     return statistics.compare(
-        bench.metric, known.labels, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,
+        bench.metric, known.truth, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,
         rules.draws, rules.seed,
     )  # fmt: skip
 

@@ -12,10 +12,7 @@ of the winner (`tune/winners.py`) or several stages in one budget (`tune/budget.
 from __future__ import annotations
 
 import argparse
-import os
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -24,7 +21,7 @@ from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
 from pipeline.core.secrets import hidden, hidden_word
-from pipeline.core.wording import worded
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -37,12 +34,11 @@ from pipeline.record.study import Plan, Studies, Study, storage_of, storage_of_h
 from pipeline.settings import read
 from pipeline.settings.load import Settings
 from pipeline.train import estimate
-from pipeline.tune import page, proxy, retest, space, space_check, texts, trials, winners
-from pipeline.tune.progress import Progress
+from pipeline.tune import page, proxy, retest, space, space_check, texts, winners
 from pipeline.tune.retest import RetestVerdict
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.space import DEFINING
-from pipeline.tune.trials import EARLIER, KINDS, Bench, Trials, TuneKind, is_orphan
+from pipeline.tune.trials import EARLIER, KINDS, Bench, Trials, TuneKind
 
 Options = argparse.Namespace
 MOST_EARLIER = 3
@@ -115,13 +111,13 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     """
     kind = kind_of(stage)
     if kind.is_planted:
+        _refuse_planted(session.settings)
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
-    shipped = read.found(session.settings.folder, f"tune/{stage}.yaml")
-    file = read.given(options.space) if options.space else shipped
+    file = read.given(options.space) if options.space else _shipped(session.settings, stage)
     form = space.read(file)
     limits = limits_of(options, form.trials)
-    if not options.worker:
-        trials.devices(limits.jobs, session.settings.config.runtime)  # too few cores are refused at once
+    if limits.jobs > 1:
+        session.executor.check(session)  # e.g. too few cores
     settings = _started(session.settings, form, options)
 
     def refuse(made: Settings) -> None:
@@ -136,13 +132,26 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
         proxy.refuse(str(file), form.full, kind, settings)
     refuse_unread(settings, [kind.need(settings)], session.graph)
     session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
-    own = settings.with_values(trials.ONE_PROCESS) if limits.jobs > 1 else settings
-    bench = Bench(Trials(own, session, f"tune {stage}"), kind, checked, settings)
+    bench = Bench(Trials(settings, session, f"tune {stage}"), kind, checked, settings)
     for line in checked.left_out:
         session.say(f"    {line}")
     prepared = Prepared(bench, file, limits, _command(options, stage))
     _refuse_short(session, prepared)
     return prepared
+
+
+def _shipped(settings: Settings, stage: str) -> Path:
+    """The space of a stage that comes with Podium; one for this kind of target, if there is one."""
+    target = settings.config.competition.target
+    own = read.found(settings.folder, f"tune/{stage}-{target}.yaml")
+    return own if own.is_file() else read.found(settings.folder, f"tune/{stage}.yaml")
+
+
+def _refuse_planted(settings: Settings) -> None:
+    """Raise ConfigError where the faults that are planted do not exist: they change one class of an image."""
+    target = settings.config.competition.target
+    if target != EXCLUSIVE:
+        raise ConfigError(texts.NOTHING_PLANTED.format(target=target), remedy=texts.OTHER_SEARCHES)
 
 
 def _objective_faults(kind: TuneKind, form: space.SearchSpace, settings: Settings) -> list[str]:
@@ -287,67 +296,6 @@ def _queue(bench: Bench, storage: Studies, digest: str, upstream: str) -> list[t
             queue.append((f"{EARLIER}{name}", best.point))
     fitting = [(word, p) for word, p in queue if not search_space.faults(bench.search.dimensions, p)]
     return [(w, p) for n, (w, p) in enumerate(fitting) if p not in [q for _, q in fitting[:n]]]
-
-
-def worker(prepared: Prepared, name: str) -> None:
-    """Run trials of a study that another process reports."""
-    try:
-        run_trials(prepared, open_study(_studies(prepared.bench.session), prepared, name), None)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None  # the main process reports the interruption
-
-
-def run_trials(
-    prepared: Prepared,
-    study: Study,
-    say: Callable[[str], None] | None,
-    until: float | None = None,
-    record: SearchRecord | None = None,
-) -> None:
-    """Trials until a limit is reached.
-
-    Args:
-        prepared: the search.
-        study: its study.
-        say: gets a line when a better trial is found; None: a worker, which prints nothing.
-        until: end of the search by `time.monotonic`; None: its own limit.
-        record: gets the trials as they end; None: another process records them.
-    """
-    limits = prepared.limits
-    end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
-    progress = Progress(study, limits.trials, prepared.bench.search, say, end)
-    parent = os.getppid()
-    try:
-        while not _is_over(end, study) and not (say is None and is_orphan(parent)):
-            trial = study.ask(limits.trials)
-            if trial is None:
-                if say is not None and progress.wait_for_others():
-                    continue
-                if say is not None and len(study.done()) < limits.trials:
-                    say(worded(texts.EVERY_POINT, n=len(study.done())))
-                break
-            trials.run(prepared.bench, study, trial)
-            trials.refuse_hopeless(study)
-            progress.update()
-            if record:
-                record.catch_up()
-        if say is not None:
-            progress.wait_for_others()
-    except KeyboardInterrupt:
-        if say is not None:
-            say(worded(texts.STOPPED, n=len(study.done()), command=prepared.command))
-        raise
-    finally:
-        progress.close()
-
-
-def _is_over(end: float | None, study: Study) -> bool:
-    """Whether the time is up, or the next trial would not fit into the rest."""
-    if end is None:
-        return False
-    taken = [t.seconds for t in study.done()[-5:] if t.state == "complete"]
-    expected = sum(taken) / len(taken) if taken else 0.0
-    return time.monotonic() + expected > end
 
 
 def finish(

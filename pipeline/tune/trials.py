@@ -1,24 +1,18 @@
 """The trials of a search: each builds the real stage with other settings, through the store.
 
-Owns the need of each tunable stage, its objectives, ending hopeless trainings early, and starting and ending
-further processes that run trials of the same study, with the same command as a worker. Does not own which
-settings are tried (`record/study.py`) or which trial wins (`tune/retest.py`).
+Owns the need of each tunable stage, its objectives, what a trial needs from step to step, and ending hopeless
+trainings early. Does not own which settings are tried (`record/study.py`), how many trials run at once
+(`tune/running.py`) or which trial wins (`tune/retest.py`).
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import math
-import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
 from pipeline.core.metrics import Metric
@@ -26,17 +20,16 @@ from pipeline.core.metrics import get as metric_of
 from pipeline.core.samples import Samples
 from pipeline.core.search_space import Point
 from pipeline.data import load
-from pipeline.engine.executors import local
-from pipeline.engine.executors.devices import refuse_too_many, tokens
+from pipeline.engine.executors.here import Flow
 from pipeline.engine.graph import check
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
+from pipeline.engine.stage import OnEpoch
 from pipeline.errors.findings import planting
 from pipeline.record.store import Artifact
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Tracker
 from pipeline.settings.load import Settings
-from pipeline.settings.runtime import RuntimeSettings
 from pipeline.train.stages import folds_of, is_batched
 from pipeline.tune import texts
 from pipeline.tune.space import Search
@@ -48,18 +41,6 @@ AFTER_EPOCHS = 1000
 FIRST_FAILURES = 5
 # Origin of a point that is tried first because it won an earlier search.
 EARLIER = "winner of "
-# Seconds in which a process that must stop can give its trial back.
-PATIENCE = 20.0
-Options = argparse.Namespace
-log = logging.getLogger(__name__)
-# A process that runs trials beside others builds each of them by itself, whatever the settings say.
-ONE_PROCESS: dict[str, Any] = {
-    "runtime.executor": "here",
-    "runtime.gpus": "auto",
-    "runtime.per_gpu": 1,
-    "runtime.processes": "auto",
-    "runtime.address": None,
-}
 LEARNED = ("train", "loss", "model", "augment", "resample", "images", "crop", "preprocess")
 
 
@@ -139,13 +120,25 @@ class Trials(Session):
 
     def get_all(self, needs: Sequence[Need]) -> list[Artifact]:
         """Results as usual; of their log messages only warnings are shown."""
-        log = logging.getLogger("pipeline")
-        before = log.level
-        log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
-        try:
+        with _warnings_only():
             return super().get_all(needs)
-        finally:
-            log.setLevel(before)
+
+    @contextlib.contextmanager
+    def flow(self, spread: bool = False) -> Iterator[Flow]:
+        """As usual; of the log messages only warnings are shown."""
+        with _warnings_only(), super().flow(spread) as flow:
+            yield flow
+
+
+@contextlib.contextmanager
+def _warnings_only() -> Iterator[None]:
+    log = logging.getLogger("pipeline")
+    before = log.level
+    log.setLevel(max(logging.WARNING, log.getEffectiveLevel()))
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @dataclass(frozen=True)
@@ -184,9 +177,16 @@ class Bench:
 
     def results(self, wanted: Sequence[Settings]) -> list[Artifact]:
         """The results of the stage with each of these settings, built side by side by several processes."""
+        return self.session.get_all(self._needs(wanted))
+
+    def each_result(self, wanted: Sequence[Settings]) -> list[Artifact | UserError]:
+        """The same, with its error in the place of a result that fails for a reason of the settings."""
+        return self.session.get_each(self._needs(wanted))
+
+    def _needs(self, wanted: Sequence[Settings]) -> list[Need]:
         needs = [self.kind.need(settings) for settings in wanted]
         check(needs, self.session.graph)
-        return self.session.get_all(needs)
+        return needs
 
     def samples(self) -> Samples:
         """The training samples."""
@@ -207,12 +207,42 @@ class Bench:
         return self.score(artifact), cost
 
 
-def run(bench: Bench, study: Study, trial: Trial) -> None:
-    """Run one trial and report it to the study; an error of the user's settings is a failed trial only."""
+@dataclass(frozen=True)
+class Step:
+    """What a trial needs next.
+
+    Args:
+        needs: whose results it gets, or the error of those that failed.
+        on_epoch: called after each epoch of their trainings; may end them.
+    """
+
+    needs: Sequence[Need]
+    on_epoch: OnEpoch | None = None
+
+
+Steps = Generator[Step, list[Artifact], None]
+Building = Generator[Step, list[Artifact], Artifact]
+
+
+def steps(bench: Bench, study: Study, trial: Trial, at_once: int = 1) -> Steps:
+    """One trial, from step to step; its outcome is told to the study.
+
+    An error of the user's settings is a failed trial only. A trial that is closed before its end, or meets
+    any other error, will be run again.
+
+    Args:
+        bench: the search.
+        study: that asked for the trial.
+        trial: to be run.
+        at_once: how many of its folds may run side by side, where earlier trials decide whether it goes on.
+    """
     try:
         settings = bench.with_point(trial.point)
-        may_stop = study.plan.pruner != "none" and bench.kind.trains and not is_batched(settings)
-        artifact = _fold_by_fold(bench, study, trial, settings) if may_stop else bench.result(settings)
+        check([bench.kind.need(settings)], bench.session.graph)
+        if study.plan.pruner != "none" and bench.kind.trains and not is_batched(settings):
+            artifact = yield from _fold_by_fold(bench, study, trial, settings, at_once)
+        else:
+            (artifact,) = yield Step([bench.kind.need(settings)])
         values = bench.objectives(artifact)
     except StoppedError:
         study.prune(trial.number)
@@ -228,31 +258,32 @@ def run(bench: Bench, study: Study, trial: Trial) -> None:
         study.tell(trial.number, values, {"result": artifact.address})
 
 
-def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings) -> Artifact:
-    """Train fold by fold; StoppedError, and no unfinished work is left, if earlier trials were better."""
-    check([bench.kind.need(settings)], bench.session.graph)
+def _fold_by_fold(bench: Bench, study: Study, trial: Trial, settings: Settings, at_once: int) -> Building:
+    """Train the first fold, then the others; StoppedError if earlier trials were better.
+
+    Folds that run side by side are reported in their order, so the study is the same as with one at a time.
+    """
     folds, scores = folds_of(settings), list[float]()
-    for done, number in enumerate(folds, start=1):
-        need = Need("fold", settings, {"fold": number})
-        if done == 1:
-            bench.session.on_epoch = _epochs(study, trial, number)
+    needs = [Need("fold", settings, {"fold": number}) for number in folds]
+    parts = [needs[:1], *(needs[n : n + at_once] for n in range(1, len(needs), at_once))]
+    for part in parts:
         try:
-            fold = bench.session.get(need)
-        except StoppedError:
-            key = bench.session.graph.key(need)
+            done = yield Step(part, None if scores else _epochs(study, trial, folds[0]))
+        except StoppedError:  # no unfinished work is left
+            key = bench.session.graph.key(part[0])
             shutil.rmtree(bench.session.home / "work" / "fold" / key, ignore_errors=True)
             raise
-        finally:
-            bench.session.on_epoch = None
-        if done == 1:
-            # Also the epochs of a fold that was finished or begun before this trial, for later trials.
-            for entry in fold.json("history.json"):
-                study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
-        scores.append(fold.metrics["valid_score"])
-        goes_on = study.report(trial.number, AFTER_EPOCHS + done, sum(scores) / len(scores))
-        if done < len(folds) and not goes_on:
-            raise StoppedError(texts.TRIAL_STOPPED.format(number=trial.number, folds=done))
-    return bench.result(settings)
+        for fold in done:
+            if not scores:
+                # Also the epochs of a fold that was finished or begun before this trial, for later trials.
+                for entry in fold.json("history.json"):
+                    study.note(trial.number, int(entry["epoch"]) + 1, entry["valid_score"])
+            scores.append(fold.metrics["valid_score"])
+            goes_on = study.report(trial.number, AFTER_EPOCHS + len(scores), sum(scores) / len(scores))
+            if len(scores) < len(folds) and not goes_on:
+                raise StoppedError(texts.TRIAL_STOPPED.format(number=trial.number, folds=len(scores)))
+    (artifact,) = yield Step([bench.kind.need(settings)])
+    return artifact
 
 
 def _epochs(study: Study, trial: Trial, first: int) -> Callable[[int, int, dict[str, float]], bool]:
@@ -268,72 +299,3 @@ def refuse_hopeless(study: Study) -> None:
     if len(done) >= FIRST_FAILURES and all(trial.state == "failed" for trial in done):
         faults = list(dict.fromkeys(trial.reason for trial in done))
         raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, "fix the space")
-
-
-def devices(jobs: int, runtime: RuntimeSettings) -> list[dict[str, str]]:
-    """What each of these processes has in its environment: on several GPUs, they take turns over them.
-
-    Raises:
-        ConfigError: together they need more cores than there are. No process gets fewer threads than others,
-            so a trial does not depend on the process that runs it. Or Ray was chosen: these are processes
-            of this machine.
-    """
-    if jobs == 1:
-        return [{}]
-    if runtime.executor == "ray":
-        raise ConfigError(texts.JOBS_WITH_RAY.format(jobs=jobs), remedy=texts.JOBS_WITH_RAY_REMEDY)
-    machine = local.machine()
-    if not machine.gpus or runtime.device == "cpu" or runtime.threads is not None:
-        refuse_too_many(jobs, runtime.threads or machine.threads, machine.cores, "JOBS")
-    if len(machine.gpus) < 2 or runtime.device == "cpu":
-        return [{}] * jobs
-    chosen = [token.visible for token in tokens(runtime.model_copy(update={"processes": "auto"}), machine)]
-    return [{"CUDA_VISIBLE_DEVICES": chosen[n % len(chosen)] or ""} for n in range(jobs)]
-
-
-@contextlib.contextmanager
-def running(jobs: int, options: Options, runtime: RuntimeSettings) -> Iterator[None]:
-    """In this context `jobs` - 1 other processes run trials; after it they have finished or were ended.
-
-    Each of them builds its trials by itself: the trials are what runs side by side.
-    """
-    alone = [word for word in options.settings if word.partition("=")[0] not in ONE_PROCESS]
-    alone += [f"{path}={'null' if value is None else value}" for path, value in ONE_PROCESS.items()]
-    words = [sys.executable, "-m", "pipeline", "tune", *alone]
-    words += ["--stage", options.stage, "--worker", "--jobs", str(jobs)]
-    for name in ("trials", "timeout", "space", "study"):
-        value = getattr(options, name)
-        words += [f"--{name}", str(value)] if value else []
-    # In their own sessions: Ctrl-C reaches this process only, which passes it on once.
-    others = [
-        subprocess.Popen(
-            words, stdout=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **device}
-        )
-        for device in devices(jobs, runtime)[1:]
-    ]
-    try:
-        yield
-    except BaseException:
-        for other in others:
-            other.send_signal(signal.SIGINT)
-        raise
-    finally:
-        for other in others:
-            _end(other)
-
-
-def _end(other: subprocess.Popen[bytes]) -> None:
-    """Wait for a process; one that must stop and does not is killed, and its trial is run again."""
-    stopped = sys.exc_info()[0] is not None
-    try:
-        other.wait(timeout=PATIENCE if stopped else None)
-    except subprocess.TimeoutExpired:
-        other.kill()
-        other.wait()
-    if not stopped and other.returncode < 0:
-        log.warning("%s", texts.PROCESS_KILLED.format(signal=signal.Signals(-other.returncode).name))
-
-
-def is_orphan(parent: int) -> bool:
-    """Whether the process that started this one, with this id, has ended."""
-    return os.getppid() != parent

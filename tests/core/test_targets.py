@@ -9,10 +9,10 @@ from pipeline.core.predictions import Probabilities, ViewProbabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.targets import Target, most_probable, normalised, softmax
 from pipeline.core.voting import fitting, soft_voting
-from pipeline.data import host_format
-from pipeline.ensemble import decision
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.data import answer_cells
+from pipeline.ensemble import decision, priors
 from pipeline.settings.loss import LossSettings
+from pipeline.settings.submission import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "middle", "old"))])
 TARGET = Target.of(SPACE)
@@ -185,8 +185,8 @@ def test_losses_ask(together):
 
 def test_blends_ask(together):
     found = Probabilities(np.arange(20).astype(str), SPACE.classes, p_of(4))
-    with refused("ensemble: voting by mean"):
-        soft_voting.soft_vote([found, found], None, "b")
+    with pytest.raises(ConfigError, match="ensemble: voting by rank needs"):
+        soft_voting.RULES["rank"].refuse(Target(SPACE.classes, "values"))
     with refused("competition.metric=mcc"):
         fitting.fit(fitting.Recipe("mean"), [found, found], np.zeros(20, np.int64), metrics.get("mcc"))
 
@@ -203,13 +203,13 @@ def test_decisions_ask(together):
 
 def test_hosts_ask(together):
     p = p_of(4, n=1)
-    for kind in ("class_name", "class_index", "attributes"):
+    for kind in ("class_name", "class_index", "top_k"):
         settings = SubmissionSettings(format=kind)
         with refused(f"competition.submission.format={kind}"):
-            host_format.columns_of(SPACE, settings)
+            answer_cells.columns_of(SPACE, settings)
     probabilities = SubmissionSettings(format="probabilities")
-    assert host_format.columns_of(SPACE, probabilities) == SPACE.classes
-    cells = host_format.host_cells(p, SPACE.classes, SPACE, probabilities)
+    assert answer_cells.columns_of(SPACE, probabilities) == SPACE.classes
+    cells = answer_cells.host_cells(p, SPACE.classes, SPACE, probabilities)
     assert list(cells) == list(SPACE.classes)
 
 
@@ -232,6 +232,6 @@ def test_scaled_and_corrected_rows_keep_their_bits():
     floored = np.maximum(p.astype(np.float64), decision.FLOOR)
     for found, raw in (
         (decision.apply_scales(p, scale), floored * scale),
-        (decision.corrected(p, even, share), floored * (share / even)),
+        (priors.corrected(p, even, share), floored * (share / even)),
     ):
         np.testing.assert_array_equal(found, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -10,7 +10,7 @@ from bring_world import picture, table
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities
-from pipeline.data import commands, competition, host_format
+from pipeline.data import answer_cells, commands, competition, host_format
 from pipeline.data.host import competition_root
 from pipeline.data.new.request import NewRequest
 from pipeline.settings.load import CONFIGS, load
@@ -206,7 +206,7 @@ def test_a_metric_of_scores_refuses_hard_labels(host, metric):
 def test_classes_are_written_as_the_sample_writes_them(host, values, cells, words):
     host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(["kind"], cells).new()
     data = competition.load(host.config, competition_root(host.settings()))
-    assert host_format.vocabulary(data.train.space, host.config.submission) == tuple(words)
+    assert answer_cells.vocabulary(data.train.space, host.config.submission) == tuple(words)
     assert host.config.submission.format == "class_name"
 
 
@@ -365,7 +365,7 @@ def test_a_column_for_each_class_whatever_its_spelling(host, values, columns):
     host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(columns, *[0.25] * len(columns)).new()
     found = host.config
     assert (found.submission.format, found.metric) == ("probabilities", "log_loss")
-    sample = host_format.columns_of(
+    sample = answer_cells.columns_of(
         competition.load(found, competition_root(host.settings())).train.space, found.submission
     )
     assert sorted(sample) == sorted(columns)

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine.executors.devices import Machine, gpu_names, tokens
+from pipeline.engine.executors.devices import Machine, gpu_names, tokens, tokens_of_jobs
 from pipeline.settings.load import load
 from pipeline.settings.runtime import RuntimeSettings
 
@@ -91,3 +91,28 @@ def test_settings_that_contradict_each_other_are_refused_when_they_are_read(word
     with pytest.raises(ConfigError) as refused:
         load(["competition=digits", *words])
     assert says in str(refused.value)
+
+
+def jobs(n, machine, **runtime):
+    return [token.visible for token in tokens_of_jobs(n, RuntimeSettings(**runtime), machine)]
+
+
+def test_trials_take_turns_over_the_gpus():
+    assert jobs(3, Machine(("4", "5"), cores=4, threads=4)) == ["4", "5", "4"]
+    assert jobs(2, LAB) == ["0", "1", "2", "3"], "the folds of two trials use all GPUs"
+    assert jobs(2, LAB, gpus=[1, 3]) == ["1", "3"]
+
+
+def test_on_cpus_each_trial_has_its_process():
+    assert jobs(2, LAPTOP, threads=2) == [None] * 2
+    assert jobs(2, LAPTOP, threads=2, executor="local") == [None] * 4
+    assert jobs(2, LAB, device="cpu", threads=2) == [None] * 2
+
+
+def test_trials_that_need_more_cores_than_there_are_are_refused():
+    with pytest.raises(ConfigError) as refused:
+        jobs(2, LAPTOP)
+    assert "2 processes with 8 threads each need 16 cores" in str(refused.value)
+    assert "JOBS=1 or runtime.threads=4" in refused.value.remedy
+    with pytest.raises(ConfigError, match="GPU 0 is not there"):
+        jobs(2, LAPTOP, threads=1, gpus=[0])

@@ -9,7 +9,7 @@ import pytest
 from toil_world import HerePool, digests, session_of, team
 
 from pipeline.core.errors import DataError, StorageError, UserError
-from pipeline.engine.executors.parallel import OPEN, after, missing
+from pipeline.engine.executors.plan import OPEN, after, missing
 from pipeline.engine.executors.work import WorkerBugError
 from pipeline.engine.need import Need
 

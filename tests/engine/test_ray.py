@@ -16,6 +16,7 @@ from pipeline.core.errors import UserError
 from pipeline.engine.executors.parallel import Parallel
 from pipeline.engine.executors.ray import open_ray
 from pipeline.engine.session import Session
+from pipeline.record.study import Studies, storage_of
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -130,3 +131,79 @@ def test_a_command_that_is_killed_goes_on_when_it_is_started_again(tmp_path, clu
     second = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert second.returncode == 0, second.stdout + second.stderr
     assert "continue" in second.stdout + second.stderr
+
+
+SEARCH = """
+space: {train.lr: {type: categorical, choices: [0.001, 0.002, 0.004]}}
+sampler: grid
+retest_top: 1
+retest_seeds: [7]
+trials: 3
+"""
+
+
+def tune(folder, home, *words, **options):
+    """The command that searches, and its options for `subprocess`."""
+    (folder / "space.yaml").write_text(SEARCH, encoding="utf-8")
+    train = [TRAIN[0], "train.epochs=25", TRAIN[2]]
+    words = [*OTHERS, *train, f"runtime.home={home}", *words]
+    extra = [f"--{name}={value}" for name, value in options.items()]
+    command = [sys.executable, "-m", "pipeline", "tune", *words, "--stage", "train"]
+    return [*command, "--space", str(folder / "space.yaml"), *extra]
+
+
+def searched(home):
+    """State, point and score of every trial."""
+    if not (home / "optuna.db").exists():
+        return []
+    found = Studies(storage_of(home), home)
+    return [(t.state, t.point, t.values) for name in found.names() for t in found.trials(name)]
+
+
+def test_trials_at_once_on_a_cluster_survive_a_machine_that_dies(tmp_path, cluster, monkeypatch):
+    """With the scores of one process, though the folds of a trial begin on one machine and end on another."""
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    done = subprocess.run(tune(tmp_path, tmp_path / "here"), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = ("runtime.executor=ray", f"runtime.address={cluster.address}")
+    command = tune(tmp_path, tmp_path / "ray", *words, jobs=2)
+    search = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def busy():
+        """The machines that compute, once a trial besides the default has trained an epoch."""
+        known = len(list((tmp_path / "ray" / "artifacts" / "fold").glob("*")))
+        return search.poll() is not None or (known >= 2 and begun(tmp_path / "ray", 1))
+
+    wait_for(busy)
+    assert search.poll() is None, search.communicate()[0]
+    cluster.remove_node(cluster.machines[1], allow_graceful=False)
+    out, _ = search.communicate(timeout=400)
+    assert search.returncode == 0, out
+    here, there = searched(tmp_path / "here"), searched(tmp_path / "ray")
+    assert [state for state, *_ in here] == ["complete"] * 3
+    assert sorted(map(str, here)) == sorted(str(t) for t in there if t[0] != "killed"), out
+
+
+def test_a_search_whose_command_is_killed_goes_on_with_the_trials_it_would_have_had(
+    tmp_path, cluster, monkeypatch
+):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    words = ("runtime.executor=ray", f"runtime.address={cluster.address}")
+    command = tune(tmp_path, tmp_path, *words)
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def second_trial():
+        if first.poll() is not None:
+            return True
+        return len(searched(tmp_path)) == 2 and begun(tmp_path, 1)
+
+    wait_for(second_trial)
+    first.send_signal(signal.SIGKILL)
+    out, _ = first.communicate()
+    assert len(searched(tmp_path)) == 2, out
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = searched(tmp_path)
+    assert [state for state, *_ in trials].count("killed") == 1
+    tried = [point["train.lr"] for state, point, _ in trials if state == "complete"]
+    assert len(set(tried)) == 3 == len(tried)

@@ -11,7 +11,6 @@ from pipeline.engine.executors.ray import Share, differences, open_ray, share_of
 from pipeline.engine.executors.ray_tasks import Look, versions
 from pipeline.record.tracking import Tracker
 from pipeline.settings.load import load
-from pipeline.tune.trials import devices
 
 TWO = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 4.0}]
 
@@ -123,9 +122,3 @@ def test_a_machine_that_does_not_see_the_folder_of_results_is_named(monkeypatch,
 def test_settings_of_local_processes_are_refused_with_ray(word):
     with pytest.raises(ConfigError, match=f"runtime.{word.partition('=')[0]}.*Ray places the work"):
         runtime(word)
-
-
-def test_jobs_of_a_search_are_refused_with_ray():
-    with pytest.raises(ConfigError, match=r"(?s)JOBS=2 are processes of this machine.*leave JOBS out"):
-        devices(2, runtime())
-    assert devices(1, runtime()) == [{}]

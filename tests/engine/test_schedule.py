@@ -96,3 +96,27 @@ def test_every_order_of_ends_keeps_the_order_of_the_graph(seed):
         schedule.done(piece)
         done.append(piece)
     assert sorted(done) == sorted(names)
+
+
+def test_further_pieces_may_wait_for_what_runs_and_not_for_what_is_done():
+    schedule = Schedule(TWO)
+    begun(schedule, "data")
+    schedule.start("a0")
+    schedule.add({"other": ("data", "a0", "more"), "more": ()})
+    assert "other" not in schedule.ready() and "more" in schedule.ready()
+    schedule.done("a0")
+    begun(schedule, "more")
+    assert "other" in schedule.ready()
+
+
+def test_a_piece_that_failed_may_start_anew_and_one_that_runs_may_not():
+    schedule = Schedule({"a": (), "b": ("a",)})
+    schedule.start("a")
+    with pytest.raises(AssertionError, match="have not ended: a"):
+        schedule.add({"a": ()})
+    schedule.failed("a", ValueError("once"))
+    schedule.add({"a": (), "b": ("a",)})
+    assert schedule.faults == {} and schedule.ready() == ["a"]
+    begun(schedule, "a", "b")
+    schedule.drop(["a", "b"])
+    assert schedule.is_over and not schedule.knows("a")

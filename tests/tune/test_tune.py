@@ -246,7 +246,7 @@ def test_a_search_that_is_stopped_leaves_its_run_with_its_trials(tmp_path, confi
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     from mlflow import MlflowClient
 
-    home, space, whole = tmp_path / "home", space_at(tmp_path, TTA), trials.run
+    home, space, whole = tmp_path / "home", space_at(tmp_path, TTA), trials.steps
 
     def recorded():
         client = MlflowClient(f"sqlite:///{home}/mlflow.db")
@@ -255,21 +255,21 @@ def test_a_search_that_is_stopped_leaves_its_run_with_its_trials(tmp_path, confi
         beneath = client.search_runs(place, f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
         return run, beneath, [a.path for a in client.list_artifacts(run.info.run_id)]
 
-    def stopped(bench, study, trial):
+    def stopped(bench, study, trial, at_once):
         if trial.number == 3:
             study.drop(trial.number)
             raise KeyboardInterrupt
-        whole(bench, study, trial)
+        return whole(bench, study, trial, at_once)
 
     words = tuple(w for w in WORDS if w != "runtime.mlflow=false")
     monkeypatch.setattr(sys.modules[__name__], "WORDS", words)
-    monkeypatch.setattr(trials, "run", stopped)
+    monkeypatch.setattr(trials, "steps", stopped)
     with pytest.raises(KeyboardInterrupt):
         tuned(home, configs, "--stage", "tta", "--space", space)
     run, beneath, _ = recorded()
     assert run.info.status == "KILLED" and run.data.metrics["trials"] == 3
     assert sorted(r.data.tags["trial"] for r in beneath) == ["0", "1", "2"]
-    monkeypatch.setattr(trials, "run", whole)
+    monkeypatch.setattr(trials, "steps", whole)
     tuned(home, configs, "--stage", "tta", "--space", space)
     run, beneath, pages = recorded()
     assert run.info.status == "FINISHED" and len(beneath) == 6 == run.data.metrics["trials"]

@@ -92,6 +92,26 @@ def _of_cores(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
     return [Token(f"process {n}") for n in range(wanted)]
 
 
+def tokens_of_jobs(jobs: int, runtime: RuntimeSettings, machine: Machine) -> list[Token]:
+    """One token for each process of a search that runs this many trials at once.
+
+    On GPUs they take turns over the cards. There are more processes than trials on more GPUs, or with
+    `runtime.executor=local`: then the folds of a trial run side by side, too.
+
+    Raises:
+        ConfigError: as of `tokens`. No process gets fewer threads because others run beside it, so a trial
+            does not depend on the process that runs it.
+    """
+    on_gpus = bool(machine.gpus) and runtime.device != "cpu"
+    if not on_gpus or runtime.threads is not None:
+        refuse_too_many(jobs, runtime.threads or machine.threads, machine.cores, "JOBS")
+    made = tokens(runtime, machine)
+    wanted = max(jobs, len(made)) if on_gpus or runtime.executor == "local" else jobs
+    if on_gpus:
+        return [made[n % len(made)] for n in range(wanted)]
+    return [Token(f"process {n}") for n in range(wanted)]
+
+
 def refuse_too_many(processes: int, threads: int, cores: int, setting: str) -> None:
     """Raise ConfigError where this many threads have no cores; `setting`: of the number of processes."""
     if processes * threads <= cores:

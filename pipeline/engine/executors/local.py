@@ -1,7 +1,7 @@
 """`runtime.executor=local`: processes of this machine that stay alive, each with its own GPU or cores.
 
 Owns starting, feeding and ending the processes. Does not own what they do (`engine/executors/worker.py`) nor
-what runs next (`engine/executors/parallel.py`).
+what runs next (`engine/executors/building.py`).
 
 Each process starts with its CUDA_VISIBLE_DEVICES, so before torch is imported. It is in a session of its own:
 Ctrl-C reaches the command only, which passes it on once. What a process prints goes into a file, from which
@@ -26,9 +26,9 @@ from tqdm import tqdm
 
 from pipeline.core.terminal import printable
 from pipeline.engine import hardware, texts
-from pipeline.engine.executors.devices import Machine, Token, cores, gpu_names, tokens
+from pipeline.engine.executors.devices import Machine, Token, cores, gpu_names, tokens, tokens_of_jobs
 from pipeline.engine.executors.here import Site
-from pipeline.engine.executors.parallel import Ended, Epoch, Event, Lost
+from pipeline.engine.executors.pool import Ended, Epoch, Event, Lost
 from pipeline.engine.executors.work import Task, search_path
 from pipeline.engine.executors.worker import ENDED
 
@@ -56,6 +56,11 @@ def open_local(site: Site) -> Local:
     if len(chosen) == 1 and not here.gpus and runtime.threads is None and here.cores > 1:
         log.info(texts.ONE_PROCESS.format(cores=here.cores))
     return Local(chosen)
+
+
+def open_jobs(site: Site, jobs: int) -> Local:
+    """The pool of a search that runs several trials at once; raises ConfigError for what is not there."""
+    return Local(tokens_of_jobs(jobs, site.settings.config.runtime, machine()))
 
 
 class _Process:

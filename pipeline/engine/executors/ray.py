@@ -1,7 +1,7 @@
 """`runtime.executor=ray`: the machines of a Ray cluster build results; without an address Ray starts here.
 
 Owns the connection with Ray, the checks before any work, and what becomes of each task. Does not own what
-runs on the machines (`engine/executors/ray_tasks.py`) nor what runs next (`engine/executors/parallel.py`).
+runs on the machines (`engine/executors/ray_tasks.py`) nor what runs next (`engine/executors/building.py`).
 
 Ray chooses the machine and process of each task, keeps the processes alive, and runs a task again whose
 machine or process ended. Results travel through the store, so the command may end and start again.
@@ -29,7 +29,7 @@ from pipeline.engine import hardware, texts
 from pipeline.engine.executors import ray_tasks
 from pipeline.engine.executors.devices import cores
 from pipeline.engine.executors.here import Site
-from pipeline.engine.executors.parallel import Ended, Epoch, Event, Lost, Started
+from pipeline.engine.executors.pool import Ended, Epoch, Event, Lost, Started
 from pipeline.engine.executors.ray_tasks import EPOCH, MOVED, STARTED, Look
 from pipeline.engine.executors.work import Task, WorkerBugError, search_path
 from pipeline.record.bucket import is_bucket

@@ -14,21 +14,20 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, PodiumError, UserError
 from pipeline.engine import hardware, texts
+from pipeline.engine.executors.here import Source
 from pipeline.engine.need import Need
 from pipeline.engine.progress import Silent
 from pipeline.engine.session import Session
-from pipeline.engine.stage import Catalogue, OnEpoch
+from pipeline.engine.stage import OnEpoch
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Run, RunInfo, Tracker
-
-Source = Callable[[], Catalogue]
 
 
 @dataclass(frozen=True)

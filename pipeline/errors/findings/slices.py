@@ -27,6 +27,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.sample_paths import every_file
 from pipeline.core.samples import Ints, Samples, positions, strings
 from pipeline.data.readers.reading import parts
 from pipeline.errors import texts
@@ -189,7 +190,7 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
     ratio = width / height
     shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], ["wide", "tall"], default="square")
     yield from _values("shape", [f"{shape} images" for shape in shapes])
-    paths = [Path(parts(path)[0]) for path in samples.paths_N.tolist()]
+    paths = [Path(parts(every_file(path)[0])[0]) for path in samples.paths_N.tolist()]
     yield from _values("source", [f"folder {path.parent.name}" for path in paths])
     yield from _values("file type", [f"{path.suffix.lower().lstrip('.') or 'no'} files" for path in paths])
 
