@@ -71,7 +71,16 @@ DATA_SETTINGS = READER_SETTINGS + tuple(
         *("channel_files", "images_per_sample"),
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
-        *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
+        *(
+            "attributes",
+            "target",
+            "label_separator",
+            "no_labels",
+            "unknown_labels",
+            "extra",
+            "patch_scoring",
+            "demo",
+        ),
     )
 )
 
