@@ -593,5 +593,5 @@ STAGES = (
         inputs=all_prepared_inputs,
         evictable=True,
     ),
-    Stage("folds", 3, "the fold plan", build_folds, reads=("folds",), inputs=folds_inputs),
+    Stage("folds", 4, "the fold plan", build_folds, reads=("folds",), inputs=folds_inputs),
 )
