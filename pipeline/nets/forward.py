@@ -9,9 +9,10 @@ Legend: N images, B a batch, V views, H height, W width, C channels or classes, 
 image.
 """
 
+import contextlib
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.core.samples import Floats, Strings, positions
+from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
 from pipeline.data.loader import Images
 from pipeline.nets.model import Classifier
@@ -30,6 +31,8 @@ from pipeline.nets.weights import classifier_keys
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("channels_last", "contiguous")
+# Features are fetched from the device after so many batches.
+PART_BATCHES = 32
 
 
 @dataclass(frozen=True)
@@ -123,11 +126,16 @@ def run(
         DataError: an id has no image.
     """
     assert len(ids), "a pass over no images"
-    at = positions(ids, images.ids_N, "prepared images")
+    return _run(network, images, positions(ids, images.ids_N, "prepared images"), view, how)
+
+
+def _run(
+    network: Callable[[torch.Tensor], torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass
+) -> Floats:
     parts = []
     with torch.inference_mode(), autocast(how.device, how.precision):
-        for start in range(0, len(at), how.batch):
-            x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
+        for start in range(0, len(at_N), how.batch):
+            x_BHWC = rows_of(images, at_N[start : start + how.batch], how.device)
             parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float())
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
@@ -153,6 +161,22 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
         if key not in head:
             digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def extract_in_parts(
+    model: Classifier, images: Images, ids: Strings, view: View, how: Pass
+) -> Iterator[Floats]:
+    """The x_NVD of `extract` for one view, in parts of some thousand images: they need not all be kept."""
+    assert len(ids), "a pass over no images"
+    model.eval()
+    images = on_device(images, how.device, how.images_share)
+    at_N, rows = positions(ids, images.ids_N, "prepared images"), how.batch * PART_BATCHES
+    bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", disable=not sys.stderr.isatty())
+    with contextlib.closing(bar):
+        for start in range(0, len(at_N), rows):
+            x_ND = _run(model.features, images, at_N[start : start + rows], view, how)
+            bar.update(len(x_ND))
+            yield x_ND[:, None]
 
 
 def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[View], how: Pass) -> Features:

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
-from pipeline.core.samples import Floats, Ints, Samples, SyntheticRows, TrainRows
+from pipeline.core.samples import Floats, Ints, Samples, Strings, SyntheticRows, TrainRows, positions
 from pipeline.core.targets import softmax
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.weights import State
@@ -42,6 +42,8 @@ from pipeline.train.targets import class_facts, one_hot, targets_of
 _SMALLEST_STD = 1e-6
 # Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
+# Columns of features whose mean and deviation are computed together.
+_COLUMNS = 128
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,15 @@ class HeadJob:
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(D,) mean and standard deviation over the training samples and all views, each counted once."""
-        flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
-        flat = flat.double()
-        std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
-        return flat.mean(0).float(), std_D.float()
+        x_NVD = self.features.x_NVD
+        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
+        means, stds = [], []
+        for start in range(0, x_NVD.shape[2], _COLUMNS):  # not all in memory, and in double precision
+            block = np.ascontiguousarray(x_NVD[at_N, :, start : start + _COLUMNS])
+            flat = torch.from_numpy(block).flatten(0, 1).double()
+            means.append(flat.mean(0).float())
+            stds.append(flat.std(0, correction=0).clamp_min(_SMALLEST_STD).float())
+        return torch.cat(means), torch.cat(stds)
 
 
 @dataclass(frozen=True)
@@ -218,15 +225,16 @@ def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
     return np.concatenate(parts, axis=1)
 
 
-def plain_view(features: Features) -> torch.Tensor:
-    """(N, D) features of the view `identity`, which is used in validation.
+def plain_view(features: Features, ids: Strings | None = None) -> torch.Tensor:
+    """(N, D) features of the view `identity`, which is used in validation, in the order of `ids` (None: all).
 
     Raises:
         ConfigError: it is not one of the views.
     """
     if "identity" not in features.views:
         raise ConfigError("infer.views: add identity, on which heads are validated")
-    return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
+    at_N = positions(features.ids_N if ids is None else ids, features.ids_N, "features")
+    return torch.from_numpy(features.x_NVD[at_N, features.views.index("identity")])
 
 
 def softmax_JNC(logits_JNC: torch.Tensor) -> Floats:
@@ -287,16 +295,17 @@ def _fit(job: HeadJob) -> HeadFit:
     x_NVD = features.take(job.train_samples.ids_N).x_NVD
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
-    z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
+    z_NVD = torch.from_numpy(x_NVD.copy()).sub_(mean_D).div_(std_D).numpy()
+    del x_NVD
     target_NC = job.target_NC.numpy()
-    times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
+    times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     problem = _problem(z_NVD, target_NC, job.weight_N.numpy() * times_N)
     weight_CD, bias_C, iterations = _solve(problem, target_NC.shape[1], job)
     head = HeadStack(mean_D[None], std_D[None], target_NC.shape[1])
     with torch.no_grad():
         head.out.weight.copy_(torch.from_numpy(weight_CD)[None])
         head.out.bias.copy_(torch.from_numpy(bias_C)[None])
-    p_1NC = head_probabilities(head, plain_view(features.take(job.valid_samples.ids_N)))
+    p_1NC = head_probabilities(head, plain_view(features, job.valid_samples.ids_N))
     with torch.inference_mode():
         p_MC = softmax_JNC(head.logits(torch.from_numpy(problem.z_MD)[None]))[0]
     train_loss = _cross_entropy(p_MC, problem.class_M, problem.weight_M)
@@ -329,7 +338,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     row_K, class_K = np.nonzero(share_NC)
     n_views = z_NVD.shape[1]
     weight_K = np.asarray(share_NC[row_K, class_K] / n_views, dtype=np.float32)
-    z_MD = z_NVD[row_K].reshape(-1, z_NVD.shape[2])
+    every = len(row_K) == len(z_NVD) and bool((row_K == np.arange(len(z_NVD))).all())
+    z_MD = (z_NVD if every else z_NVD[row_K]).reshape(-1, z_NVD.shape[2])
     return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
