@@ -131,6 +131,19 @@ def test_manifests_that_are_known_are_not_fetched_again_unless_one_was_adopted(a
     assert len(two.chosen()) == 2 and asked == [("fold", KEY)]
 
 
+def test_an_object_is_removed_only_while_it_is_what_was_read(address):
+    place = Bucket(address).claims
+    place.write("fold-k", "one")
+    assert not place.remove_if("fold-k", "other") and not place.remove_if("nothing", "one")
+    read = getattr(place, "_bucket", None) and place._bucket._read
+    if read is not None:  # another host replaces it between the look and the removal
+        place._bucket._read = lambda path: (read(path), place.write("fold-k", "two"))[0]
+        assert not place.remove_if("fold-k", "one")
+        place._bucket._read = read
+        place.write("fold-k", "one")
+    assert place.remove_if("fold-k", "one") and place.read("fold-k") is None
+
+
 def test_a_removed_result_is_gone_for_everybody(address, tmp_path):
     one, two = at(address, tmp_path / "one"), at(address, tmp_path / "two")
     build(one)
