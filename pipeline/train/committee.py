@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
@@ -116,8 +115,7 @@ def predict_head(
     blocks, ms_V = [], []
     for v in range(len(features.views)):
         begin = time.perf_counter()
-        block = torch.from_numpy(features.x_NVD[:, v].copy())
-        blocks.append(mean_of_heads(head_probabilities(head, block)))
+        blocks.append(mean_of_heads(head_probabilities(head, features.x_NVD[:, v])))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
     return ViewProbabilities(features.ids_N, classes, features.views, np.stack(blocks), "head"), tuple(ms_V)
 

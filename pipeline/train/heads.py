@@ -218,10 +218,11 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: torch.Tensor) -> Floats:
-    """(J, N, C) probabilities of each head, without gradients."""
+def head_probabilities(head: HeadStack, x_ND: Floats) -> Floats:
+    """(J, N, C) probabilities of each head, without gradients; the features may be those of a file."""
     with torch.inference_mode():
-        parts = [softmax_JNC(head(x_BD[None])) for x_BD in torch.split(x_ND, _ROWS)]
+        blocks = (torch.from_numpy(x_ND[n : n + _ROWS].copy()) for n in range(0, len(x_ND), _ROWS))
+        parts = [softmax_JNC(head(x_BD[None])) for x_BD in blocks]
     return np.concatenate(parts, axis=1)
 
 
@@ -292,11 +293,10 @@ def refuse_loss(loss: LossSettings) -> None:
 def _fit(job: HeadJob) -> HeadFit:
     begin, features = time.perf_counter(), job.features
     mean_D, std_D = job.statistics()
-    x_NVD = features.take(job.train_samples.ids_N).x_NVD
+    x_NVD = features.x_NVD[positions(job.train_samples.ids_N, features.ids_N, "features")]  # a copy
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
-    z_NVD = torch.from_numpy(x_NVD.copy()).sub_(mean_D).div_(std_D).numpy()
-    del x_NVD
+    z_NVD = torch.from_numpy(x_NVD).sub_(mean_D).div_(std_D).numpy()
     target_NC = job.target_NC.numpy()
     times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     problem = _problem(z_NVD, target_NC, job.weight_N.numpy() * times_N)
@@ -305,7 +305,7 @@ def _fit(job: HeadJob) -> HeadFit:
     with torch.no_grad():
         head.out.weight.copy_(torch.from_numpy(weight_CD)[None])
         head.out.bias.copy_(torch.from_numpy(bias_C)[None])
-    p_1NC = head_probabilities(head, plain_view(features, job.valid_samples.ids_N))
+    p_1NC = head_probabilities(head, plain_view(features, job.valid_samples.ids_N).numpy())
     with torch.inference_mode():
         p_MC = softmax_JNC(head.logits(torch.from_numpy(problem.z_MD)[None]))[0]
     train_loss = _cross_entropy(p_MC, problem.class_M, problem.weight_M)

@@ -387,3 +387,17 @@ def test_nothing_in_the_bucket_or_the_copy_holds_a_credential(address, tmp_path)
     local = [p.read_bytes() for p in (tmp_path / "one").rglob("*") if p.is_file()]
     assert texts and not any(SECRET.encode() in text for text in (*texts, *local))
     assert json.loads(one.bucket.manifest("fold", KEY))["key"] == KEY
+
+
+def test_a_budget_with_room_does_not_look_at_every_copy_each_time(folder_address, tmp_path, monkeypatch):
+    one, looks = at(folder_address, tmp_path / "one", budget=1e5), []
+    monkeypatch.setattr(one, "_copies", lambda whole=one._copies: looks.append(1) or whole())
+    opened = []
+    whole = Store._open
+    monkeypatch.setattr(Store, "_open", lambda self, *name: opened.append(name) or whole(self, *name))
+    for number in range(20):
+        build(one, key=f"{number:016x}")
+    assert len(looks) == 1, "later results are a small part of what is left"
+    manifests = len(opened)
+    one._keep_budget()
+    assert len(opened) == manifests, "no manifest is read for it"
