@@ -7,10 +7,9 @@
 Images of 64 px are drawn with a seed: 18 unequal classes that a network can tell apart, three photos of a
 person. Every command runs in a process of its own; printed are its seconds, its processor seconds, its peak
 memory without and with mapped files, the seconds of every stage, and the growth between the two largest
-sizes as an exponent:
-n log n is 1.1 there. Pages of mapped files are given back by the system when something else needs memory.
-Seconds of stages are those of the clock, so others on the machine count; of commands those of the processor
-are judged. Faults at the end: an exponent above `LIMIT`, a report beyond 25 MB.
+sizes as an exponent: n log n is 1.1 there. Pages of mapped files are given back by the system when something
+else needs memory. Seconds of stages are those of the clock, so others on the machine count; of commands those
+of the processor are judged. Faults at the end: an exponent above `LIMIT`, a report beyond 25 MB.
 """
 
 import argparse
