@@ -32,7 +32,8 @@ env:
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
-		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
+		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") \
+		$(if $(TARGET),--target "$(TARGET)") $(ARGS)
 
 use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
@@ -88,7 +89,7 @@ ensemble: env
 	@$(PIPELINE) ensemble $(ARGS)
 
 error-analysis: env
-	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(ARGS)
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 explain: env
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \

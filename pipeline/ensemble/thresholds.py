@@ -70,8 +70,9 @@ class Thresholds:
             self.target, p_NK, np.asarray(y_NK, np.float32), self.metric, self.shrink
         )
         at_K = _odds_share(shift_K)
-        far = np.argsort(-np.abs(shift_K - common), kind="stable")[:SHOWN_CLASSES]
-        own = ", ".join(f"{self.target.columns[k]} {at_K[k]:.2f}" for k in far if shift_K[k] != common)
+        own_K = np.where(_alone(self.target), shift_K - common, 0.0)
+        far = [int(k) for k in np.argsort(-np.abs(own_K), kind="stable")[:SHOWN_CLASSES] if own_K[k] != 0]
+        own = ", ".join(f"{self.target.columns[k]} {at_K[k]:.2f}" for k in far)
         text = texts.THRESHOLDS.format(common=_odds_share(np.array([common]))[0])
         facts = {"thresholds": dict(zip(self.target.columns, at_K.tolist(), strict=True))}
         return FittedStep(
