@@ -171,3 +171,20 @@ def export(session: Session, options: Options) -> None:
     from pipeline.predict import exporting
 
     exporting.run(session, options)
+
+
+def weights(session: Session, options: Options) -> None:
+    """Write pretrained weights as one file, for a machine without a network.
+
+    Raises:
+        DataError: MODEL is missing.
+        ModelError: an unknown model or source, or no hub.
+    """
+    from pipeline.predict import weights_file
+
+    if not options.model.strip():
+        raise DataError(texts.MODEL_MISSING, remedy=texts.MODEL_REMEDY)
+    out = Path(options.out or "weights")
+    path, about = weights_file.write(options.model.strip(), options.source or weights_file.HUB, out)
+    session.say(texts.WEIGHTS_WRITTEN.format(path=shown(path), megabytes=about["bytes"] / 1e6, **about))
+    session.say(texts.WEIGHTS_NEXT.format(path=shown(path), model=about["model"]))
