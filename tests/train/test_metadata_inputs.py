@@ -43,7 +43,9 @@ def test_heads_learn_from_metadata_and_take_missing_values(head):
     known = noise_with_metadata()
     job = head_job(known=known.with_metadata(), head=head)
     (made,) = (solved_heads if head == "logistic" else batched_heads).fit_heads([job])
-    (alone,) = (solved_heads if head == "logistic" else batched_heads).fit_heads([head_job(known=known, head=head)])
+    (alone,) = (solved_heads if head == "logistic" else batched_heads).fit_heads(
+        [head_job(known=known, head=head)]
+    )
     labels = job.valid_samples.labels
     right, blind = ((one.result.oof.p_NC.argmax(1) == labels).mean() for one in (made, alone))
     assert right > blind + 0.3
