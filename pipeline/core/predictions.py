@@ -210,9 +210,6 @@ class Prediction:
         same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
         assert same, "a prediction's probabilities have other ids than its answers"
 
-    def __len__(self) -> int:
-        return len(self.ids_N)
-
     @property
     def labels_N(self) -> Ints:
         """(N,) class index per image.

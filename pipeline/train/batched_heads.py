@@ -173,7 +173,8 @@ class _Stack:
         mean_JD = torch.stack([m.fold.mean_D for m in members])
         std_JD = torch.stack([m.fold.std_D for m in members])
         hidden = train.head_hidden if train.head == "mlp" else None
-        scale, beside = heads.scale_of_heads([m.fold.job.scale for m in members]), job.features.n_beside
+        width, beside = hidden or mean_JD.shape[1], job.features.n_beside
+        scale = heads.scale_of_heads([m.fold.job.scale for m in members], width)
         self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale, beside)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])

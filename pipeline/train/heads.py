@@ -8,6 +8,7 @@ Legend: J heads side by side, N samples, V views, D features, H hidden units, C 
 batch, S synthetic rows.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,15 +232,19 @@ class HeadStack(nn.Module):
         return self.logits(self.standardise(x_JBD))
 
 
-def scale_of_heads(scales_J: Sequence[Scale | None]) -> ValueScale | None:
-    """The last step of heads side by side, (J, 1, C); None where they predict no values."""
-    given = [scale for scale in scales_J if scale is not None]
+def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> ValueScale | None:
+    """The last step of heads side by side, (J, 1, C); None where they predict no values.
+
+    An output of 1 stands for 1/√D of a standard deviation, D inputs of the last layer: an optimizer such as
+    Adam moves all D weights at once, and its step then changes a prediction by about √D · lr deviations
+    instead of D · lr. Squared errors do not forgive such steps as probabilities do: the same learning rate
+    serves classes and values (measured on 2,468 images and three values: mean R² .49 instead of .31).
+    """
+    given = [scale.tensors() for scale in scales_J if scale is not None]
     if not given:
         return None
-    mean, spread = (
-        np.stack(parts)[:, None] for parts in zip(*((s.mean_C, s.spread_C) for s in given), strict=True)
-    )
-    return ValueScale(torch.from_numpy(mean), torch.from_numpy(spread))
+    mean, spread, low, high = (torch.stack(parts)[:, None] for parts in zip(*given, strict=True))
+    return ValueScale(mean, spread / math.sqrt(n_inputs), low, high)
 
 
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
@@ -248,7 +253,7 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
     n_outputs, scale = state["out.bias"].shape[1], None
     if "scale.mean" in state:
-        scale = ValueScale(state["scale.mean"], state["scale.spread"])
+        scale = ValueScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
     head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale, n_beside)
     head.load_state_dict(state, strict=True)
     return head.eval()

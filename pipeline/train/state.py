@@ -183,8 +183,7 @@ def _network(job: FoldJob) -> Classifier:
         network.add_metadata(tabular)
     scale = Scale.of(job.train_samples)
     if network.scale is not None and scale is not None:
-        network.scale.mean.copy_(torch.from_numpy(scale.mean_C))
-        network.scale.spread.copy_(torch.from_numpy(scale.spread_C))
+        network.scale.fit(*scale.tensors())
     return network
 
 

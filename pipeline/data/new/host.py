@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -15,16 +16,20 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
-from pipeline.data.new import columns, form, given, groups, kinds, packed, several, words
+from pipeline.data.new import columns, form, given, groups, kinds, matrix_form, packed, several, words
 from pipeline.data.new.asked import Asked
+from pipeline.data.new.choices import Form
 from pipeline.data.new.folders import TEST, split_of
-from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
+from pipeline.data.new.target import Label
 from pipeline.data.paths import Locator, images_below, nfc
 from pipeline.data.readers.reading import ROW
 from pipeline.data.readers.registry import packed as of_several
 
 TABLES = (".csv", ".tsv", ".txt")
+# The whole id names the image, which several rows repeat.
+ANY_IMAGE = "^(.+)$"
+READABLE = Form("class_name", texts.READABLE)
 
 
 class Known(NamedTuple):
@@ -84,6 +89,8 @@ def test_set(
     starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
     table, header = given.read(path, near, request.encoding)
+    if asked is not None and asked.long and path == request.sample:
+        table = asked.table
     within = None
     if train is not None and request.train is not None and train.place.folder == request.train:
         within = packed.in_table(path, request.encoding)
@@ -111,6 +118,9 @@ def test_set(
             "files, or give TEST",
         )
     own = None
+    if asked is not None and asked.long:
+        # Several rows for an image ask for its answers one by one.
+        table = one_row_an_image(table, place.column)
     if asked is not None:
         if not (train is not None and train.files):
             _refuse_long(table, place.column, labels)
@@ -130,10 +140,21 @@ def test_set(
         why = texts.TEST_IDS_FROM_SAMPLE.format(test=request.test.name)
     proposal.set("competition.test_table", relative(path, root), why)
     proposal.set("competition.test_images", relative(place.folder, root), texts.IMAGES_HERE)
+    if asked is not None and asked.long:
+        pattern = asked.image_pattern if path == request.sample else ANY_IMAGE
+        proposal.set("competition.test_id_pattern", pattern, texts.ROWS_OF_ANSWERS)
     if train is None or named[0] != train.id_column:
         proposal.set("competition.test_id_column", *named)
     if train is None or place.column != train.place.column:
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
+
+
+def one_row_an_image(table: Table, column: str) -> Table:
+    """The table with the first row of each image only."""
+    first = {name: row for row, name in reversed(list(enumerate(table.column(column))))}
+    kept = sorted(first.values())
+    rows, lines = tuple(table.rows[n] for n in kept), tuple(table.lines[n] for n in kept)
+    return replace(table, rows=rows, lines=lines)
 
 
 def _container(root: Path) -> str | None:
@@ -228,25 +249,36 @@ def _refuse_long_ids(asked: Asked, labels: Sequence[str], values: Sequence[str])
 
 
 def answers(
-    proposal: Proposal, request: NewRequest, root: Path, asked: Asked | None, label: Label, name: str
+    proposal: Proposal,
+    request: NewRequest,
+    root: Path,
+    asked: Asked | None,
+    label: Label,
+    names: Sequence[str],
 ) -> None:
-    """Set the metric and the submission format; `name` is that of the only attribute."""
-    counts = Counter(zip(*label.cells, strict=True)).values()
-    steep = max(counts) / min(counts)
+    """Set the metric and the submission format; `names` are those of the attributes."""
     if asked is None:
+        chosen = matrix_form.without_sample(label) if label.target != "exclusive" else READABLE
         proposal.set("competition.sample_submission", None, texts.NO_SAMPLE)
-        proposal.set("competition.metric", *form.metric("class_name", label, steep))
-        proposal.set("competition.submission.format", "class_name", texts.READABLE)
+        proposal.set("competition.metric", *_metric(chosen, label))
+        proposal.set("competition.submission.format", chosen.format, texts.READABLE)
         return
     assert request.sample is not None, "the sample was read from somewhere"
     beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
-    chosen = form.decide(asked, label, name, form.Beside(beside, request.encoding))
+    if label.target == "exclusive":
+        chosen = form.decide(asked, label, names[0], form.Beside(beside, request.encoding))
+    else:
+        chosen = matrix_form.decide(asked, label, names)
     why = worded(texts.ROWS, rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
-    proposal.set("competition.metric", *form.metric(chosen.format, label, steep))
+    proposal.set("competition.metric", *_metric(chosen, label))
     proposal.set("competition.submission.id_column", asked.id_column, texts.SAMPLE_IDS)
     if chosen.label_column:
         proposal.set("competition.submission.label_column", chosen.label_column, texts.SAMPLE_ANSWER)
+    reasons = {"label_column": texts.SAMPLE_ANSWER}
+    for key in (k for k in asked.long if k not in ("id_column", "copied")):
+        reason = reasons.get(key, texts.SAMPLE_LONG.format(key=asked.key))
+        proposal.set(f"competition.submission.{key}", asked.long[key], reason)
     proposal.set("competition.submission.format", chosen.format, chosen.why)
     for key, value in chosen.settings.items():
         proposal.set(f"competition.submission.{key}", value)
@@ -254,6 +286,14 @@ def answers(
         proposal.set("competition.submission.copied", list(asked.copied), texts.COPIED)
     proposal.question, proposal.trial = chosen.question, chosen.trial
     proposal.choices = chosen.choices
+
+
+def _metric(chosen: Form, label: Label) -> tuple[str, str]:
+    if label.target != "exclusive":
+        return matrix_form.metric(chosen.format, label)
+    counts = Counter(zip(*label.cells, strict=True)).values()
+    k = 0 if chosen.settings.get("confidence") else int(chosen.settings.get("k", 0))
+    return form.metric(chosen.format, label, max(counts) / min(counts), k)
 
 
 def refuse_ids_as_classes(folder: Path, names: Sequence[str], encoding: str | None = None) -> None:

@@ -34,6 +34,7 @@ from pipeline.data.new import (
     groups,
     host,
     label,
+    long,
     metadata,
     packed,
     several,
@@ -48,6 +49,7 @@ from pipeline.data.new.request import (
     relative,
     root_of,
 )
+from pipeline.data.new.target import Label
 from pipeline.data.paths import Locator, hidden, images_below, nfc
 from pipeline.data.readers.pixels import numbered
 from pipeline.data.readers.reading import ROW, ROW_FROM_0, Reading
@@ -89,11 +91,30 @@ def propose(request: NewRequest) -> Proposal:
     return proposal
 
 
-def _asked(request: NewRequest, test: Table | None, ids: Sequence[str] = ()) -> asked.Asked | None:
-    """What the sample asks for, if there is one."""
+def _asked(
+    request: NewRequest, test: Table | None, ids: Sequence[str] = (), train: Table | None = None
+) -> asked.Asked | None:
+    """What the sample asks for, if there is one; in long form if the training table knows its answers."""
     if request.sample is None:
         return None
-    return asked.read(read_table(request.sample, encoding=request.encoding), test, ids)
+    table = read_table(request.sample, encoding=request.encoding)
+    found = long.recognised(table, train, test) if train is not None else None
+    if found is None or _names_images(table, found.settings["id_column"], request):
+        return asked.read(table, test, ids)
+    answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
+    copied = tuple(found.settings.get("copied", ()))
+    return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
+
+
+def _names_images(sample: Table, column: str, request: NewRequest) -> bool:
+    """Whether the ids of a sample are those of images, so that its rows are no answers about others."""
+    ids = sample.column(column)
+    if len(set(ids)) < len(ids):
+        return False
+    given_folders = [p for p in (request.test, request.images, root_of(request)) if p and p.is_dir()]
+    near = columns.folders_near(*given_folders, split="test")
+    alone = Table(sample.name, (column,), tuple((i,) for i in ids), sample.lines)
+    return columns.place(alone, near) is not None
 
 
 def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
@@ -115,7 +136,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     parts = several.named(table, near) if place is None else several.beside(proposal, table, place)
     place = parts.place if parts is not None else place
     test = host.test_table(request, inside is not None)
-    sample = _asked(request, test, table.columns)
+    sample = _asked(request, test, table.columns, table)
     if place is None:
         # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
@@ -143,21 +164,21 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     values = [v for c in like for v in columns.values_of(table, c)]
     known = host.Known(named[0], place, table.columns, parts.files if parts is not None else ())
     host.test_set(proposal, request, root, sample, known, free, values)
-    found = label.choose(table, taken, sample, test, request.label)
+    found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     _refuse_test_rows(table, found)
-    likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
-    paths, classes = table.column(place.column), _classes(found)
+    used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
+    likely = groups.group_columns(table, sorted(taken | used))
+    paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
-    chosen = _group(proposal, table, likely, found.names, (place.folder, named_by, classes))
-    metadata.propose(proposal, table, test, [c for c in free if c not in found.names], classes)
-    attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
-    proposal.set("competition.attributes", attributes, found.why)
-    numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
+    chosen = _group(proposal, table, likely, (*found.names, found.column), (place.folder, named_by, classes))
+    metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
+    attributes = label_attributes(proposal, found, chosen)
+    numbers = [c for c in free if c not in used and columns.is_number(table, c)]
     # Columns that the test table has, too, are not answers.
     for column in [c for c in numbers if test is None or c not in test.columns][:MOST_HINTS]:
         middle = float(np.median([float(v) for v in table.column(column)]))
         proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
-    host.answers(proposal, request, root, sample, found, attributes[0]["name"])
+    host.answers(proposal, request, root, sample, found, [a["name"] for a in attributes])
     sides_known = None
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
@@ -185,7 +206,7 @@ def _host_folds(proposal: Proposal, table: Table) -> set[str]:
     return {column for column, _ in (*found, *splits)}
 
 
-def _refuse_test_rows(table: Table, found: label.Label) -> None:
+def _refuse_test_rows(table: Table, found: Label) -> None:
     """Refuse rows without a label that a column of the table gives to the test set."""
     empty = [n for n, cells in enumerate(zip(*found.cells, strict=True)) if not any(cells)]
     for column, _ in groups.split_columns(table) if empty else []:
@@ -234,29 +255,40 @@ def _id(table: Table, place: columns.Place, sample: asked.Asked | None) -> tuple
     return named
 
 
-def _classes(found: label.Label) -> list[int]:
-    """The class of each row as a number: the combination of all attributes; 0 for an empty label."""
-    codes = np.zeros(len(found.cells[0]), np.int64)
-    for known, cells in zip(found.values, found.cells, strict=True):
-        index = {value: code for code, value in enumerate(known)}
-        codes = codes * len(known) + np.array([index.get(v, 0) for v in cells])
-    return [int(c) for c in codes]
+def label_attributes(proposal: Proposal, found: Label, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """Set the kind of target and its attributes; returns these as the file writes them."""
+    attributes = [_attribute(found, n, groups) for n in range(len(found.names))]
+    for number, attribute in enumerate(attributes):
+        # Names that are equal without their signs, as `C` and `C#`.
+        if attribute["name"] in [a["name"] for a in attributes[:number]]:
+            attribute["name"] = f"{attribute['name']}{number}"
+    if found.target != "exclusive":
+        proposal.set("competition.target", found.target, texts.TARGETS[found.target])
+    if found.column and found.separator != " ":
+        proposal.set("competition.label_separator", found.separator)
+    if found.unknown:
+        proposal.set("competition.unknown_labels", list(found.unknown), texts.UNKNOWN_CELLS)
+    proposal.set("competition.attributes", attributes, found.why)
+    return attributes
 
 
-def _attribute(found: label.Label, number: int, groups: Sequence[str]) -> dict[str, Any]:
+def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, Any]:
     """One attribute as the file writes it; `groups` is the group of each row, or empty."""
-    column, cells = found.names[number], found.cells[number]
+    name, cells = found.names[number], found.cells[number]
     # Names are ASCII, because commands and names of metrics contain them.
-    word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
+    word = "".join(c if c.isascii() and (c.isalnum() or c in "_-.") else "_" for c in name).strip("_-.")
     attribute: dict[str, Any] = {
         "name": word or (f"label{number}" if number else "label"),
-        "column": column,
-        "values": list(found.values[number]),
+        "column": found.column or name,
     }
+    if found.column:
+        attribute["word"] = name
+    elif found.values[number]:
+        attribute["values"] = list(found.values[number])
     if found.one_hot:
         attribute["one_hot"] = True
     pairs = set(zip(groups, cells, strict=True)) if groups else set()
-    if pairs and len(pairs) == len(set(groups)):
+    if pairs and len(pairs) == len(set(groups)) and found.target in ("exclusive", "labels"):
         attribute["constant_in_group"] = True
     return attribute
 
@@ -343,11 +375,11 @@ def _by_part(
     proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(sorted({nfc(word) for word in named.labels}), named.labels, CLASS)
-    chosen = _group(proposal, None, [], [CLASS], (folder, paths, _classes(found)), named.group)
+    chosen = _group(proposal, None, [], [CLASS], (folder, paths, found.numbers()), named.group)
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], named.whys[2])
-    host.answers(proposal, request, root, sample, found, attribute["name"])
-    return LabelledRows(paths, folder, _classes(found))
+    host.answers(proposal, request, root, sample, found, [attribute["name"]])
+    return LabelledRows(paths, folder, found.numbers())
 
 
 def _in_every_folder(
@@ -414,11 +446,11 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
         proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
-    classes = _classes(found)
+    classes = found.numbers()
     chosen = _group(proposal, None, [], [CLASS], (folder, inside, classes))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
-    host.answers(proposal, request, root, sample, found, attribute["name"])
+    host.answers(proposal, request, root, sample, found, [attribute["name"]])
     return LabelledRows(inside, folder, classes)
 
 
