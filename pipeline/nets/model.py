@@ -495,7 +495,13 @@ def channel_values(images: Images, ids: Strings, channels: int) -> npt.NDArray[n
     """(P, C) pixels in [0, 1] of at most 256 of these images, evenly spaced."""
     taken = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
     rows = np.sort(positions(ids[taken], images.ids_N, "prepared images"))
-    return np.asarray(images.x_NHWC[rows], np.float64).reshape(-1, channels) / 255
+    x_NHWE = np.asarray(images.x_NHWC[rows])
+    if x_NHWE.shape[3] == channels:
+        return x_NHWE.astype(np.float64).reshape(-1, channels) / 255
+    # Of several images a sample, those that are there.
+    x_NIPC = x_NHWE.reshape(len(rows), -1, x_NHWE.shape[3] // channels, channels).swapaxes(1, 2)
+    there_NI = x_NIPC.any(axis=(2, 3))
+    return x_NIPC[there_NI].astype(np.float64).reshape(-1, channels) / 255
 
 
 def _log(ratio_C: np.ndarray) -> np.ndarray:

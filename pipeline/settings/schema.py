@@ -97,6 +97,7 @@ RULES: tuple[Rule, ...] = (
     inputs.files_of_channels,
     inputs.forms_of_several_images,
     inputs.columns_of_metadata,
+    images.tiles_of_pictures,
     inputs.pooling_of_images,
     model.normalisation_of_channels,
     images.range_in_order,
