@@ -67,7 +67,11 @@ class Explained(nn.Module):
     def outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) what the network says: logits, or values."""
         if self.head is not None:
-            logits_JBK: torch.Tensor = self.head(self.features(x_BCHW)[None])
+            x_BD = self.features(x_BCHW)
+            if self.head.n_beside:  # metadata at its mean: the explanation is of the image
+                mean_E = self.head.mean_JD[0, -self.head.n_beside :]
+                x_BD = torch.cat([x_BD, mean_E.expand(len(x_BD), -1)], dim=1)
+            logits_JBK: torch.Tensor = self.head(x_BD[None])
             return logits_JBK.mean(0)
         given: torch.Tensor = self.backbone(x_BCHW)
         if self.scale is not None:
@@ -114,6 +118,8 @@ def of_fold(
     else:
         restored = model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config))
         module = Explained(restored, view=view)
+    if config.competition.metadata:
+        notes.append(texts.METADATA_AT_MEAN)
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
 
 
