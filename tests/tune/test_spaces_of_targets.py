@@ -14,7 +14,7 @@ ATTRIBUTES = {
     "labels": "[{name: a, column: a, values: ['0', '1'], constant_in_group: true}, {name: b, column: b, "
     "values: ['0', '1']}]",
     "values": "[{name: a, column: a, constant_in_group: true}]",
-    "shares": "[{name: a, column: a, values: [x, y], one_hot: true}]",
+    "shares": "[{name: a, column: a, values: [red, blue], one_hot: true}]",
 }
 METRIC = {"labels": "macro_f1", "values": "qwk", "shares": "kl"}
 # What a search of this stage has to vary for this target, of all that only some targets have.
@@ -32,14 +32,15 @@ VARIES = {
 }
 
 
-def of(target, *words):
+def of(target, *words, metric=""):
     return load(
         [
             "competition=digits",
             "competition.demo=null",
+            "competition.root=.",
             "competition.group_column=g",
             f"competition.target={target}",
-            f"competition.metric={METRIC[target]}",
+            f"competition.metric={metric or METRIC[target]}",
             f"competition.attributes={ATTRIBUTES[target]}",
             *words,
         ]
@@ -105,5 +106,5 @@ def test_answers_are_not_chosen_for_a_metric_of_probabilities():
     for word, metric in (("thresholds", "auc"), ("cut_points", "rmse")):
         target = "labels" if word == "thresholds" else "values"
         with pytest.raises(ConfigError) as caught:
-            of(target, f"decision.steps=[{word}]", f"competition.metric={metric}")
+            of(target, f"decision.steps=[{word}]", metric=metric)
         assert any(word in fault and metric in fault for fault in caught.value.faults)
