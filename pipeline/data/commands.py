@@ -21,12 +21,13 @@ from pipeline.core.errors import DataError, StorageError, nearest
 from pipeline.core.samples import Kind, Samples
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
-from pipeline.data import competition, host_format, texts
+from pipeline.data import competition, host_format, load, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
 from pipeline.data.readers.reading import Reading
+from pipeline.data.team_tables import refuse, write_folds
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -34,7 +35,8 @@ from pipeline.pages.command_words import shown
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.settings import current, read
-from pipeline.settings.load import Settings, load
+from pipeline.settings.load import Settings
+from pipeline.settings.load import load as load_settings
 from pipeline.settings.submission import FORMATS
 
 Options = argparse.Namespace
@@ -56,6 +58,8 @@ class Written:
 
 def folds(session: Session, options: Options) -> None:
     """The fold plan and its checks; a plan with faults is an error."""
+    if options.out:
+        refuse(Path(options.out))
     session.check(Need("folds", session.settings))
     artifact = session.need("folds")
     table = health(artifact)
@@ -67,6 +71,11 @@ def folds(session: Session, options: Options) -> None:
         raise DataError(texts.FOLDS_FAULTY.format(faults=plural(len(faults), "fault")), checks)
     for text in checks or (texts.FOLDS_SOUND,):
         session.say(text)
+    if options.out:
+        train = session.store.at(artifact.inputs["data"])
+        assert train is not None, "the folds were made of it"
+        samples = load.samples(train, "train", session.home)
+        session.say(write_folds(Path(options.out), load.plan(artifact), samples))
 
 
 def new(session: Session, options: Options) -> None:
@@ -117,7 +126,7 @@ def use(session: Session, options: Options) -> None:
         next_step.say(session, "use NAME=…", words=())
         return
     # Refuse a file that no command could read before the choice is changed.
-    title = load([f"competition={name}"], folder).config.competition.title
+    title = load_settings([f"competition={name}"], folder).config.competition.title
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
     session.say(_next_about(session, name))
@@ -170,7 +179,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     `trial` are overrides that stand in for an open question.
     """
     words = [f"competition={request.name}", f"runtime.home={request.home}", *trial]
-    made = load(words, settings.folder)
+    made = load_settings(words, settings.folder)
     try:
         reading = Reading.of(made.config.images, made.config.competition.encoding)
         data = competition.load(made.config.competition, competition_root(made), reading=reading)

@@ -32,6 +32,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
@@ -49,6 +50,8 @@ SHUFFLES = 10
 # The finest division for a hold-out: its share is met to the nearest of these parts.
 FINEST_PARTS = 20
 BOOTSTRAP_TRIES = 100
+# Notes about single classes: with more than so many, only the first ones are written.
+MOST_NOTES, SHOWN_NOTES = 20, 8
 
 
 def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True) -> Ints:
@@ -200,7 +203,34 @@ def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
             a column with more or fewer values than `folds.n`.
     """
     # Ordered by id, so that the plan does not depend on the order of the table's rows.
-    return KINDS[settings.kind](samples.take(np.sort(samples.ids_N)), settings)
+    samples = samples.take(np.sort(samples.ids_N))
+    alone_N = _single_images(samples, settings)
+    if not alone_N.any():
+        return KINDS[settings.kind](samples, settings)
+    made = KINDS[settings.kind](samples.take(samples.ids_N[~alone_N]), settings)
+    ids = samples.ids_N[alone_N]
+    splits = tuple(
+        Split(np.sort(np.concatenate([split.train_ids, ids])), split.valid_ids) for split in made.splits
+    )
+    named = [samples.space.classes[c] for c in samples.labels[alone_N]]
+    some = ", ".join(named[:SHOWN_FAULTS]) + ", …" * (len(named) > SHOWN_FAULTS)
+    empty = {texts.CLASS_EMPTY.format(name=name) for name in named}
+    notes = [note for note in made.notes if note not in empty]
+    return FoldPlan(splits, (worded(texts.SINGLE_IMAGES, classes=len(ids), names=some), *notes))
+
+
+def _single_images(samples: Samples, settings: FoldSettings) -> npt.NDArray[np.bool_]:
+    """(N,) images that are the only one of their class and of their group, where they are kept in training.
+
+    A single image whose group has other images has to validate with them: it would tell of their group.
+    """
+    none = np.zeros(len(samples), bool)
+    dealt = settings.kind in ("stratified_group", "stratified", "repeated", "holdout")
+    if samples.space.kind != "exclusive" or settings.singles != "train" or not dealt:
+        return none
+    group_N = codes(samples.groups_N)
+    alone_N = (images_per_class(samples)[samples.labels] == 1) & (np.bincount(group_N)[group_N] == 1)
+    return alone_N if (~alone_N).sum() >= 2 * settings.n else none
 
 
 def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
@@ -351,6 +381,8 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
             notes.append(worded(text, name=name, groups=groups, n=n, inside=inside, without=without))
         elif without:
             notes.append(worded(texts.CLASS_UNVALIDATED, name=name, groups=groups, without=without))
+    if len(notes) > MOST_NOTES:
+        return [*notes[:SHOWN_NOTES], worded(texts.CLASSES_MORE, classes=len(notes) - SHOWN_NOTES)]
     return notes
 
 

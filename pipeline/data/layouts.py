@@ -136,9 +136,10 @@ def _one_row_an_image(rows: Listing, pattern: str | None, faults: Faults) -> Lis
 
 
 def _of_images(settings: CompetitionSettings) -> list[str]:
-    """The columns that say which images a sample has."""
+    """The columns that say which images a sample has, and those of its metadata."""
     several = settings.images_per_sample
-    return [] if several is None else [*several.columns, *several.sample]
+    metadata = [m.column for m in settings.metadata]
+    return metadata if several is None else [*metadata, *several.columns, *several.sample]
 
 
 def extra(

@@ -30,6 +30,8 @@ LOPSIDED = 0.10
 # A fold that much smaller or larger than the mean one.
 UNEVEN = 0.25
 NAMED = 3
+# Classes with a check of their own.
+MOST_CHECKS = 20
 SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
 
 
@@ -125,10 +127,16 @@ def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
 def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     groups_C = groups_per_class(samples)
     ever_C = _per_class(samples, plan.covered)
+    lost: list[tuple[str, int]] = []
     for c, name in enumerate(Strata.of(samples).names):
         if groups_C[c] and not ever_C[c]:
-            text = worded(texts.UNVALIDATED, name=name, groups=groups_C[c])
-            yield Check("warning", text, texts.UNVALIDATED_REMEDY)
+            lost.append((name, int(groups_C[c])))
+    for name, groups in lost[:MOST_CHECKS]:
+        text = worded(texts.UNVALIDATED, name=name, groups=groups)
+        yield Check("warning", text, texts.UNVALIDATED_REMEDY)
+    if len(lost) > MOST_CHECKS:
+        text = worded(texts.UNVALIDATED_MORE, classes=len(lost) - MOST_CHECKS)
+        yield Check("warning", text, texts.UNVALIDATED_REMEDY)
 
 
 def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:

@@ -143,6 +143,8 @@ RANGE_ALL = "{name}"
 RANGE_BELOW = "{name} below {high:.4g}"
 RANGE = "{name} {low:.4g} to {high:.4g}"
 RANGE_FROM = "{name} from {low:.4g}"
+SINGLE_IMAGES = "{classes:class} {classes:has|have} a single image, which is in every training part and never validates ({names}); folds.singles=validate scores such images by models that never saw their class"
+CLASSES_MORE = "and {classes:other class} with fewer groups than folds; folds.html lists all"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
 CLASS_FEW_GROUPS = "class {name}: {groups:group} for {n:fold} (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
@@ -155,6 +157,7 @@ STRADDLING_REMEDY = "scores are too optimistic: choose folds.kind=stratified_gro
 UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
 UNVALIDATED = "class {name}: no fold validates it ({groups:group})"
+UNVALIDATED_MORE = "{classes:other class} that no fold validates"
 UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
 LOPSIDED = "fold {folds}: {name} is distributed differently than in all images; the largest difference is in fold {fold} ({gap:.0%}; {share})"
 LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
@@ -251,7 +254,7 @@ KINDS = {
     "several_words": "each of several columns holds several labels a cell; only one such column can be predicted",
     "several_of_one": "each answer holds several classes, and the label holds one",
     "several": "each cell is a list of labels in brackets: write its words with blanks between, and no brackets",
-    "several_images": "one answer is asked for several images; an answer for a group of images cannot be written yet",
+    "several_images": "one answer is asked for several images, and it is not known which images of the training table belong together",
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
@@ -277,9 +280,8 @@ OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
-IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
 IMAGES_UNUSED = "the test table has no images of {columns}; only those of {used} are used"
-IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
+SAMPLE_COLUMNS_REMEDY = "add a column like `{column}` to the training table, with the name of the sample of each image"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
 
@@ -428,6 +430,32 @@ NO_BAND = "images.bands={bands} names a band that it lacks: it has {count}, coun
 MANY_BANDS = "it has {count} bands: set those that become red, green and blue, e.g. images.bands=[0,1,2]"
 OTHER_BANDS = "it has {count:band}, and images.channels={channels}: set images.channels={count}, or name the bands in images.bands"
 FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file} is a file of several images"
+FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
+FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
+METADATA_WHY = "{table} has them, too, so heads and networks may read them beside the images: {columns}"
+METADATA_HINT = "could be metadata, if the test set has them, too: metadata: [{{column: …, kind: number}}], of {columns}"
+METADATA_ODD = {
+    "missing": "{column}: no row has a value, so it is no metadata",
+    "constant": "{column}: all rows have the same value, so it is no metadata",
+    "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "untested": "{column}: the test table has no value of it, so it is no metadata",
+    "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
+}
+METADATA_NUMBER = "metadata {column}: {cell!r} is no number; kind: category takes words"
+ODD_METADATA = {
+    "missing": "metadata {column}: no training row has a value; leave the column out",
+    "constant": "metadata {column}: all training rows have the same value, which says nothing; leave the column out",
+    "label": "warning: metadata {column} is the label in other words: each class has one value of it; is it known when the host asks?",
+}
+FILES_BESIDE = "files of the same names are in the folders {folders}; if they are images of one sample: images_per_sample: {{files: {files}}}, with the folder above as train_images"
+CHANNEL_EACH = "a channel for each of these files"
+COLUMNS_OF_IMAGES = "each of these columns leads to an image of the row, e.g. {first!r} and {second!r}"
+ROWS_ARE_IMAGES = "{table} has {rows:,} images for {ids:,} values of `{column}`, and the host asks for an answer for each value"
+ARRAYS_OF_BANDS = "the files hold {count:band}; images.bands chooses some of them"
+MANY_BANDS_HINT = "the files hold {count} bands, more than a network takes: choose them, e.g. images.bands: [0, 1, 2]"
+PAGES_ARE_CHANNELS = "a guess: each file has {count:page} in grey and of one size, which are channels of one image"
+PAGES_ARE_IMAGES = "a guess: files have up to {most} pages, which are images of one sample"
+PAGES_COULD_BE = "if pages are no such thing: {setting}; each page is then {what}"
 NO_IMAGES_OF_SAMPLE = "all of {columns} are empty: the sample has no image"
 NO_FILES_OF_SAMPLE = "no file fits {files} in {folder}"
 EMPTY_SAMPLE = "{columns} is empty, so it is not known which sample the image belongs to"
@@ -541,3 +569,11 @@ PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
+
+# Tables for team mates.
+
+UNKNOWN_ENDING = "{path}: a table ends in one of {endings}"
+ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
+FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
+FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
+FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"

@@ -54,7 +54,7 @@ def merge(
     members = [replace(oof.view(name), name=name) for name in oof.views]
     metric = metrics.get(config.competition.metric)
     crossfit = scoring.crossfit_parts(config, samples, plan, oof.ids_N)
-    truth: Any = samples.take(oof.ids_N).truth
+    truth = samples.take(oof.ids_N).truth
     blend, pooled = fitting.cross_fit(members, truth, crossfit, metric, "greedy")
     by_fold = [pooled.take(part.ids_N) for part in parts]
     return MergedViews(replace(pooled, name="oof"), by_fold, blend.weights, blend.naive)

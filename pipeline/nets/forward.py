@@ -23,7 +23,7 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
-from pipeline.data.loader import Images
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
 from pipeline.nets.several import on_each
 from pipeline.nets.views import View
@@ -114,28 +114,33 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
     return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
 
 
-def run(
-    network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
-) -> Floats:
+def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view: View, how: Pass) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
     Views are made on the device, and the outputs are fetched once, after the last batch.
 
-    The network goes from x_BCHW to (B, D); put its module in eval mode first.
+    The network goes from x_BCHW to (B, D), and takes the metadata of the images, too, if it reads any; put
+    its module in eval mode first.
 
     Raises:
         DataError: an id has no image.
     """
     assert len(ids), "a pass over no images"
     at = positions(ids, images.ids_N, "prepared images")
-    parts = []
+    parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
             at_B = at[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
             seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
-            parts.append(network(seen).float()[: len(at_B)])
+            beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
+            parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
+    """(B, E) the metadata of these rows on the device."""
+    return torch.from_numpy(beside_NE[filled(at_B, how.batch) if how.padded else at_B]).to(how.device)
 
 
 def filled(at_B: Ints, size: int) -> Ints:

@@ -28,6 +28,7 @@ from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
 from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.several import Pool, of_images
+from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
@@ -43,29 +44,42 @@ SMALLEST_STD = 1e-6
 class ValueScale(nn.Module):
     """The last step where values are predicted: from outputs in standard deviations to the table's unit.
 
-    A network learns numbers about 0 with a deviation of about 1, whatever their unit. Mean and deviation are
-    those of the training part and belong to the state dict.
+    A network learns numbers about 0 with a deviation of about 1, whatever their unit. In evaluation mode no
+    prediction lies further than one deviation beyond the values of the training part: a linear layer follows
+    an odd image to any number, and one such answer would decide a squared error. The four buffers are of the
+    training part and belong to the state dict.
     """
 
     mean: torch.Tensor
     spread: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
 
-    def __init__(self, mean: torch.Tensor, spread: torch.Tensor) -> None:
+    def __init__(
+        self, mean: torch.Tensor, spread: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+    ) -> None:
         super().__init__()
-        self.register_buffer("mean", mean)
-        self.register_buffer("spread", spread)
+        for name, value in (("mean", mean), ("spread", spread), ("low", low), ("high", high)):
+            self.register_buffer(name, value)
+
+    def fit(self, mean: torch.Tensor, spread: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> None:
+        """Take over the scale of a training part; see `train/targets.py`: `Scale`."""
+        for own, value in ((self.mean, mean), (self.spread, spread), (self.low, low), (self.high, high)):
+            own.copy_(value)
 
     @staticmethod
     def none(space: LabelSpace | None) -> "ValueScale | None":
         """A scale that changes nothing yet; None for other targets than values."""
         if space is None or space.kind != "values":
             return None
-        return ValueScale(torch.zeros(space.n_classes), torch.ones(space.n_classes))
+        zeros, ones = torch.zeros(space.n_classes), torch.ones(space.n_classes)
+        return ValueScale(zeros, ones, zeros - torch.inf, zeros + torch.inf)
 
     def forward(self, outputs: torch.Tensor) -> torch.Tensor:
         """(…, C) values, in float32: half precision would round a large mean."""
         wide = outputs if outputs.dtype == torch.float64 else outputs.float()
-        return wide * self.spread + self.mean
+        values = wide * self.spread + self.mean
+        return values if self.training else values.clamp(self.low, self.high)
 
 
 class Classifier(nn.Module):
@@ -78,10 +92,10 @@ class Classifier(nn.Module):
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: from the backbone's outputs to classes; None: the outputs are the classes.
+        scale: from the backbone's outputs to values; None: they are no values.
         intake: what the network takes in; of several images it pools the outputs (mean) or the features.
         measured: the mean and the deviation are those of training images, see `normalise_by`, and part of the
             state dict.
-        scale: from the backbone's outputs to values; None: they are no values.
     """
 
     mean_C11: torch.Tensor
@@ -94,9 +108,9 @@ class Classifier(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         heads: AttributeHeads | None = None,
+        scale: ValueScale | None = None,
         measured: bool = False,
         intake: Intake = PICTURES,
-        scale: ValueScale | None = None,
     ) -> None:
         super().__init__()
         self.name = name
@@ -200,9 +214,20 @@ class Classifier(nn.Module):
             handle.remove()
         return seen[0].flatten(2).mean(2) if seen[0].ndim > 2 else seen[0]
 
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, C) logits."""
+    def add_metadata(self, tabular: Tabular) -> None:
+        """Metadata beside the image features."""
+        self.beside[NAME] = tabular
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the network takes metadata beside pixels."""
+        return NAME in self.beside
+
+    def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
         outputs = self._outputs(x_BCHW)
+        if beside_BE is not None:
+            outputs = outputs + self.beside[NAME](beside_BE)
         if self.scale is not None:
             outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
@@ -305,7 +330,8 @@ def build(
     measured = settings.mean is None and intake.channels not in (1, RGB)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Classifier(settings.name, backbone, mean, std, heads, measured, intake, ValueScale.none(space))
+        scale = ValueScale.none(space)
+        return Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
 
 
 def _normalisation(
@@ -356,6 +382,9 @@ def restore(
     """
     bare = settings.model_copy(update={"weights": "none"})
     model = build(bare, n_classes, 0, size, space, intake)
+    prefix = f"beside.{NAME}."
+    if any(key.startswith(prefix) for key in state):
+        model.add_metadata(Tabular.of_state(state, prefix))
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

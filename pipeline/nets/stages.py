@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
@@ -61,7 +62,7 @@ def build_features(job: Job) -> Built:
     started = time.perf_counter()
     made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
-    files.write_features(job.draft / "features.npz", made)
+    files.write_features(job.draft / "features.npz", replace(made, beside_NE=images.beside_NE))
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 

@@ -28,7 +28,7 @@ from pipeline.settings.fields import (
     rule,
 )
 from pipeline.settings.images import MOST_CHANNELS
-from pipeline.settings.inputs import SeveralImagesSettings
+from pipeline.settings.inputs import MetadataSettings, SeveralImagesSettings
 from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
@@ -184,6 +184,9 @@ class CompetitionSettings(Section):
     )
     images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
         None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
+    metadata: list[MetadataSettings] = fact_if_chosen(
+        [], "columns of both tables that heads and networks read, too: [{column: age, kind: number}]"
     )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(

@@ -12,6 +12,7 @@ Legend: N samples, V views, D features, C classes or columns, K rows of single c
 """
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -37,6 +38,8 @@ MAX_ITERATIONS = 1000
 # The bias of a class without a training row, for which the problem has no finite solution: odds of e^-30.
 _ABSENT = -30.0
 _SMALLEST_P = 1e-12
+# The penalty of a ridge regression is this over C.
+_RIDGE = 16.0
 
 
 def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
@@ -78,15 +81,24 @@ def _fit(job: HeadJob) -> HeadFit:
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
     z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
+    if features.n_beside:
+        np.nan_to_num(z_NVD[..., -features.n_beside :], copy=False)
     target_NC = job.target_NC.numpy()
     times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
     solved = solve(z_NVD, target_NC, weight_N, job)
-    head = HeadStack(mean_D[None], std_D[None], target_NC.shape[1], scale=heads.scale_of_heads([job.scale]))
+    head = HeadStack(
+        mean_D[None],
+        std_D[None],
+        target_NC.shape[1],
+        scale=heads.scale_of_heads([job.scale], len(mean_D)),
+        n_beside=features.n_beside,
+    )
     with torch.no_grad():
         head.out.weight.copy_(torch.from_numpy(solved.weight_CD)[None])
         head.out.bias.copy_(torch.from_numpy(solved.bias_C)[None])
+    head.eval()
     entry, p_1NC = _figures(job, head, z_NVD, target_NC, weight_N)
     state = {key: value.detach().clone() for key, value in head.state_dict().items()}
     history = [{"epoch": 0.0, "iterations": float(solved.iterations), **entry}]
@@ -169,9 +181,10 @@ def _blocks(target: Target) -> list[list[int]]:
 
 
 def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
-    """A ridge regression for each value: C · Σ weight · squared error + ‖w‖², of standardised values.
+    """A ridge regression for each value: C/16 · Σ weight · squared error + ‖w‖², of standardised values.
 
-    The closed form, by Cholesky factorisation.
+    With this factor a C that suits classes suits values, too (measured on 2,468 images and three values: mean
+    R² .50 for C = .03, and .38 with a quarter). The closed form, by Cholesky factorisation.
     """
     from sklearn.linear_model import Ridge
 
@@ -186,10 +199,12 @@ def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
         z_MD = z_NVD[known_N].reshape(-1, z_NVD.shape[2]).astype(np.float64)
         y_N = (target_NC[known_N, c].astype(np.float64) - scale.mean_C[c]) / scale.spread_C[c]
         weight_M = weight_N[known_N].repeat(n_views).astype(np.float64) / n_views
-        solver: Any = Ridge(alpha=1 / job.train.head_c, solver="cholesky")
+        solver: Any = Ridge(alpha=_RIDGE / job.train.head_c, solver="cholesky")
         solver.fit(z_MD, y_N.repeat(n_views), sample_weight=weight_M)
         weight_CD[c], bias_C[c] = solver.coef_, solver.intercept_
-    return _Solved(weight_CD, bias_C, 0)
+    # In the unit of a head's outputs; see `heads.scale_of_heads`.
+    unit = np.float32(math.sqrt(weight_CD.shape[1]))
+    return _Solved(weight_CD * unit, bias_C * unit, 0)
 
 
 @dataclass(frozen=True)

@@ -53,10 +53,14 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of each value over a training part, in the unit of the table."""
+    """Of each value over a training part, in the unit of the table: its mean and standard deviation, and the
+    ends of what is predicted, one standard deviation beyond the smallest and the largest value.
+    """
 
     mean_C: Floats
     spread_C: Floats
+    low_C: Floats
+    high_C: Floats
 
     @staticmethod
     def of(samples: Samples) -> "Scale | None":
@@ -74,7 +78,17 @@ class Scale:
         spread_C = np.sqrt((off_NC**2).sum(axis=0) / n_C)
         constant_C = spread_C <= _SMALLEST_SPREAD * np.abs(mean_C)
         spread_C = np.where(constant_C | (spread_C == 0), 1.0, spread_C)
-        return Scale(mean_C.astype(np.float32), spread_C.astype(np.float32))
+        low_C = np.where(known_NC, y_NC, np.inf).min(axis=0, initial=np.inf) - spread_C
+        high_C = np.where(known_NC, y_NC, -np.inf).max(axis=0, initial=-np.inf) + spread_C
+        never_C = ~known_NC.any(axis=0)
+        ends = (np.where(never_C, -np.inf, low_C), np.where(never_C, np.inf, high_C))
+        return Scale(*(v.astype(np.float32) for v in (mean_C, spread_C, *ends)))
+
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean, standard deviation and both ends, (C,) each."""
+        return tuple(
+            torch.from_numpy(v.copy()) for v in (self.mean_C, self.spread_C, self.low_C, self.high_C)
+        )  # type: ignore[return-value]
 
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -104,8 +103,7 @@ def _with_soft_labels(job: Job, lesson: Lesson, valid: Samples | None) -> Lesson
     # Without inner parts the teachers have learned these labels, so their scores say nothing: equal weights.
     weights = (1 / len(by_teacher),) * len(by_teacher)
     if settings.inner:
-        truth: Any = samples.truth
-        weights = fitting.fit_weights(by_teacher, truth, metric)
+        weights = fitting.fit_weights(by_teacher, samples.truth, metric)
     blend = soft_voting.soft_vote(by_teacher, weights, "teachers")
     label_NC = targets_of(samples).numpy()
     soft_NC = np.asarray(settings.soft * blend.p_NC + (1 - settings.soft) * label_NC, dtype=np.float32)

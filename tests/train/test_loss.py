@@ -17,7 +17,8 @@ from pipeline.train.targets import ClassFacts, class_facts
 COUNTS = (50, 20, 10, 5, 2)
 SMOOTHINGS = (0.0, 0.2)
 OF_CLASSES = [name for name, traits in LOSSES.items() if "exclusive" in traits.kinds]
-LINEAR = [name for name in OF_CLASSES if not LOSSES[name].of_batch]
+# KL also subtracts the entropy of the target.
+LINEAR = [name for name in OF_CLASSES if not LOSSES[name].of_batch and name != "kl"]
 
 
 def facts_of(counts=COUNTS):

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
-from pipeline.data.new import columns, form, given, groups, kinds, matrix_form, packed, words
+from pipeline.data.new import columns, form, given, groups, kinds, matrix_form, packed, several, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Form
 from pipeline.data.new.folders import TEST, split_of
@@ -29,6 +30,18 @@ TABLES = (".csv", ".tsv", ".txt")
 # The whole id names the image, which several rows repeat.
 ANY_IMAGE = "^(.+)$"
 READABLE = Form("class_name", texts.READABLE)
+
+
+class Known(NamedTuple):
+    """What is known of the training table: its id column, the place of its images, its columns, its files.
+
+    `files` are patterns, where the names in the table are those of samples of several files.
+    """
+
+    id_column: str
+    place: columns.Place
+    columns: Sequence[str] = ()
+    files: tuple[str, ...] = ()
 
 
 def test_table(request: NewRequest, holds_images: bool = False) -> Table | None:
@@ -46,7 +59,7 @@ def test_set(
     request: NewRequest,
     root: Path,
     asked: Asked | None,
-    train: tuple[str, columns.Place] | None,
+    train: Known | None,
     labels: Sequence[str] = (),
     values: Sequence[str] = (),
 ) -> None:
@@ -57,7 +70,7 @@ def test_set(
         request: the files.
         root: paths are written relative to it.
         asked: the sample, if there is one.
-        train: id column and place of the training table.
+        train: what is known of the training table.
         labels: columns of the training table that may be answers.
         values: what such columns hold.
     """
@@ -79,7 +92,7 @@ def test_set(
     if asked is not None and asked.long and path == request.sample:
         table = asked.table
     within = None
-    if train is not None and request.train is not None and train[1].folder == request.train:
+    if train is not None and request.train is not None and train.place.folder == request.train:
         within = packed.in_table(path, request.encoding)
     if within is not None:
         table, header = within.table, within.header
@@ -89,8 +102,10 @@ def test_set(
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
     if within is not None:
         place: columns.Place | None = columns.Place(ROW, path, 1.0)
+    elif train is not None and train.files:
+        place = several.place_of(table, near, train.files)
     else:
-        place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
+        place = columns.place(table, near, train.place.folder if train else None) if len(table) else None
         place = place or packed.near(table, [request.images, *beside, root], TEST, request.encoding)
     if place is None:
         if asked is not None:
@@ -98,7 +113,7 @@ def test_set(
         held = _container(root)
         raise DataError(
             f"{path.name}: no column leads to test images{f', and {held}' if held else ''}",
-            columns.misses(table, near, train[1].folder if train else None),
+            columns.misses(table, near, train.place.folder if train else None),
             f"the search covered {request.images} and {root}, with and without extension; add the missing "
             "files, or give TEST",
         )
@@ -107,12 +122,16 @@ def test_set(
         # Several rows for an image ask for its answers one by one.
         table = one_row_an_image(table, place.column)
     if asked is not None:
-        _refuse_long(table, place.column, labels)
+        if not (train is not None and train.files):
+            _refuse_long(table, place.column, labels)
         if request.sample is not None and path != request.sample and _same_images(table, place, asked):
             # The sample's ids are the names of the images, and no column of the test table has them.
             path, table = request.sample, asked.table
             place = columns.Place(asked.id_column, place.folder, 1.0)
         own = _ids(table, asked) if path != request.sample else asked.id_column
+        if len(set(table.column(own))) < len(table):
+            _rows_of_samples(proposal, table, own, asked, train)
+            own = None
     named = columns.id_column(table, place.column, own)
     if named is None:
         raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
@@ -124,9 +143,9 @@ def test_set(
     if asked is not None and asked.long:
         pattern = asked.image_pattern if path == request.sample else ANY_IMAGE
         proposal.set("competition.test_id_pattern", pattern, texts.ROWS_OF_ANSWERS)
-    if train is None or named[0] != train[0]:
+    if train is None or named[0] != train.id_column:
         proposal.set("competition.test_id_column", *named)
-    if train is None or place.column != train[1].column:
+    if train is None or place.column != train.place.column:
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
 
 
@@ -162,17 +181,13 @@ def _ids(table: Table, asked: Asked) -> str:
     """The column of the test table that holds the sample's ids.
 
     Raises:
-        DataError: none does, or the sample has one row for several images.
+        DataError: none does.
     """
     wanted = asked.table.column(asked.id_column)
     shared = {c: len(set(table.column(c)) & set(wanted)) for c in table.columns}
     best = max(table.columns, key=lambda c: (shared[c], c == asked.id_column))
     given = table.column(best)
     if set(given) == set(wanted):
-        if len(given) > len(set(given)):
-            numbers = {"rows": len(given), "ids": len(set(given))}
-            found = texts.SEVERAL_IMAGES_FOUND.format(table=table.name, column=best, **numbers)
-            kinds.refuse("several_images", asked.table.name, found)
         return best
     where = f"{asked.table.name} does not list the images of {table.name}"
     if not shared[best]:
@@ -187,6 +202,26 @@ def _ids(table: Table, asked: Asked) -> str:
         for f in host_format.id_faults(wanted, given)
     ]
     raise DataError(f"{where}, whose column `{best}` holds its ids", faults, "add or remove these rows")
+
+
+def _rows_of_samples(
+    proposal: Proposal, table: Table, column: str, asked: Asked, train: Known | None
+) -> None:
+    """Set the columns that name a sample, of which the test table has several images.
+
+    Raises:
+        DataError: no columns of both tables name it.
+    """
+    ids = table.column(column)
+    numbers = {"rows": len(ids), "ids": len(set(ids)), "column": column}
+    named = several.sample_columns(table, ids, train.columns if train is not None else ())
+    if not named:
+        found = texts.SEVERAL_IMAGES_FOUND.format(table=table.name, **numbers)
+        kinds.refuse(
+            "several_images", asked.table.name, found, texts.SAMPLE_COLUMNS_REMEDY.format(column=column)
+        )
+    why = texts.ROWS_ARE_IMAGES.format(table=table.name, **numbers)
+    proposal.set("competition.images_per_sample.sample", named, why)
 
 
 def _refuse_long(table: Table, path_column: str, labels: Sequence[str]) -> None:

@@ -26,7 +26,20 @@ from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, kinds, label, long, packed, words
+from pipeline.data.new import (
+    asked,
+    columns,
+    folders,
+    given,
+    groups,
+    host,
+    label,
+    long,
+    metadata,
+    packed,
+    several,
+    words,
+)
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -37,9 +50,10 @@ from pipeline.data.new.request import (
     root_of,
 )
 from pipeline.data.new.target import Label
-from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+from pipeline.data.paths import Locator, hidden, images_below, nfc
 from pipeline.data.readers.pixels import numbered
-from pipeline.data.readers.reading import ROW, ROW_FROM_0
+from pipeline.data.readers.reading import ROW, ROW_FROM_0, Reading
+from pipeline.data.readers.registry import Sources
 from pipeline.data.readers.registry import packed as of_several
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
@@ -119,6 +133,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         place := packed.near(table, [request.images, root_of(request)], folders.TRAIN, request.encoding)
     ):
         table = numbered(table) if place.column == ROW else table
+    parts = several.named(table, near) if place is None else several.beside(proposal, table, place)
+    place = parts.place if parts is not None else place
     test = host.test_table(request, inside is not None)
     sample = _asked(request, test, table.columns, table)
     if place is None:
@@ -126,7 +142,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         label.refuse_kinds(table, sample)
         raise _no_images(table, request, near)
     try:
-        place, unused = _one_image_a_row(proposal, table, place, test)
+        place, unused = several.in_columns(proposal, table, place, test, sample is None)
         named = _id(table, place, sample)
     except DataError:
         label.refuse_kinds(table, sample)
@@ -141,11 +157,13 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     why = texts.ROW_NUMBER if place.column == ROW else texts.LEADS_TO_IMAGES.format(share=share)
     proposal.set("competition.path_column", place.column, why)
+    several.settle(proposal, parts)
     taken = {named[0], place.column, *unused, *NUMBERED} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     like = [c for c in free if columns.like_classes(table, c)]
     values = [v for c in like for v in columns.values_of(table, c)]
-    host.test_set(proposal, request, root, sample, (named[0], place), free, values)
+    known = host.Known(named[0], place, table.columns, parts.files if parts is not None else ())
+    host.test_set(proposal, request, root, sample, known, free, values)
     found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     _refuse_test_rows(table, found)
     used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
@@ -153,6 +171,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
     chosen = _group(proposal, table, likely, (*found.names, found.column), (place.folder, named_by, classes))
+    metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
     attributes = label_attributes(proposal, found, chosen)
     numbers = [c for c in free if c not in used and columns.is_number(table, c)]
     # Columns that the test table has, too, are not answers.
@@ -160,13 +179,15 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         middle = float(np.median([float(v) for v in table.column(column)]))
         proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
     host.answers(proposal, request, root, sample, found, [a["name"] for a in attributes])
-    known = None
+    sides_known = None
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
         asked_shape = packed.question(held)
         proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
-        known = tuple(packed.sides(place, table, held, request.encoding))
-    return LabelledRows(paths, place.folder, classes, known)
+        sides_known = tuple(packed.sides(place, table, held, request.encoding))
+    if parts is not None:
+        paths = tuple(several.first_files(parts, paths))
+    return LabelledRows(paths, place.folder, classes, sides_known)
 
 
 def _where(place: columns.Place, inside: packed.Inside | None) -> str:
@@ -196,41 +217,6 @@ def _refuse_test_rows(table: Table, found: Label) -> None:
                 rows=len(empty), column=column, values=words.some(sorted(splits))
             )
             raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
-
-
-def _one_image_a_row(
-    proposal: Proposal, table: Table, place: columns.Place, test: Table | None
-) -> tuple[columns.Place, list[str]]:
-    """The place of the one image of each row, and columns of further images that the test table lacks.
-
-    Raises:
-        DataError: several images belong to a row of the test set, too.
-    """
-    if of_several(place.folder):
-        return place, []
-    locator = Locator(place.folder)
-    own = table.column(place.column)
-    rows = some_of(len(table), columns.LOOKED_UP)
-    others = []
-    for column in table.columns:
-        cells = table.column(column)
-        if column == place.column or not all(image_suffix(cells[n]) for n in rows):
-            continue
-        pairs = [(locator.find(own[n]), locator.find(cells[n])) for n in rows]
-        if all(not a[0] and not b[0] and a[1] != b[1] for a, b in pairs):
-            others.append(column)
-    if not others:
-        return place, []
-    both = [place.column, *others]
-    tested = [c for c in both if test is not None and c in test.columns]
-    if len(tested) != 1:
-        names = " and ".join(f"`{c}`" for c in both[:2])
-        cells = table.column(others[0])
-        found = texts.IMAGES_A_ROW.format(columns=names, first=own[rows[0]], second=cells[rows[0]])
-        kinds.refuse("several_images", table.name, found, texts.IMAGES_A_ROW_REMEDY)
-    unused = [c for c in both if c != tested[0]]
-    proposal.hints.append(texts.IMAGES_UNUSED.format(columns=", ".join(unused), used=tested[0]))
-    return replace(place, column=tested[0]), unused
 
 
 def _below(path: Path, folder: Path | None) -> bool:
@@ -531,7 +517,7 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
 def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     """Set folds, image size, resizing and ensemble members."""
     folds(proposal, len(rows.paths))
-    sides = _sides(rows)
+    sides = _sides(rows, several.look(proposal, rows))
     if not len(sides):
         return
     short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
@@ -551,11 +537,12 @@ def folds(proposal: Proposal, groups: int) -> None:
         proposal.set("folds.n", n, texts.FEW_IMAGES)
 
 
-def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
+def _sides(rows: LabelledRows, reading: Reading) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
     if rows.sides is not None:
         return np.array(rows.sides, dtype=np.float64).reshape(-1, 2)
-    locator, how = Locator(rows.folder, rows.paths), Decoding(LARGEST_PX)
+    locator = Locator(rows.folder, rows.paths)
+    how = Decoding(LARGEST_PX, channels=reading.channels, sources=Sources(reading))
     sides = []
     for n in some_of(len(rows.paths), LOOKED_AT):
         kind, path = locator.find(rows.paths[n])

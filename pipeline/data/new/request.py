@@ -209,8 +209,10 @@ def _short(value: Any) -> str:
 
 
 def _attribute(item: dict[str, Any]) -> str:
-    """An attribute with its values; a label or a value by itself has none."""
-    return f"{item['name']} ({_some(item['values'])})" if item.get("values") else str(item["name"])
+    """An attribute with its values, if it has any; or a column of metadata with its kind."""
+    if item.get("values"):
+        return f"{item['name']} ({_some(item['values'])})"
+    return str(item["name"]) if "name" in item else " ".join(str(word) for word in item.values())
 
 
 def _some(values: Sequence[Any], shown: int = 6) -> str:
