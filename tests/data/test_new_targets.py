@@ -165,6 +165,13 @@ def test_numbers_are_values(host):
     assert submitted(host, [1, 2])[:2] == ["image,y1,x1", "t0,1.0,2.0"]
 
 
+def test_numbers_that_are_not_known_are_no_classes(host):
+    host.labels(["weight"], lambda n: [("NaN", "", f"{n}.5")[min(n, 2)]]).asks(["weight"], 1.5).new()
+    assert host.config.target == "values" and host.config.unknown_labels == ["NaN"]
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert np.isnan(data.train.truth[:2]).all() and data.train.truth[2] == 2.5
+
+
 def test_a_decimal_answer_makes_values_of_grades_and_whole_answers_leave_classes(host):
     host.labels(["score"], lambda n: [n % 6]).asks(["score"], 2.5).new()
     assert host.config.target == "values"
