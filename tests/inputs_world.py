@@ -104,3 +104,20 @@ def pairs(
     table(root / "sample_submission.csv", ("id", "label"), [(name, 0) for name in names[train:]])
     chosen = {word.split("=")[0] for word in own}
     return (*(w for w in words(root) if w.split("=")[0] not in chosen), *own)
+
+
+def with_metadata(root: Path, train: int = 40, test: int = 12) -> tuple[str, ...]:
+    """A competition whose images say little, and a number and a category that say more; its overrides."""
+    rng = np.random.default_rng(5)
+    rows = []
+    for n in range(train + test):
+        kind = n // 2 % 2
+        picture(root / "images" / f"s{n:02}.png", np.stack([shape(n, n % 2)] * 3, axis=-1))
+        age = "" if n % 7 == 3 else f"{20 + 30 * kind + rng.normal(0, 4):.1f}"
+        site = "" if n % 11 == 5 else ("north", "south")[kind if n % 5 else 1 - kind]
+        rows.append((f"s{n:02}", age, "elsewhere" if n == train + 1 else site, KINDS[kind]))
+    table(root / "train.csv", ("id", "age", "site", "kind"), rows[:train])
+    table(root / "test.csv", ("id", "age", "site"), [row[:3] for row in rows[train:]])
+    table(root / "sample_submission.csv", ("id", "label"), [(row[0], 0) for row in rows[train:]])
+    own = "competition.metadata=[{column: age, kind: number}, {column: site, kind: category}]"
+    return (*words(root), own)

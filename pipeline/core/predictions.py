@@ -210,9 +210,6 @@ class Prediction:
         same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
         assert same, "a prediction's probabilities have other ids than its answers"
 
-    def __len__(self) -> int:
-        return len(self.ids_N)
-
     @property
     def labels_N(self) -> Ints:
         """(N,) class index per image.
@@ -294,12 +291,19 @@ class ViewProbabilities:
 
 @dataclass(frozen=True)
 class Features:
-    """(N, V, D) outputs of a frozen backbone, and the digest of the backbone and its input."""
+    """(N, V, D) outputs of a frozen backbone, and the digest of the backbone and its input.
+
+    Args:
+        beside_NE: the metadata of each sample as numbers, NaN where one is missing; None: there is none.
+        n_beside: how many of the last columns of x_NVD are metadata, after `with_metadata`.
+    """
 
     ids_N: Strings
     views: tuple[str, ...]
     x_NVD: Floats
     digest: str
+    beside_NE: Floats | None = None
+    n_beside: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -308,7 +312,18 @@ class Features:
 
     def take(self, ids: Strings) -> Features:
         """The rows of `ids`, in that order."""
-        return replace(self, ids_N=ids, x_NVD=self.x_NVD[positions(ids, self.ids_N, "features")])
+        at = positions(ids, self.ids_N, "features")
+        beside = None if self.beside_NE is None else self.beside_NE[at]
+        return replace(self, ids_N=ids, x_NVD=self.x_NVD[at], beside_NE=beside)
+
+    def with_metadata(self) -> Features:
+        """The metadata as further columns of every view, for a head."""
+        if self.beside_NE is None:
+            return self
+        n, views, _ = self.x_NVD.shape
+        beside_NVE = np.broadcast_to(self.beside_NE[:, None], (n, views, self.beside_NE.shape[1]))
+        x = np.concatenate([self.x_NVD, beside_NVE], axis=2)
+        return replace(self, x_NVD=x, beside_NE=None, n_beside=self.beside_NE.shape[1])
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,7 @@ class Samples:
             unknown: labels hold (1), hold in part, or do not (0); values; shares that sum to 1. None for a
             test set, and for exclusive classes.
         train_y_NK: the truth for training where it differs from `y_NK`, which scores. None: the same.
+        cells_NM: the columns of metadata, as text; None: there are none. See `core/metadata.py`.
 
     Raises:
         DataError: duplicate ids, a label outside the space, or a truth that its kind does not allow.
@@ -206,8 +207,12 @@ class Samples:
     soft_NC: Floats | None = None
     y_NK: Floats | None = None
     train_y_NK: Floats | None = None
+    cells_NM: Strings | None = None
 
     def __post_init__(self) -> None:
+        if self.cells_NM is not None:
+            object.__setattr__(self, "cells_NM", frozen_array(self.cells_NM, np.str_))
+            assert len(self.cells_NM) == len(self.ids_N), "cells_NM has a wrong length"
         for name in ("y_NK", "train_y_NK"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, frozen_array(getattr(self, name), np.float32))
@@ -338,7 +343,15 @@ class Samples:
             soft_NC=soft,
             y_NK=np.concatenate([self.truth, other.truth]) if both else None,
             train_y_NK=None if y_training is None else np.concatenate(y_training),
+            cells_NM=self._cells_with(other),
         )
+
+    def _cells_with(self, other: Samples) -> Strings | None:
+        """The metadata of both; a sample of the other without any has empty cells."""
+        if self.cells_NM is None:
+            return None
+        empty = np.full((len(other), self.cells_NM.shape[1]), "")
+        return np.concatenate([self.cells_NM, empty if other.cells_NM is None else other.cells_NM])
 
 
 @dataclass(frozen=True)

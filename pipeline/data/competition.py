@@ -32,7 +32,7 @@ from pipeline.core.sample_paths import each, every_file
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
-from pipeline.data import labels, layouts, patterns, sample_files, texts
+from pipeline.data import beside, labels, layouts, patterns, sample_files, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import REMEDY, Faults, nfc
@@ -148,6 +148,8 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]
+    if samples.cells_NM is not None:
+        columns["metadata"] = samples.cells_NM.tolist()
     for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
         if truth is not None:
             columns[name] = sha256_text(truth.tobytes().hex())
@@ -241,7 +243,11 @@ def _samples(
         soft_NC=None if read is None else read.soft_NC,
     )
     made = made.with_truth(scoring, training)
-    notes = read.notes if read is not None else ()
+    if settings.metadata and split != "unlabelled":
+        made = replace(made, cells_NM=beside.cells(listing, settings, split, faults))
+    if len(faults) > before:
+        return None
+    notes = [*(read.notes if read is not None else ()), *beside.notes(made, settings)]
     return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes), listing)
 
 

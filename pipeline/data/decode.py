@@ -162,7 +162,7 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     raw = how.sources.read(path)
     remark = ""
     if not isinstance(raw, bytes):
-        size, pixels = _of_values(raw, how)
+        size, pixels = of_values(raw, how)
         whole = f"{raw.dtype} {raw.shape} ".encode() + raw.tobytes()
         return facts_of(name, whole, size, pixels), pixels, ""
     try:
@@ -178,7 +178,7 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
-def _of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
+def of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
     """((width, height), pixels) of values that are no image file."""
     height, width = values.shape[:2]
     if width * height > how.max_pixels:

@@ -185,7 +185,7 @@ def write(
     host = read_table(sample, encoding=encoding)
     answers = answer_columns(host, space, settings)
     refuse_unfilled(host, answers, settings)
-    ids = _images(host, answers, settings)
+    ids = images_of(host, answers, settings)
     faults = id_faults(ids, probabilities.ids_N.tolist())
     if faults:
         raise DataError(
@@ -243,7 +243,7 @@ def read(
         wide = long_form.side_by_side(table, answers, settings)
         _refuse(table, wide.faults)
         table, ids = wide.table, list(wide.table.column(settings.id_column))
-        wanted = ids if host is None else _images(host, answers, settings)
+        wanted = ids if host is None else images_of(host, answers, settings)
         parsed = answer_cells.parse(table, ids, answers, space, settings)
     elif settings.long:
         parsed = Parsed(np.zeros(len(ids), np.int64), None, ())
@@ -272,7 +272,7 @@ def fits(
     answers = answer_columns(host, space, settings)
     refuse_unfilled(host, answers, settings)
     _sample_ids(host, settings)
-    faults = id_faults(_images(host, answers, settings), ids_N.tolist())
+    faults = id_faults(images_of(host, answers, settings), ids_N.tolist())
     if faults:
         raise DataError(
             f"{sample.name} does not list the images of the test set",
@@ -371,7 +371,7 @@ def keys(table: Table, settings: SubmissionSettings) -> list[str]:
     return long_form.keys(table, settings) if settings.long else list(table.column(settings.id_column))
 
 
-def _images(host: Table, answers: Sequence[str], settings: SubmissionSettings) -> list[str]:
+def images_of(host: Table, answers: Sequence[str], settings: SubmissionSettings) -> list[str]:
     """The images that the sample asks for, in its order.
 
     Raises:

@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
@@ -186,11 +187,13 @@ class PreparedImages:
         ids_N: unique.
         x_NHWC: (N, H, W, C), usually a memmap.
         channels: of one image; C is a multiple, see `data/several.py`.
+        beside_NE: metadata of each sample as numbers, NaN where one is missing; None: there is none.
     """
 
     ids_N: Strings
     x_NHWC: Pixels
     channels: int = RGB
+    beside_NE: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))

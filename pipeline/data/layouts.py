@@ -115,13 +115,31 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Rea
         id_column = path_column = MASK_TEST_ID
     rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults, reading)
     rows = replace(rows, without=root / settings.train_images) if rows else None
-    return _with_columns(rows, [id_column, path_column, *_of_images(settings)], faults)
+    rows = _with_columns(rows, [id_column, path_column, *_of_images(settings)], faults)
+    return _one_row_an_image(rows, settings.test_id_pattern, faults) if rows else None
+
+
+def _one_row_an_image(rows: Listing, pattern: str | None, faults: Faults) -> Listing | None:
+    """Test rows where the host asks for answers one by one, in as many rows: the first row of each image."""
+    if pattern is None:
+        return rows
+    table, at = rows.table, rows.table.at[rows.id_column]
+    images = patterns.groups_of(pattern, list(rows.ids))
+    for row in (n for n, image in enumerate(images) if not image):
+        faults.add("ids without an image", f"{rows.where(row)}: test_id_pattern does not match")
+    first: dict[str, int] = {}
+    for row, image in enumerate(images):
+        first.setdefault(image or "", row)
+    named = [(*table.rows[n][:at], image, *table.rows[n][at + 1 :]) for image, n in first.items()]
+    kept = replace(table, rows=tuple(named), lines=tuple(table.lines[n] for n in first.values()))
+    return replace(rows, table=kept)
 
 
 def _of_images(settings: CompetitionSettings) -> list[str]:
-    """The columns that say which images a sample has."""
+    """The columns that say which images a sample has, and those of its metadata."""
     several = settings.images_per_sample
-    return [] if several is None else [*several.columns, *several.sample]
+    metadata = [m.column for m in settings.metadata]
+    return metadata if several is None else [*metadata, *several.columns, *several.sample]
 
 
 def extra(

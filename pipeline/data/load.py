@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.core.metadata import Table
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
 from pipeline.data import several, texts
@@ -25,6 +26,8 @@ from pipeline.settings.schema import Config
 
 EXTRA = "extra"
 UNLABELLED = "unlabelled"
+# The metadata beside prepared images, and what its columns mean.
+BESIDE, COLUMNS = "beside.npy", "columns.json"
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -132,7 +135,14 @@ def prepared(prepared: Artifact, split: str) -> PreparedImages:
     ids = strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()])
     # Results of a version without this figure have three channels.
     channels = int(prepared.metrics.get("channels", RGB))
-    return PreparedImages(ids, opened.x_NHWC, channels)
+    beside = prepared.folder / f"{split}.{BESIDE}"
+    return PreparedImages(ids, opened.x_NHWC, channels, np.load(beside) if beside.is_file() else None)
+
+
+def metadata_columns(prepared: Artifact) -> Table | None:
+    """The columns of metadata that prepared images have beside them; None: there are none."""
+    path = prepared.folder / COLUMNS
+    return Table.of_plain(files.read_json(path)) if path.is_file() else None
 
 
 def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:
@@ -146,7 +156,7 @@ def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Fe
     first = parts[0]
     assert all((p.ids_N == first.ids_N).all() for p in parts), "views of one split share their ids"
     x = np.concatenate([p.x_NVD for p in parts], axis=1)
-    return Features(first.ids_N, tuple(v for p in parts for v in p.views), x, first.digest)
+    return Features(first.ids_N, tuple(v for p in parts for v in p.views), x, first.digest, first.beside_NE)
 
 
 def oof(artifact: Artifact, name: str) -> Probabilities:

@@ -68,6 +68,12 @@ class Images(Protocol):
         """Channels of one image; those of a row are a multiple, see `data/several.py`."""
 
 
+def beside_of(images: Images) -> npt.NDArray[np.float32] | None:
+    """(N, E) the metadata beside these images as numbers, NaN where one is missing; None: there is none."""
+    found: npt.NDArray[np.float32] | None = getattr(images, "beside_NE", None)
+    return found
+
+
 class Batch(NamedTuple):
     """Rows of one forward pass: pixels, class indices, positions in the samples; their partners.
 
@@ -396,3 +402,5 @@ class Chained:
         # Readers of images only index rows and read the shape.
         self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))
         self.channels = first.channels
+        own, more = beside_of(first), beside_of(second)
+        self.beside_NE = None if own is None or more is None else np.concatenate([own, more])

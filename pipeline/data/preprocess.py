@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.core.plugin import Own, described
 from pipeline.data import crop
@@ -25,6 +25,9 @@ from pipeline.data.crop import CropPlan, Key
 from pipeline.data.decode import WHITE, Pixels, Size, resize
 from pipeline.settings.images import PreprocessSettings
 from pipeline.settings.schema import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIDDLE_GREY = 127.5
 # Weights of red, green and blue in brightness: ITU-R BT.601.

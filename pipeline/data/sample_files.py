@@ -71,7 +71,7 @@ def find(listing: Listing, settings: CompetitionSettings, faults: Faults) -> Fou
         if several is not None:
             found = _of_rows(found, several.sample, settings, faults)
     if listing.reading.pages == "images":
-        found = replace(found, paths=[_pages(path) for path in found.paths])
+        found = replace(found, paths=[with_pages(path) for path in found.paths])
     if several is not None or listing.reading.pages == "images":
         found = _limited(found, several, faults)
     return replace(found, notes=finder.notes())
@@ -251,7 +251,7 @@ def _with_ids(table: Table, rows: Sequence[int], column: str, ids: Sequence[str]
     )
 
 
-def _pages(path: str) -> str:
+def with_pages(path: str) -> str:
     """The path of a sample whose files have an image on each page."""
     made = []
     for image in images_of(path):

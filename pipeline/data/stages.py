@@ -24,6 +24,7 @@ from pipeline.core.errors import StorageError
 from pipeline.core.samples import Samples, strings
 from pipeline.core.wording import worded
 from pipeline.data import (
+    beside,
     competition,
     crop,
     decode,
@@ -68,19 +69,11 @@ READER_SETTINGS = (
 DATA_SETTINGS = READER_SETTINGS + tuple(
     f"competition.{name}"
     for name in (
-        *("channel_files", "images_per_sample"),
+        *("channel_files", "images_per_sample", "metadata"),
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
-        *(
-            "attributes",
-            "target",
-            "label_separator",
-            "no_labels",
-            "unknown_labels",
-            "extra",
-            "patch_scoring",
-            "demo",
-        ),
+        *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
+        *("unknown_labels", "test_id_pattern"),
     )
 )
 
@@ -409,8 +402,9 @@ def build_prepared(job: Job) -> Built:
     """
     quarantine.refuse(job.settings.config, job.inputs["images"])
     train = job.inputs["train"].folder
-    for name in ("train.npy", "train.ids.npy"):
-        files.link(train / name, job.draft / name)
+    for name in ("train.npy", "train.ids.npy", f"train.{load.BESIDE}"):
+        if (train / name).is_file():
+            files.link(train / name, job.draft / name)
     return _prepared(job, "test", [load.samples(job.inputs["data"], "test", job.home)])
 
 
@@ -436,6 +430,9 @@ def _prepared(job: Job, name: str, splits: Sequence[Samples]) -> Built:
         return look((split, sample), image)
 
     images.build_prepared(decoded, names, seen, config.images.hw, job.draft / f"{name}.npy", most)
+    if config.competition.metadata:
+        train = load.samples(job.inputs["data"], "train", job.home)
+        beside.write(job.draft, name, splits, train, config.competition)
     figures = {"height_px": height, "width_px": width}
     if (most, decoded.channels) != (1, RGB):
         figures |= {"channels": decoded.channels, "images_per_sample": most}

@@ -70,8 +70,9 @@ class Thresholds:
             self.target, p_NK, np.asarray(y_NK, np.float32), self.metric, self.shrink
         )
         at_K = _odds_share(shift_K)
-        far = np.argsort(-np.abs(shift_K - common), kind="stable")[:SHOWN_CLASSES]
-        own = ", ".join(f"{self.target.columns[k]} {at_K[k]:.2f}" for k in far if shift_K[k] != common)
+        own_K = np.where(_alone(self.target), shift_K - common, 0.0)
+        far = [int(k) for k in np.argsort(-np.abs(own_K), kind="stable")[:SHOWN_CLASSES] if own_K[k] != 0]
+        own = ", ".join(f"{self.target.columns[k]} {at_K[k]:.2f}" for k in far)
         text = texts.THRESHOLDS.format(common=_odds_share(np.array([common]))[0])
         facts = {"thresholds": dict(zip(self.target.columns, at_K.tolist(), strict=True))}
         return FittedStep(
@@ -169,13 +170,12 @@ class CutPoints:
             texts.CUT_POINTS.format(column=name, cuts=_numbers(at))
             for name, (_, at) in zip(self.target.columns, cuts, strict=True)
         )
-        facts = {name: at.tolist() for name, (_, at) in zip(self.target.columns, cuts, strict=True)}
-
-        def apply(p: Floats, _: Rows) -> Floats:
-            graded = [low + np.searchsorted(at, p[:, k], side="right") for k, (low, at) in enumerate(cuts)]
-            return np.asarray(np.stack(graded, axis=1), dtype=np.float32)
-
-        return FittedStep(apply, text, {"cut_points": facts})
+        by_column = list(zip(self.target.columns, cuts, strict=True))
+        facts = {
+            "cut_points": {name: at.tolist() for name, (_, at) in by_column},
+            "lowest": {name: low for name, (low, _) in by_column},
+        }
+        return FittedStep(lambda p, _: graded_values(p, cuts), text, facts)
 
     def _of_column(self, p_N: Floats, y_N: Truth) -> tuple[float, Reals]:
         """The lowest grade and the cut points of one column of values."""
@@ -199,13 +199,22 @@ class CutPoints:
 
         cut_G = fit_cuts(score, np.arange(n_classes - 1) + 0.5, self.shrink)
 
-        def apply(p: Floats, _: Rows) -> Floats:
-            chosen_N = np.searchsorted(cut_G, expected_grade(p), side="right")
-            chosen_NC = np.eye(n_classes)[chosen_N]
-            return np.asarray((1 - CHOSEN) * p.astype(np.float64) + CHOSEN * chosen_NC, dtype=np.float32)
-
         text = texts.CUT_POINTS.format(column=texts.EXPECTED_GRADE, cuts=_numbers(cut_G))
-        return FittedStep(apply, text, {"cut_points": cut_G.tolist()})
+        facts = {"cut_points": cut_G.tolist(), "lowest": 0}
+        return FittedStep(lambda p, _: graded_classes(p, cut_G), text, facts)
+
+
+def graded_values(p_NK: Floats, cuts: Sequence[tuple[float, Reals]]) -> Floats:
+    """(N, K) the grade of each value; `cuts`: the lowest grade and the cut points of each column."""
+    graded = [low + np.searchsorted(at, p_NK[:, k], side="right") for k, (low, at) in enumerate(cuts)]
+    return np.asarray(np.stack(graded, axis=1), dtype=np.float32)
+
+
+def graded_classes(p_NC: Floats, cut_G: Reals) -> Floats:
+    """(N, C) probabilities whose most probable class is the grade that the cut points choose."""
+    chosen_N = np.searchsorted(cut_G, expected_grade(p_NC), side="right")
+    chosen_NC = np.eye(p_NC.shape[1])[chosen_N]
+    return np.asarray((1 - CHOSEN) * p_NC.astype(np.float64) + CHOSEN * chosen_NC, dtype=np.float32)
 
 
 def expected_grade(p_NC: Floats) -> Reals:

@@ -53,7 +53,11 @@ class Explained(nn.Module):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) logits."""
         if self.head is not None:
-            logits_JBK: torch.Tensor = self.head(self.features(x_BCHW)[None])
+            x_BD = self.features(x_BCHW)
+            if self.head.n_beside:  # metadata at its mean: the explanation is of the image
+                mean_E = self.head.mean_JD[0, -self.head.n_beside :]
+                x_BD = torch.cat([x_BD, mean_E.expand(len(x_BD), -1)], dim=1)
+            logits_JBK: torch.Tensor = self.head(x_BD[None])
             return logits_JBK.mean(0)
         given: torch.Tensor = self.backbone(x_BCHW)
         logits: torch.Tensor = given if self.heads is None else self.heads(given)
@@ -86,6 +90,8 @@ def of_fold(
         module = Explained(network, head)
     else:
         module = Explained(model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config)))
+    if config.competition.metadata:
+        notes.append(texts.METADATA_AT_MEAN)
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
 
 

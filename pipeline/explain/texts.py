@@ -209,3 +209,4 @@ EMBEDDING_LOW_TRUST = "Trustworthiness is {trust:.2f} at worst: many neighbours 
 EMBEDDING_DISAGREE = "The maps share {share} of a point's neighbours (by chance {chance}): most of what one map shows depends on its seed."
 SEVERAL_IMAGES = "explain: samples have several images, and its maps are about one"
 SEVERAL_IMAGES_REMEDY = "make error-analysis shows all images of a sample; explain a competition with an image a sample"
+METADATA_AT_MEAN = "the maps are about the image alone: metadata is left out, so probabilities differ from those of the report"

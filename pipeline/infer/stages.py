@@ -201,7 +201,7 @@ def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "views",
-        2,
+        3,
         "every view of every image",
         build_views,
         reads=("infer.views", "infer.precision"),
@@ -222,7 +222,7 @@ STAGES = (
     ),
     Stage(
         "refit",
-        2,
+        3,
         "a model of all data on the test set",
         build_refit,
         reads=("infer", "competition.metric"),
@@ -235,7 +235,7 @@ STAGES = (
     ),
     Stage(
         "robustness",
-        1,
+        2,
         "scores on corrupted images",
         build_robustness,
         reads=("robustness", "infer.precision", "statistics", "competition.metric"),

@@ -111,7 +111,7 @@ def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[st
 
 def _of_heads(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str]) -> FoldViews:
     inputs = dict(job.inputs)
-    train, test = (load.features(inputs, split, list(names)) for split in ("train", "test"))
+    train, test = (load.features(inputs, split, list(names)).with_metadata() for split in ("train", "test"))
     # All folds share the backbone: its time counts once per view.
     times = [tuple(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)]
     oof, tests = [], []
@@ -130,7 +130,7 @@ def by_model_of_all_data(job: Job, space: LabelSpace) -> tuple[ViewProbabilities
     config, model = job.settings.config, job.inputs["whole"]
     committee, names = Committee.read(model.folder), list(config.infer.views)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), "test", names)
+        features = load.features(dict(job.inputs), "test", names).with_metadata()
         ((test, ms_V),) = votes.heads(config.model, space, committee, [features])
         return test, sum(ms_V) + sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     images = load.prepared(job.inputs["prepared"], "test")
@@ -146,7 +146,7 @@ def of_validation_part(
     config, ids, fold = job.settings.config, plan.splits[k].valid_ids, job.inputs[f"fold{k}"]
     committee = Committee.read(fold.folder)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), "train", list(names)).take(ids)
+        features = load.features(dict(job.inputs), "train", list(names)).take(ids).with_metadata()
         ((valid, _),) = votes.heads(config.model, space, committee, [features])
         return valid
     how = precision.passing(config, fold, set_up(config.runtime))

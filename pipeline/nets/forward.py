@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
-from pipeline.core.samples import Floats, Strings, positions
+from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
-from pipeline.data.loader import Images
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
 from pipeline.nets.several import on_each
 from pipeline.nets.views import View
@@ -78,6 +78,8 @@ class Pass:
         precision: fp32, bf16 or fp16 (on a GPU only).
         layout: channels_last or contiguous, as of the network.
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
+        padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
+            many other images there are: the order of sums in a layer depends on the size of the batch.
     """
 
     device: str = "cpu"
@@ -85,6 +87,7 @@ class Pass:
     precision: str = "fp32"
     layout: str = "channels_last"
     images_share: float = 0.5
+    padded: bool = False
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -111,27 +114,38 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
     return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
 
 
-def run(
-    network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
-) -> Floats:
+def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view: View, how: Pass) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
     Views are made on the device, and the outputs are fetched once, after the last batch.
 
-    The network goes from x_BCHW to (B, D); put its module in eval mode first.
+    The network goes from x_BCHW to (B, D), and takes the metadata of the images, too, if it reads any; put
+    its module in eval mode first.
 
     Raises:
         DataError: an id has no image.
     """
     assert len(ids), "a pass over no images"
     at = positions(ids, images.ids_N, "prepared images")
-    parts = []
+    parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at), how.batch):
-            x_BHWC = rows_of(images, at[start : start + how.batch], how.device)
+            at_B = at[start : start + how.batch]
+            x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
             seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
-            parts.append(network(seen).float())
+            beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
+            parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
+    """(B, E) the metadata of these rows on the device."""
+    return torch.from_numpy(beside_NE[filled(at_B, how.batch) if how.padded else at_B]).to(how.device)
+
+
+def filled(at_B: Ints, size: int) -> Ints:
+    """(size,) these positions, the last one repeated where there are fewer."""
+    return np.pad(at_B, (0, size - len(at_B)), mode="edge")
 
 
 def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,7 @@ from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
 from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.several import Pool, of_images
+from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
@@ -215,9 +216,20 @@ class Classifier(nn.Module):
             handle.remove()
         return seen[0].flatten(2).mean(2) if seen[0].ndim > 2 else seen[0]
 
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, C) logits."""
+    def add_metadata(self, tabular: Tabular) -> None:
+        """Metadata beside the image features."""
+        self.beside[NAME] = tabular
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the network takes metadata beside pixels."""
+        return NAME in self.beside
+
+    def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
         outputs = self._outputs(x_BCHW)
+        if beside_BE is not None:
+            outputs = outputs + self.beside[NAME](beside_BE)
         if self.scale is not None:
             outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
@@ -372,6 +384,9 @@ def restore(
     """
     bare = settings.model_copy(update={"weights": "none"})
     model = build(bare, n_classes, 0, size, space, intake)
+    prefix = f"beside.{NAME}."
+    if any(key.startswith(prefix) for key in state):
+        model.add_metadata(Tabular.of_state(state, prefix))
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

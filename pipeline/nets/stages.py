@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
@@ -57,11 +58,11 @@ def build_features(job: Job) -> Built:
     network.normalise_by(of_train, of_train.ids_N)
     network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch)
+    how = Pass(device, config.runtime.infer_batch, padded=True)
     started = time.perf_counter()
     made = forward.extract(network, images, images.ids_N, [view], how)
     seconds = time.perf_counter() - started
-    files.write_features(job.draft / "features.npz", made)
+    files.write_features(job.draft / "features.npz", replace(made, beside_NE=images.beside_NE))
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 
@@ -104,7 +105,7 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
 STAGES = (
     Stage(
         "features",
-        1,
+        2,
         "outputs of the frozen backbone",
         build_features,
         reads=(

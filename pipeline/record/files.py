@@ -85,6 +85,7 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "soft": samples.soft_NC,
         "y": samples.y_NK,
         "train_y": samples.train_y_NK,
+        "cells": samples.cells_NM,
     }
     _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
@@ -92,11 +93,11 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
 def read_samples(path: Path, base: Path) -> Samples:
     """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
-        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y")
+        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y", "cells")
         given = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
-        space = _space(str(z["space"]))
+        space = space_of_text(str(z["space"]))
         split = str(z["split"])
         return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])
 
@@ -141,13 +142,15 @@ def _kind_of(z: Any) -> tuple[Kind, tuple[int, ...]]:
 
 def write_features(path: Path, f: Features) -> None:
     """Features as npz."""
-    np.savez(path, ids=f.ids_N, views=np.array(f.views), x=f.x_NVD, digest=np.array(f.digest))
+    beside: dict[str, Any] = {} if f.beside_NE is None else {"beside": f.beside_NE}
+    np.savez(path, ids=f.ids_N, views=np.array(f.views), x=f.x_NVD, digest=np.array(f.digest), **beside)
 
 
 def read_features(path: Path) -> Features:
     """Features from `write_features`."""
     with np.load(path) as z:
-        return Features(z["ids"], tuple(str(v) for v in z["views"]), z["x"], str(z["digest"]))
+        beside = z["beside"] if "beside" in z.files else None
+        return Features(z["ids"], tuple(str(v) for v in z["views"]), z["x"], str(z["digest"]), beside)
 
 
 def write_plan(path: Path, plan: FoldPlan) -> None:
@@ -179,7 +182,8 @@ def space_text(space: LabelSpace) -> str:
     return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
 
 
-def _space(text: str) -> LabelSpace:
+def space_of_text(text: str) -> LabelSpace:
+    """The label space of a text from `space_text`."""
     attributes, classes, codes, *kind = json.loads(text)
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
     return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)

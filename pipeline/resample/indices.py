@@ -194,8 +194,8 @@ def counts(samples: Samples, chosen: TrainRows, settings: ResampleSettings) -> p
     """The images of each class (or label, or range of a value) before, and its rows after.
 
     Returns:
-        Columns class, before, after, and copies, the rows of `after` that are offline copies. Synthetic rows
-        are not counted.
+        Columns class, before, after, and copies, the rows of `after` that are offline copies; of labels also
+        rows, those of the epoch in which it is known. Synthetic rows are not counted.
     """
     of = Strata.of(samples)
     if samples.space.kind == "values":
@@ -208,6 +208,9 @@ def counts(samples: Samples, chosen: TrainRows, settings: ResampleSettings) -> p
         times_N = np.bincount(chosen.index_R[shown_R], minlength=len(samples))
         rows = np.bincount(of.stratum_P, weights=times_N[of.row_P], minlength=len(of.names))
         table[name] = rows.astype(np.int64)
+    if samples.space.kind == "labels":
+        times_N = np.bincount(chosen.index_R[images_R], minlength=len(samples))
+        table["rows"] = (times_N @ ~np.isnan(samples.truth)).astype(np.int64)
     return pd.DataFrame(table)
 
 

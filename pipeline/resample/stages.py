@@ -87,7 +87,8 @@ def _count(part: Part, settings: ResampleSettings) -> pd.DataFrame:
     made = plan.synthetic.labels_S if plan.synthetic else np.zeros(0, np.int64)
     table["synthetic"] = np.bincount(made, minlength=len(table))
     table["after"] += table["synthetic"]
-    return table.assign(fold=part.fold)[["fold", "class", "before", "after", "copies", "synthetic"]]
+    columns = ["fold", "class", "before", "after", "copies", "synthetic"]
+    return table.assign(fold=part.fold)[[*columns, *(["rows"] if "rows" in table else [])]]
 
 
 def _changed(sizes: Mapping[str, float]) -> list[str]:

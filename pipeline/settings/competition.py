@@ -28,7 +28,7 @@ from pipeline.settings.fields import (
     rule,
 )
 from pipeline.settings.images import MOST_CHANNELS
-from pipeline.settings.inputs import SeveralImagesSettings
+from pipeline.settings.inputs import MetadataSettings, SeveralImagesSettings
 from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
@@ -185,12 +185,20 @@ class CompetitionSettings(Section):
     images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
         None, "several images a sample: columns of paths, a row for each image, or patterns of files"
     )
+    metadata: list[MetadataSettings] = fact_if_chosen(
+        [], "columns of both tables that heads and networks read, too: [{column: age, kind: number}]"
+    )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"
     )
     test_id_column: str | None = fact(None, "column of ids in the test table; None: as id_column")
     test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")
+    test_id_pattern: str | None = fact_if_chosen(
+        None,
+        "for a test table with a row for each image and answer: a regular expression for the cell of its id; "
+        "the one group (…) is the image, and rows of the same image are one",
+    )
     label_pattern: str | None = fact(
         None,
         "for layout=folders: a regular expression for the path; its one group (…) is the label; "
@@ -395,7 +403,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
     if competition.label_pattern is not None and competition.layout != "folders":
         message = f"is used only with layout=folders, and layout={competition.layout}"
         yield "competition.label_pattern", message
-    for name in ("group_pattern", "label_pattern"):
+    for name in ("group_pattern", "label_pattern", "test_id_pattern"):
         pattern = getattr(competition, name)
         try:
             count = 1 if pattern is None else re.compile(pattern).groups
@@ -403,7 +411,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
             yield f"competition.{name}", f"is not a regular expression: {error}"
             continue
         if count != 1:
-            what = name.removesuffix("_pattern")
+            what = {"test_id_pattern": "image"}.get(name, name.removesuffix("_pattern"))
             message = (
                 f"has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
             )

@@ -6,10 +6,11 @@ Owns these settings of the section `competition`, and their rules. Does not own 
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.core.wording import worded
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.resample import SYNTHETIC_METHODS
 
 # Images of a sample where `most` says nothing.
 MOST_IMAGES = 64
@@ -47,6 +48,37 @@ class SeveralImagesSettings(Section):
         if self.files and not any("*" in pattern for pattern in self.files):
             return len(self.files)
         return self.most
+
+
+class MetadataSettings(Section):
+    """A column of both tables that says something about a sample beside its images."""
+
+    column: str = fact(..., "column of the training and the test table")
+    kind: Literal["number", "category"] = fact(
+        ..., "number: standardised; category: each value by itself; missing values have a code of their own"
+    )
+
+
+@rule("competition", "resample", "train")
+def columns_of_metadata(s: Sections) -> Iterator[Broken]:
+    """Each column is named once, the test set has a table, and no method makes up rows of features."""
+    competition, path = s["competition"], "competition.metadata"
+    if not competition.metadata:
+        return
+    names = [m.column for m in competition.metadata]
+    yield from _twice(path, names)
+    labels = {c for a in competition.attributes for c in (a.values if a.one_hot else [a.column])}
+    for name in names:
+        if name in labels:
+            yield path, f"`{name}` is a label, which the test set does not have"
+        if name == competition.id_column:
+            yield path, f"`{name}` is the id: it says nothing about a sample"
+    if competition.test_table is None and competition.holdout is None:
+        yield path, "needs a table of the test set with these columns, and competition.test_table is null"
+    if competition.layout != "table":
+        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+    if s["train"].strategy == "linear_probe" and s["resample"].method in SYNTHETIC_METHODS:
+        yield "resample.method", f"{s['resample'].method} makes rows of features, which have no metadata"
 
 
 @rule("competition", "images")

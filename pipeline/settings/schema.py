@@ -96,6 +96,7 @@ RULES: tuple[Rule, ...] = (
     images.colours_of_channels,
     inputs.files_of_channels,
     inputs.forms_of_several_images,
+    inputs.columns_of_metadata,
     inputs.pooling_of_images,
     model.normalisation_of_channels,
     images.range_in_order,

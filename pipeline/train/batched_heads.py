@@ -139,6 +139,8 @@ def _prepare(jobs: Sequence[heads.HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
         mean_D, std_D = job.statistics()
         valid_ND = heads.plain_view(features.take(job.valid_samples.ids_N))
         at_T, z_ND = torch.from_numpy(at * n_views), (valid_ND - mean_D) / std_D
+        if features.n_beside:
+            z_ND[:, -features.n_beside :].nan_to_num_(nan=0.0)
         folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D, z_ND))
     return folds, torch.from_numpy(np.concatenate(blocks)).flatten(0, 1)
 
@@ -171,8 +173,9 @@ class _Stack:
         mean_JD = torch.stack([m.fold.mean_D for m in members])
         std_JD = torch.stack([m.fold.std_D for m in members])
         hidden = train.head_hidden if train.head == "mlp" else None
-        scale = heads.scale_of_heads([m.fold.job.scale for m in members], hidden or mean_JD.shape[1])
-        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale)
+        width, beside = hidden or mean_JD.shape[1], job.features.n_beside
+        scale = heads.scale_of_heads([m.fold.job.scale for m in members], width)
+        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale, beside)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
         self.inverse_J1D = std_JD[:, None].reciprocal()
@@ -239,7 +242,7 @@ class _Stack:
         x_PD = buffer[: at_JB.numel()]
         torch.index_select(self.pool_PD, 0, at_JB.flatten(), out=x_PD)
         x_JBD = x_PD.view(*at_JB.shape, -1)
-        x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D)
+        x_JBD = self.network.filled(x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D))
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
         for j, (one, (start, end)) in enumerate(zip(passes, bounds_J, strict=True)):

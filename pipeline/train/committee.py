@@ -37,6 +37,8 @@ from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, r
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
+# Rows of cached features that pass a head together.
+HEAD_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,19 @@ def predict_head(
     for v in range(len(features.views)):
         begin = time.perf_counter()
         block = torch.from_numpy(features.x_NVD[:, v].copy())
-        blocks.append(mean_of_heads(head_probabilities(head, block, target)))
+        blocks.append(mean_of_heads(_in_equal_blocks(head, block, target)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
     p_VNC = np.stack(blocks)
     return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
+
+
+def _in_equal_blocks(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
+    """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
+    parts = []
+    for x_BD in torch.split(x_ND, HEAD_ROWS):
+        rows = torch.nn.functional.pad(x_BD, (0, 0, 0, HEAD_ROWS - len(x_BD)))
+        parts.append(head_probabilities(head, rows, target)[:, : len(x_BD)])
+    return np.concatenate(parts, axis=1)
 
 
 Vote = tuple[ViewProbabilities, Milliseconds]

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.samples import Floats, Samples, SyntheticRows, TrainRows, Truth
@@ -105,11 +106,19 @@ class HeadJob:
         return make_loss(self.loss, facts, epoch, self.train.epochs)
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """(D,) mean and standard deviation over the training samples and all views, each counted once."""
+        """(D,) mean and standard deviation over the training samples and all views, each counted once.
+
+        A column of metadata that does not vary in them has an infinite deviation.
+        """
         flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
         flat = flat.double()
-        std_D = flat.std(0, correction=0).clamp_min(_SMALLEST_STD)
-        return flat.mean(0).float(), std_D.float()
+        own = flat.shape[1] - self.features.n_beside
+        std_D = flat[:, :own].std(0, correction=0).clamp_min(_SMALLEST_STD)
+        mean_D = flat[:, :own].mean(0).float()
+        if not self.features.n_beside:
+            return mean_D, std_D.float()
+        mean_E, std_E = (torch.from_numpy(part) for part in metadata.spread(flat[:, own:].float().numpy()))
+        return torch.cat([mean_D, mean_E]), torch.cat([std_D.float(), std_E])
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,7 @@ class HeadStack(nn.Module):
         hidden: H of an MLP; None: a linear head.
         by_attribute: a head per attribute; None: one output per class.
         scale: of values and labels, from the outputs of each head to logits; part of the state dict.
+        n_beside: how many of the last features are metadata, which may be missing (NaN).
     """
 
     mean_JD: torch.Tensor
@@ -173,11 +183,16 @@ class HeadStack(nn.Module):
         hidden: int | None = None,
         by_attribute: AttributeHeads | None = None,
         scale: OutputScale | None = None,
+        n_beside: int = 0,
     ) -> None:
         super().__init__()
         self.scale = scale
         self.register_buffer("mean_JD", mean_JD)
         self.register_buffer("std_JD", std_JD)
+        if n_beside:
+            # For each head, so that slices of a stack are cut alike.
+            self.register_buffer("beside_J", torch.full((len(mean_JD),), n_beside))
+        self.n_beside = n_beside
         n_heads, n_features = mean_JD.shape
         self.hidden = _Linear(n_heads, n_features, hidden) if hidden else None
         self.out = _Linear(n_heads, hidden or n_features, n_outputs)
@@ -192,7 +207,13 @@ class HeadStack(nn.Module):
 
     def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
         """Features with mean 0 and deviation 1 over each head's training samples; x_JBD may have J = 1."""
-        return (x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None]
+        return self.filled((x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None])
+
+    def filled(self, z_JBD: torch.Tensor) -> torch.Tensor:
+        """Standardised features in which missing metadata, in place, are at the mean of the training part."""
+        if self.n_beside:
+            z_JBD[..., -self.n_beside :].nan_to_num_(nan=0.0)
+        return z_JBD
 
     def logits(self, z_JBD: torch.Tensor, keep_JBH: torch.Tensor | None = None) -> torch.Tensor:
         """(J, B, C) logits of standardised features; `keep_JBH` is a dropout mask of the hidden units."""
@@ -229,10 +250,11 @@ def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> OutputSca
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
     """The heads of the state of a `HeadFit`; `by_attribute` as in their job."""
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
+    n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
     n_outputs, scale = state["out.bias"].shape[1], None
     if "scale.mean" in state:
         scale = OutputScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
-    head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale)
+    head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale, n_beside)
     head.load_state_dict(state, strict=True)
     return head.eval()
 

@@ -18,10 +18,11 @@ from functools import cached_property
 import torch
 
 from pipeline.core.errors import ModelError
-from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth
+from pipeline.core.metadata import Table
+from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth, positions
 from pipeline.data.augment import Augmenter
 from pipeline.data.device_augment import engine_of
-from pipeline.data.loader import Images
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets.backbones import Size
 from pipeline.nets.forward import Mode
 from pipeline.nets.intake import PICTURES, Intake
@@ -117,6 +118,7 @@ class FoldJob:
         measured: the mode of `train.precision=auto` on this machine; a checkpoint that was made in another
             mode is continued in that one.
         intake: what the network takes in beside the size of the images.
+        metadata: what the columns of the images' metadata mean; None: there are none.
         deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
@@ -143,6 +145,7 @@ class FoldJob:
     measured: Mode = Mode()
     deterministic: bool = True
     intake: Intake = PICTURES
+    metadata: Table | None = None
 
     @property
     def mode(self) -> Mode:
@@ -188,6 +191,14 @@ class FoldJob:
         return torch.from_numpy(self.weights_N.copy()).float()
 
     @property
+    def beside_NE(self) -> Floats | None:
+        """(N, E) the metadata of the training samples, NaN where it is missing; None: there is none."""
+        beside = beside_of(self.images)
+        if beside is None or self.metadata is None:
+            return None
+        return beside[positions(self.train_samples.ids_N, self.images.ids_N, "prepared images")]
+
+    @property
     def target_NC(self) -> torch.Tensor:
         """(N, C) target of each training sample."""
         return targets_of(self.train_samples, self.soft_NC)
@@ -209,5 +220,7 @@ def fingerprint(job: FoldJob) -> str:
         digest.update(repr(rows.policies).encode())
         for part_R in (rows.index_R, rows.policy_R):
             digest.update(part_R.tobytes())
+    if (beside_NE := job.beside_NE) is not None:
+        digest.update(beside_NE.tobytes())
     digest.update(job.sample_weights_N.numpy().tobytes() + job.target_NC.numpy().tobytes())
     return digest.hexdigest()

@@ -30,6 +30,7 @@ import torch
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
+from pipeline.core.metadata import Table
 from pipeline.core.predictions import Features, FoldResult, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, Strings, positions, strings
 from pipeline.core.seeds import seed
@@ -132,6 +133,7 @@ class Network:
         home: folder of the machine profile.
         work: folder of the unfinished work of the fold, with all its members.
         initial: the weights that every training starts from; None: those of `config.model`.
+        metadata: what the columns beside the images mean; None: there are none.
     """
 
     config: Config
@@ -139,6 +141,7 @@ class Network:
     home: Path
     work: Path
     initial: Initial | None = None
+    metadata: Table | None = None
 
     def job(self, lesson: Lesson) -> FoldJob:
         """The training job of a lesson."""
@@ -170,6 +173,7 @@ class Network:
             measured=precision.kept(config, device, steps, self.home, self.work),
             deterministic=config.runtime.deterministic,
             intake=Intake.of(config),
+            metadata=self.metadata,
         )
 
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
@@ -236,18 +240,22 @@ def learner_of(job: Job) -> Learner:
     with_test = config.train.pseudo is not None and config.train.pseudo.test_images
     if is_probe(job.settings):
         names = list(probe_views(job.settings))
-        own = load.features(inputs, "train", names)
+        own = load.features(inputs, "train", names).with_metadata()
         if not with_test:
             return Probe(config, own)
-        test = load.features(inputs, "test", names)
+        test = load.features(inputs, "test", names).with_metadata()
         ids = strings([*own.ids_N.tolist(), *beside_training(test.ids_N).tolist()])
-        return Probe(config, Features(ids, own.views, np.concatenate([own.x_NVD, test.x_NVD]), own.digest))
+        x_NVD = np.concatenate([own.x_NVD, test.x_NVD])
+        return Probe(config, replace(own, ids_N=ids, x_NVD=x_NVD))
     images, initial = load.prepared(inputs["prepared"], "train"), init_from.of(job)
+    columns = load.metadata_columns(inputs["prepared"])
     if not with_test:
-        return Network(config, images, job.home, job.work, initial)
+        return Network(config, images, job.home, job.work, initial, columns)
     more = load.prepared(inputs["prepared"], "test")
-    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC, more.channels))
-    return Network(config, both, job.home, job.work, initial)
+    both = Chained(
+        images, PreparedImages(beside_training(more.ids_N), more.x_NHWC, more.channels, more.beside_NE)
+    )
+    return Network(config, both, job.home, job.work, initial, columns)
 
 
 @dataclass(frozen=True)

@@ -80,13 +80,19 @@ def _fit(job: HeadJob) -> HeadFit:
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
     z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
+    if features.n_beside:
+        np.nan_to_num(z_NVD[..., -features.n_beside :], copy=False)
     target_NC = job.target_NC.numpy()
     times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
     solved = solve(z_NVD, target_NC, weight_N, job)
     head = HeadStack(
-        mean_D[None], std_D[None], target_NC.shape[1], scale=heads.scale_of_heads([job.scale], len(mean_D))
+        mean_D[None],
+        std_D[None],
+        target_NC.shape[1],
+        scale=heads.scale_of_heads([job.scale], len(mean_D)),
+        n_beside=features.n_beside,
     )
     weight_CD, bias_C = (torch.from_numpy(v).double() for v in (solved.weight_CD, solved.bias_C))
     if head.scale is not None:

@@ -135,7 +135,9 @@ def _head_jobs(job: Job, train: TrainSettings) -> list[HeadJob]:
     from pipeline.train.members import Lesson, Probe
 
     config, data = job.settings.config, load.training(job.inputs["data"], job.home)
-    probe = Probe(config, load.features(dict(job.inputs), "train", list(probe_views(job.settings))))
+    probe = Probe(
+        config, load.features(dict(job.inputs), "train", list(probe_views(job.settings))).with_metadata()
+    )
     jobs = []
     for number, split in enumerate(load.plan(job.inputs["folds"]).splits):
         part = subsets.of_fold(job.inputs, number, config, job.home)

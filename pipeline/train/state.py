@@ -24,7 +24,7 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ from pipeline.core.errors import StorageError
 from pipeline.core.seeds import seed
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier, build, to_device
+from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State
 from pipeline.record.files import temporary_of
 from pipeline.settings.train import TrainSettings
@@ -66,6 +67,11 @@ class Training:
         facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.facts = replace(facts, device=job.device)
         self.target_NC, self.weights_N = job.target_NC.to(job.device), job.sample_weights_N.to(job.device)
+        own_NE = job.beside_NE if self.model.reads_metadata else None
+        self.beside_NE: torch.Tensor | None = None
+        if own_NE is not None:
+            tabular = cast(Tabular, self.model.beside[NAME])
+            self.beside_NE = tabular.filled(torch.from_numpy(own_NE).to(job.device))
         self._losses: dict[tuple[bool, ...], Loss] = {}
         # The step as a graph, and what it was recorded of.
         self.recorded: tuple[object, Captured | None] | None = None
@@ -167,6 +173,14 @@ def _network(job: FoldJob) -> Classifier:
     else:
         network = build(job.model, space.n_classes, fresh, job.size, space, job.intake)
     network.normalise_by(job.images, job.train_samples.ids_N)
+    own_NE = job.beside_NE
+    if own_NE is not None and job.metadata is not None:
+        n_outputs = network.heads.n_outputs if network.heads else space.n_classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(fresh)
+            tabular = Tabular.of(job.metadata, n_outputs)
+        tabular.fit(own_NE)
+        network.add_metadata(tabular)
     scale = Scale.of(job.train_samples)
     if network.scale is not None and scale is not None:
         network.scale.fit(*scale.tensors())

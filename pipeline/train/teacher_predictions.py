@@ -50,7 +50,7 @@ def of_model(job: Job) -> tuple[Probabilities, float]:
     space = named.space
     committee = Committee.read(job.inputs["model"].folder)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), stored, ["identity"]).take(ids)
+        features = load.features(dict(job.inputs), stored, ["identity"]).take(ids).with_metadata()
         (predictions, ms), *_ = votes.heads(config.model, space, committee, [features])
     else:
         images = load.prepared(job.inputs["prepared"], stored)

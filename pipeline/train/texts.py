@@ -99,6 +99,7 @@ SIMILARITY = "{size}; the frozen features reach {share:.0%} of the {metric} of f
 NOT_CAPTURED = "steps run one kernel at a time, not as one CUDA graph: {why}; the results are the same"
 STEP_WAITS = "a step of this network, loss or optimizer waits for the GPU"
 STEP_IMAGES = "samples have several images, and not all the same number"
+STEP_METADATA = "the network reads metadata"
 STEP_SCALED = "train.precision=fp16 scales its gradients"
 STEP_OPTIMIZER = "train.optimizer={optimizer} has no form for a graph"
 STEP_PIECES = "a step takes several batches (train.accumulate), or a batch passes in pieces"

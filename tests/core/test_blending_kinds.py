@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
@@ -106,6 +107,30 @@ def test_ridge_recalibrates_values_and_is_the_mean_without_evidence():
     in_grams = stacking.fit([m.p_NC * 1000 for m in members], y * 1000, 0.01, members[0].target)
     plain = stacking.fit([m.p_NC for m in members], y, 0.01, members[0].target)
     np.testing.assert_allclose(in_grams.coefficient_MCC, plain.coefficient_MCC, rtol=1e-3)
+
+
+def test_without_a_penalty_the_fit_is_that_of_a_plain_regression():
+    members, y = drawn("labels")
+    target = members[0].target
+    free = stacking.fit([m.p_NC for m in members], y, 1e6, target)
+    known = ~np.isnan(y[:, 0])
+    x = np.stack([target.logits(m.p_NC)[known, 0] for m in members], axis=1)
+    plain = LogisticRegression(C=1e6, max_iter=5000).fit(x, y[known, 0])
+    np.testing.assert_allclose(free.coefficient_MCC[:, 0, 0], plain.coef_[0], atol=2e-3)
+    assert free.bias_C[0] == pytest.approx(plain.intercept_[0], abs=2e-3)
+    tight = stacking.fit([m.p_NC for m in members], y, 1e-9, target)
+    np.testing.assert_allclose(tight.coefficient_MCC[:, 4, 4], 1 / 3, atol=1e-4)
+    np.testing.assert_allclose(tight.coefficient_MCC[0, 1:4, 1:4], np.eye(3) / 3, atol=1e-4)
+
+
+def test_a_value_of_a_member_that_failed_does_not_spoil_the_others():
+    members, y = drawn("values", skills=(1.0, 0.8))
+    failed = Probabilities.of(members[0].target, members[0].ids_N, members[0].p_NC * 1e4 - 1e6, "failed")
+    rmse = metrics.get("rmse")
+    best = min(rmse.score(y, m.p_NC) for m in members)
+    for c in (0.01, 1.0):
+        blend, _ = fitting.cross_fit([*members, failed], y, PARTS, rmse, Recipe("stacking", c=c))
+        assert blend.crossfitted < 1.1 * best
 
 
 def test_stacking_of_labels_keeps_each_label_to_itself():

@@ -200,11 +200,12 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(IF_CHOSEN):
                 chosen[f"{section}.{name}"] = info.default
     # On a CPU `auto` is albumentations, as before; which engine ran on a GPU follows from the device. Samples
-    # always had one image of one file, three channels and the first page.
+    # always had one image of one file, three channels, the first page, and no metadata.
     assert chosen == {
         "augment.engine": "auto",
         "competition.channel_files": [],
         "competition.images_per_sample": None,
+        "competition.metadata": [],
         "images.channels": 3,
         "images.pages": "first",
         "model.pool_images": "mean",

@@ -11,10 +11,11 @@ its logits by a temperature above 1 makes it less confident; its labels stay the
 Calibration of Modern Neural Networks (ICML 2017).
 
 Labels that hold together are stacked one at a time: a logistic regression of a label on the members' log odds
-of that label, so that a rare label is not fitted on the columns of all others. Shares are exclusive classes
-whose rows count for every class by its share. Values have a ridge regression for each column, whose penalty
-pulls towards the mean of the members: without evidence they are averaged. One temperature divides the log
-odds of all labels of a member.
+of that label, so that a rare label is not fitted on the columns of all others. Shares are fitted by their
+cross-entropy. Values have a ridge regression for each column. These three are shrunk towards a mean of the
+members, so that without evidence they are averaged: of log odds the plain mean, of values the one whose
+weights are inverse to the squared errors, because a member that fails may be any number of units away. One
+temperature divides the log odds of all labels of a member.
 
 Shape legend: M members, N samples, C classes or columns, K classes that occur among the rows it is fitted on,
 D columns.
@@ -28,7 +29,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import logsumexp
 
 from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints, Truth
@@ -37,6 +39,8 @@ from pipeline.core.voting.soft_voting import log_floored
 
 Bools = npt.NDArray[np.bool_]
 ITERATIONS = 2000
+# Biases are all but free; without any penalty that of a class that never occurs has no end.
+TINY_PENALTY = 1e-3
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,7 @@ def fit(p_MNC: Sequence[Floats], y_N: Truth, c: float, target: Target) -> Stack:
     if target.kind == LABELS:
         return _of_labels(x_MNC, y_N, c, target)
     if target.kind == SHARES:
-        n_rows, n_classes = y_N.shape
-        rows, classes = np.repeat(np.arange(n_rows), n_classes), np.tile(np.arange(n_classes), n_rows)
-        counted = np.asarray(y_N, np.float64).ravel()
-        kept = counted > 0
-        x_MNC = [x_NC[rows[kept]] for x_NC in x_MNC]
-        return Stack(*_of_classes(x_MNC, classes[kept], c, counted[kept]), target)
+        return Stack(*_near_mean(x_MNC, y_N, c), target)
     return Stack(*_of_classes(x_MNC, np.asarray(y_N, np.int64), c), target)
 
 
@@ -105,49 +104,71 @@ def _of_labels(x_MNC: Sequence[Floats], y_NC: Truth, c: float, target: Target) -
     for block in [*target.blocks, *alone]:
         known = np.flatnonzero(~np.isnan(y_NC[:, block]).any(axis=1))
         of_block = [x_NC[known, block] for x_NC in x_MNC]
-        if block.stop - block.start == 1:
-            coefficients, bias_C[block] = _of_label(of_block, y_NC[known, block.start] >= 0.5, c)
-            whole_MCC[:, block.start, block.start] = coefficients
-            continue
-        level_N = np.asarray(y_NC[known, block].argmax(axis=1), dtype=np.int64)
-        if len(np.unique(level_N)) > 1:
-            whole_MCC[:, block, block], bias_C[block] = _of_classes(of_block, level_N, c)
-        else:
-            whole_MCC[:, block, block] = np.eye(block.stop - block.start) / len(x_MNC)
+        whole_MCC[:, block, block], bias_C[block] = _near_mean(of_block, y_NC[known, block], c)
     return Stack(whole_MCC, bias_C, target)
 
 
-def _of_label(x_MN1: Sequence[Floats], holds_N: Bools, c: float) -> tuple[Reals, float]:
-    """(M,) coefficients of one label and its bias; the mean of the members where it never varies."""
-    from sklearn.linear_model import LogisticRegression
+def _near_mean(x_MNC: Sequence[Floats], y_NC: Truth, c: float) -> tuple[Reals, Reals]:
+    """(M, C, C) coefficients and (C,) biases of a logistic regression that is shrunk towards the mean.
 
-    if holds_N.all() or not holds_N.any():
-        return np.full(len(x_MN1), 1 / len(x_MN1)), 0.0
-    learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(np.concatenate(x_MN1, axis=1), holds_N)
-    return np.asarray(learned.coef_[0], dtype=np.float64), float(learned.intercept_[0])
+    The penalty is that of L2 with inverse strength `c`, on the distance from the members' mean log odds:
+    without evidence they are averaged, and not flattened. One column is a label by itself, several are
+    exclusive.
+    """
+    n_members, n_columns = len(x_MNC), x_MNC[0].shape[1]
+    mean_MCC = np.stack([np.eye(n_columns) / n_members] * n_members)
+    held_C = np.nansum(y_NC, axis=0)
+    varies = len(y_NC) > 0 and (held_C > 0).sum() + (held_C < len(y_NC)).sum() > max(n_columns, 1)
+    if not varies:
+        return mean_MCC, np.zeros(n_columns)
+    x = np.stack([np.asarray(x_NC, np.float64) for x_NC in x_MNC])
+    y = np.asarray(y_NC, dtype=np.float64)
+    start_NC = x.mean(axis=0)
+
+    def loss(values: Reals) -> tuple[float, Reals]:
+        off_MCC, bias_C = values[:-n_columns].reshape(mean_MCC.shape), values[-n_columns:]
+        logit_NC = start_NC + np.einsum("mnc,mcd->nd", x, off_MCC) + bias_C
+        if n_columns == 1:
+            total = np.logaddexp(0, logit_NC)
+            p_NC = np.exp(logit_NC - total)
+        else:
+            total = logsumexp(logit_NC, axis=1, keepdims=True)
+            p_NC = np.exp(logit_NC - total) * y.sum(axis=1, keepdims=True)
+        entropy = (total[:, 0] * (1 if n_columns == 1 else y.sum(axis=1))).sum() - (y * logit_NC).sum()
+        off_NC = p_NC - y
+        slope_MCC = np.einsum("mnc,nd->mcd", x, off_NC) + off_MCC / c
+        slope_C = off_NC.sum(axis=0) + TINY_PENALTY * bias_C
+        penalty = (off_MCC**2).sum() / (2 * c) + TINY_PENALTY * (bias_C**2).sum() / 2
+        return float(entropy + penalty), np.r_[slope_MCC.ravel(), slope_C]
+
+    size = mean_MCC.size + n_columns
+    found = minimize(loss, np.zeros(size), jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})
+    off_MCC, bias_C = found.x[:-n_columns].reshape(mean_MCC.shape), found.x[-n_columns:]
+    return mean_MCC + off_MCC, np.asarray(bias_C, dtype=np.float64)
 
 
 def _of_columns(x_MNC: Sequence[Floats], y_NC: Truth, c: float, target: Target) -> Stack:
-    """A ridge regression for each value: weights of the members that deviate from equal ones by evidence.
+    """A ridge regression for each value, shrunk towards weights that are inverse to squared errors.
 
-    The penalty is that of 1/`c` rows whose predictions vary as these do, so it has no unit.
+    The penalty is that of 1/`c` rows whose predictions vary as the truth does, so it has no unit.
     """
     n_members, n_columns = len(x_MNC), target.n_columns
     whole_MCC, bias_C = np.zeros((n_members, n_columns, n_columns)), np.zeros(n_columns)
-    equal_M = np.full(n_members, 1 / n_members)
     for k in range(n_columns):
         known = np.flatnonzero(~np.isnan(y_NC[:, k]))
-        weight_M = equal_M
+        weight_M = np.full(n_members, 1 / n_members)
         if len(known):
             x_NM = np.stack([x_NC[known, k] for x_NC in x_MNC], axis=1).astype(np.float64)
             y_N = np.asarray(y_NC[known, k], dtype=np.float64)
             means_M, mean = x_NM.mean(axis=0), y_N.mean()
             off_NM = x_NM - means_M
-            moments_MM = off_NM.T @ off_NM
-            penalty = float(np.trace(moments_MM)) / n_members / len(known) / c
-            rest_N = (y_N - mean) - off_NM @ equal_M
+            moments_MM, penalty = off_NM.T @ off_NM, float(y_N.var()) / c
+            error_M = ((x_NM - y_N[:, None]) ** 2).mean(axis=0)
+            precise_M = 1 / np.maximum(error_M, 1e-9 * max(float(error_M.max()), 1e-30))
+            weight_M = precise_M / precise_M.sum()
             if penalty > 0:
-                weight_M = equal_M + np.linalg.solve(
+                rest_N = (y_N - mean) - off_NM @ weight_M
+                weight_M = weight_M + np.linalg.solve(
                     moments_MM + penalty * np.eye(n_members), off_NM.T @ rest_N
                 )
             bias_C[k] = mean - means_M @ weight_M
@@ -155,16 +176,14 @@ def _of_columns(x_MNC: Sequence[Floats], y_NC: Truth, c: float, target: Target) 
     return Stack(whole_MCC, bias_C, target)
 
 
-def _of_classes(
-    x_MNC: Sequence[Floats], y_N: Ints, c: float, counted_N: Reals | None = None
-) -> tuple[Reals, Reals]:
-    """(M, C, C) coefficients, (C,) biases of a multinomial regression; `counted_N`: weights of the rows."""
+def _of_classes(x_MNC: Sequence[Floats], y_N: Ints, c: float) -> tuple[Reals, Reals]:
+    """(M, C, C) coefficients and (C,) biases of a multinomial regression."""
     # Imported here: scikit-learn takes a second to load, which no other method should wait for.
     from sklearn.linear_model import LogisticRegression
 
     n_members, n_classes = len(x_MNC), x_MNC[0].shape[1]
     x_ND = np.concatenate(x_MNC, axis=1)
-    learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(x_ND, y_N, counted_N)
+    learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(x_ND, y_N)
     coefficient_KD, bias_K = learned.coef_, learned.intercept_
     if len(learned.classes_) == 2:  # scikit-learn keeps one row for two classes
         coefficient_KD = np.concatenate([-coefficient_KD / 2, coefficient_KD / 2])

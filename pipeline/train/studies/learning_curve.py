@@ -90,8 +90,13 @@ def measure(job: Job, points: Mapping[str, Settings]) -> CurvePage:
 
 def _learner(job: Job) -> Learner:
     if is_probe(job.settings):
-        return Probe(job.settings.config, load.features(dict(job.inputs), "train", ["identity"]))
-    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home, job.work)
+        return Probe(
+            job.settings.config, load.features(dict(job.inputs), "train", ["identity"]).with_metadata()
+        )
+    prepared = job.inputs["prepared"]
+    columns = load.metadata_columns(prepared)
+    images = load.prepared(prepared, "train")
+    return Network(job.settings.config, images, job.home, job.work, metadata=columns)
 
 
 def _row(
