@@ -20,7 +20,7 @@ from torch import nn
 from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
-from pipeline.core.samples import Floats, Samples, SyntheticRows, TrainRows, Truth
+from pipeline.core.samples import Floats, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.model import OutputScale
@@ -36,6 +36,8 @@ from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 _SMALLEST_STD = 1e-6
 # Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
+# Columns of features whose mean and deviation are computed together.
+_COLUMNS = 128
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,20 @@ class HeadJob:
 
         A column of metadata that does not vary in them has an infinite deviation.
         """
-        flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
-        flat = flat.double()
-        own = flat.shape[1] - self.features.n_beside
-        std_D = flat[:, :own].std(0, correction=0).clamp_min(_SMALLEST_STD)
-        mean_D = flat[:, :own].mean(0).float()
-        if not self.features.n_beside:
-            return mean_D, std_D.float()
-        mean_E, std_E = (torch.from_numpy(part) for part in metadata.spread(flat[:, own:].float().numpy()))
-        return torch.cat([mean_D, mean_E]), torch.cat([std_D.float(), std_E])
+        x_NVD = self.features.x_NVD
+        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
+        own, means, stds = x_NVD.shape[2] - self.features.n_beside, [], []
+        for start in range(0, own, _COLUMNS):  # not all in memory, and in double precision
+            block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
+            flat = torch.from_numpy(block).flatten(0, 1).double()
+            means.append(flat.mean(0).float())
+            stds.append(flat.std(0, correction=0).clamp_min(_SMALLEST_STD).float())
+        if self.features.n_beside:
+            block = np.ascontiguousarray(x_NVD[at_N, :, own:])
+            mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
+            means.append(torch.from_numpy(mean_E))
+            stds.append(torch.from_numpy(std_E))
+        return torch.cat(means), torch.cat(stds)
 
 
 @dataclass(frozen=True)
@@ -259,22 +266,24 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
-    """(J, N, C) predictions of each head, without gradients."""
+def head_probabilities(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+    """(J, N, C) predictions of each head, without gradients; the features may be those of a file."""
     with torch.inference_mode():
-        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in torch.split(x_ND, _ROWS)]
+        blocks = (torch.from_numpy(x_ND[n : n + _ROWS].copy()) for n in range(0, len(x_ND), _ROWS))
+        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in blocks]
     return np.concatenate(parts, axis=1)
 
 
-def plain_view(features: Features) -> torch.Tensor:
-    """(N, D) features of the view `identity`, which is used in validation.
+def plain_view(features: Features, ids: Strings | None = None) -> torch.Tensor:
+    """(N, D) features of the view `identity`, which is used in validation, in the order of `ids` (None: all).
 
     Raises:
         ConfigError: it is not one of the views.
     """
     if "identity" not in features.views:
         raise ConfigError("infer.views: add identity, on which heads are validated")
-    return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
+    at_N = positions(features.ids_N if ids is None else ids, features.ids_N, "features")
+    return torch.from_numpy(features.x_NVD[at_N, features.views.index("identity")])
 
 
 def from_logits_JNC(logits_JNC: torch.Tensor, target: Target) -> Floats:

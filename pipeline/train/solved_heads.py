@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.settings.loss import LossSettings
 from pipeline.train import heads
@@ -76,10 +76,10 @@ class _Solved:
 def _fit(job: HeadJob) -> HeadFit:
     begin, features = time.perf_counter(), job.features
     mean_D, std_D = job.statistics()
-    x_NVD = features.take(job.train_samples.ids_N).x_NVD
+    x_NVD = features.x_NVD[positions(job.train_samples.ids_N, features.ids_N, "features")]  # a copy
     if job.synthetic is not None:
         x_NVD = np.concatenate([x_NVD, job.synthetic.x_SVD])
-    z_NVD = ((torch.from_numpy(x_NVD.copy()) - mean_D) / std_D).numpy()
+    z_NVD = torch.from_numpy(x_NVD).sub_(mean_D).div_(std_D).numpy()
     if features.n_beside:
         np.nan_to_num(z_NVD[..., -features.n_beside :], copy=False)
     target_NC = job.target_NC.numpy()
@@ -114,8 +114,8 @@ def _figures(
 ) -> tuple[dict[str, float], Floats]:
     """The losses and the score of a solved head, and (1, N, C) predictions of the validation part."""
     valid = job.valid_samples
-    x_ND = heads.plain_view(job.features.take(valid.ids_N))
-    p_1NC = heads.head_probabilities(head, x_ND, job.target)
+    x_ND = heads.plain_view(job.features, valid.ids_N)
+    p_1NC = heads.head_probabilities(head, x_ND.numpy(), job.target)
     if job.target.rows_sum_to_one:
         problem = _problem(z_NVD, target_NC, weight_N)
         with torch.inference_mode():
