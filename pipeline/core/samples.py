@@ -119,7 +119,7 @@ class TruthOfLabels(np.ndarray):
 
 
 def cells_of(truth: npt.NDArray[Any]) -> Cells | None:
-    """The cells of a truth that knows them; None where each column is a label, or some columns are missing."""
+    """The cells of a truth that knows them; None where each column is a label or columns are missing."""
     cells = getattr(truth, "cells", None)
     return cells if cells is not None and sum(cells.widths) == truth.shape[-1] else None
 
