@@ -83,7 +83,8 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
         for a in settings.attributes
     ]
     if settings.target == "labels":
-        return LabelSpace.independent(attributes)
+        weights = tuple(sorted((settings.label_weights or {}).items()))
+        return replace(LabelSpace.independent(attributes), weights=weights)
     space = LabelSpace.product(attributes)
     return replace(space, kind="shares") if settings.target == "shares" else space
 
