@@ -117,30 +117,38 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
-def content(samples: Samples, digest: Callable[[Path], str]) -> str:
+def content(samples: Samples, digest: Callable[[str], str]) -> str:
     """A digest of one split: what the tables say of each image, its file's bytes and its name.
 
     The name counts from the folder that contains all images of the split, so it does not matter where that
     folder lies, nor what the tables are called. `digest` gives that of a file; an image in a file of several
     is known by that file's digest and its own key.
     """
-    paths = samples.paths_N.tolist()
+    places = [parts(path) for path in samples.paths_N.tolist()]
     known: dict[str, str] = {}
 
-    def digest_of(path: str) -> str:
-        file, key = parts(path)
-        known[file] = known.get(file) or digest(Path(file))
+    def digest_of(file: str, key: str | None) -> str:
+        if file not in known:
+            known[file] = digest(file)
         return known[file] if key is None else f"{known[file]} {key}"
 
-    own = [path for path in paths if parts(path)[1] is None]
-    base = os.path.commonpath([Path(path).parent for path in own]) if own else ""
-    names = [parts(path)[1] or Path(os.path.relpath(path, base)).as_posix() for path in paths]
+    # Strings and no Path: this runs for every image in every command.
+    folders = {os.path.dirname(file) for file, key in places if key is None}  # noqa: PTH120
+    base = os.path.commonpath(folders) if folders else ""
+    before = f"{base.rstrip('/')}/"
+
+    def name_of(file: str, key: str | None) -> str:
+        if key is None and file.startswith(before):
+            return file[len(before) :]
+        return key or Path(os.path.relpath(file, base)).as_posix()
+
+    names = [name_of(*place) for place in places]
     columns: dict[str, object] = {
         "split": samples.split,
         "space": files.space_text(samples.space),
         "ids": samples.ids_N.tolist(),
         "names": names,
-        "files": [digest_of(path) for path in paths],
+        "files": [digest_of(*place) for place in places],
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]

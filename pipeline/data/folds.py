@@ -30,7 +30,6 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
@@ -141,6 +140,8 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
 
 
 def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     alone = not by_group or len(np.unique(samples.groups_N)) == len(samples)
     if int(images_per_class(samples).max()) < n:
         return _dealt(samples, n, state, alone)

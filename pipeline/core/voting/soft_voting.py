@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import LOG_FLOOR, Reals
@@ -56,6 +55,8 @@ def log_floored(p_NC: Floats) -> Floats:
 
 def _ranks(p_NC: Floats) -> Floats:
     """For each class the share of samples with less probability; ties share their rank."""
+    from scipy.stats import rankdata
+
     return np.asarray((rankdata(p_NC, axis=0) - 0.5) / len(p_NC), dtype=np.float32)
 
 

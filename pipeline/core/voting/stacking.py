@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from pipeline.core.metrics import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints
@@ -89,6 +88,8 @@ TOLERANCE = 1e-3
 
 def fit_temperature(p_NC: Floats, y_N: Ints) -> float:
     """The temperature, 0.05 to 20, with the lowest log loss on these rows of one member."""
+    from scipy.optimize import minimize_scalar
+
     log_NC = log_floored(p_NC)
 
     def loss(log_temperature: float) -> float:
