@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	runs ui \
+	predict oof bundle runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
 
@@ -32,7 +32,8 @@ env:
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
-		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") $(ARGS)
+		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") \
+		$(if $(TARGET),--target "$(TARGET)") $(ARGS)
 
 use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
@@ -44,7 +45,7 @@ eda: env
 	@$(PIPELINE) eda $(ARGS)
 
 folds: env
-	@$(PIPELINE) folds $(ARGS)
+	@$(PIPELINE) folds $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 resample: env
 	@$(PIPELINE) resample $(ARGS)
@@ -88,7 +89,7 @@ ensemble: env
 	@$(PIPELINE) ensemble $(ARGS)
 
 error-analysis: env
-	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(ARGS)
+	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 explain: env
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \
@@ -106,6 +107,17 @@ submit: env
 
 reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
+
+predict: env
+	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+bundle: env
+	@$(PIPELINE) bundle --file "$(FILE)" $(if $(LIMIT),--limit "$(LIMIT)") $(if $(OUT),--out "$(OUT)") \
+		$(if $(WHEELS),--wheels "$(WHEELS)") $(if $(HOST_PYTHON),--python "$(HOST_PYTHON)") \
+		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(ARGS)
+
+oof: env
+	@$(PIPELINE) oof --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 leaderboard: env
 	@$(PIPELINE) leaderboard $(if $(NAME),--name "$(NAME)") $(ARGS)

@@ -49,8 +49,9 @@ from pipeline.record import housekeeping
 from pipeline.record.files import FileIndex
 from pipeline.record.machine import Profile
 from pipeline.record.store import Store
-from pipeline.settings.competition import CompetitionSettings, SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import CONFIGS, Request, resolve
+from pipeline.settings.submission import SubmissionSettings
 from pipeline.submit import ledger, provenance, submit_log, validate
 from pipeline.train.studies import grid
 from pipeline.tune import space

@@ -112,6 +112,10 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
+        case "predict" | "oof" | "bundle":
+            from pipeline.predict import commands as new
+
+            return {"predict": new.predict, "oof": new.oof, "bundle": new.bundle}[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -158,8 +162,9 @@ COMMANDS = (
             Option("sample", "the host's sample submission"),
             Option("label", "column of the label, or several separated by commas; default: guessed"),
             Option("encoding", "encoding of tables that are not UTF-8, e.g. cp949; default: found"),
+            Option("target", "exclusive, labels, values or shares; default: guessed", {"default": ""}),
         ),
-        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… ENCODING=…",
+        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=…",
         uses_results=False,
         about_current=False,
     ),
@@ -173,7 +178,13 @@ COMMANDS = (
     ),
     Command("all", "run everything from EDA to error analysis, then print a summary"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
-    Command("folds", "make the fold plan, and check it", then="train"),
+    Command(
+        "folds",
+        "make the fold plan, and check it",
+        (Option("out", "also write the fold of each image as CSV or Parquet, for team mates"),),
+        make="OUT=folds.csv",
+        then="train",
+    ),
     Command("resample", "report class counts before and after resampling", then="train"),
     Command("preview", "show training images: cropped, preprocessed, augmented", then="train"),
     Command(
@@ -237,8 +248,9 @@ COMMANDS = (
             Option("a", "the new CSV in the host's format; default: the blend of ARGS, or the newest CSV"),
             Option("b", "the CSV to compare it with"),
             Option("verdicts", "a file of answers exported from the report, to import"),
+            Option("label", "of labels that hold together: the one that the report is about"),
         ),
-        make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv",
+        make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv; LABEL=one",
     ),
     Command(
         "explain",
@@ -311,6 +323,40 @@ COMMANDS = (
             Option("anyway", "rebuild even if keys differ now", _FLAG),
         ),
         make="FILE=… SCRATCH=1 ANYWAY=1",
+        about_current=False,
+    ),
+    Command(
+        "predict",
+        "predict any images with everything that a submission is made of",
+        (
+            Option("file", "a submission, or the folder of a predictor", {"default": ""}),
+            Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
+            Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
+        ),
+        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        about_current=False,
+    ),
+    Command(
+        "bundle",
+        "make a folder with which a notebook predicts the hidden test set offline",
+        (
+            Option("file", "a submission", {"default": ""}),
+            Option("limit", "time limit of the notebook: 9h, 30m; default: 9h"),
+            Option("out", "the folder to make; default: bundles/NAME of the home"),
+            Option("wheels", "wheels to add besides Podium's; none: no other; default: timm, safetensors"),
+            Option("python", "version of the host's Python, for wheels; default: 3.11"),
+            Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
+            Option("test", "a folder laid out as the host's; default: the competition's own"),
+        ),
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        about_current=False,
+    ),
+    Command(
+        "oof",
+        "write a submission's out-of-fold and test probabilities, for team mates",
+        (_FILE, Option("out", "a .csv or .parquet; default: NAME-oof.csv")),
+        make="FILE=… OUT=mine.csv",
         about_current=False,
     ),
     Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),

@@ -29,6 +29,7 @@ SIZE = 32
 class Pixels:
     ids_N: Any
     x_NHWC: Any
+    channels: int = 3
 
 
 def digit_images(n=72, size=SIZE):

@@ -33,8 +33,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.metrics import Metric, Reals
-from pipeline.core.samples import Floats, Ints, Strings
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
+from pipeline.core.samples import Floats, Ints, Strings, Truth
 from pipeline.core.seeds import rng
 
 Bools = npt.NDArray[np.bool_]
@@ -108,7 +109,7 @@ def row_weights(
 
 def rescored(
     metric: Metric,
-    y_N: Ints,
+    y_N: Truth,
     sides: Sequence[Floats],
     groups_N: Strings,
     draws: int,
@@ -130,7 +131,7 @@ def rescored(
 
 
 def resampled(
-    metric: Metric, y_N: Ints, sides: Sequence[Floats], groups_N: Strings, draws: int, seed: int
+    metric: Metric, y_N: Truth, sides: Sequence[Floats], groups_N: Strings, draws: int, seed: int
 ) -> Reals:
     """`rescored` with the draws that all intervals and comparisons of scores use for this seed."""
     return rescored(metric, y_N, sides, groups_N, draws, rng(seed, "group bootstrap"))

@@ -14,41 +14,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core import plugin
+from pipeline.core import label_metrics, plugin, value_metrics
 from pipeline.core.errors import ConfigError, nearest
-from pipeline.core.samples import Floats, Ints, LabelSpace
-from pipeline.core.targets import EXCLUSIVE, Kind, Target, most_probable
+from pipeline.core.metric_arithmetic import (
+    LOG_FLOOR,
+    OnWeights,
+    Reals,
+    area_under_roc,
+    by_rows,
+    mean_of_columns,
+    ratio,
+)
+from pipeline.core.predictions import Prediction
+from pipeline.core.samples import Floats, Ints, Kind, LabelSpace, Truth
+from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, VALUES, Target, most_probable
 
-Reals = npt.NDArray[np.float64]
 OnCounts = Callable[[Reals], Reals]
-OnWeights = Callable[[Reals], Reals]
 Prepare = Callable[[Ints, Floats], OnWeights]
-
-# A certain and wrong answer costs this much log loss, not infinity: float32 cannot tell less from 0.
-LOG_FLOOR = float(np.finfo(np.float32).eps)
-
-
-def by_rows(function: Callable[[Ints, Floats], float]) -> Prepare:
-    """The `on_weights` of any `function(y_N, p_NC) -> float`, so that a user's own metric can be resampled.
-
-    This works for every function, exactly but slowly: each resample is a list of row indices, and the
-    function scores those rows. Weights must be whole numbers.
-    """
-
-    def prepare(y_N: Ints, p_NC: Floats) -> OnWeights:
-        def scores(w_BN: Reals) -> Reals:
-            lists = [np.repeat(np.arange(len(y_N)), w_N.astype(np.int64)) for w_N in w_BN]
-            return np.array([function(y_N[index], p_NC[index]) for index in lists], dtype=np.float64)
-
-        return scores
-
-    return prepare
+Needs = Literal["labels", "probabilities"]
+# The same for truths with a column each: (y_NK, p_NK) -> a function of (B, N) weights.
+PrepareMatrix = Callable[[Floats, Floats], OnWeights]
 
 
 def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
@@ -65,13 +57,6 @@ def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
 def margins(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """For each class, from the last two axes: correct predictions, true count, predicted count."""
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
-
-
-def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Reals:
-    """`above` divided by `below`, and 0 where `below` is 0."""
-    out: Reals = np.zeros(np.broadcast_shapes(above.shape, below.shape))
-    np.divide(above, below, out=out, where=below != 0)
-    return out
 
 
 def accuracy(counts_BCC: Reals) -> Reals:
@@ -129,63 +114,7 @@ def log_loss(y_N: Ints, p_NC: Floats) -> OnWeights:
 
 def auc(y_N: Ints, p_NC: Floats) -> OnWeights:
     """Area under ROC, one class against the rest, mean over the classes in the truth; 0.5 for one class."""
-    runs_C = [_ranked_runs(p_N, y_N == c) for c, p_N in enumerate(p_NC.T)]
-
-    def scores(w_BN: Reals) -> Reals:
-        w_NB = np.ascontiguousarray(w_BN.T)
-        total, classes = np.zeros(len(w_BN)), np.zeros(len(w_BN))
-        for runs in runs_C:
-            if runs is None:
-                continue
-            all_TB = np.add.reduceat(w_NB[runs.order_N], runs.start_T, axis=0)
-            hit_TB = np.zeros_like(all_TB)
-            hit_TB[runs.mixed_H] = np.add.reduceat(w_NB[runs.hits_P], runs.start_H, axis=0)
-            miss_TB = all_TB - hit_TB
-            # A tie of a hit and a miss is half won.
-            below_TB = np.cumsum(miss_TB, axis=0) - miss_TB / 2
-            pairs = hit_TB.sum(axis=0) * miss_TB.sum(axis=0)
-            total += ratio((hit_TB * below_TB).sum(axis=0), pairs)
-            classes += pairs > 0
-        return np.where(classes > 0, ratio(total, classes), 0.5)
-
-    return scores
-
-
-@dataclass(frozen=True)
-class _Runs:
-    """Rows by ascending score, cut into T runs within which order does not matter.
-
-    Args:
-        order_N: rows by score.
-        start_T: where in `order_N` each run starts.
-        hits_P: the rows of the class, by score.
-        mixed_H: which of the T runs hold rows of the class.
-        start_H: where in `hits_P` the rows of each of those start.
-    """
-
-    order_N: Ints
-    start_T: Ints
-    hits_P: Ints
-    mixed_H: Ints
-    start_H: Ints
-
-
-def _ranked_runs(p_N: Floats, is_class_N: npt.NDArray[np.bool_]) -> _Runs | None:
-    """Runs of equal scores, neighbouring ones without the class merged; None if it never occurs.
-
-    The merging leaves about two runs a row of the class, so a resample sums few numbers.
-    """
-    if not is_class_N.any():
-        return None
-    order_N = np.argsort(p_N, kind="stable")
-    score_N, hit_N = p_N[order_N], is_class_N[order_N]
-    start = np.flatnonzero(np.r_[True, score_N[1:] != score_N[:-1]])
-    holds = np.logical_or.reduceat(hit_N, start)
-    start_T = start[holds | np.r_[True, holds[:-1]]]
-    per_run_T = np.add.reduceat(hit_N.astype(np.int64), start_T)
-    mixed_H = np.flatnonzero(per_run_T)
-    start_H = np.cumsum(per_run_T[mixed_H]) - per_run_T[mixed_H]
-    return _Runs(order_N, start_T, order_N[hit_N], mixed_H, start_H)
+    return mean_of_columns([area_under_roc(p_N, y_N == c) for c, p_N in enumerate(p_NC.T)], 0.5)
 
 
 @dataclass(frozen=True)
@@ -202,21 +131,26 @@ class Metric:
         on_weights: for probability metrics, prepares (y_N, p_NC) once and returns a function of
             (B, N) row weights that gives (B,) scores.
         kinds: of targets that it can score; see `refuse`.
+        on_matrix: for kinds other than exclusive classes: like `on_weights`, for a truth (N, K) whose NaN
+            are unknown.
     """
 
     name: str
     higher_is_better: bool
-    needs: Literal["labels", "probabilities"]
+    needs: Needs
     minimum: float
     maximum: float
     description: str
     on_counts: OnCounts | None = field(default=None, repr=False)
     on_weights: Prepare | None = field(default=None, repr=False)
     kinds: tuple[Kind, ...] = (EXCLUSIVE,)
+    on_matrix: PrepareMatrix | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         given = self.on_counts if self.needs == "labels" else self.on_weights
-        assert given is not None, f"metric {self.name} lacks the function its `needs` asks for"
+        assert given is not None or EXCLUSIVE not in self.kinds, (
+            f"metric {self.name} lacks the function its `needs` asks for"
+        )
 
     @property
     def sign(self) -> float:
@@ -227,8 +161,11 @@ class Metric:
         """Raise a `ConfigError` for a target that this metric cannot score."""
         target.require(self.kinds, f"competition.metric={self.name}")
 
-    def score(self, y_N: Ints, p_NC: Floats) -> float:
-        """The score of at least one row; label metrics take the most probable class (ties: the first)."""
+    def score(self, y_N: Truth, p_NC: Floats) -> float:
+        """The score of at least one row; label metrics take the most probable class (ties: the first).
+
+        `y_N` may be the truth (N, K) of another kind of target than exclusive classes.
+        """
         return float(self.resampler(y_N, p_NC)(np.ones((1, len(y_N))))[0])
 
     def score_labels(self, y_N: Ints, pred_N: Ints, n_classes: int) -> float:
@@ -237,22 +174,31 @@ class Metric:
         Raises:
             ConfigError: the metric needs probabilities.
         """
-        if self.on_counts is None:
+        self.refuse_answers()
+        assert self.on_counts is not None, f"{self.name} scores labels that hold together only"
+        return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
+
+    def refuse_answers(self) -> None:
+        """Raise a `ConfigError` if this metric cannot score answers without probabilities."""
+        if self.needs == "probabilities":
             raise ConfigError(
                 f"metric {self.name} needs probabilities, but these predictions contain only labels",
                 remedy="choose a label metric such as macro_f1, or give a file with probabilities",
             )
-        return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
 
-    def resampler(self, y_N: Ints, p_NC: Floats) -> OnWeights:
+    def resampler(self, y_N: Truth, p_NC: Floats) -> OnWeights:
         """A function from (B, N) weights ≥ 0, which are how often each row counts, to (B,) scores.
 
         Everything that is independent of the weights (most probable classes, sorting) is computed here, once.
         """
         assert len(y_N) > 0, "nothing to score"
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
+        if y_N.ndim == 2:
+            assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
+            return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
+        y_N = np.asarray(y_N, np.int64)
         if self.on_counts is None:
-            assert self.on_weights is not None
+            assert self.on_weights is not None, f"{self.name} does not score exclusive classes: see `refuse`"
             return self.on_weights(y_N, p_NC)
         on_counts, size = self.on_counts, p_NC.shape[1]
         cell_N = _cells(y_N, most_probable(p_NC), size)
@@ -339,7 +285,30 @@ def own(name: str, folder: Path) -> Metric:
         description=((function.__doc__ or "").strip().splitlines() or ["a metric of one's own"])[0],
         on_counts=by_cells(score) if labels else None,
         on_weights=None if labels else by_rows(score),
+        kinds=(EXCLUSIVE, LABELS, VALUES, SHARES),
+        on_matrix=by_rows(lambda y, p: score(y, p > 0.5 if labels else p)),
     )
+
+
+def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Ints, n_classes: int) -> float:
+    """The score of a file: of its probabilities, or of its answers alone.
+
+    Args:
+        metric: any that fits the target.
+        truth: of R images, as `Samples.truth`.
+        predicted: the file.
+        at_R: the place of these images in it.
+        n_classes: C.
+
+    Raises:
+        ConfigError: the metric needs probabilities, and the file has only answers.
+    """
+    if predicted.probabilities is not None:
+        return metric.score(truth, predicted.probabilities.p_NC[at_R])
+    if predicted.answers.ndim == 1:
+        return metric.score_labels(np.asarray(truth, dtype=np.int64), predicted.labels_N[at_R], n_classes)
+    metric.refuse_answers()
+    return metric.score(truth, np.asarray(predicted.answers[at_R], dtype=np.float32))
 
 
 def confusion(y_N: Ints, pred_N: Ints, n_classes: int) -> Ints:
@@ -391,8 +360,41 @@ def _cells(y_N: Ints, pred_N: npt.NDArray[np.integer[Any]], n_classes: int) -> I
     return np.asarray(y_N.astype(np.int64) * n_classes + pred_N, dtype=np.int64)
 
 
-def _label(name: str, minimum: float, description: str, on_counts: OnCounts) -> Metric:
-    return Metric(name, True, "labels", minimum, 1.0, description, on_counts=on_counts)
+def _label(
+    name: str, minimum: float, description: str, on_counts: OnCounts, on_matrix: PrepareMatrix | None = None
+) -> Metric:
+    """A metric of the most probable class, and of labels at a threshold of one half where that exists."""
+    kinds = (EXCLUSIVE, LABELS) if on_matrix else (EXCLUSIVE,)
+    return Metric(name, True, "labels", minimum, 1.0, description, on_counts, None, kinds, on_matrix)
+
+
+def _of_labels(name: str, needs: Needs, maximum: float, on_matrix: PrepareMatrix) -> Metric:
+    """A metric of labels alone; its description is the first line of its formula's."""
+    return Metric(name, True, needs, 0.0, maximum, _first_line(on_matrix), None, None, (LABELS,), on_matrix)
+
+
+def _both(name: str, maximum: float, on_matrix: PrepareMatrix) -> Metric:
+    """A metric of one label's probability, which is also one of exclusive classes."""
+    of_classes = partial(label_metrics.positive, on_matrix)
+    kinds = (EXCLUSIVE, LABELS)
+    line = _first_line(on_matrix)
+    return Metric(name, True, "probabilities", 0.0, maximum, line, None, of_classes, kinds, on_matrix)
+
+
+def _ranked(name: str, of_classes: Prepare, description: str) -> Metric:
+    return Metric(name, True, "probabilities", 0.0, 1.0, description, on_weights=of_classes)
+
+
+def _of_values(
+    name: str, higher: bool, minimum: float, on_matrix: PrepareMatrix, kinds: tuple[Kind, ...] = (VALUES,)
+) -> Metric:
+    maximum = 1.0 if higher else math.inf
+    line = _first_line(on_matrix)
+    return Metric(name, higher, "probabilities", minimum, maximum, line, None, None, kinds, on_matrix)
+
+
+def _first_line(function: PrepareMatrix) -> str:
+    return (function.__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 METRICS: dict[str, Metric] = {
@@ -403,8 +405,9 @@ METRICS: dict[str, Metric] = {
             0.0,
             "mean F1 over the classes that occur in the truth or the predictions; rare ones count equally",
             macro_f1,
+            label_metrics.macro_f1,
         ),
-        _label("accuracy", 0.0, "share of right answers", accuracy),
+        _label("accuracy", 0.0, "share of right answers", accuracy, label_metrics.accuracy),
         _label(
             "balanced_accuracy",
             0.0,
@@ -420,6 +423,8 @@ METRICS: dict[str, Metric] = {
             -math.log(LOG_FLOOR),
             "mean of -log(probability of the true class), which is floored at 1.2e-7",
             on_weights=log_loss,
+            kinds=(EXCLUSIVE, LABELS),
+            on_matrix=label_metrics.log_loss,
         ),
         Metric(
             "auc",
@@ -430,14 +435,49 @@ METRICS: dict[str, Metric] = {
             "area under ROC, one class against the rest, mean over the classes of the truth; "
             "0.5 when the truth holds one class only",
             on_weights=auc,
+            kinds=(EXCLUSIVE, LABELS),
+            on_matrix=label_metrics.auc,
         ),
-        _label(
+        Metric(
             "qwk",
+            True,
+            "labels",
             -1.0,
+            1.0,
             "quadratic weighted kappa, classes ordered by index (absent ones keep their place); "
             "0 when truth and predictions hold one and the same class only",
-            qwk,
+            on_counts=qwk,
+            kinds=(EXCLUSIVE, VALUES),
+            on_matrix=value_metrics.qwk,
         ),
         _label("mcc", -1.0, "Matthews correlation; 0 when truth or predictions hold one class only", mcc),
+        _ranked("map@3", partial(label_metrics.of_first, 3), "1 / rank of the true class, 0 below rank 3"),
+        _ranked("map@5", partial(label_metrics.of_first, 5), "1 / rank of the true class, 0 below rank 5"),
+        _ranked(
+            "top3", partial(label_metrics.within_first, 3), "share of rows whose class is in the first 3"
+        ),
+        _ranked(
+            "top5", partial(label_metrics.within_first, 5), "share of rows whose class is in the first 5"
+        ),
+        _ranked(
+            "gap", label_metrics.global_average_precision, "average precision, all answers in one ranking"
+        ),
+        _both("pf1", 1.0, label_metrics.probabilistic_f1),
+        _both("pauc", 0.2, label_metrics.partial_auc),
+        _both("map", 1.0, label_metrics.mean_average_precision),
+        _of_labels("micro_f1", "labels", 1.0, label_metrics.micro_f1),
+        _of_labels("samples_f1", "labels", 1.0, label_metrics.samples_f1),
+        _of_labels("exact_match", "labels", 1.0, label_metrics.exact_match),
+        _of_labels("micro_auc", "probabilities", 1.0, label_metrics.micro_auc),
+        _of_labels("lrap", "probabilities", 1.0, label_metrics.ranking_average_precision),
+        _of_values("rmse", False, 0.0, value_metrics.rmse, (VALUES, SHARES)),
+        _of_values("mae", False, 0.0, value_metrics.mae, (VALUES, SHARES)),
+        _of_values("rmsle", False, 0.0, value_metrics.rmsle),
+        _of_values("mape", False, 0.0, value_metrics.mape),
+        _of_values("r2", True, -math.inf, value_metrics.r2),
+        _of_values("pearson", True, -1.0, value_metrics.pearson),
+        _of_values("spearman", True, -1.0, value_metrics.spearman),
+        _of_values("kl", False, 0.0, value_metrics.kl, (SHARES,)),
+        _of_values("cross_entropy", False, 0.0, value_metrics.cross_entropy, (SHARES,)),
     )
 }

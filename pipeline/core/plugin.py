@@ -102,7 +102,7 @@ def digest(name: str, folder: Path, setting: str) -> str:
         ConfigError: as `load`, except for errors that are found only when the code runs.
     """
     found = hashlib.sha256()
-    for path in _sources(name, folder, setting):
+    for path in sources(name, folder, setting):
         found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()
 
@@ -194,7 +194,7 @@ def _path(name: str, folder: Path, setting: str) -> Path:
     return path
 
 
-def _sources(name: str, folder: Path, setting: str) -> list[Path]:
+def sources(name: str, folder: Path, setting: str) -> list[Path]:
     """The module's file and the files of the folder that it imports, in sorted order."""
     todo, found = [_path(name, folder, setting)], set[Path]()
     while todo:

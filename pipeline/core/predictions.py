@@ -13,24 +13,49 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pipeline.core.errors import DataError
-from pipeline.core.samples import Floats, Ints, Strings, frozen_array, positions, refuse_duplicates, strings
-from pipeline.core.targets import Target
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.samples import (
+    Floats,
+    Ints,
+    Kind,
+    Strings,
+    Truth,
+    frozen_array,
+    positions,
+    refuse_duplicates,
+    strings,
+)
+from pipeline.core.targets import EXCLUSIVE, LABELS, VALUES, WORDS, Bools, Reals, Target
 from pipeline.core.wording import worded
 
 
 @dataclass(frozen=True)
 class Probabilities:
-    """(N, C) class probabilities with their ids and class names.
+    """(N, C) predictions with their ids and the names of their columns: probabilities, or values.
+
+    Args:
+        ids_N: unique.
+        classes: (C,) names of the columns.
+        p_NC: a row for each id; what is valid depends on the kind.
+        name: for messages and reports.
+        kind: how the columns belong together.
+        widths: how many columns each label has, for labels of several levels; empty: one for each.
 
     Raises:
-        DataError: duplicate ids, NaN, negative entries, rows that do not sum to 1.
+        DataError: duplicate ids, NaN, or rows that the kind does not allow (`core/targets.py`).
     """
 
     ids_N: Strings
     classes: tuple[str, ...]
     p_NC: Floats
     name: str = "probabilities"
+    kind: Kind = EXCLUSIVE
+    widths: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(target: Target, ids_N: Strings, p_NC: Floats, name: str) -> Probabilities:
+        """Predictions of a target."""
+        return Probabilities(ids_N, target.columns, p_NC, name, target.kind, target.widths)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -44,14 +69,17 @@ class Probabilities:
         bad = self.target.faulty(p)
         if bad.any():
             rows = [f"{i}: sum {s:.4g}" for i, s in zip(self.ids_N[bad], p[bad].sum(axis=1), strict=True)]
+            sort = "probabilities" if self.kind != VALUES else "values"
             raise DataError(
                 worded(
-                    "{name}: {n:row} {n:is|are} not probabilities (NaN, negative, or not summing to 1)",
+                    "{name}: {n:row} {n:is|are} not {sort} ({rule})",
                     name=self.name,
                     n=len(rows),
+                    sort=sort,
+                    rule="NaN, negative, or not summing to 1" if self.kind == EXCLUSIVE else self.target.rule,
                 ),
-                rows,
-                "normalise each row to sum to 1",
+                rows if self.kind == EXCLUSIVE else [str(i) for i in self.ids_N[bad]],
+                "normalise each row to sum to 1" if self.kind == EXCLUSIVE else "",
             )
 
     def __len__(self) -> int:
@@ -60,7 +88,7 @@ class Probabilities:
     @property
     def target(self) -> Target:
         """What the columns mean."""
-        return Target(self.classes)
+        return Target(self.classes, self.kind, None, self.widths)
 
     def labels(self) -> Ints:
         """(N,) index of the most probable class."""
@@ -75,6 +103,7 @@ class Probabilities:
         if set(classes) != set(self.classes):
             odd = sorted(set(classes) ^ set(self.classes))
             raise DataError(f"{self.name}: other classes than expected", odd)
+        assert classes == self.classes or not self.widths, "the levels of a label are never reordered"
         order = [self.classes.index(c) for c in classes]
         return replace(self, classes=classes, p_NC=self.p_NC[:, order])
 
@@ -88,6 +117,11 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
     first = members[0]
     aligned = [first]
     for member in members[1:]:
+        if member.kind != first.kind:
+            raise DataError(
+                f"{member.name} predicts {WORDS[member.kind]}, and {first.name} {WORDS[first.kind]}",
+                remedy="members of one ensemble must predict the same kind of target",
+            )
         if member.classes == first.classes and np.array_equal(member.ids_N, first.ids_N):
             aligned.append(member)  # nothing to sort or copy: a hundred members take milliseconds
             continue
@@ -120,7 +154,7 @@ def pool(parts: Sequence[Probabilities], name: str) -> Probabilities:
     ids = np.concatenate([p.ids_N for p in parts])
     p_NC = np.concatenate([p.with_classes(parts[0].classes).p_NC for p in parts])
     unique, mean_NC = _mean_by_id(ids, p_NC)
-    return Probabilities(unique, parts[0].classes, mean_NC, name)
+    return replace(parts[0], ids_N=unique, p_NC=mean_NC, name=name)
 
 
 def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabilities:
@@ -129,7 +163,7 @@ def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabiliti
     assert all((p.views, p.classes) == (first.views, first.classes) for p in parts), "views differ"
     ids = np.concatenate([p.ids_N for p in parts])
     unique, mean_NVC = _mean_by_id(ids, np.concatenate([p.p_VNC.swapaxes(0, 1) for p in parts]))
-    return ViewProbabilities(unique, first.classes, first.views, mean_NVC.swapaxes(0, 1), name)
+    return replace(first, ids_N=unique, p_VNC=mean_NVC.swapaxes(0, 1), name=name)
 
 
 def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
@@ -143,12 +177,13 @@ def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One label for each image, and its probabilities if there are any, as in a CSV in the host's format.
+    """The answers for each image, and their probabilities if there are any, as in a CSV in the host's format.
 
     Args:
         ids_N: unique.
-        labels_N: class index per image.
-        probabilities: the same ids in the same order, or None if the file contained only labels.
+        answers: in the form of `Samples.truth`: (N,) class index per image, or for other kinds of target
+            (N, K) numbers: 1 for a label that holds and 0 for one that does not, values, or shares.
+        probabilities: the same ids in the same order, or None if the file contained only answers.
         name: for messages and reports, usually the file's stem.
 
     Raises:
@@ -156,37 +191,85 @@ class Prediction:
     """
 
     ids_N: Strings
-    labels_N: Ints
+    answers: Truth
     probabilities: Probabilities | None = None
     name: str = "prediction"
 
+    @staticmethod
+    def of(p: Probabilities) -> Prediction:
+        """The answers that follow from probabilities: the most probable class, the labels above one half."""
+        return Prediction(p.ids_N, answers_of(p.target, p.p_NC), p, p.name)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
-        object.__setattr__(self, "labels_N", frozen_array(self.labels_N, np.int64))
-        assert self.labels_N.shape == self.ids_N.shape, "labels_N has a wrong shape"
+        answers = np.asarray(self.answers)
+        kept = frozen_array(answers, np.int64 if answers.ndim == 1 else np.float32)
+        object.__setattr__(self, "answers", kept)
+        assert len(kept) == len(self.ids_N), "the answers have a wrong shape"
         refuse_duplicates(self.ids_N, self.name)
         same = self.probabilities is None or np.array_equal(self.probabilities.ids_N, self.ids_N)
-        assert same, "a prediction's probabilities have other ids than its labels"
+        assert same, "a prediction's probabilities have other ids than its answers"
 
-    def __len__(self) -> int:
-        return len(self.ids_N)
+    @property
+    def labels_N(self) -> Ints:
+        """(N,) class index per image.
+
+        Raises:
+            ConfigError: the classes do not exclude each other, so there is not one for each image.
+        """
+        if self.answers.ndim != 1:
+            raise ConfigError(
+                f"{self.name}: this step needs one class for each image, and an image has "
+                f"{self.answers.shape[1]} answers",
+                remedy="leave the step out; docs/targets.md lists what each kind of target can do",
+            )
+        return np.asarray(self.answers, dtype=np.int64)
 
     def take(self, ids: Strings) -> Prediction:
         """The rows of `ids`, in that order; raises if one is missing."""
         at = positions(ids, self.ids_N, self.name)
         p = None if self.probabilities is None else self.probabilities.take(ids)
-        return replace(self, ids_N=ids, labels_N=self.labels_N[at], probabilities=p)
+        return replace(self, ids_N=ids, answers=self.answers[at], probabilities=p)
+
+
+def answers_of(target: Target, p_NK: Floats | Reals) -> Truth:
+    """Predictions as answers, in the form of `Samples.truth`."""
+    if target.kind == EXCLUSIVE:
+        return target.answers(p_NK)
+    if target.kind == LABELS:
+        return np.asarray(target.held(p_NK), dtype=np.float32)
+    return np.asarray(p_NK, dtype=np.float32)
+
+
+def differ_N(one: Truth, other: Truth) -> Bools:
+    """(N,) which images two sets of answers answer differently, whatever their kind."""
+    differ = np.asarray(one != other)
+    return differ if differ.ndim == 1 else np.asarray(differ.any(axis=1), dtype=np.bool_)
 
 
 @dataclass(frozen=True)
 class ViewProbabilities:
-    """(V, N, C) probabilities, one block per TTA view, so that views can be weighted without a model."""
+    """(V, N, C) predictions, one block per TTA view, so that views can be weighted without a model."""
 
     ids_N: Strings
     classes: tuple[str, ...]
     views: tuple[str, ...]
     p_VNC: Floats
     name: str = "views"
+    kind: Kind = EXCLUSIVE
+    widths: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(
+        target: Target, ids_N: Strings, views: tuple[str, ...], p_VNC: Floats, name: str
+    ) -> ViewProbabilities:
+        """Predictions of a target, a block for each view."""
+        return ViewProbabilities(ids_N, target.columns, views, p_VNC, name, target.kind, target.widths)
+
+    @property
+    def target(self) -> Target:
+        """What the columns mean."""
+        return Target(self.classes, self.kind, None, self.widths)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -196,25 +279,31 @@ class ViewProbabilities:
 
     def view(self, name: str) -> Probabilities:
         """One view's probabilities."""
-        return Probabilities(
-            self.ids_N, self.classes, self.p_VNC[self.views.index(name)], f"{self.name}:{name}"
-        )
+        block_NC = self.p_VNC[self.views.index(name)]
+        return Probabilities.of(self.target, self.ids_N, block_NC, f"{self.name}:{name}")
 
     def merge(self, weights_V: Sequence[float] | None = None) -> Probabilities:
         """The weighted mean over views; equal weights when none are given."""
         w = np.ones(len(self.views)) if weights_V is None else np.asarray(weights_V, float)
         p = np.einsum("v,vnc->nc", w / w.sum(), self.p_VNC.astype(np.float64))
-        return Probabilities(self.ids_N, self.classes, Target(self.classes).normalised(p), self.name)
+        return Probabilities.of(self.target, self.ids_N, self.target.normalised(p), self.name)
 
 
 @dataclass(frozen=True)
 class Features:
-    """(N, V, D) outputs of a frozen backbone, and the digest of the backbone and its input."""
+    """(N, V, D) outputs of a frozen backbone, and the digest of the backbone and its input.
+
+    Args:
+        beside_NE: the metadata of each sample as numbers, NaN where one is missing; None: there is none.
+        n_beside: how many of the last columns of x_NVD are metadata, after `with_metadata`.
+    """
 
     ids_N: Strings
     views: tuple[str, ...]
     x_NVD: Floats
     digest: str
+    beside_NE: Floats | None = None
+    n_beside: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -223,7 +312,18 @@ class Features:
 
     def take(self, ids: Strings) -> Features:
         """The rows of `ids`, in that order."""
-        return replace(self, ids_N=ids, x_NVD=self.x_NVD[positions(ids, self.ids_N, "features")])
+        at = positions(ids, self.ids_N, "features")
+        beside = None if self.beside_NE is None else self.beside_NE[at]
+        return replace(self, ids_N=ids, x_NVD=self.x_NVD[at], beside_NE=beside)
+
+    def with_metadata(self) -> Features:
+        """The metadata as further columns of every view, for a head."""
+        if self.beside_NE is None:
+            return self
+        n, views, _ = self.x_NVD.shape
+        beside_NVE = np.broadcast_to(self.beside_NE[:, None], (n, views, self.beside_NE.shape[1]))
+        x = np.concatenate([self.x_NVD, beside_NVE], axis=2)
+        return replace(self, x_NVD=x, beside_NE=None, n_beside=self.beside_NE.shape[1])
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 Owns: classes, samples, folds and training rows, and finding samples **by id**. Does not own
 the results of training (`core/predictions.py`) or reading and writing (`record/files.py`).
 
-Shape legend: N samples, C classes, A attributes, R training rows, K values of one attribute,
-S synthetic rows, V views, D features.
+Shape legend: N samples, C classes or columns, A attributes, R training rows, K values of one attribute or the
+columns of a truth, S synthetic rows, V views, D features.
 The arrays in these values are read-only.
 """
 
@@ -12,17 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.wording import worded
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Strings = npt.NDArray[np.str_]
+# What is true of each sample: (N,) class indices where classes exclude each other, else (N, K) numbers.
+Truth = Ints | Floats
+# How the columns of a prediction belong together; `core/targets.py` says what follows from it.
+Kind = Literal["exclusive", "labels", "values", "shares"]
 
 
 def strings(values: Sequence[str] | Strings) -> Strings:
@@ -75,7 +79,7 @@ class Attribute:
 
     Args:
         name: as in the settings.
-        values: display names in code order, at least two.
+        values: display names in code order, at least two; empty for an attribute that is a number.
         constant_in_group: every image of a group has the same value (age of a person, not mask).
     """
 
@@ -86,17 +90,19 @@ class Attribute:
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """The classes, and the attribute values that each one combines.
+    """The columns of predictions, and the attribute values that each one stands for.
 
     Args:
         attributes: at least one; a plain label is a space of one attribute.
-        classes: (C,) display names, in the order of every probability's columns.
-        codes_CA: the value of each attribute for each class.
+        classes: (C,) display names, in the order of every prediction's columns.
+        codes_CA: the value of each attribute for each column; -1: the column says nothing about it.
+        kind: how the columns belong together.
     """
 
     attributes: tuple[Attribute, ...]
     classes: tuple[str, ...]
     codes_CA: Ints
+    kind: Kind = "exclusive"
 
     def __post_init__(self) -> None:
         codes = frozen_array(self.codes_CA, np.int64)
@@ -117,12 +123,51 @@ class LabelSpace:
         names = [" · ".join(a.values[c] for a, c in zip(attributes, row, strict=True)) for row in codes]
         return LabelSpace(tuple(attributes), tuple(names), codes.astype(np.int64))
 
+    @staticmethod
+    def independent(attributes: Sequence[Attribute]) -> LabelSpace:
+        """Labels that may hold together, or none of them: each attribute is one label.
+
+        A label of two values has one column, the probability of its second value, under its own name. One of
+        more levels has a column for each, named `label · level`; they exclude each other.
+        """
+        names, owners, codes = [], [], []
+        for number, attribute in enumerate(attributes):
+            levels = [(attribute.name, 1)]
+            if len(attribute.values) > 2:
+                levels = [(f"{attribute.name} · {value}", v) for v, value in enumerate(attribute.values)]
+            for name, value in levels:
+                names.append(name)
+                owners.append(number)
+                codes.append(value)
+        return LabelSpace(tuple(attributes), tuple(names), _codes(owners, codes, len(attributes)), "labels")
+
+    @staticmethod
+    def numbers(names: Sequence[str]) -> LabelSpace:
+        """Values to predict: one column for each, a real number in the unit of the training table."""
+        attributes = tuple(Attribute(name, ()) for name in names)
+        places = list(range(len(names)))
+        return LabelSpace(attributes, tuple(names), _codes(places, [0] * len(names), len(names)), "values")
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """(A,) how many columns each attribute has, in their order; exclusive classes are one block."""
+        if self.kind in ("exclusive", "shares"):
+            return (self.n_classes,)
+        return tuple(int((self.codes_CA[:, a] >= 0).sum()) for a in range(len(self.attributes)))
+
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
         size = len(self.attributes[attribute].values)
         sums_CK = np.zeros((self.n_classes, size), np.float32)
         sums_CK[np.arange(self.n_classes), self.codes_CA[:, attribute]] = 1
         return np.asarray(p_NC @ sums_CK, dtype=np.float32)
+
+
+def _codes(owners: Sequence[int], codes: Sequence[int], n_attributes: int) -> Ints:
+    """(C, A) codes of columns of which each belongs to one attribute."""
+    code_CA = np.full((len(owners), n_attributes), -1, np.int64)
+    code_CA[np.arange(len(owners)), list(owners)] = list(codes)
+    return code_CA
 
 
 @dataclass(frozen=True)
@@ -134,16 +179,21 @@ class Samples:
         paths_N: absolute paths, as text.
         groups_N: images of one group are never on both sides of a split; equals `ids_N` if none.
         space: the label space.
-        labels_N: class index per image, or None for a test set.
+        labels_N: class index per image; None for a test set, and where classes do not exclude each other.
         split: "train", "test", or "extra" or "unlabelled" for images from elsewhere.
         train_labels_N: labels for training where they differ from `labels_N`, which score: other bins,
             corrected labels. None: the same.
         folds_N: the values of the column `folds.column`, as text; None if no column is named.
         soft_NC: targets for training where they are shared between classes; a row of NaN: its label. None:
             every row's label. They never score.
+        y_NK: the truth of every other kind of target, a column for each of the space, NaN where it is
+            unknown: labels hold (1), hold in part, or do not (0); values; shares that sum to 1. None for a
+            test set, and for exclusive classes.
+        train_y_NK: the truth for training where it differs from `y_NK`, which scores. None: the same.
+        cells_NM: the columns of metadata, as text; None: there are none. See `core/metadata.py`.
 
     Raises:
-        DataError: duplicate ids, or a label outside the space.
+        DataError: duplicate ids, a label outside the space, or a truth that its kind does not allow.
     """
 
     ids_N: Strings
@@ -155,8 +205,18 @@ class Samples:
     train_labels_N: Ints | None = None
     folds_N: Strings | None = None
     soft_NC: Floats | None = None
+    y_NK: Floats | None = None
+    train_y_NK: Floats | None = None
+    cells_NM: Strings | None = None
 
     def __post_init__(self) -> None:
+        if self.cells_NM is not None:
+            object.__setattr__(self, "cells_NM", frozen_array(self.cells_NM, np.str_))
+            assert len(self.cells_NM) == len(self.ids_N), "cells_NM has a wrong length"
+        for name in ("y_NK", "train_y_NK"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, frozen_array(getattr(self, name), np.float32))
+                self._check_truth(name, getattr(self, name))
         if self.soft_NC is not None:
             object.__setattr__(self, "soft_NC", frozen_array(self.soft_NC, np.float32))
             assert self.soft_NC.shape == (len(self.ids_N), self.space.n_classes), "soft_NC has a wrong shape"
@@ -181,14 +241,56 @@ class Samples:
                     f"{self.split} table: a label lies outside the {self.space.n_classes} classes"
                 )
 
+    def _check_truth(self, name: str, y_NK: Floats) -> None:
+        kind = self.space.kind
+        assert kind != "exclusive", f"{name}: exclusive classes have labels_N"
+        assert y_NK.shape == (len(self.ids_N), self.space.n_classes), f"{name} has a wrong shape"
+        bad_N = np.isinf(y_NK).any(axis=1)
+        if kind != "values":
+            bad_N |= (y_NK < 0).any(axis=1) | (y_NK > 1).any(axis=1)
+        if kind == "shares":
+            bad_N |= ~(np.abs(y_NK.sum(axis=1) - 1) < 1e-3)
+        if bad_N.any():
+            raise DataError(
+                worded(
+                    "{split} table: {n:row} {n:has|have} a truth that is no {kind}",
+                    split=self.split,
+                    n=int(bad_N.sum()),
+                    kind=kind,
+                ),
+                [str(i) for i in self.ids_N[bad_N]],
+            )
+
     def __len__(self) -> int:
         return len(self.ids_N)
 
     @property
     def labels(self) -> Ints:
-        """The labels of a labelled split; it is a bug of the program to read them for a test set."""
+        """(N,) classes of a labelled split; it is a bug of the program to read them for a test set.
+
+        Raises:
+            ConfigError: the classes do not exclude each other, so there is not one for each sample.
+        """
+        if self.space.kind != "exclusive":
+            raise ConfigError(
+                f"this step needs one class for each sample, and competition.target={self.space.kind}",
+                remedy="leave the step out; docs/targets.md lists what each kind of target can do",
+            )
         assert self.labels_N is not None, f"the {self.split} split has no labels"
         return self.labels_N
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the truth is known, of whichever kind."""
+        return self.labels_N is not None or self.y_NK is not None
+
+    @property
+    def truth(self) -> Truth:
+        """What predictions are scored against: (N,) classes, or (N, K) numbers for other kinds of target."""
+        if self.space.kind == "exclusive":
+            return self.labels
+        assert self.y_NK is not None, f"the {self.split} split has no truth"
+        return self.y_NK
 
     def take(self, ids: Strings) -> Samples:
         """The named samples, in the order of `ids`."""
@@ -199,9 +301,24 @@ class Samples:
 
     def for_training(self) -> Samples:
         """The same samples with the labels for training."""
+        if self.train_y_NK is not None:
+            return replace(self, y_NK=self.train_y_NK, train_y_NK=None)
         if self.train_labels_N is None:
             return self
         return replace(self, labels_N=self.train_labels_N, train_labels_N=None)
+
+    def with_truth(self, truth: Truth | None, training: Truth | None) -> Samples:
+        """These samples with what is true of them; `training` where the truth for training differs."""
+        exclusive = self.space.kind == "exclusive"
+        names = ("labels_N", "train_labels_N") if exclusive else ("y_NK", "train_y_NK")
+        given: dict[str, Any] = dict(zip(names, (truth, training), strict=True))
+        return replace(self, **given)
+
+    def without_truth(self, split: str) -> Samples:
+        """The same samples as a split without any label, such as a held-out test set."""
+        return replace(
+            self, labels_N=None, train_labels_N=None, soft_NC=None, y_NK=None, train_y_NK=None, split=split
+        )
 
     def joined(self, other: Samples) -> Samples:
         """These samples followed by the other ones, as samples of this split; no id may be in both."""
@@ -212,6 +329,9 @@ class Samples:
             none = np.full(self.space.n_classes, np.nan, np.float32)
             given = [np.tile(none, (len(s), 1)) if s.soft_NC is None else s.soft_NC for s in (self, other)]
             soft = np.concatenate(given)
+        both = self.y_NK is not None and other.y_NK is not None
+        y_differs = self.train_y_NK is not None or other.train_y_NK is not None
+        y_training = [s.for_training().truth for s in (self, other)] if both and y_differs else None
         return replace(
             self,
             ids_N=strings([*self.ids_N.tolist(), *other.ids_N.tolist()]),
@@ -221,7 +341,17 @@ class Samples:
             train_labels_N=None if training is None else np.concatenate(training),
             folds_N=None,
             soft_NC=soft,
+            y_NK=np.concatenate([self.truth, other.truth]) if both else None,
+            train_y_NK=None if y_training is None else np.concatenate(y_training),
+            cells_NM=self._cells_with(other),
         )
+
+    def _cells_with(self, other: Samples) -> Strings | None:
+        """The metadata of both; a sample of the other without any has empty cells."""
+        if self.cells_NM is None:
+            return None
+        empty = np.full((len(other), self.cells_NM.shape[1]), "")
+        return np.concatenate([self.cells_NM, empty if other.cells_NM is None else other.cells_NM])
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,10 @@ from pipeline.core.group_resampling import (
     resampled,
     rescored,
 )
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Interval
-from pipeline.core.samples import Floats, Ints, Strings
+from pipeline.core.samples import Floats, Ints, Strings, Truth
 from pipeline.core.seeds import rng
 
 # Measured coverage of these 95 % intervals of macro F1 (simulated: 18 classes, 7 photos a group),
@@ -62,7 +63,7 @@ STANDARD_ERRORS = 1.96
 SHOWN_BY_GROUPS = 0.5
 
 
-def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Interval:
+def interval(metric: Metric, y_N: Truth, p_NC: Floats, groups_N: Strings, draws: int, seed: int) -> Interval:
     """The score on all samples with its 95 % percentile interval, whole groups resampled.
 
     The same seed gives the same resamples for the same groups.
@@ -74,7 +75,7 @@ def interval(metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, draws: 
 
 
 def compare(
-    metric: Metric, y_N: Ints, p_new_NC: Floats, p_old_NC: Floats, groups_N: Strings, draws: int, seed: int
+    metric: Metric, y_N: Truth, p_new_NC: Floats, p_old_NC: Floats, groups_N: Strings, draws: int, seed: int
 ) -> Comparison:
     """Whether new predictions are better than old ones on the same rows, by a paired group bootstrap.
 
@@ -155,7 +156,7 @@ class ArmScores:
 
 def compare_arms(
     metric: Metric,
-    y_N: Ints,
+    y_N: Truth,
     arms: Sequence[Sequence[Floats]],
     pairs: Sequence[tuple[int, int]],
     groups_N: Strings,
@@ -200,7 +201,7 @@ def compare_arms(
 
 def compare_tried(
     metric: Metric,
-    y_N: Ints,
+    y_N: Truth,
     sides: tuple[Floats, Floats],
     groups_N: Strings,
     draws: int,
@@ -279,7 +280,7 @@ class Band:
 
 
 def gap_draws(
-    metric: Metric, y_N: Ints, p_NC: Floats, groups_N: Strings, public_groups: int, draws: int, seed: int
+    metric: Metric, y_N: Truth, p_NC: Floats, groups_N: Strings, public_groups: int, draws: int, seed: int
 ) -> Reals:
     """(B,) draws of public − OOF if both scores are computed on samples of the same groups.
 
@@ -312,7 +313,7 @@ def band_of_interval(low: float, high: float, groups: int, public_groups: int) -
 
 def public_spread(
     metric: Metric,
-    y_N: Ints,
+    y_N: Truth,
     sides: Sequence[Floats],
     groups_N: Strings,
     public_groups: int,

@@ -9,10 +9,15 @@ An `Augmenter` holds no random state: each call derives its own generators from
 workers, interrupted or not. A Compose that is seeded as a whole gives every child the same stream, so that
 transforms are applied together; here all children draw from one generator in turn.
 
-Legend: H height, W width, C channels (3, RGB).
+Transforms that are about red, green and blue are left out where images have other channels, and said.
+
+Legend: H height, W width, C channels.
 """
 
+from __future__ import annotations
+
 import inspect
+import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,12 +31,38 @@ from pydantic import ValidationError
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
+from pipeline.data import several, texts
+from pipeline.data.channels import RGB
 from pipeline.settings import augment
 from pipeline.settings.augment import Policy, Transform
 from pipeline.settings.schema import Config
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 Size: TypeAlias = tuple[int, int]
+
+# Transforms that read three channels as red, green and blue, or mix them.
+OF_COLOUR = frozenset(
+    [
+        "ChromaticAberration",
+        "ColorJitter",
+        "FancyPCA",
+        "HEStain",
+        "HueSaturationValue",
+        "ISONoise",
+        "PlanckianJitter",
+        "RGBShift",
+        "RandomFog",
+        "RandomGravel",
+        "RandomRain",
+        "RandomShadow",
+        "RandomSnow",
+        "RandomSunFlare",
+        "Spatter",
+        "ToGray",
+        "ToSepia",
+    ]
+)
+log = logging.getLogger(__name__)
 
 # Number of trials before training, to check that a policy keeps the shape of an image.
 TRIES = 24
@@ -58,11 +89,16 @@ def _borders() -> dict[str, int]:
 
 
 class _Maker:
-    """Makes albumentations' transforms for images of one size, and collects their faults."""
+    """Makes albumentations' transforms for images of one size, and collects their faults.
 
-    def __init__(self, size: Size) -> None:
+    `left_out` names the transforms that images of these channels do not have.
+    """
+
+    def __init__(self, size: Size, channels: int = RGB) -> None:
         self.size = size
+        self.channels = channels
         self.faults: list[str] = []
+        self.left_out: list[str] = []
 
     def all(self, transforms: Sequence[Transform]) -> list[Any]:
         """One object for each transform that could be made."""
@@ -70,6 +106,9 @@ class _Maker:
         return [one for one in made if one is not None]
 
     def _one(self, transform: Transform) -> Any:
+        if self.channels != RGB and transform.name in OF_COLOUR:
+            self.left_out.append(transform.name)
+            return None
         kind = getattr(_library(), transform.name)
         takes = inspect.signature(kind).parameters
         arguments = self._filled(transform, takes)
@@ -79,14 +118,17 @@ class _Maker:
         for name in odd:
             hint = nearest(name, takes) or f"it takes {', '.join(takes)}"
             self.faults.append(f"{transform.where}: {transform.name} has no argument `{name}`; {hint}")
+        if transform.children and len(arguments["transforms"]) < len(transform.children):
+            arguments = _of_fewer(transform, arguments)
         if odd or (transform.children and not arguments["transforms"]):
             return None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 made = kind(**arguments)
-            if not transform.children:
-                self._try(transform, kind(**{**arguments, "p": 1.0}))
+            if not transform.children and not self._works(transform, kind(**{**arguments, "p": 1.0})):
+                self.left_out.append(transform.name)
+                return None
         except Exception as error:  # the library may raise anything for arguments that a user wrote
             self.faults.append(f"{transform.where}: {transform.name}: {_reason(error)}")
             return None
@@ -110,12 +152,29 @@ class _Maker:
                 given.setdefault(name, value)
         return given
 
-    def _try(self, transform: Transform, made: Any) -> None:
-        pixels_HWC = np.random.default_rng(0).integers(0, 256, (*self.size, 3), np.uint8)
-        made.set_random_state(rng(0, "try"), py_rng(0, "try"))
-        out = made(image=pixels_HWC)["image"]
-        if not isinstance(out, np.ndarray) or out.dtype != np.uint8 or out.ndim != 3 or out.shape[2] != 3:
+    def _works(self, transform: Transform, made: Any) -> bool:
+        """Whether the transform takes images of these channels; one that takes no RGB picture is a fault."""
+        if self.channels != RGB:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")
+                    if _gives_pictures(made, self.size, self.channels):
+                        return True
+            except Exception:  # whatever the library raises for channels that it does not know
+                log.debug("%s does not take images of %d channels", transform.name, self.channels)
+        if not _gives_pictures(made, self.size, RGB):
             self.faults.append(f"{transform.where}: {transform.name} does not give an 8-bit RGB picture")
+        return self.channels == RGB
+
+
+def _gives_pictures(made: Any, size: Size, channels: int) -> bool:
+    """Whether a transform gives images like those it gets."""
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    made.set_random_state(rng(0, "try"), py_rng(0, "try"))
+    out = made(image=pixels_HWC)["image"]
+    if not isinstance(out, np.ndarray) or out.dtype != np.uint8:
+        return False
+    return out.shape[2:] == (channels,) or (channels == 1 and out.ndim == 2)
 
 
 def _tuples(value: Any) -> Any:
@@ -135,25 +194,48 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:300]
 
 
-def _compose(policy: Policy, size: Size, setting: str) -> Any:
-    """An unseeded Compose, tried on a picture; a warning of the library counts as an error.
+def _of_fewer(transform: Transform, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a container some of whose transforms are left out."""
+    left = len(arguments["transforms"])
+    if isinstance(arguments.get("n"), int):
+        return {**arguments, "n": min(arguments["n"], left)}
+    return arguments
+
+
+def _compose(policy: Policy, size: Size, setting: str, channels: int) -> tuple[Any, tuple[str, ...]]:
+    """An unseeded Compose, tried on a picture, and the transforms that are left out.
+
+    A warning of the library counts as an error.
 
     Raises:
         ConfigError: unknown or invalid arguments, all of them, or a policy that changes the shape.
     """
-    maker = _Maker(size)
+    maker = _Maker(size, channels)
     made = maker.all(policy.transforms)
     if maker.faults:
         augment.refuse(policy.name, maker.faults, setting)
     composed = _library().Compose(made)
-    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
     for attempt in range(TRIES):
         composed.set_random_state(rng(0, "try", attempt), py_rng(0, "try", attempt))
         height, width = composed(image=pixels_HWC)["image"].shape[:2]
         if (height, width) != size:
             change = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
             augment.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
-    return composed
+    return composed, tuple(dict.fromkeys(maker.left_out))
+
+
+def augmenter_of(config: Config) -> Augmenter:
+    """The policy of a run, for its images."""
+    return Augmenter(config.augment.policy, config.images.hw, channels=config.images.channels)
+
+
+def copier_of(config: Config) -> Augmenter | None:
+    """The policy of a run's offline copies; None: it has none."""
+    if config.resample.copies is None:
+        return None
+    size, channels = config.images.hw, config.images.channels
+    return Augmenter(config.resample.copies.policy, size, "resample.copies.policy", channels)
 
 
 def check(config: Config) -> None:
@@ -162,9 +244,19 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: a policy is unknown or faulty; the error lists all of its faults.
     """
-    Augmenter(config.augment.policy, config.images.hw)
-    if config.resample.copies is not None:
-        Augmenter(config.resample.copies.policy, config.images.hw, "resample.copies.policy")
+    augmenter_of(config)
+    copier_of(config)
+
+
+def left_out(config: Config) -> list[str]:
+    """What the policies of a run leave out because of its channels, one line each."""
+    made = [augmenter for augmenter in (augmenter_of(config), copier_of(config)) if augmenter is not None]
+    channels = config.images.channels
+    return [
+        texts.AUGMENT_LEFT_OUT.format(policy=one.policy, channels=channels, names=", ".join(one.left_out))
+        for one in made
+        if one.left_out
+    ]
 
 
 class Augmenter:
@@ -174,17 +266,27 @@ class Augmenter:
         policy: the name of a policy; see `settings/augment.py`.
         size: height and width of the images, px, or the side of square ones.
         setting: that names the policy, for messages.
+        channels: of the images.
+
+    Attributes:
+        left_out: transforms of the policy that images of these channels do not have.
 
     Raises:
         ConfigError: the policy is unknown or faulty; the error lists all of its faults.
     """
 
-    def __init__(self, policy: str, size: int | Size, setting: str = "augment.policy") -> None:
+    def __init__(
+        self, policy: str, size: int | Size, setting: str = "augment.policy", channels: int = RGB
+    ) -> None:
         self.policy = policy
+        self.channels = channels
+        self.left_out: tuple[str, ...] = ()
         self.size = (size, size) if isinstance(size, int) else size
         self._own = plugin.Own(policy, Path.cwd(), setting) if augment.is_own(policy) else None
         read = None if self._own else augment.read(policy, setting)
-        self._transform = _compose(read, self.size, setting) if read and read.transforms else None
+        self._transform = None
+        if read and read.transforms:
+            self._transform, self.left_out = _compose(read, self.size, setting, channels)
 
     @property
     def is_own(self) -> bool:
@@ -199,16 +301,27 @@ class Augmenter:
     def __call__(
         self, image_HWC: Image, root_seed: int, fold: int, epoch: int, sample_id: str, copy: int
     ) -> Image:
-        """A new image of `size`, RGB, uint8; the input is not changed.
+        """A new image of `size`, uint8, with the channels of the input, which is not changed.
+
+        Each of several images of a sample, which lie one behind the other, is changed by draws of its own.
 
         `epoch` counts from 0, and so does `copy`, the number of the sample's occurrence in this epoch.
         """
-        assert image_HWC.shape == (*self.size, 3), f"expected {self.size} px, got {image_HWC.shape}"
-        return self._apply(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
+        return self._each(image_HWC, root_seed, ("augment", fold, epoch, sample_id, copy))
 
     def offline(self, image_HWC: Image, root_seed: int, sample_id: str, copy: int) -> Image:
         """Offline copy number `copy`, from 0: the same pixels in every fold and epoch, like a file."""
-        return self._apply(image_HWC, root_seed, ("offline copy", sample_id, copy))
+        return self._each(image_HWC, root_seed, ("offline copy", sample_id, copy))
+
+    def _each(self, row_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
+        """Every image of a sample with its own draws; the first as if it were alone."""
+        rest = row_HWC.shape[2] % self.channels
+        assert row_HWC.shape[:2] == self.size and not rest, f"expected {self.size}, got {row_HWC.shape}"
+        return several.each(
+            row_HWC,
+            self.channels,
+            lambda image, at: self._apply(image, root_seed, (*parts, at) if at else parts),
+        )
 
     def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         pixels_HWC = np.array(image_HWC)
@@ -218,6 +331,8 @@ class Augmenter:
             return pixels_HWC
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
+        if out_HWC.ndim == 2:  # OpenCV drops the axis of one channel
+            out_HWC = out_HWC[..., None]
         if out_HWC.shape != image_HWC.shape:
             change = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
             augment.refuse(self.policy, [change])

@@ -17,15 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import DataError, StorageError
+from pipeline.core.errors import DataError, StorageError, nearest
+from pipeline.core.samples import Kind, Samples
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
-from pipeline.data import competition, host_format, texts
+from pipeline.data import competition, host_format, load, texts
 from pipeline.data.host import competition_root
 from pipeline.data.load import fold_checks, health
 from pipeline.data.new.propose import propose
 from pipeline.data.new.request import NewRequest
 from pipeline.data.readers.reading import Reading
+from pipeline.data.team_tables import refuse, write_folds
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -33,11 +35,13 @@ from pipeline.pages.command_words import shown
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.settings import current, read
-from pipeline.settings.load import Settings, load
+from pipeline.settings.load import Settings
+from pipeline.settings.load import load as load_settings
+from pipeline.settings.submission import FORMATS
 
 Options = argparse.Namespace
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-RARE = 5
+RARE, SHOWN_RARE = 5, 20
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Written:
 
 def folds(session: Session, options: Options) -> None:
     """The fold plan and its checks; a plan with faults is an error."""
+    if options.out:
+        refuse(Path(options.out))
     session.check(Need("folds", session.settings))
     artifact = session.need("folds")
     table = health(artifact)
@@ -65,6 +71,11 @@ def folds(session: Session, options: Options) -> None:
         raise DataError(texts.FOLDS_FAULTY.format(faults=plural(len(faults), "fault")), checks)
     for text in checks or (texts.FOLDS_SOUND,):
         session.say(text)
+    if options.out:
+        train = session.store.at(artifact.inputs["data"])
+        assert train is not None, "the folds were made of it"
+        samples = load.samples(train, "train", session.home)
+        session.say(write_folds(Path(options.out), load.plan(artifact), samples))
 
 
 def new(session: Session, options: Options) -> None:
@@ -72,7 +83,8 @@ def new(session: Session, options: Options) -> None:
     if not options.images.strip():
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
-    given = options.label or None, options.encoding or None
+    target = _target(options.target)
+    given = options.label or None, options.encoding or None, target
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home, *given)
     session.say(texts.COMPETITION_NEW.format(name=options.name))
     folder = session.settings.folder
@@ -91,6 +103,17 @@ def new(session: Session, options: Options) -> None:
         session.say(_next_about(session, options.name))
 
 
+def _target(written: str) -> Kind | None:
+    """The kind that TARGET names."""
+    if not written:
+        return None
+    known = next((kind for kind in FORMATS if kind == written.strip()), None)
+    if known is None:
+        hint = nearest(written, FORMATS) or f"choose one of {', '.join(FORMATS)}"
+        raise DataError(f"TARGET={written}: there is no such kind of target", remedy=hint)
+    return known
+
+
 def use(session: Session, options: Options) -> None:
     """Make a competition the current one, or list those that there are."""
     folder, home = session.settings.folder, session.home
@@ -103,7 +126,7 @@ def use(session: Session, options: Options) -> None:
         next_step.say(session, "use NAME=…", words=())
         return
     # Refuse a file that no command could read before the choice is changed.
-    title = load([f"competition={name}"], folder).config.competition.title
+    title = load_settings([f"competition={name}"], folder).config.competition.title
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
     session.say(_next_about(session, name))
@@ -156,7 +179,7 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
     `trial` are overrides that stand in for an open question.
     """
     words = [f"competition={request.name}", f"runtime.home={request.home}", *trial]
-    made = load(words, settings.folder)
+    made = load_settings(words, settings.folder)
     try:
         reading = Reading.of(made.config.images, made.config.competition.encoding)
         data = competition.load(made.config.competition, competition_root(made), reading=reading)
@@ -164,14 +187,40 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
         remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
         raise DataError(error.headline, error.faults, remedy) from error
     written = [] if trial else _proven(made, data)
-    train = data.train
-    count_C = np.bincount(train.labels, minlength=train.space.n_classes)
-    groups, classes = len(set(train.groups_N.tolist())), train.space.n_classes
-    lines = [worded(texts.READ, images=len(train), classes=classes, groups=groups, test=len(data.test))]
-    rare = [f"{train.space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
-    if rare:
-        lines.append(texts.RARE.format(limit=RARE, classes=", ".join(rare)))
-    return [*lines, *data.notes, *written]
+    return [*_counted(data), *data.notes, *written]
+
+
+def _counted(data: competition.Data) -> list[str]:
+    """What the files hold, and classes or labels of few images."""
+    train, space = data.train, data.train.space
+    known = {"images": len(train), "groups": len(set(train.groups_N.tolist())), "test": len(data.test)}
+    if space.kind == "exclusive":
+        count_C, rare = np.bincount(train.labels, minlength=space.n_classes), texts.RARE
+        lines = [worded(texts.READ, classes=space.n_classes, **known)]
+    else:
+        lines = [worded(texts.READ_OTHER, what=_content(train), **known)]
+        count_C, rare = (
+            (np.nan_to_num(np.asarray(train.truth, dtype=np.float64)) >= 0.5).sum(axis=0),
+            texts.RARE_LABELS,
+        )
+        if space.kind != "labels":
+            return lines
+    few = [f"{space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
+    shown = ", ".join(few[:SHOWN_RARE]) + (f", … ({len(few)} in all)" if len(few) > SHOWN_RARE else "")
+    return [*lines, rare.format(limit=RARE, classes=shown)] if few else lines
+
+
+def _content(train: Samples) -> str:
+    """What is true of the images, in words: labels, values or shares."""
+    y_NK, space = np.asarray(train.truth, dtype=np.float64), train.space
+    if space.kind == "labels":
+        each = float((np.nan_to_num(y_NK) >= 0.5).sum(axis=1).mean())
+        return worded(texts.READ_LABELS, labels=len(space.attributes), each=each)
+    if space.kind == "values":
+        low_K, high_K = np.nanmin(y_NK, axis=0), np.nanmax(y_NK, axis=0)
+        ranges = [f"{c}: {a:.4g} … {b:.4g}" for c, a, b in zip(space.classes, low_K, high_K, strict=True)]
+        return worded(texts.READ_VALUES, labels=space.n_classes, ranges=", ".join(ranges[:RARE]))
+    return worded(texts.READ_SHARES, labels=space.n_classes)
 
 
 def _proven(made: Settings, data: competition.Data) -> list[str]:

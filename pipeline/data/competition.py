@@ -28,15 +28,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, strings
+from pipeline.core.sample_paths import each, every_file
+from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
-from pipeline.data import labels, layouts, patterns, texts
+from pipeline.data import beside, labels, layouts, patterns, sample_files, texts
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
-from pipeline.data.paths import PATH_FAULTS, REMEDY, Faults, Index, Locator, nfc
+from pipeline.data.paths import REMEDY, Faults, nfc
 from pipeline.data.readers.reading import Reading, parts
-from pipeline.data.readers.registry import Members, packed
 from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
@@ -55,12 +55,12 @@ class Answers:
     """The answers of a held-out test set; only `make score` may use them.
 
     Args:
-        labels_N: class index of each image.
+        truth: class index of each image, or (N, K) numbers for other kinds of target.
         public_N: whether it counts for the public score, or else for the private one.
     """
 
     ids_N: Strings
-    labels_N: Ints
+    truth: Truth
     public_N: Flags
 
 
@@ -113,7 +113,8 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
         ConfigError, DataError: as `load`.
     """
     data, tables = _load(settings, root)
-    images = {parts(path)[0] for part in data.parts for path in part.paths_N.tolist()}
+    paths = [own for part in data.parts for path in part.paths_N.tolist() for own in every_file(path)]
+    images = {parts(path)[0] for path in paths}
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
@@ -124,34 +125,41 @@ def content(samples: Samples, digest: Callable[[str], str]) -> str:
     folder lies, nor what the tables are called. `digest` gives that of a file; an image in a file of several
     is known by that file's digest and its own key.
     """
-    places = [parts(path) for path in samples.paths_N.tolist()]
+    paths = samples.paths_N.tolist()
     known: dict[str, str] = {}
 
-    def digest_of(file: str, key: str | None) -> str:
+    def digest_of(path: str) -> str:
+        file, key = parts(path)
         if file not in known:
             known[file] = digest(file)
         return known[file] if key is None else f"{known[file]} {key}"
 
     # Strings and no Path: this runs for every image in every command.
-    folders = {os.path.dirname(file) for file, key in places if key is None}  # noqa: PTH120
+    own = [one for path in paths for one in every_file(path) if parts(one)[1] is None]
+    folders = {os.path.dirname(one) for one in own}  # noqa: PTH120
     base = os.path.commonpath(folders) if folders else ""
     before = f"{base.rstrip('/')}/"
 
-    def name_of(file: str, key: str | None) -> str:
+    def name_of(path: str) -> str:
+        file, key = parts(path)
         if key is None and file.startswith(before):
             return file[len(before) :]
-        return key or Path(os.path.relpath(file, base)).as_posix()
+        return key or Path(os.path.relpath(path, base)).as_posix()
 
-    names = [name_of(*place) for place in places]
     columns: dict[str, object] = {
         "split": samples.split,
         "space": files.space_text(samples.space),
         "ids": samples.ids_N.tolist(),
-        "names": names,
-        "files": [digest_of(*place) for place in places],
+        "names": [each(path, name_of) for path in paths],
+        "files": [each(path, digest_of) for path in paths],
     }
     optional = (samples.groups_N, samples.labels_N, samples.train_labels_N, samples.folds_N, samples.soft_NC)
     columns["read"] = [None if column is None else column.tolist() for column in optional]
+    if samples.cells_NM is not None:
+        columns["metadata"] = samples.cells_NM.tolist()
+    for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
+        if truth is not None:
+            columns[name] = sha256_text(truth.tobytes().hex())
     return sha256_text(json.dumps(columns, ensure_ascii=False))
 
 
@@ -166,8 +174,8 @@ def _load(
     patches = None if settings.label_patches is None else root / settings.label_patches
     pattern = settings.group_pattern
     train = _samples(train_rows, settings, space, "train", patches, faults, pattern)
-    if train is not None and train_rows is not None and fold_column is not None:
-        given = strings(train_rows.table.column(fold_column))
+    if train is not None and fold_column is not None:
+        given = strings(train.listing.table.column(fold_column))
         train = replace(train, samples=replace(train.samples, folds_N=given))
     test = _samples(test_rows, settings, space, "test", None, faults, pattern)
     extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
@@ -202,6 +210,7 @@ class _NotedSamples:
 
     samples: Samples
     notes: tuple[str, ...]
+    listing: Listing
 
 
 def _samples(
@@ -217,30 +226,36 @@ def _samples(
     if listing is None:
         return None
     before = len(faults)
+    found = sample_files.find(listing, settings, faults)
+    listing, paths, located = found.listing, found.paths, found.notes
     _check_ids(listing, faults)
-    paths, located = _find_images(listing, faults)
     groups, group_notes = _groups(listing, settings, group_pattern, split != "test", faults)
     labelled = split in ("train", "extra")
     read = labels.read(listing, groups, settings, patches, faults) if labelled else None
-    if read is not None and split == "train" and len(faults) == before:
-        _check_groups(settings, groups, read.scoring_N, faults)
+    exclusive = space.kind == "exclusive"
+    if read is not None and split == "train" and exclusive and len(faults) == before:
+        _check_groups(settings, groups, np.asarray(read.scoring, dtype=np.int64), faults)
     if len(faults) > before:
         return None
-    scoring = None if read is None else read.scoring_N
-    differ = read is not None and bool((read.training_N != read.scoring_N).any())
-    training = read.training_N if read is not None and differ else None
+    scoring = None if read is None else read.scoring
+    differ = read is not None and not np.array_equal(read.training, read.scoring, equal_nan=True)
+    training = read.training if read is not None and differ else None
     made = Samples(
         strings(listing.ids),
         strings(paths),
         strings(groups),
         space,
-        scoring,
+        None,
         split,
-        train_labels_N=training,
         soft_NC=None if read is None else read.soft_NC,
     )
-    notes = read.notes if read is not None else ()
-    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes))
+    made = made.with_truth(scoring, training)
+    if settings.metadata and split != "unlabelled":
+        made = replace(made, cells_NM=beside.cells(listing, settings, split, faults))
+    if len(faults) > before:
+        return None
+    notes = [*(read.notes if read is not None else ()), *beside.notes(made, settings)]
+    return _NotedSamples(made, (*listing.notes, *located, *group_notes, *notes), listing)
 
 
 def _check_ids(listing: Listing, faults: Faults) -> None:
@@ -254,41 +269,6 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
             faults.add("duplicate ids", text)
         else:
             seen[name] = row
-
-
-def _find_images(listing: Listing, faults: Faults) -> tuple[list[str], Sequence[str]]:
-    """Absolute path of every row's image, and notes about how they were found."""
-    names = listing.table.column(listing.path_column)
-    if packed(listing.images):
-        return _find_members(listing, names, faults), ()
-    locator = Locator(listing.images, names, Index(listing.images, listing.without))
-    paths = []
-    for row, written in enumerate(names):
-        kind, path = locator.find(written, listing.table.rows[row])
-        paths.append(path)
-        if kind:
-            matches = ", ".join(locator.matches)
-            text = PATH_FAULTS[kind].format(path=written, folder=listing.images, matches=matches)
-            faults.add(kind, f"{listing.where(row)}: {text}")
-    return paths, tuple(locator.notes(listing.table.name)) if listing.files else ()
-
-
-def _find_members(listing: Listing, names: Sequence[str], faults: Faults) -> list[str]:
-    """The place of every row's image in a file of several."""
-    try:
-        members = Members(listing.images, listing.reading)
-    except DataError as error:
-        for text in error.faults or (f"{error.headline}{f' ({error.remedy})' if error.remedy else ''}",):
-            faults.add("unreadable images", text)
-        return []
-    paths = []
-    for row, written in enumerate(names):
-        kind, path = members.find(written, listing.path_column)
-        paths.append(path)
-        if kind:
-            text = texts.NOT_IN_FILE.format(name=written, file=listing.images)
-            faults.add(kind, f"{listing.where(row)}: {text}")
-    return paths
 
 
 def _groups(
@@ -355,15 +335,15 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
     `hide` renames the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person who
     labels the pictures in a report.
     """
-    held = hold_out(samples.groups_N, samples.labels, share)
+    held = hold_out(samples.groups_N, strata(samples), share)
     train = samples.take(samples.ids_N[~held.test_N])
     test = samples.take(samples.ids_N[held.test_N])
     if hide:
         alone = np.array_equal(test.groups_N, test.ids_N)
         ids = strings([f"held-{sha256_text(name)[:HIDDEN_ID]}" for name in test.ids_N.tolist()])
         test = replace(test, ids_N=ids, groups_N=ids if alone else test.groups_N)
-    answers = Answers(test.ids_N, test.labels, held.public_N[held.test_N])
-    return train, replace(test, labels_N=None, train_labels_N=None, soft_NC=None, split="test"), answers
+    answers = Answers(test.ids_N, test.truth, held.public_N[held.test_N])
+    return train, test.without_truth("test"), answers
 
 
 def _source(
@@ -386,7 +366,7 @@ def _source(
     samples = replace(own, ids_N=ids, groups_N=own.groups_N if grouped else ids)
     use = texts.SOURCE_LABELLED if source.labelled else texts.SOURCE_UNLABELLED
     note = worded(texts.SOURCE, source=source.source, images=len(own), licence=source.licence, use=use)
-    return listing, _NotedSamples(samples, (*part.notes, note))
+    return listing, _NotedSamples(samples, (*part.notes, note), part.listing)
 
 
 def _without_own(more: Samples | None, own: tuple[Samples, Samples], notes: list[str]) -> Samples | None:
@@ -420,6 +400,20 @@ def _shared_groups(train: Samples, test: Samples) -> list[str]:
     if alone or not len(shared):
         return []
     return [worded(texts.SHARED_GROUPS, groups=len(shared), first=shared[0])]
+
+
+def strata(samples: Samples) -> Ints:
+    """(N,) what splits are balanced by: the class; of labels the set that holds; of values their quarter."""
+    if samples.space.kind == "exclusive":
+        return samples.labels
+    y_NK = np.nan_to_num(np.asarray(samples.truth, dtype=np.float64))
+    if samples.space.kind == "values":
+        cuts = np.quantile(y_NK[:, 0], [0.25, 0.5, 0.75])
+        return np.asarray(np.searchsorted(cuts, y_NK[:, 0]), dtype=np.int64)
+    if samples.space.kind == "shares":
+        return np.asarray(y_NK.argmax(axis=1), dtype=np.int64)
+    _, set_N = np.unique(y_NK >= 0.5, axis=0, return_inverse=True)
+    return np.asarray(set_N.reshape(-1), dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -474,14 +468,16 @@ def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:
     """The extra images that are not byte-for-byte copies of one of the competition's splits, `own`.
 
     A copy could be in the training part while its twin is in the validation part, or be a test image with its
-    answer. Images in a file of several are not compared.
+    answer. Images in a file of several, or of several files, are not compared.
     """
-    if any(parts(path)[1] is not None for path in extra.paths_N.tolist()):
+    if any(parts(path)[1] is not None or len(every_file(path)) > 1 for path in extra.paths_N.tolist()):
         return extra
     sizes = {path: Path(path).stat().st_size for path in extra.paths_N.tolist()}
     wanted = set(sizes.values())
     # Only files of equal size can be equal, so few are read.
-    files_own = (p for part in own for p in part.paths_N.tolist() if parts(p)[1] is None)
+    files_own = (
+        f for part in own for p in part.paths_N.tolist() for f in every_file(p) if parts(f)[1] is None
+    )
     alike = [p for p in files_own if Path(p).stat().st_size in wanted]
     own_sizes = {Path(p).stat().st_size for p in alike}
     known = {sha256_file(Path(p)) for p in alike}

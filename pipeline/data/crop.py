@@ -20,11 +20,11 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core import tables
@@ -34,6 +34,9 @@ from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
 from pipeline.settings.images import CropSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("split", "id", "x", "y", "w", "h")
 NUMBERS = ("x", "y", "w", "h")
@@ -153,6 +156,8 @@ def coverage(crop: CropPlan, boxes: pd.DataFrame, sizes: Mapping[Key, tuple[int,
         kept_h = max(min(y1 * height, window[3]) - max(y0 * height, window[1]), 0)
         area = max((x1 - x0) * width * (y1 - y0) * height, 1e-9)
         rows.append((*key, min(kept_w * kept_h / area, 1.0)))
+    import pandas as pd
+
     shares = pd.DataFrame(rows, columns=["split", "id", "inside"])
     return shares.sort_values(["inside", "split", "id"], kind="stable", ignore_index=True)
 
@@ -170,21 +175,54 @@ def _statistics(train: pd.DataFrame, k_std: float) -> Edges:
     return left, top, right, bottom
 
 
-def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
-    """Boxes whose centre and size are similar to those of the training boxes, and the number of others.
+@dataclass(frozen=True)
+class UsualBoxes:
+    """How boxes lie and how large they are, by the training images.
 
-    Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
+    Args:
+        middle: median of their horizontal and vertical centre, and of the logarithms of width and height.
+        spread: robust standard deviations of the same.
+        limit: boxes further from the middle than this many spreads are outliers.
     """
-    measures = np.stack(
-        [boxes["x"] + boxes["w"] / 2, boxes["y"] + boxes["h"] / 2, np.log(boxes["w"]), np.log(boxes["h"])],
-        axis=1,
-    )
-    train = measures[(boxes["split"] == "train").to_numpy()]
-    if not len(train):
+
+    middle: tuple[float, ...]
+    spread: tuple[float, ...]
+    limit: float
+
+    @staticmethod
+    def of(boxes_B4: npt.NDArray[np.float64], limit: float) -> UsualBoxes:
+        """From the boxes of training images: left, top, width and height, as shares.
+
+        Robust z-scores by median and MAD: Iglewicz and Hoaglin, How to detect and handle outliers, 1993.
+        """
+        measures = _measures(boxes_B4)
+        middle = np.median(measures, axis=0)
+        spread = np.maximum(np.median(np.abs(measures - middle), axis=0) * MAD_TO_STD, LEAST_SPREAD)
+        return UsualBoxes(tuple(middle.tolist()), tuple(spread.tolist()), limit)
+
+    def fits(self, boxes_B4: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """(B,) which boxes are no outliers."""
+        far = np.abs(_measures(boxes_B4) - np.array(self.middle)) / np.array(self.spread)
+        return np.asarray((far <= self.limit).all(axis=1))
+
+
+def _measures(boxes_B4: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    x, y, w, h = boxes_B4.T
+    return np.stack([x + w / 2, y + h / 2, np.log(w), np.log(h)], axis=1)
+
+
+def usual_boxes(boxes: pd.DataFrame, limit: float) -> UsualBoxes | None:
+    """How the boxes of the training images lie; None: there are none."""
+    train = boxes[boxes["split"] == "train"]
+    return UsualBoxes.of(train[list(NUMBERS)].to_numpy(float), limit) if len(train) else None
+
+
+def _without_outliers(boxes: pd.DataFrame, limit: float) -> tuple[pd.DataFrame, int]:
+    """Boxes that lie and are as large as those of training images usually are, and the number of others."""
+    usual = usual_boxes(boxes, limit)
+    if usual is None:
         return boxes, 0
-    middle = np.median(train, axis=0)
-    spread = np.maximum(np.median(np.abs(train - middle), axis=0) * MAD_TO_STD, LEAST_SPREAD)
-    fine = (np.abs(measures - middle) / spread <= limit).all(axis=1)
+    fine = usual.fits(boxes[list(NUMBERS)].to_numpy(float))
     return boxes[fine], int((~fine).sum())
 
 
@@ -198,11 +236,15 @@ def _whole_px(edges: Edges, size: Size) -> tuple[int, int, int, int]:
 
 def table(rows: Sequence[tuple[str, str, float, float, float, float]]) -> pd.DataFrame:
     """A table of boxes."""
+    import pandas as pd
+
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(dict.fromkeys(NUMBERS, float))
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table of boxes that was written with `to_csv(index=False)`."""
+    import pandas as pd
+
     words = {"split": str, "id": str}
     return pd.read_csv(path, dtype=words, keep_default_na=False).astype(dict.fromkeys(NUMBERS, float))
 
@@ -285,22 +327,32 @@ def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) 
     Raises:
         ConfigError: there is no such cascade, or its package is missing.
     """
-    cascade = cascade_file(name)
-    local = threading.local()
-
-    def work(key: Key) -> Box | None:
-        if not hasattr(local, "detector"):  # a classifier holds buffers: one for each thread
-            local.detector = _classifier(cascade)
-        return _largest(local.detector, image(*key))
-
+    find = finder(name)
     bar = tqdm(total=len(keys), desc=printable(name), unit="img", disable=not sys.stderr.isatty())
     rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
-        for key, box in zip(keys, pool.map(work, keys), strict=True):
+        for key, box in zip(keys, pool.map(lambda key: find(image(*key)), keys), strict=True):
             bar.update()
             if box is not None:
                 rows.append((*key, *box))
     return table(rows)
+
+
+def finder(name: str) -> Callable[[Pixels], Box | None]:
+    """A function from (H, W, 3) pixels to the largest object in them, for any thread; see `detect`.
+
+    Raises:
+        ConfigError: there is no such cascade, or its package is missing.
+    """
+    cascade = cascade_file(name)
+    local = threading.local()
+
+    def find(image: Pixels) -> Box | None:
+        if not hasattr(local, "detector"):  # a classifier holds buffers: one for each thread
+            local.detector = _classifier(cascade)
+        return _largest(local.detector, image)
+
+    return find
 
 
 def cascade_file(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""From one image file to upright RGB pixels and the facts about it; and changing the size of an image.
+"""From one image file to upright pixels and the facts about it; and changing the size of an image.
 
 Owns: every format a phone or a scraper leaves, limits against files that lie about their size, the memory
 that one image may take, what is known of a file without a model, and the three ways to fit an image into the
@@ -10,7 +10,7 @@ which part of an image is kept before resizing (`data/crop.py`) nor what its pix
 Colour profiles (ICC) are not applied: a pixel has the numbers that stand in the file, as in torchvision and
 in Pillow's `convert`.
 
-Legend: H height, W width; pixels are uint8, RGB.
+Legend: H height, W width, C channels; pixels are uint8, RGB unless `images.channels` says otherwise.
 """
 
 from __future__ import annotations
@@ -31,9 +31,11 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.core.errors import DataError, StorageError
+from pipeline.core.sample_paths import files_of
 from pipeline.data import depth, upright
+from pipeline.data.channels import RGB, grey, stored
 from pipeline.data.depth import Ranges
-from pipeline.data.readers import frames
+from pipeline.data.readers import frames, pages
 from pipeline.data.readers.reading import Reading, Values, parts
 from pipeline.data.readers.registry import Sources
 from pipeline.engine.hardware import free_memory
@@ -99,6 +101,7 @@ class Decoding:
         max_pixels: files that declare more are refused before a pixel is read.
         truncated: truncated files are used as far as they can be read.
         ranges: the values of images with more than 8 bits a channel that become black and white.
+        channels: of decoded pixels.
         one_large: held while a large image is decoded: one at a time, because each takes gigabytes.
         sources: where the bytes or values of a path are.
     """
@@ -107,6 +110,7 @@ class Decoding:
     max_pixels: float = 180e6
     truncated: bool = False
     ranges: Ranges = field(default_factory=Ranges)
+    channels: int = RGB
     one_large: AbstractContextManager[object] = field(
         default_factory=threading.RLock, compare=False, repr=False
     )
@@ -117,11 +121,12 @@ class Decoding:
         """From the settings; `encoding` is `competition.encoding`."""
         limit, truncated = settings.max_megapixels * 1e6, settings.truncated == "allow"
         sources = Sources(Reading.of(settings, encoding))
-        return Decoding(settings.cache_px, limit, truncated, Ranges.of(settings), sources=sources)
+        ranges, channels = Ranges.of(settings), settings.channels
+        return Decoding(settings.cache_px, limit, truncated, ranges, channels, sources=sources)
 
 
 def decode(path: Path, how: Decoding) -> Pixels:
-    """(H, W, 3) pixels of an image file: upright, on white, longest side ≤ `how.cache_px`.
+    """(H, W, C) pixels of an image file: upright, on white, longest side ≤ `how.cache_px`.
 
     EXIF orientation is applied; transparency is drawn on white; palettes, grey, 16-bit, float, bilevel and
     CMYK become RGB; an animation gives its first picture. Smaller images keep their size.
@@ -148,8 +153,7 @@ def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
         StorageError: the memory ended while a large image was decoded.
         Exception: it is not decoded; see `UNDECODABLE`.
     """
-    file, key = parts(path)
-    large = key is None and Path(file).stat().st_size > LARGE_BYTES
+    large = any(key is None and Path(file).stat().st_size > LARGE_BYTES for file, key in _files(path))
     with how.one_large if large else nullcontext():
         return _read(name, path, how)
 
@@ -158,8 +162,9 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     raw = how.sources.read(path)
     remark = ""
     if not isinstance(raw, bytes):
-        size, pixels = _of_values(raw, how)
-        return facts_of(name, f"{raw.dtype} {raw.shape} ".encode() + raw.tobytes(), size, pixels), pixels, ""
+        size, pixels = of_values(raw, how)
+        whole = f"{raw.dtype} {raw.shape} ".encode() + raw.tobytes()
+        return facts_of(name, whole, size, pixels), pixels, ""
     try:
         size, pixels = pixels_of(raw, how, path)
     except StorageError:
@@ -173,36 +178,42 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     return facts_of(name, raw, size, pixels), pixels, remark
 
 
-def _of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
+def of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
     """((width, height), pixels) of values that are no image file."""
     height, width = values.shape[:2]
     if width * height > how.max_pixels:
         raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
-    return (width, height), _shrink(frames.pixels(values, how.ranges), how.cache_px)
+    return (width, height), _shrink(frames.pixels(values, how.ranges, how.channels), how.cache_px)
 
 
-def placeholder(name: str, path: str) -> tuple[ImageFacts, Pixels]:
+def placeholder(name: str, path: str, channels: int = RGB) -> tuple[ImageFacts, Pixels]:
     """A white square in place of an image that does not decode."""
-    white = np.full((PLACEHOLDER_PX, PLACEHOLDER_PX, 3), WHITE, np.uint8)
+    white = np.full((PLACEHOLDER_PX, PLACEHOLDER_PX, channels), WHITE, np.uint8)
+    own = _files(path)
     try:
-        raw = Path(parts(path)[0]).read_bytes() if parts(path)[1] is None else path.encode()
+        raw = Path(own[0][0]).read_bytes() if len(own) == 1 and own[0][1] is None else path.encode()
     except OSError:
         raw = b""
     return facts_of(name, raw, (PLACEHOLDER_PX, PLACEHOLDER_PX), white), white
 
 
+def _files(path: str) -> list[tuple[str, str | None]]:
+    """(file, key) of each file of an image."""
+    return [parts(own) for own in files_of(path)]
+
+
 def facts_of(name: str, raw: bytes, size: tuple[int, int], pixels: Pixels) -> ImageFacts:
     """Facts of an image from its file's bytes, its upright (width, height) and its kept pixels."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    light = grey(pixels)
     return ImageFacts(
         id=name,
         width=size[0],
         height=size[1],
         sha256=hashlib.sha256(raw).hexdigest(),
-        phash=phash(grey),
-        brightness=round(float(grey.mean()), 3),
-        contrast=round(float(grey.std()), 3),
-        blur=round(float(cv2.Laplacian(grey, cv2.CV_64F).var()), 3),
+        phash=phash(light),
+        brightness=round(float(light.mean()), 3),
+        contrast=round(float(light.std()), 3),
+        blur=round(float(cv2.Laplacian(light, cv2.CV_64F).var()), 3),
     )
 
 
@@ -216,7 +227,7 @@ def kept_bytes(path: str, how: Decoding) -> int:
     if size is None:
         return 0
     scale = min(how.cache_px / max(*size, 1), 1)
-    return round(size[0] * scale) * round(size[1] * scale) * 3
+    return round(size[0] * scale) * round(size[1] * scale) * how.channels
 
 
 def size_of(path: str, how: Decoding) -> Size | None:
@@ -238,9 +249,9 @@ def size_of(path: str, how: Decoding) -> Size | None:
 
 
 def _header_of(path: str, how: Decoding) -> Image.Image | Values:
-    """An image that is opened and not loaded; the values of what is no image file."""
-    file, key = parts(path)
-    if key is None and not how.sources.single(file):
+    """An image that is opened and not loaded; the values of what is no image file, or has bands."""
+    own = _files(path)
+    if how.sources.how.plain and len(own) == 1 and own[0][1] is None and not how.sources.single(own[0][0]):
         return Image.open(path)
     found = how.sources.read(path)
     return Image.open(io.BytesIO(found)) if isinstance(found, bytes) else found
@@ -248,12 +259,11 @@ def _header_of(path: str, how: Decoding) -> Image.Image | Values:
 
 def pages_of(path: str, how: Decoding) -> int:
     """Pages of a TIFF or frames of a DICOM file, from its header; 1 for others, and what does not open."""
-    file, key = parts(path)
+    file, key = _files(path)[0]
     try:
         if key is None and how.sources.single(file):
             return how.sources.frames(file)
-        with Image.open(path) as opened:
-            return int(getattr(opened, "n_frames", 1)) if key is None and opened.format == "TIFF" else 1
+        return pages.count(file) if key is None else 1
     except DataError:
         raise
     except UNDECODABLE:
@@ -354,8 +364,17 @@ def pixels_of(raw: bytes, how: Decoding, path: str = "") -> tuple[tuple[int, int
     return _decoded(plain, how, path)
 
 
+def _opened(raw: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(raw))
+    except UnidentifiedImageError as error:
+        if why := pages.why_no_picture(raw):
+            raise ValueError(why) from error
+        raise
+
+
 def _decoded(raw: bytes, how: Decoding, path: str) -> tuple[tuple[int, int], Pixels]:
-    with Image.open(io.BytesIO(raw)) as file:
+    with _opened(raw) as file:
         width, height = file.size
         if width * height > how.max_pixels:
             raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
@@ -373,7 +392,7 @@ def _decoded(raw: bytes, how: Decoding, path: str) -> tuple[tuple[int, int], Pix
     if large:
         del file
         _give_memory_back()
-    return size, _shrink(pixels, how.cache_px)
+    return size, _shrink(stored(pixels, how.channels), how.cache_px)
 
 
 def _give_memory_back() -> None:
@@ -467,20 +486,22 @@ def phash(grey: Pixels) -> str:
 
 
 def scaled(image: Pixels, height: int, width: int) -> Pixels:
-    """(height, width, 3) pixels, stretched."""
+    """(height, width, C) pixels, stretched."""
     if image.shape[:2] == (height, width):
         return image
     # Area averaging to shrink; cubic interpolation to enlarge.
     smaller = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
+    made = np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
+    # OpenCV drops the axis of one channel.
+    return made[..., None] if made.ndim == 2 else made
 
 
 def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixels] | None = None) -> Pixels:
-    """(H, W, 3) pixels of exactly `size`.
+    """(H, W, C) pixels of exactly `size`.
 
     Args:
-        image: (h, w, 3).
+        image: (h, w, C).
         size: H and W, px.
         how: squash stretches both sides; letterbox pads with white; cover cuts off what does not fit.
         finish: applied to the pixels at their new size, before any padding.
@@ -496,7 +517,7 @@ def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixel
     inner_h = min(max(round(image.shape[0] * scale), 1), height)
     inner_w = min(max(round(image.shape[1] * scale), 1), width)
     top, left = (height - inner_h) // 2, (width - inner_w) // 2
-    canvas = np.full((height, width, 3), WHITE, np.uint8)
+    canvas = np.full((height, width, image.shape[2]), WHITE, np.uint8)
     canvas[top : top + inner_h, left : left + inner_w] = done(scaled(image, inner_h, inner_w))
     return canvas
 

@@ -27,7 +27,7 @@ from pipeline.settings.images import ImageSettings
 Pixels = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
 
-WHITE = 255
+WHITE, RGB = 255, 3
 # Kinds of pixels; each has a range of its own.
 UINT16, INT32, FLOAT32 = "uint16", "int32", "float32"
 # The meaning of a type where nothing was measured; floats and 32-bit integers have none.
@@ -122,22 +122,31 @@ def rows_of(file: Image.Image, top: int, bottom: int) -> Values:
 def to_rgb(values: Values, kind: str, ranges: Ranges) -> Pixels:
     """(H, W, 3) pixels: black at and below the range, white at and above it; no value (NaN) is black.
 
-    Transparency is drawn on white.
+    Transparency, the fourth channel of colour, is drawn on white.
+
+    Raises:
+        ValueError: no range is known.
+    """
+    return to_channels(values, kind, ranges, RGB)
+
+
+def to_channels(values: Values, kind: str, ranges: Ranges, channels: int) -> Pixels:
+    """The same with any number of channels, C; values of one band are repeated.
 
     Raises:
         ValueError: no range is known.
     """
     black, white = ranges.ends(kind)
     height, width = values.shape[:2]
-    made = np.empty((height, width, 3), np.uint8)
+    made = np.empty((height, width, channels), np.uint8)
     rows = max(BLOCK // max(values[0].size, 1), 1)
     for top in range(0, height, rows):
         with np.errstate(invalid="ignore"):  # values that mean "no number"
             part = values[top : top + rows].astype(np.float64)
-        colour = part[..., :3] if part.ndim == 3 else part[..., None]
+        colour = part[..., :channels] if part.ndim == 3 else part[..., None]
         scaled = np.nan_to_num((colour - black) * (WHITE / max(white - black, 1e-300)), nan=0.0)
         scaled = scaled.clip(0, WHITE)
-        if part.ndim == 3 and part.shape[2] == 4:
+        if channels == RGB and part.ndim == 3 and part.shape[2] == RGB + 1:
             opaque = part[..., 3:] / NOMINAL[UINT16][1]
             scaled = scaled * opaque + WHITE * (1 - opaque)
         made[top : top + rows] = np.round(scaled).astype(np.uint8)

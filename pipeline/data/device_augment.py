@@ -30,7 +30,7 @@ import torch
 from pipeline.core.samples import Strings, TrainRows
 from pipeline.core.seeds import Words, name_words, row_seeds, seed
 from pipeline.data import texts
-from pipeline.data.augment import Augmenter
+from pipeline.data.augment import Augmenter, augmenter_of, copier_of
 from pipeline.data.device_draws import Column, Layout, Size, Table
 from pipeline.data.device_passes import PASSES, warp
 from pipeline.data.device_policy import RGB, Reader
@@ -69,10 +69,8 @@ def notes(config: Config, device: str) -> list[str]:
     """Why a GPU leaves the policies of a run to the CPU, once for each policy; empty if it does not."""
     if device.partition(":")[0] == "cpu" or config.augment.engine == "albumentations":
         return []
-    policies = [config.augment.policy]
-    if config.resample.copies is not None:
-        policies.append(config.resample.copies.policy)
-    found = {name: supported(Augmenter(name, config.images.hw)) for name in dict.fromkeys(policies)}
+    made = [one for one in (augmenter_of(config), copier_of(config)) if one is not None]
+    found = {one.policy: supported(one, config.images.channels) for one in made}
     return [
         texts.DEVICE_CANNOT.format(policy=name, reasons="; ".join(reasons))
         for name, reasons in found.items()

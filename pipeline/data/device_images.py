@@ -24,7 +24,7 @@ import torch
 
 from pipeline.core.samples import Ints, Strings
 from pipeline.data import texts
-from pipeline.data.loader import Batch, Images
+from pipeline.data.loader import Batch, Images, beside_of
 
 # Rows of one copy while a set is moved to the device.
 ROWS_AT_ONCE = 512
@@ -79,6 +79,16 @@ class DeviceImages:
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
         """The pixels on the host, 0 to 255."""
         return self._images.x_NHWC
+
+    @property
+    def channels(self) -> int:
+        """Channels of one image."""
+        return self._images.channels
+
+    @property
+    def beside_NE(self) -> npt.NDArray[np.float32] | None:
+        """(N, E) the metadata beside the images."""
+        return beside_of(self._images)
 
     @property
     def host(self) -> Images:

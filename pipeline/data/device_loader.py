@@ -15,10 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from pipeline.core.samples import Ints, TrainRows, positions
+from pipeline.core.samples import Ints, TrainRows, positions, strings
+from pipeline.data import several
 from pipeline.data.device_augment import DeviceAugmenter
+from pipeline.data.device_draws import Table
 from pipeline.data.device_images import DeviceImages, ahead, moved
 from pipeline.data.loader import Batch, LoaderPlan, batch_bounds, epoch_order
 
@@ -46,7 +49,8 @@ class DeviceLoader:
     def __init__(self, images: DeviceImages, plan: LoaderPlan, device: str) -> None:
         self._images, self._plan, self._device = images, plan, device
         self._at_N = positions(plan.samples.ids_N, images.ids_N, "prepared images")
-        self._augment = DeviceAugmenter([plan.augmenter, *plan.copies])
+        self._augment = DeviceAugmenter([plan.augmenter, *plan.copies], images.channels)
+        self._places = images.x_NHWC.shape[3] // images.channels
 
     @property
     def workers(self) -> int:
@@ -76,12 +80,18 @@ class DeviceLoader:
 
     def _rows(self, rows: TrainRows, order_R: Ints, epoch: int) -> _Rows:
         plan = self._plan
-        params_RP = self._augment.draw(rows, plan.samples.ids_N, plan.root_seed, plan.fold, epoch)[order_R]
+        # Each image of a sample has draws of its own; those of the first are as if it were alone.
+        params_RP = np.concatenate([self._drawn(rows, at, epoch)[order_R] for at in range(self._places)], 1)
         index_R = rows.index_R[order_R]
         image_R = self._at_N[index_R]
-        columns = (index_R, plan.samples.labels[index_R], params_RP, image_R)
+        columns = (index_R, plan.class_N[index_R], params_RP, image_R)
         there = [moved(torch.from_numpy(column), self._device) for column in columns]
         return _Rows(there[3] if self._images.resident else image_R, there[0], there[1], there[2])
+
+    def _drawn(self, rows: TrainRows, at: int, epoch: int) -> Table:
+        plan, ids = self._plan, self._plan.samples.ids_N
+        names = strings([several.image_name(name, at) for name in ids.tolist()]) if at else ids
+        return self._augment.draw(rows, names, plan.root_seed, plan.fold, epoch)
 
     def _gathered(self, own: _Rows, other: _Rows | None, start: int, end: int) -> Batch:
         """The rows of a batch before augmentation."""
@@ -92,6 +102,17 @@ class DeviceLoader:
     def _augmented(self, batch: Batch, params_BP: torch.Tensor) -> Batch:
         if self._augment.width == 0:
             return batch
-        x_BCHW = self._augment(batch.x_BHWC, params_BP)
+        augmented = self._of_each if self._places > 1 else self._augment
+        x_BCHW = augmented(batch.x_BHWC, params_BP)
         # The layout of the result is that of the images: this is a view.
         return batch._replace(x_BHWC=x_BCHW.permute(0, 2, 3, 1))
+
+    def _of_each(self, x_BHWE: torch.Tensor, params_BP: torch.Tensor) -> torch.Tensor:
+        """Rows of several images, each augmented; empty places stay empty."""
+        size, (height, width) = len(x_BHWE), x_BHWE.shape[1:3]
+        x_BHWIC = x_BHWE.reshape(size, height, width, self._places, -1)
+        x_NHWC = x_BHWIC.permute(0, 3, 1, 2, 4).flatten(0, 1)
+        made_NCHW = self._augment(x_NHWC, params_BP.reshape(len(x_NHWC), -1))
+        there_N = x_NHWC.flatten(1).amax(dim=1) > 0
+        made_NCHW = made_NCHW * there_N.view(-1, 1, 1, 1)
+        return made_NCHW.reshape(size, -1, height, width).contiguous(memory_format=torch.channels_last)

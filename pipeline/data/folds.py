@@ -17,6 +17,8 @@ https://scikit-learn.org/stable/modules/generated/sklearn.model_selection.Strati
 It is greedy and guarantees nothing: a part may be empty, or lack a class that has groups enough. So a few
 shuffles are tried, the first one without such a gap is taken, and a gap that remains is reported. Where every
 image is its own group, StratifiedKFold gives the same in a moment (0.3 s instead of 12 s for 31,500 images).
+Labels that hold together, and ranges of values, are dealt by iterative stratification (`data/iterative.py`).
+In what follows, a class is a stratum of `data/strata.py`: a class, a label, or a range of a value.
 
 Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .632+ Bootstrap Method
 (JASA 1997). Shape legend: N samples, C classes, K folds or parts, G groups, T training ids.
@@ -30,6 +32,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
@@ -37,7 +40,8 @@ from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
 from pipeline.core.wording import worded
-from pipeline.data import texts
+from pipeline.data import iterative, strata, texts
+from pipeline.data.strata import Strata
 from pipeline.settings.folds import FoldSettings
 
 SEED_LIMIT = 2**32
@@ -45,6 +49,8 @@ SHUFFLES = 10
 # The finest division for a hold-out: its share is met to the nearest of these parts.
 FINEST_PARTS = 20
 BOOTSTRAP_TRIES = 100
+# Notes about single classes: with more than so many, only the first ones are written.
+MOST_NOTES, SHOWN_NOTES = 20, 8
 
 
 def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True) -> Ints:
@@ -94,30 +100,33 @@ def parts_of_groups(samples: Samples, n: int, root_seed: int) -> list[Strings]:
     For fitting on some parts and scoring on another, where a fold plan gives no such parts.
     """
     ordered = samples.take(np.sort(samples.ids_N))
-    largest = int(images_per_class(ordered).max())
-    n = min(n, len(np.unique(ordered.groups_N)), largest)
+    n = min(n, len(np.unique(ordered.groups_N)), _most_parts(ordered))
     if n < 2:
         return [ordered.ids_N]
     part_N = next(shuffles(ordered, n, root_seed, "parts"))
     return [ordered.ids_N[part_N == k] for k in np.unique(part_N)]
 
 
+def _most_parts(samples: Samples) -> int:
+    """Into how many parts samples can be divided, whatever their groups: a class must reach every part."""
+    return int(images_per_class(samples).max()) if strata.one_each(samples) else len(samples)
+
+
 def groups_per_class(samples: Samples) -> Ints:
     """(C,) number of groups that contain each class."""
-    pairs = np.unique(np.stack([samples.labels, codes(samples.groups_N)]), axis=1)
-    return np.bincount(pairs[0], minlength=samples.space.n_classes).astype(np.int64)
+    of = Strata.of(samples)
+    pairs = np.unique(np.stack([of.stratum_P, codes(samples.groups_N)[of.row_P]]), axis=1)
+    return np.bincount(pairs[0], minlength=len(of.names)).astype(np.int64)
 
 
 def images_per_class(samples: Samples) -> Ints:
     """(C,) images of each class."""
-    return np.bincount(samples.labels, minlength=samples.space.n_classes).astype(np.int64)
+    return Strata.of(samples).sizes_S
 
 
 def per_part_KC(samples: Samples, part_N: Ints, n: int) -> Ints:
     """(K, C) images of each class in each part."""
-    table = np.zeros((n, samples.space.n_classes), np.int64)
-    np.add.at(table, (part_N, samples.labels), 1)
-    return table
+    return Strata.of(samples).sizes_in(part_N, n)
 
 
 def codes(values: Strings) -> Ints:
@@ -143,6 +152,8 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     alone = not by_group or len(np.unique(samples.groups_N)) == len(samples)
+    if not strata.one_each(samples):
+        return _iterative(samples, n, state, alone)
     if int(images_per_class(samples).max()) < n:
         return _dealt(samples, n, state, alone)
     splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(n, shuffle=True, random_state=state)
@@ -151,11 +162,19 @@ def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
         # Our own notes name rare classes, and count groups instead of images.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        groups = None if alone else samples.groups_N
-        for k, (_, valid) in enumerate(splitter.split(np.zeros(len(samples)), samples.labels, groups)):
+        groups, class_N = None if alone else samples.groups_N, strata.class_of(samples)
+        for k, (_, valid) in enumerate(splitter.split(np.zeros(len(samples)), class_N, groups)):
             part_N[valid] = k
     assert (part_N >= 0).all(), "a sample is in no part"
     return part_N
+
+
+def _iterative(samples: Samples, n: int, state: int, alone: bool) -> Ints:
+    """(N,) parts in which every label, or every range of a value, has its share; whole groups."""
+    group_N = np.arange(len(samples)) if alone else codes(samples.groups_N)
+    sizes_G = np.bincount(group_N)
+    counts_GS = Strata.of(samples).balanced_in(group_N, len(sizes_G))
+    return iterative.parts_of(counts_GS, sizes_G.astype(np.int64), n, state)[group_N]
 
 
 def _dealt(samples: Samples, n: int, state: int, alone: bool) -> Ints:
@@ -166,7 +185,7 @@ def _dealt(samples: Samples, n: int, state: int, alone: bool) -> Ints:
     group_N = np.arange(len(samples)) if alone else codes(samples.groups_N)
     n_groups = int(group_N.max()) + 1
     first_G = np.full(n_groups, samples.space.n_classes, np.int64)
-    np.minimum.at(first_G, group_N, samples.labels)
+    np.minimum.at(first_G, group_N, strata.class_of(samples))
     drawn_G = np.random.default_rng(state).permutation(n_groups)
     part_G = np.empty(n_groups, np.int64)
     part_G[drawn_G[np.argsort(first_G[drawn_G], kind="stable")]] = np.arange(n_groups) % n
@@ -185,7 +204,34 @@ def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
             a column with more or fewer values than `folds.n`.
     """
     # Ordered by id, so that the plan does not depend on the order of the table's rows.
-    return KINDS[settings.kind](samples.take(np.sort(samples.ids_N)), settings)
+    samples = samples.take(np.sort(samples.ids_N))
+    alone_N = _single_images(samples, settings)
+    if not alone_N.any():
+        return KINDS[settings.kind](samples, settings)
+    made = KINDS[settings.kind](samples.take(samples.ids_N[~alone_N]), settings)
+    ids = samples.ids_N[alone_N]
+    splits = tuple(
+        Split(np.sort(np.concatenate([split.train_ids, ids])), split.valid_ids) for split in made.splits
+    )
+    named = [samples.space.classes[c] for c in samples.labels[alone_N]]
+    some = ", ".join(named[:SHOWN_FAULTS]) + ", …" * (len(named) > SHOWN_FAULTS)
+    empty = {texts.CLASS_EMPTY.format(name=name) for name in named}
+    notes = [note for note in made.notes if note not in empty]
+    return FoldPlan(splits, (worded(texts.SINGLE_IMAGES, classes=len(ids), names=some), *notes))
+
+
+def _single_images(samples: Samples, settings: FoldSettings) -> npt.NDArray[np.bool_]:
+    """(N,) images that are the only one of their class and of their group, where they are kept in training.
+
+    A single image whose group has other images has to validate with them: it would tell of their group.
+    """
+    none = np.zeros(len(samples), bool)
+    dealt = settings.kind in ("stratified_group", "stratified", "repeated", "holdout")
+    if samples.space.kind != "exclusive" or settings.singles != "train" or not dealt:
+        return none
+    group_N = codes(samples.groups_N)
+    alone_N = (images_per_class(samples)[samples.labels] == 1) & (np.bincount(group_N)[group_N] == 1)
+    return alone_N if (~alone_N).sum() >= 2 * settings.n else none
 
 
 def with_extra(plan: FoldPlan, own: Samples, extra: Samples) -> FoldPlan:
@@ -233,8 +279,8 @@ def _repeated(samples: Samples, settings: FoldSettings) -> FoldPlan:
 def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
     """Some parts of a finer division: those that best meet the share and contain every class."""
     assert settings.valid_share is not None, "a rule of the settings asks for valid_share"
-    groups, largest = len(np.unique(samples.groups_N)), int(images_per_class(samples).max())
-    finest = min(FINEST_PARTS, groups, largest)
+    groups = len(np.unique(samples.groups_N))
+    finest = min(FINEST_PARTS, groups, _most_parts(samples))
     if finest < 2:
         raise DataError(
             f"folds: {groups} group{'s' * (groups != 1)} cannot be split in two",
@@ -324,9 +370,9 @@ def _splits(samples: Samples, part_N: Ints, n: int) -> tuple[Split, ...]:
 
 def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
     notes = []
-    valid_KC = per_part_KC(samples, part_N, n)
+    valid_KC, names = per_part_KC(samples, part_N, n), Strata.of(samples).names
     for c, groups in enumerate(groups_per_class(samples)):
-        name = samples.space.classes[c]
+        name = names[c]
         without = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c] == 0))
         if groups == 0:
             notes.append(texts.CLASS_EMPTY.format(name=name))
@@ -336,6 +382,8 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
             notes.append(worded(text, name=name, groups=groups, n=n, inside=inside, without=without))
         elif without:
             notes.append(worded(texts.CLASS_UNVALIDATED, name=name, groups=groups, without=without))
+    if len(notes) > MOST_NOTES:
+        return [*notes[:SHOWN_NOTES], worded(texts.CLASSES_MORE, classes=len(notes) - SHOWN_NOTES)]
     return notes
 
 

@@ -9,7 +9,12 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Strings, Truth, strings
+from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.data import host_format, load
 from pipeline.data.competition import Answers
 from pipeline.record.files import write_atomic
@@ -77,16 +82,34 @@ def knows_answers(config: CompetitionSettings) -> bool:
 
 
 def answers(settings: Settings, data: Artifact) -> Path:
-    """A CSV of id, label (class index) and usage (public or private)."""
+    """A CSV of id, label (class index, or numbers with blanks between them) and usage (public or private)."""
     assert knows_answers(settings.config.competition), "the answers are with the host"
     holder = data.folder if settings.config.competition.demo is None else competition_root(settings)
     return holder / ANSWERS
 
 
+def read_answers(path: Path, target: Target) -> tuple[Strings, Truth, Strings]:
+    """Ids, truth and usage (public or private) of the file that `answers` names."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    cells = table["label"].tolist()
+    truth: Truth
+    if target.kind == EXCLUSIVE:
+        truth = np.array(cells, dtype=np.int64)
+    else:
+        truth = np.array([[float(v) for v in cell.split()] for cell in cells], dtype=np.float32)
+        truth = truth.reshape(len(cells), target.n_columns)
+    return strings(table["id"].tolist()), truth, strings(table["usage"].tolist())
+
+
 def write_answers(path: Path, answers: Answers) -> None:
-    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`."""
+    """Write the answers of a held-out test set, in the columns `ANSWER_COLUMNS`.
+
+    The answer of another kind of target than exclusive classes is its numbers, with blanks between them.
+    """
     usage = ["public" if public else "private" for public in answers.public_N]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(ANSWER_COLUMNS)
-        writer.writerows(zip(answers.ids_N.tolist(), answers.labels_N.tolist(), usage, strict=True))
+        truth = answers.truth.tolist()
+        told = truth if answers.truth.ndim == 1 else [" ".join(map(str, row)) for row in truth]
+        writer.writerows(zip(answers.ids_N.tolist(), told, usage, strict=True))

@@ -1,67 +1,60 @@
-"""Submissions in the host's format: writing, reading and checking them, ids and cells included.
+"""Submissions in the host's format: writing, reading and checking whole files.
 
-Owns whole files, which columns hold the answer, turning probabilities into cells and cells into labels, and
-which ids are missing, extra or repeated. Does not own the ledger of scores (`submit/ledger.py`) nor the
-provenance beside a submission (the stage writes that).
+Owns which columns hold the answers, and which ids are missing, extra, repeated or in another order. Does not
+own what a cell says (`data/answer_cells.py`), several rows an image (`data/long_form.py`), the ledger of
+scores (`submit/ledger.py`) nor the provenance beside a submission (the stage writes that).
 
 The host's sample is the authority on ids, their order and the columns. Rows are joined by id. Ids are text:
 leading zeros stay. A spreadsheet, or a reader that guesses types, takes `007` for the number 7, and writes
 `7`, `7.0` or `7E+00`. Such an id is recovered only where it can mean exactly one id of the sample and no
 other row has it.
 
-Shape legend: N samples, C classes.
+Shape legend: N samples, K columns of predictions.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError, DataError, Suggestions
+from pipeline.core.errors import DataError
 from pipeline.core.predictions import Prediction, Probabilities
-from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, refuse_duplicates
+from pipeline.core.samples import LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
-from pipeline.core.targets import ROW_SUM_TOLERANCE, Target, most_probable
-from pipeline.data import texts
+from pipeline.core.targets import VALUES, Target
+from pipeline.data import answer_cells, long_form, texts
+from pipeline.data.answer_cells import NUMBERS, Parsed, columns_of
 from pipeline.record.files import write_atomic
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.submission import SubmissionSettings
 
 log = logging.getLogger(__name__)
 
 COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
 SHOWN = 20
-# The formats whose answers are numbers and not names.
-NUMBERS = ("probability", "probabilities")
 NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
 SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """Values of a table: labels, probabilities in class order if it has any, and its faults."""
-
-    labels_N: Ints
-    p_NC: Floats | None
-    faults: tuple[str, ...]
-
-
 def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
-    """The columns of the answer: one, one per class in class order, or one per attribute.
+    """The names of the answers: one, or one per class, attribute, label or value.
 
-    Probability columns are named by class, by the settings, or by index, 0 to C-1.
+    They are columns of the table, or in long form names in its rows. Probability columns are named by class,
+    by the settings, or by index, 0 to K-1.
 
     Raises:
-        DataError: one of them is missing.
+        DataError: a column is missing.
     """
     named = columns_of(space, settings)
+    if settings.long:
+        table.require(long_form.columns_needed(settings), COLUMNS_REMEDY)
+        return named
     if settings.format == "probabilities" and settings.columns is None:
         by_index = tuple(str(c) for c in range(space.n_classes))
         named = by_index if set(by_index) <= set(table.columns) else named
@@ -69,190 +62,46 @@ def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings
     return named
 
 
-def columns_of(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
-    """The columns of the answer as the settings name them."""
-    target = Target.of(space)
-    if settings.format == "probabilities":
-        return tuple((settings.columns or {}).get(c, c) for c in target.columns)
-    target.require_exclusive(f"competition.submission.format={settings.format}")
-    if settings.format == "attributes":
-        return tuple((settings.columns or {}).get(a.name, a.name) for a in space.attributes)
-    return (settings.label_column,)
-
-
-def host_cells(
-    p_NC: Floats, answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings
-) -> dict[str, list[str]]:
-    """The answer columns as text, by column.
-
-    With format=attributes each image gets the attributes of its most probable class, so that the file
-    contains what was scored.
-    """
-    if settings.format == "probabilities":
-        return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NC.T, strict=True)}
-    if settings.format == "probability":
-        # Sums of float32 may exceed 1 by rounding, which some hosts refuse.
-        p_N = np.minimum(p_NC[:, positive_of(space, settings)].sum(axis=1), np.float32(1))
-        return {answers[0]: [str(v) for v in p_N]}
-    labels_N = Target.of(space).answers(p_NC)
-    if settings.format == "attributes":
-        words = _words(space, settings)
-        codes_NA = space.codes_CA[labels_N]
-        return {c: [words[a][v] for v in codes_NA[:, a].tolist()] for a, c in enumerate(answers)}
-    written = vocabulary(space, settings)
-    return {answers[0]: [written[c] for c in labels_N.tolist()]}
-
-
-def vocabulary(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ...]:
-    """(C,) what is written for each class, for class_index and class_name."""
-    if settings.format != "class_name":
-        return tuple(str(c) for c in range(space.n_classes))
-    if settings.words is None and settings.separator is None:
-        return space.classes
-    words, between = _words(space, settings), " · " if settings.separator is None else settings.separator
-    return tuple(between.join(words[a][v] for a, v in enumerate(codes)) for codes in space.codes_CA.tolist())
-
-
-def positive_of(space: LabelSpace, settings: SubmissionSettings) -> list[int]:
-    """The class indices whose summed probability is written, for format=probability.
-
-    Raises:
-        ConfigError: a name is not a class.
-    """
-    unknown = [name for name in settings.positive or () if name not in space.classes]
-    if unknown or not settings.positive:
-        raise ConfigError(
-            f"competition.submission.positive: {', '.join(unknown) or 'it is missing'}",
-            remedy=f"name one or several of: {some_words(space.classes)}",
-        )
-    return [space.classes.index(name) for name in settings.positive]
+def columns_in(table: Table, answers: Sequence[str], settings: SubmissionSettings) -> tuple[str, ...]:
+    """The columns of the table that hold the answers, which in long form are not called like them."""
+    return long_form.answers_in(table, settings) if settings.long else tuple(answers)
 
 
 def parse(
     table: Table, ids: Sequence[str], answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings
 ) -> Parsed:
-    """Cells as labels and probabilities; `ids` name the rows in faults."""
-    if settings.format == "probabilities":
-        return _probabilities(table, ids, answers, Target.of(space))
-    if settings.format == "probability":
-        return _probability(table, ids, answers[0], space, settings)
-    if settings.format == "attributes":
-        return _attributes(table, ids, answers, space, settings)
-    known = {_composed(word): c for c, word in enumerate(vocabulary(space, settings))}
-    labels, faults = np.zeros(len(ids), np.int64), []
-    near = Suggestions(known)
-    for n, value in enumerate(map(_composed, table.column(answers[0]))):
-        if value in known:
-            labels[n] = known[value]
-        elif settings.format == "class_name":
-            hint = near.of(value)
-            faults.append(f"id {ids[n]!r}: {value!r} is not a class{f'; {hint}' if hint else ''}")
-        else:
-            faults.append(f"id {ids[n]!r}: {value!r} is not a class index 0…{space.n_classes - 1}")
-    return Parsed(labels, None, tuple(faults))
+    """The answers of a table, in the order of its images; `ids` name the rows in faults.
 
-
-def number(text: str) -> float:
-    """A cell as a number, NaN if it is not a number."""
-    try:
-        return float(text)
-    except ValueError:
-        return float("nan")
-
-
-def _words(space: LabelSpace, settings: SubmissionSettings) -> list[Sequence[str]]:
-    """The host's names of the values of each attribute."""
-    return [(settings.words or {}).get(a.name, a.values) for a in space.attributes]
-
-
-def _attributes(
-    table: Table, ids: Sequence[str], answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings
-) -> Parsed:
-    known = [{_composed(word): v for v, word in enumerate(words)} for words in _words(space, settings)]
-    classes = {tuple(codes): c for c, codes in enumerate(space.codes_CA.tolist())}
-    columns = [[_composed(value) for value in table.column(column)] for column in answers]
-    labels, faults = np.zeros(len(ids), np.int64), []
-    near = [Suggestions(words) for words in known]
-    for n, row in enumerate(zip(*columns, strict=True)):
-        codes = tuple(words.get(value, -1) for value, words in zip(row, known, strict=True))
-        for column, value, similar, code in zip(answers, row, near, codes, strict=True):
-            if code < 0:
-                hint = f"; {found}" if (found := similar.of(value)) else ""
-                faults.append(f"id {ids[n]!r}: {column} {value!r} is not one of its values{hint}")
-        if codes in classes:
-            labels[n] = classes[codes]
-        elif min(codes) >= 0:
-            faults.append(f"id {ids[n]!r}: no class is {', '.join(row)}")
-    return Parsed(labels, None, tuple(faults))
-
-
-def _composed(text: str) -> str:
-    # macOS decomposes Hangul and accents; the same name must remain the same class.
-    return unicodedata.normalize("NFC", text)
-
-
-def _probabilities(table: Table, ids: Sequence[str], answers: Sequence[str], target: Target) -> Parsed:
-    p = np.array([[number(value) for value in table.column(column)] for column in answers]).T
-    p = p.reshape(len(ids), len(answers))
-    faults = []
-    for n, (p_C, off) in enumerate(zip(p, target.off_N(p), strict=True)):
-        if not np.isfinite(p_C).all():
-            c = int(np.argmin(np.isfinite(p_C)))
-            faults.append(f"id {ids[n]!r}: column {answers[c]!r} is not a number")
-        elif (p_C < 0).any():
-            faults.append(f"id {ids[n]!r}: column {answers[int(np.argmin(p_C))]!r} is negative")
-        elif off > ROW_SUM_TOLERANCE:
-            faults.append(f"id {ids[n]!r}: sums to {p_C.sum():.4g}, not 1")
-    return Parsed(target.answers(p), p, tuple(faults))
-
-
-def _probability(
-    table: Table, ids: Sequence[str], answer: str, space: LabelSpace, settings: SubmissionSettings
-) -> Parsed:
-    """One probability per row; the classes on each side of it share it equally, because nothing says more."""
-    p_N = np.array([number(value) for value in table.column(answer)]).reshape(len(ids))
-    faults = []
-    for n in np.flatnonzero(~((p_N >= 0) & (p_N <= 1))).tolist():
-        what = "is not a number" if np.isnan(p_N[n]) else "is not between 0 and 1"
-        faults.append(f"id {ids[n]!r}: {answer} {table.column(answer)[n]!r} {what}")
-    at = positive_of(space, settings)
-    others = [c for c in range(space.n_classes) if c not in at]
-    p_NC = np.zeros((len(ids), space.n_classes))
-    p_NC[:, at] = p_N[:, None] / len(at)
-    p_NC[:, others] = (1 - p_N[:, None]) / len(others)
-    return Parsed(most_probable(np.nan_to_num(p_NC)), p_NC.astype(np.float32), tuple(faults))
-
-
-def some_words(words: Sequence[str], shown: int = 6) -> str:
-    """The first words, and how many there are where some are left out."""
-    return ", ".join(words[:shown]) + (f", … ({len(words)} in all)" if len(words) > shown else "")
+    In long form, the images are in the order in which they come first, and the rows name themselves.
+    """
+    if not settings.long:
+        return answer_cells.parse(table, ids, answers, space, settings)
+    wide = long_form.side_by_side(table, answers, settings)
+    names = wide.table.column(settings.id_column)
+    parsed = answer_cells.parse(wide.table, names, answers, space, settings)
+    # Cells of missing rows are empty, and no faults of their own.
+    return Parsed(parsed.answers, parsed.p_NK, wide.faults or parsed.faults)
 
 
 def described(host: Table, space: LabelSpace, settings: SubmissionSettings) -> str:
     """What a submission will hold, in words: `1 row per id, 1 column `target` = probability of class `1``."""
     answers = answer_columns(host, space, settings)
-    if settings.format == "probability":
-        classes = [space.classes[c] for c in positive_of(space, settings)]
-        text = texts.WRITTEN_PROBABILITY if len(classes) == 1 else texts.WRITTEN_SUM
-        what = text.format(column=answers[0], classes=", ".join(f"`{c}`" for c in classes))
-    elif settings.format == "probabilities":
-        what = texts.WRITTEN_PROBABILITIES.format(count=len(answers), columns=some_words(answers))
-    elif settings.format == "attributes":
-        words = [some_words(list(w)) for w in _words(space, settings)]
-        columns = [f"`{c}` = {w}" for c, w in zip(answers, words, strict=True)]
-        what = texts.WRITTEN_ATTRIBUTES.format(count=len(answers), columns="; ".join(columns))
-    elif settings.format == "class_index":
-        pairs = [f"{c} = {name}" for c, name in enumerate(space.classes)]
-        what = texts.WRITTEN_INDEX.format(column=answers[0], words=some_words(pairs))
-    else:
-        what = texts.WRITTEN_NAME.format(column=answers[0], words=some_words(vocabulary(space, settings)))
+    what = answer_cells.described(answers, space, settings)
     copied = texts.WRITTEN_COPIED.format(columns=", ".join(settings.copied)) if settings.copied else ""
+    if settings.long:
+        rows = settings.long_id or f"{settings.id_column}, {settings.long_column}"
+        about = {"id": settings.id_column, "rows": rows, "copied": copied}
+        return texts.WRITTEN_LONG.format(what=what.replace("column", "answer", 1), **about)
     return texts.WRITTEN.format(id=settings.id_column, what=what, copied=copied)
 
 
 def refuse_unfilled(host: Table, answers: Sequence[str], settings: SubmissionSettings) -> None:
     """Raise DataError for columns of the host's sample that nothing fills: they would be submitted as is."""
     known = {settings.id_column, *answers, *settings.copied}
+    if settings.long:
+        columns = long_form.answers_in(host, settings)
+        levels = {name.rpartition(long_form.BETWEEN)[2] for name in answers}
+        known |= {*long_form.columns_needed(settings), *(columns if len(columns) == 1 else levels)}
     unfilled = [c for c in host.columns if c not in known]
     if unfilled:
         raise DataError(
@@ -336,7 +185,7 @@ def write(
     host = read_table(sample, encoding=encoding)
     answers = answer_columns(host, space, settings)
     refuse_unfilled(host, answers, settings)
-    ids = _sample_ids(host, settings)
+    ids = images_of(host, answers, settings)
     faults = id_faults(ids, probabilities.ids_N.tolist())
     if faults:
         raise DataError(
@@ -344,10 +193,13 @@ def write(
             faults,
             "the test table and the sample must list the same images",
         )
-    p_NC = probabilities.with_classes(space.classes).take(np.array(ids, dtype=np.str_)).p_NC
-    cells = host_cells(p_NC, answers, space, settings)
+    p_NK = probabilities.with_classes(space.classes).take(np.array(ids, dtype=np.str_)).p_NC
+    cells = answer_cells.host_cells(p_NK, answers, space, settings)
+    if settings.long:
+        cells = long_form.stacked(host, ids, cells, settings)
     if settings.format in NUMBERS:
-        cells = {column: numbers_like(host, answers, values) for column, values in cells.items()}
+        held = columns_in(host, answers, settings)
+        cells = {column: numbers_like(host, held, values) for column, values in cells.items()}
     columns = [cells.get(name, host.written(name)) for name in host.columns]
     rows = list(zip(*columns, strict=True))
     write_atomic(path, format_table(host.columns, rows, host.delimiter))
@@ -377,20 +229,32 @@ def read(
     """
     table = read_table(path, encoding=encoding)
     answers = answer_columns(table, space, settings)
-    ids = _ids(table, settings)
-    wanted = ids if sample is None else _sample_ids(read_table(sample, encoding=encoding), settings)
+    ids = keys(table, settings)
+    host = None if sample is None else read_table(sample, encoding=encoding)
+    wanted = ids if host is None else _sample_ids(host, settings)
     renamed = found_again(wanted, ids)
     if renamed:
         log.warning("%s: %s; these ids are used", table.name, renamed_line(renamed))
         ids = [renamed.get(i, i) for i in ids]
     faults = id_faults(wanted, ids)
-    parsed = parse(table, ids, answers, space, settings)
+    if settings.long and not faults:
+        # Rows that are all there, and no others: what is left to say is said an image at a time.
+        table = _renamed(table, renamed, settings)
+        wide = long_form.side_by_side(table, answers, settings)
+        _refuse(table, wide.faults)
+        table, ids = wide.table, list(wide.table.column(settings.id_column))
+        wanted = ids if host is None else images_of(host, answers, settings)
+        parsed = answer_cells.parse(table, ids, answers, space, settings)
+    elif settings.long:
+        parsed = Parsed(np.zeros(len(ids), np.int64), None, ())
+    else:
+        parsed = answer_cells.parse(table, ids, answers, space, settings)
     _refuse(table, [*faults, *parsed.faults])
+    named, target = np.array(ids, dtype=np.str_), Target.of(space)
     p = None
-    if parsed.p_NC is not None:
-        p_NC = Target.of(space).normalised(parsed.p_NC)
-        p = Probabilities(np.array(ids, dtype=np.str_), space.classes, p_NC, path.stem)
-    prediction = Prediction(np.array(ids, dtype=np.str_), parsed.labels_N, p, path.stem)
+    if parsed.p_NK is not None:
+        p = Probabilities.of(target, named, target.normalised(parsed.p_NK), path.stem)
+    prediction = Prediction(named, parsed.answers, p, path.stem)
     return prediction.take(np.array(wanted, dtype=np.str_))
 
 
@@ -405,8 +269,10 @@ def fits(
         DataError: the sample is missing or malformed, or lists other ids.
     """
     host = read_table(sample, encoding=encoding)
-    refuse_unfilled(host, answer_columns(host, space, settings), settings)
-    faults = id_faults(_sample_ids(host, settings), ids_N.tolist())
+    answers = answer_columns(host, space, settings)
+    refuse_unfilled(host, answers, settings)
+    _sample_ids(host, settings)
+    faults = id_faults(images_of(host, answers, settings), ids_N.tolist())
     if faults:
         raise DataError(
             f"{sample.name} does not list the images of the test set",
@@ -417,11 +283,25 @@ def fits(
 
 def sample_of(ids: Sequence[str], space: LabelSpace, settings: SubmissionSettings) -> bytes:
     """A sample submission for these ids, like that of a host."""
-    columns = columns_of(space, settings)
-    uniform_1C = np.full((1, space.n_classes), round(1 / space.n_classes, 6))
-    by_column = host_cells(uniform_1C, columns, space, settings)
-    cells = [by_column[column][0] for column in columns]
-    return format_table((settings.id_column, *columns), [(i, *cells) for i in ids])
+    answers = columns_of(space, settings)
+    even = 0.0 if space.kind == VALUES else round(1 / max(Target.of(space).widths or (space.n_classes,)), 6)
+    if space.kind == "labels" and not Target.of(space).blocks:
+        even = 0.5
+    by_column = answer_cells.host_cells(
+        np.full((1, space.n_classes), even, np.float32), answers, space, settings
+    )
+    if settings.long:
+        return _long_sample(ids, {name: cells[0] for name, cells in by_column.items()}, settings)
+    cells = [by_column[column][0] for column in answers]
+    return format_table((settings.id_column, *answers), [(i, *cells) for i in ids])
+
+
+def _long_sample(ids: Sequence[str], cells: dict[str, str], settings: SubmissionSettings) -> bytes:
+    """One row for each image and answer; levels of a label are rows, too."""
+    rows = [
+        (*long_form.id_cells(image, name, settings), cell) for image in ids for name, cell in cells.items()
+    ]
+    return format_table((*long_form.columns_needed(settings), settings.label_column), rows)
 
 
 def check(
@@ -452,9 +332,9 @@ def faults_of(table: Table, host: Table, space: LabelSpace, settings: Submission
         faults.append(f"cells are separated by {table.delimiter!r}; the sample's by {host.delimiter!r}")
     wanted = _sample_ids(host, settings)
     answers = answer_columns(host, space, settings)
-    if settings.id_column not in table.columns:
+    if not set(columns_of_keys(settings)) <= set(table.columns):
         return faults
-    ids = _ids(table, settings)
+    ids = keys(table, settings)
     renamed = found_again(wanted, ids)
     if renamed:
         faults.append(renamed_line(renamed))
@@ -465,21 +345,62 @@ def faults_of(table: Table, host: Table, space: LabelSpace, settings: Submission
         n = next(n for n, (a, b) in enumerate(zip(ids, wanted, strict=True)) if a != b)
         odd = [f"order: row {n + 1} is {ids[n]!r}, the sample has {wanted[n]!r} there"]
     faults += odd
-    if set(answers) <= set(table.columns):
-        if settings.format in NUMBERS and host.has_decimal_commas(answers):
-            points = [cell for a in answers for cell in table.written(a) if "." in cell]
+    held = columns_in(host, answers, settings)
+    if set(held) <= set(table.columns):
+        if settings.format in NUMBERS and host.has_decimal_commas(held):
+            points = [cell for a in held for cell in table.written(a) if "." in cell]
             faults += [texts.DECIMAL_POINTS.format(cell=points[0])] if points else []
-        faults += parse(table, ids, answers, space, settings).faults
+        # In long form, rows that are missing or extra were told above.
+        if not (settings.long and odd):
+            faults += parse(table, ids, answers, space, settings).faults
     return faults
 
 
-def _ids(table: Table, settings: SubmissionSettings) -> list[str]:
-    table.require((settings.id_column,), COLUMNS_REMEDY)
-    return list(table.column(settings.id_column))
+def columns_of_keys(settings: SubmissionSettings) -> tuple[str, ...]:
+    """The columns without which the rows of a table cannot be told apart."""
+    return long_form.columns_needed(settings) if settings.long else (settings.id_column,)
+
+
+def keys(table: Table, settings: SubmissionSettings) -> list[str]:
+    """What identifies each row: its id; in long form with the name of its answer.
+
+    Raises:
+        DataError: a column is missing.
+    """
+    table.require(columns_of_keys(settings), COLUMNS_REMEDY)
+    return long_form.keys(table, settings) if settings.long else list(table.column(settings.id_column))
+
+
+def images_of(host: Table, answers: Sequence[str], settings: SubmissionSettings) -> list[str]:
+    """The images that the sample asks for, in its order.
+
+    Raises:
+        DataError: a row of a sample in long form names no answer of the settings, or an image lacks one.
+    """
+    if not settings.long:
+        return _sample_ids(host, settings)
+    wide = long_form.side_by_side(host, answers, settings)
+    if wide.faults:
+        raise DataError(
+            f"sample {host.name}: its rows are not one for each image and answer",
+            list(wide.faults),
+            "fix competition.submission.long_id, long_column or columns; the answers are: "
+            + answer_cells.some_words(answers),
+        )
+    return list(wide.table.column(settings.id_column))
+
+
+def _renamed(table: Table, renamed: dict[str, str], settings: SubmissionSettings) -> Table:
+    """The table with ids as the sample writes them, where they were read as numbers."""
+    at = table.at[settings.id_column]
+    if not renamed or settings.long_column is not None:
+        return table
+    rows = [(*row[:at], renamed.get(row[at], row[at]), *row[at + 1 :]) for row in table.rows]
+    return replace(table, rows=tuple(rows))
 
 
 def _sample_ids(host: Table, settings: SubmissionSettings) -> list[str]:
-    ids = _ids(host, settings)
+    ids = keys(host, settings)
     refuse_duplicates(np.array(ids, dtype=np.str_), f"sample {host.name}")
     return ids
 

@@ -4,13 +4,14 @@ Owns: keeping decoded images and their facts, continuing after a kill, and build
 Does not own which images there are (`data/competition.py`), reading one file (`data/decode.py`), nor what a
 prepared image is made of (`data/preprocess.py`).
 
-    decoded/decoded.bin     all pixels back to back, RGB, longest side ≤ cache_px
-            index.npz       ids, offsets, heights, widths
+    decoded/decoded.bin     all pixels back to back, RGB or `images.channels`, longest side ≤ cache_px
+            index.npz       ids, offsets, heights, widths; channels if they are not 3
             facts.csv       id, width, height, sha256, phash, brightness, contrast, blur
             quarantine.csv  split, id, path, why, fate: what did not decode, or only in part
-    prepared.npy            (N, H, W, 3), and prepared.ids.npy beside it
+    prepared.npy            (N, H, W, C), and prepared.ids.npy beside it
 
-Shape legend: N images, H height, W width; pixels are uint8, RGB.
+Shape legend: N images, H height, W width, C channels; pixels are uint8, RGB unless `images.channels` says
+otherwise.
 Memory does not grow with N: images are read in small chunks and written one after the other. Files are
 written plainly and not through a memmap, because a full disk would kill the process there.
 """
@@ -31,6 +32,7 @@ from typing import Any, TypeVar
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from tqdm import tqdm
 
@@ -38,7 +40,8 @@ from pipeline.core.errors import DataError, StorageError
 from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.core.seeds import some_of
 from pipeline.core.terminal import printable
-from pipeline.data import decode, depth
+from pipeline.data import decode, depth, several
+from pipeline.data.channels import RGB
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 from pipeline.record import files
 
@@ -81,6 +84,7 @@ class DecodedImages:
         with np.load(folder / "index.npz") as index:
             self.ids = strings(index["ids"])
             self._places = [index[name] for name in ("offsets", "heights", "widths")]
+            self.channels = int(index["channels"]) if "channels" in index.files else RGB
             self._bin_N = index["bins"] if "bins" in index.files else np.zeros(len(self.ids), np.int64)
         self._bins = [folder / name for name in (BIN, OTHER_BIN) if (folder / name).is_file()]
         self._pixels: list[Pixels] = [_mapped(path) for path in self._bins]
@@ -97,21 +101,19 @@ class DecodedImages:
         return start, height, width
 
     def __getitem__(self, name: str) -> Pixels:
-        """(H, W, 3) read-only pixels of one image."""
+        """(H, W, C) read-only pixels of one image."""
         start, height, width = self._place(name)
         pixels = self._pixels[int(self._bin_N[self._at[name]])]
-        return pixels[start : start + height * width * 3].reshape(height, width, 3)
+        return pixels[start : start + height * width * self.channels].reshape(height, width, self.channels)
 
     def read(self, name: str) -> Pixels:
-        """(H, W, 3) pixels of one image, copied from the file.
+        """(H, W, C) pixels of one image, copied from the file.
 
         For reading every image: pages of the map would count as memory of this process.
         """
         start, height, width = self._place(name)
-        pixels = np.fromfile(
-            self._bins[int(self._bin_N[self._at[name]])], np.uint8, height * width * 3, offset=start
-        )
-        return pixels.reshape(height, width, 3)
+        count, place = height * width * self.channels, self._bins[int(self._bin_N[self._at[name]])]
+        return np.fromfile(place, np.uint8, count, offset=start).reshape(height, width, self.channels)
 
     def facts(self) -> pd.DataFrame:
         """The facts of every image, one row each, in the order of `ids`; see `ImageFacts`."""
@@ -158,7 +160,13 @@ def join(folder: Path, other: Path, order: Sequence[str]) -> None:
         np.array(columns[name], np.int64)[chosen] for name in ("offsets", "heights", "widths", "bins")
     )
     index_of = {"ids": strings(list(order)), "offsets": offsets, "heights": heights, "widths": widths}
-    np.savez(folder / "index.npz", allow_pickle=False, **index_of, bins=bins)
+    channels = DecodedImages(other).channels
+    np.savez(folder / "index.npz", allow_pickle=False, **index_of, **_other_channels(channels), bins=bins)
+
+
+def _other_channels(channels: int) -> dict[str, Any]:
+    """The number of channels for an index; none for three, so that such files are as they always were."""
+    return {} if channels == RGB else {"channels": np.array(channels)}
 
 
 def _lines(path: Path) -> list[list[str]]:
@@ -177,11 +185,15 @@ class PreparedImages:
 
     Args:
         ids_N: unique.
-        x_NHWC: (N, H, W, 3), usually a memmap.
+        x_NHWC: (N, H, W, C), usually a memmap.
+        channels: of one image; C is a multiple, see `data/several.py`.
+        beside_NE: metadata of each sample as numbers, NaN where one is missing; None: there is none.
     """
 
     ids_N: Strings
     x_NHWC: Pixels
+    channels: int = RGB
+    beside_NE: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -189,15 +201,15 @@ class PreparedImages:
         assert len(self.ids_N) == len(self.x_NHWC), "ids and prepared images differ in number"
 
     @staticmethod
-    def open(path: Path) -> PreparedImages:
+    def open(path: Path, channels: int = RGB) -> PreparedImages:
         """The images that `build_prepared` wrote to `path`, as a memory map."""
-        return PreparedImages(np.load(_ids_path(path)), np.load(path, mmap_mode="r"))
+        return PreparedImages(np.load(_ids_path(path)), np.load(path, mmap_mode="r"), channels)
 
     def __len__(self) -> int:
         return len(self.ids_N)
 
     def take(self, ids: Strings) -> Pixels:
-        """(n, H, W, 3) images of `ids`, in that order, read into memory."""
+        """(n, H, W, C) images of `ids`, in that order, read into memory."""
         return np.asarray(self.x_NHWC[positions(ids, self.ids_N, "prepared images")])
 
 
@@ -229,10 +241,10 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
         DataError: an id that occurs twice.
         StorageError: the memory ended while a large image was decoded.
     """
-    refuse_duplicates(np.concatenate([s.ids_N for s in splits]), "images")
     jobs: list[_Image] = []
     for s in splits:
-        jobs += [_Image(s.split, *job) for job in zip(s.ids_N.tolist(), s.paths_N.tolist(), strict=True)]
+        jobs += [_Image(s.split, *image) for sample in several.of(s) for image in sample]
+    refuse_duplicates(strings([job.id for job in jobs]), "images")
     work = work or folder
     chunks = _resume(work)
     before = sum(len(c["facts"]) for c in chunks)
@@ -245,7 +257,7 @@ def build_decoded(splits: Sequence[Samples], folder: Path, how: Decoding, work: 
             chunks.append(chunk)
     (work / BIN).replace(folder / BIN)
     (work / JOURNAL).unlink()
-    _write_tables(folder, chunks)
+    _write_tables(folder, chunks, how.channels)
     return before
 
 
@@ -302,7 +314,7 @@ def _retried(result: Done, job: _Image, how: Decoding) -> tuple[ImageFacts, Pixe
         with contextlib.suppress(*decode.UNDECODABLE):
             facts, image, remark = decode.read(job.id, job.path, how)
             return facts, image, _faulty(job, remark, IN_PART)
-    return *decode.placeholder(job.id, job.path), _faulty(job, result, WHITE_IMAGE)
+    return *decode.placeholder(job.id, job.path, how.channels), _faulty(job, result, WHITE_IMAGE)
 
 
 def _faulty(job: _Image, why: str, fate: str) -> Faulty:
@@ -334,7 +346,7 @@ def _sync(file: Any) -> None:
     os.fsync(file.fileno())
 
 
-def _write_tables(folder: Path, chunks: Sequence[dict[str, Any]]) -> None:
+def _write_tables(folder: Path, chunks: Sequence[dict[str, Any]], channels: int) -> None:
     with (folder / "facts.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([f.name for f in fields(ImageFacts)])
@@ -346,31 +358,38 @@ def _write_tables(folder: Path, chunks: Sequence[dict[str, Any]]) -> None:
     ids = strings([row[0] for chunk in chunks for row in chunk["facts"]])
     shapes = np.array([s for chunk in chunks for s in chunk["shapes"]], dtype=np.int64).reshape(-1, 2)
     heights, widths = shapes.T
-    offsets = np.cumsum(np.r_[0, heights * widths * 3])[:-1]
-    np.savez(folder / "index.npz", ids=ids, offsets=offsets, heights=heights, widths=widths)
+    offsets = np.cumsum(np.r_[0, heights * widths * channels])[:-1]
+    more = _other_channels(channels)
+    np.savez(folder / "index.npz", ids=ids, offsets=offsets, heights=heights, widths=widths, **more)
 
 
-def build_prepared(decoded: DecodedImages, ids: Strings, look: LookOf, size: Size, path: Path) -> None:
-    """The images of `ids` as models see them, in one (N, H, W, 3) .npy file, with the ids beside it.
+def build_prepared(
+    decoded: DecodedImages, names: Sequence[Sequence[str]], look: LookOf, size: Size, path: Path, most: int
+) -> None:
+    """Samples as models see them, in one (N, H, W, C) .npy file, with their ids beside it.
 
     Args:
         decoded: the source of the pixels.
-        ids: of the images, in order.
-        look: from an id and its decoded pixels to (H, W, 3) pixels; called from several threads.
+        names: of the images of each sample, in order; the first is the id of the sample.
+        look: from an id and its decoded pixels to (H, W, C) pixels; called from several threads.
         size: H and W, px.
         path: ends in .npy.
+        most: images of a sample; those of one with fewer are followed by nothing, see `data/several.py`.
     """
-    header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), *size, 3)}
+    shape = (*size, most * decoded.channels)
+    header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
+
+    def seen(own: Sequence[str]) -> Pixels:
+        pictures = [look(name, decoded[name]) for name in own]
+        return pictures[0] if most == 1 else several.stacked(pictures, most)
 
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for chunk in _in_threads(
-            lambda name: look(name, decoded[name]), [str(name) for name in ids], "prepare"
-        ):
+        for chunk in _in_threads(seen, names, "prepare"):
             for image in chunk:
-                assert image.shape == (*size, 3), f"expected {size}, got {image.shape}"
+                assert image.shape == shape, f"expected {shape}, got {image.shape}"
                 file.write(image.tobytes())
-    np.save(_ids_path(path), strings(ids))
+    np.save(_ids_path(path), strings([own[0] for own in names]))
 
 
 def _ids_path(path: Path) -> Path:

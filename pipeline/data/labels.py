@@ -20,17 +20,17 @@ import math
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, DataError, Suggestions
-from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace
+from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace, Truth
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
-from pipeline.data import texts
+from pipeline.data import matrix_truth, texts
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
@@ -41,17 +41,17 @@ SHOWN_VALUES = 6
 
 @dataclass(frozen=True)
 class Labels:
-    """Class index of each row.
+    """The truth of each row: a class index, or a row of numbers where classes do not exclude each other.
 
     Args:
-        scoring_N: the labels that predictions are scored on.
-        training_N: the labels of training.
+        scoring: what predictions are scored on, as `Samples.truth`.
+        training: the truth of training.
         soft_NC: the training targets of rows near an edge, see `targets`; NaN elsewhere. None: no such row.
         notes: how the two differ, one line each.
     """
 
-    scoring_N: Ints
-    training_N: Ints
+    scoring: Truth
+    training: Truth
     soft_NC: Floats | None = None
     notes: tuple[str, ...] = ()
 
@@ -64,6 +64,8 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
     """
     faults = [] if settings.attributes else ["it is empty"]
     for attribute in settings.attributes:
+        if settings.target != "values" and attribute.word is None and len(attribute.values) < 2:
+            faults.append(f"{attribute.name}: needs at least two values")
         names = attribute.names or attribute.values
         if len(names) != len(attribute.values):
             faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
@@ -72,9 +74,16 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
             faults += [f"{attribute.name}: `{word}` occurs more than once" for word in twice]
     if faults:
         raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
-    return LabelSpace.product(
-        [Attribute(a.name, tuple(a.names or a.values), a.constant_in_group) for a in settings.attributes]
-    )
+    if settings.target == "values":
+        return LabelSpace.numbers([a.name for a in settings.attributes])
+    attributes = [
+        Attribute(a.name, tuple(a.names or a.values or (texts.ABSENT, texts.PRESENT)), a.constant_in_group)
+        for a in settings.attributes
+    ]
+    if settings.target == "labels":
+        return LabelSpace.independent(attributes)
+    space = LabelSpace.product(attributes)
+    return replace(space, kind="shares") if settings.target == "shares" else space
 
 
 def read(
@@ -93,6 +102,8 @@ def read(
         patches: table of corrections, or None.
         faults: gets every empty, unknown or non-numeric value, and every patch that fits nothing.
     """
+    if settings.target != "exclusive":
+        return _truths(listing, groups, settings, patches, faults)
     raw = [[nfc(v) for v in listing.table.column(a.column)] for a in settings.attributes]
     for attribute, values in zip(settings.attributes, raw, strict=True):
         checker = _Checker(attribute)
@@ -108,6 +119,30 @@ def read(
     soft_NC = targets(_numbers(patched, settings), training, settings)
     notes += soft_notes(listing.table.name, soft_NC, settings)
     return Labels(scoring, training, soft_NC, (*notes, *_bin_notes(listing.table.name, patched, settings)))
+
+
+def _truths(
+    listing: Listing,
+    groups: Sequence[str],
+    settings: CompetitionSettings,
+    patches: Path | None,
+    faults: Faults,
+) -> Labels:
+    """The truth of every row, for targets other than exclusive classes; empty cells are unknown."""
+    raw = matrix_truth.cells(listing, settings)
+    notes: list[str] = []
+    patched = raw
+    if patches is not None and settings.target == "labels":
+        patched = [list(values) for values in raw]
+        notes += _patch(patched, listing, groups, settings, patches, faults)
+    elif patches is not None:
+        faults.add("unreadable patches", texts.PATCHES_OF_VALUES.format(target=settings.target))
+    training = matrix_truth.truth(patched, listing, settings, faults)
+    scoring = training
+    if patched is not raw and not settings.patch_scoring:
+        scoring = matrix_truth.truth(raw, listing, settings, Faults())
+    notes += matrix_truth.notes(listing.table.name, training, settings)
+    return Labels(scoring, training, None, tuple(notes))
 
 
 def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
@@ -134,7 +169,7 @@ class _Checker:
     """Finds the faults of the raw values of one attribute; a table may have a hundred thousand of them."""
 
     def __init__(self, attribute: AttributeSettings) -> None:
-        known = [nfc(v) for v in attribute.values]
+        known = [nfc(v) for v in attribute.values] or ["0", "1"]
         self._binned, self._known, self._near = (
             attribute.bins is not None,
             frozenset(known),

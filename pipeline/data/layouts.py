@@ -85,20 +85,21 @@ def training(
     images = root / settings.train_images
     needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     needed += [c for c in (settings.group_column, fold_column) if c is not None]
+    needed += _of_images(settings)
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
         test = root / settings.test_images
         if settings.label_pattern is None:
-            rows = _folders(images, settings.train_images, faults, test)
+            rows = _folders(images, settings.train_images, faults, _patterns(settings), test)
         else:
-            rows = _named(images, settings.train_images, settings.label_pattern, faults, test)
+            rows = _named(images, settings, faults, test)
     else:
         named = settings.id_column, settings.path_column
         rows = _table(settings, root, settings.train_table, images, named, faults, reading)
         rows = replace(rows, without=root / settings.test_images) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
-    return _from_one_hot(rows, settings.attributes, faults)
+    return rows if settings.target == "shares" else _from_one_hot(rows, settings.attributes, faults)
 
 
 def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Reading) -> Listing | None:
@@ -107,14 +108,38 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Rea
     if settings.holdout is not None:
         return None
     if settings.test_table is None:
-        return _loose(images, settings.test_images, faults)
+        return _loose(images, settings.test_images, faults, _patterns(settings))
     id_column = settings.test_id_column or settings.id_column
     path_column = settings.test_path_column or settings.path_column
     if settings.layout == "mask":
         id_column = path_column = MASK_TEST_ID
     rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults, reading)
     rows = replace(rows, without=root / settings.train_images) if rows else None
-    return _with_columns(rows, [id_column, path_column], faults)
+    rows = _with_columns(rows, [id_column, path_column, *_of_images(settings)], faults)
+    return _one_row_an_image(rows, settings.test_id_pattern, faults) if rows else None
+
+
+def _one_row_an_image(rows: Listing, pattern: str | None, faults: Faults) -> Listing | None:
+    """Test rows where the host asks for answers one by one, in as many rows: the first row of each image."""
+    if pattern is None:
+        return rows
+    table, at = rows.table, rows.table.at[rows.id_column]
+    images = patterns.groups_of(pattern, list(rows.ids))
+    for row in (n for n, image in enumerate(images) if not image):
+        faults.add("ids without an image", f"{rows.where(row)}: test_id_pattern does not match")
+    first: dict[str, int] = {}
+    for row, image in enumerate(images):
+        first.setdefault(image or "", row)
+    named = [(*table.rows[n][:at], image, *table.rows[n][at + 1 :]) for image, n in first.items()]
+    kept = replace(table, rows=tuple(named), lines=tuple(table.lines[n] for n in first.values()))
+    return replace(rows, table=kept)
+
+
+def _of_images(settings: CompetitionSettings) -> list[str]:
+    """The columns that say which images a sample has, and those of its metadata."""
+    several = settings.images_per_sample
+    metadata = [m.column for m in settings.metadata]
+    return metadata if several is None else [*metadata, *several.columns, *several.sample]
 
 
 def extra(
@@ -123,9 +148,9 @@ def extra(
     """The rows of one further source, with the training table's columns; without labels, ids and paths."""
     images = root / source.images
     if not source.labelled and source.table is None:
-        return _loose(images, source.images, faults)
+        return _loose(images, source.images, faults, _patterns(settings))
     if source.table is None:
-        rows = _folders(images, source.images, faults)
+        rows = _folders(images, source.images, faults, _patterns(settings))
         if rows is not None and settings.attributes:
             rows = _renamed(rows, CLASS, settings.attributes[0].column)
         return rows
@@ -135,7 +160,8 @@ def extra(
     rows = _with_columns(
         rows, [settings.id_column, settings.path_column, *(needed if source.labelled else [])], faults
     )
-    return _from_one_hot(rows, settings.attributes, faults) if source.labelled else rows
+    classes = source.labelled and settings.target != "shares"
+    return _from_one_hot(rows, settings.attributes, faults) if classes else rows
 
 
 def _table(
@@ -235,9 +261,24 @@ def _made(name: str, columns: Sequence[str], rows: Sequence[tuple[str, ...]]) ->
     return Table(name, tuple(columns), tuple(rows), tuple(range(1, len(rows) + 1)))
 
 
-def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
-    """Every image at any depth; its path is its id."""
+def _patterns(settings: CompetitionSettings) -> list[str]:
+    """Patterns of the files of a sample that has several; empty if it has one."""
+    several = settings.images_per_sample
+    return settings.channel_files or (several.files if several is not None else [])
+
+
+def _below_folder(folder: Path, wanted: Sequence[str]) -> Found:
+    """The images below a folder; those with several files once, by the name in the patterns."""
     found = images_below(folder)
+    if not wanted:
+        return found
+    names, rest = patterns.names_of(found.images, wanted)
+    return replace(found, images=names, others=[*found.others, *rest])
+
+
+def _loose(folder: Path, name: str, faults: Faults, wanted: Sequence[str]) -> Listing | None:
+    """Every image at any depth; its path is its id."""
+    found = _below_folder(folder, wanted)
     if not found.images:
         faults.add(
             "folders without images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}"
@@ -248,9 +289,11 @@ def _loose(folder: Path, name: str, faults: Faults) -> Listing | None:
     return Listing(_made(name, (ID, PATH), rows), folder, ID, PATH, (), notes)
 
 
-def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) -> Listing | None:
+def _folders(
+    folder: Path, name: str, faults: Faults, wanted: Sequence[str], test: Path | None = None
+) -> Listing | None:
     """A folder per class, images at any depth below it; the path is the id. The folder `test` is no class."""
-    found = images_below(folder)
+    found = _below_folder(folder, wanted)
     inside = [path for path in found.images if "/" in path and not _below(folder / path, folder, test)]
     others = [*found.others, *(path for path in found.images if "/" not in path)]
     if not inside:
@@ -262,9 +305,11 @@ def _folders(folder: Path, name: str, faults: Faults, test: Path | None = None) 
     return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
 
 
-def _named(folder: Path, name: str, pattern: str, faults: Faults, test: Path) -> Listing | None:
+def _named(folder: Path, settings: CompetitionSettings, faults: Faults, test: Path) -> Listing | None:
     """Images at any depth whose path holds the label, as in `cat.12.jpg`; the path is the id."""
-    found = images_below(folder)
+    name, pattern = settings.train_images, settings.label_pattern
+    assert pattern is not None, "a pattern of labels"
+    found = _below_folder(folder, _patterns(settings))
     paths = [path for path in found.images if not _below(folder / path, folder, test)]
     if not paths:
         faults.add(

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.core.metadata import Table
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities, pool_views
 from pipeline.core.samples import FoldPlan, Samples, strings
-from pipeline.data import texts
+from pipeline.data import several, texts
+from pipeline.data.channels import RGB, preview
 from pipeline.data.crop import Key, read_table
 from pipeline.data.images import DecodedImages, PreparedImages
 from pipeline.data.preprocess import Look
@@ -24,6 +26,8 @@ from pipeline.settings.schema import Config
 
 EXTRA = "extra"
 UNLABELLED = "unlabelled"
+# The metadata beside prepared images, and what its columns mean.
+BESIDE, COLUMNS = "beside.npy", "columns.json"
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -79,8 +83,9 @@ def decoded(images: Artifact) -> DecodedImages:
 
 
 def facts(images: Artifact) -> pd.DataFrame:
-    """ImageFacts, one row per image, with its split."""
+    """ImageFacts, one row per sample, of its first image, with its split."""
     table = decoded(images).facts()
+    table = table[[not several.is_further(name) for name in table["id"]]].reset_index(drop=True)
     keys = table["id"].str.split("/", n=1)
     return table.assign(split=keys.str[0], id=keys.str[1])
 
@@ -105,7 +110,21 @@ def upright_sizes(images: Artifact, keys: Sequence[Key]) -> dict[Key, tuple[int,
 
 
 def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
-    """(split, id) -> pixels, for reports."""
+    """(split, id) -> (H, W, 3) pixels, for reports: of other channels what people can see of them.
+
+    Several images of a sample are side by side.
+    """
+    opened = decoded(images)
+
+    def shown(split: str, name: str) -> npt.NDArray[np.uint8]:
+        own = several.names_in(image_key(split, name), opened)
+        return several.strip([preview(opened.read(one)) for one in own])
+
+    return shown
+
+
+def pixels_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
+    """(split, id) -> (H, W, C) decoded pixels, as they are prepared for models."""
     opened = decoded(images)
     return lambda split, name: opened.read(image_key(split, name))
 
@@ -113,7 +132,17 @@ def image_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
     """Images as models see them, one split; images from elsewhere are with the training images."""
     opened = PreparedImages.open(prepared.folder / f"{split}.npy")
-    return PreparedImages(strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()]), opened.x_NHWC)
+    ids = strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()])
+    # Results of a version without this figure have three channels.
+    channels = int(prepared.metrics.get("channels", RGB))
+    beside = prepared.folder / f"{split}.{BESIDE}"
+    return PreparedImages(ids, opened.x_NHWC, channels, np.load(beside) if beside.is_file() else None)
+
+
+def metadata_columns(prepared: Artifact) -> Table | None:
+    """The columns of metadata that prepared images have beside them; None: there are none."""
+    path = prepared.folder / COLUMNS
+    return Table.of_plain(files.read_json(path)) if path.is_file() else None
 
 
 def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:
@@ -130,7 +159,8 @@ def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Fe
         return first  # its values stay in the file
     place = inputs[f"{split}:{views[0]}"].folder.parents[1]
     x_NVD = files.joined([p.x_NVD for p in parts], place)
-    return Features(first.ids_N, tuple(v for p in parts for v in p.views), x_NVD, first.digest)
+    names = tuple(v for p in parts for v in p.views)
+    return Features(first.ids_N, names, x_NVD, first.digest, first.beside_NE)
 
 
 def oof(artifact: Artifact, name: str) -> Probabilities:

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
@@ -28,7 +29,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pipeline.core.samples import Samples, Strings, TrainRows, positions, strings
+from pipeline.core.samples import Ints, Samples, Strings, TrainRows, positions, strings
 from pipeline.core.seeds import rng
 from pipeline.data import texts
 from pipeline.data.augment import Augmenter
@@ -60,11 +61,23 @@ class Images(Protocol):
 
     @property
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
-        """RGB, 0 to 255, an array or a memmap."""
+        """0 to 255, an array or a memmap."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of one image; those of a row are a multiple, see `data/several.py`."""
+
+
+def beside_of(images: Images) -> npt.NDArray[np.float32] | None:
+    """(N, E) the metadata beside these images as numbers, NaN where one is missing; None: there is none."""
+    found: npt.NDArray[np.float32] | None = getattr(images, "beside_NE", None)
+    return found
 
 
 class Batch(NamedTuple):
     """Rows of one forward pass: pixels, class indices, positions in the samples; their partners.
+
+    The class index is 0 where classes do not exclude each other; targets are found by position.
 
     Pixels are bytes, or floats from 0 to 1 where they were augmented on the device.
     """
@@ -110,6 +123,13 @@ class LoaderPlan:
     cores: Cores | None = None
     n_batches: int = 0
     window: int = 1
+
+    @cached_property
+    def class_N(self) -> Ints:
+        """(N,) class index of each sample; 0 where classes do not exclude each other."""
+        if self.samples.space.kind != "exclusive":
+            return np.zeros(len(self.samples), np.int64)
+        return self.samples.labels
 
 
 @dataclass(frozen=True)
@@ -178,7 +198,7 @@ class _Rows(Dataset[tuple[npt.NDArray[np.uint8], int, int]]):
             pixels_HWC = plan.copies[policy - 1].offline(image_HWC, plan.root_seed, sample_id, copy)
         else:
             pixels_HWC = plan.augmenter(image_HWC, plan.root_seed, plan.fold, epoch, sample_id, copy)
-        return pixels_HWC, int(plan.samples.labels[index]), index
+        return pixels_HWC, int(plan.class_N[index]), index
 
 
 class _EpochKeys(Sampler[list[Key]]):
@@ -352,9 +372,11 @@ class ChainedRows:
     """The rows of two arrays of equal row shape, read by position."""
 
     def __init__(self, first: Pixels, second: Pixels) -> None:
-        assert first.shape[1:] == second.shape[1:], "images of two sizes"
+        assert first.shape[1:3] == second.shape[1:3], "images of two sizes"
         self._parts = (first, second)
-        self.shape = (len(first) + len(second), *first.shape[1:])
+        # Samples of the two may have different numbers of images.
+        depth = max(first.shape[3], second.shape[3])
+        self.shape = (len(first) + len(second), *first.shape[1:3], depth)
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -362,11 +384,13 @@ class ChainedRows:
     def __getitem__(self, at: Any) -> Pixels:
         first, second = self._parts
         if isinstance(at, int | np.integer):
-            return first[at] if at < len(first) else second[at - len(first)]
+            row: Pixels = self[np.array([at])][0]
+            return row
         at_B = np.asarray(at)
-        rows = np.empty((len(at_B), *self.shape[1:]), np.uint8)
+        rows = np.zeros((len(at_B), *self.shape[1:]), np.uint8)
         early = at_B < len(first)
-        rows[early], rows[~early] = first[at_B[early]], second[at_B[~early] - len(first)]
+        rows[early, ..., : first.shape[3]] = first[at_B[early]]
+        rows[~early, ..., : second.shape[3]] = second[at_B[~early] - len(first)]
         return rows
 
 
@@ -377,3 +401,6 @@ class Chained:
         self.ids_N: Strings = strings([*first.ids_N.tolist(), *second.ids_N.tolist()])
         # Readers of images only index rows and read the shape.
         self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))
+        self.channels = first.channels
+        own, more = beside_of(first), beside_of(second)
+        self.beside_NE = None if own is None or more is None else np.concatenate([own, more])

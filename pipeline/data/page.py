@@ -20,6 +20,7 @@ from pipeline.core.samples import FoldPlan, Ints, Samples, Strings, positions
 from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.folds import groups_per_class
+from pipeline.data.strata import Strata, attribute_codes, class_of, one_each
 from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, count, plural, render
 from pipeline.settings.schema import Config
@@ -29,6 +30,8 @@ LOPSIDED = 0.10
 # A fold that much smaller or larger than the mean one.
 UNEVEN = 0.25
 NAMED = 3
+# Classes with a check of their own.
+MOST_CHECKS = 20
 SIZES = ("fold", "train_images", "valid_images", "train_groups", "valid_groups")
 
 
@@ -63,7 +66,7 @@ def health(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
             "valid_groups": len(_groups(samples, split.valid_ids)),
         }
         per_class = _per_class(samples, split.valid_ids).tolist()
-        records.append(record | dict(zip(samples.space.classes, per_class, strict=True)))
+        records.append(record | dict(zip(Strata.of(samples).names, per_class, strict=True)))
     return pd.DataFrame.from_records(records)
 
 
@@ -75,15 +78,20 @@ def attributes(samples: Samples, plan: FoldPlan) -> pd.DataFrame:
     """
     space, tables = samples.space, []
     for a, attribute in enumerate(space.attributes):
-        codes_N = space.codes_CA[samples.labels, a]
-        size = len(attribute.values)
-        table = pd.DataFrame({"attribute": attribute.name, "value": list(attribute.values)})
-        table["images"] = np.bincount(codes_N, minlength=size)
+        codes_N, values = attribute_codes(samples, a)
+        size = len(values)
+        table = pd.DataFrame({"attribute": attribute.name, "value": list(values)})
+        table["images"] = _counted(codes_N, size)
         for k, split in enumerate(plan.splits):
             at = positions(split.valid_ids, samples.ids_N, "fold plan")
-            table[f"fold {k}"] = np.bincount(codes_N[at], minlength=size)
+            table[f"fold {k}"] = _counted(codes_N[at], size)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _counted(codes_N: Ints, size: int) -> Ints:
+    """(V,) samples of each code; unknown ones (-1) are not counted."""
+    return np.bincount(codes_N[codes_N >= 0], minlength=size).astype(np.int64)
 
 
 def checks(samples: Samples, plan: FoldPlan) -> list[Check]:
@@ -109,7 +117,7 @@ def _straddling(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
 def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     valid_KC = np.stack([_per_class(samples, split.valid_ids) for split in plan.splits])
     train_KC = np.stack([_per_class(samples, split.train_ids) for split in plan.splits])
-    for c, name in enumerate(samples.space.classes):
+    for c, name in enumerate(Strata.of(samples).names):
         folds = [str(k) for k in np.flatnonzero((valid_KC[:, c] > 0) & (train_KC[:, c] == 0))]
         if folds:
             text = texts.UNTRAINED.format(name=name, folds=", ".join(folds))
@@ -119,27 +127,37 @@ def _untrained(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
 def _unvalidated(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     groups_C = groups_per_class(samples)
     ever_C = _per_class(samples, plan.covered)
-    for c, name in enumerate(samples.space.classes):
+    lost: list[tuple[str, int]] = []
+    for c, name in enumerate(Strata.of(samples).names):
         if groups_C[c] and not ever_C[c]:
-            text = worded(texts.UNVALIDATED, name=name, groups=groups_C[c])
-            yield Check("warning", text, texts.UNVALIDATED_REMEDY)
+            lost.append((name, int(groups_C[c])))
+    for name, groups in lost[:MOST_CHECKS]:
+        text = worded(texts.UNVALIDATED, name=name, groups=groups)
+        yield Check("warning", text, texts.UNVALIDATED_REMEDY)
+    if len(lost) > MOST_CHECKS:
+        text = worded(texts.UNVALIDATED_MORE, classes=len(lost) - MOST_CHECKS)
+        yield Check("warning", text, texts.UNVALIDATED_REMEDY)
 
 
 def _lopsided(samples: Samples, plan: FoldPlan) -> Iterator[Check]:
     """Folds whose classes or attribute values are distributed differently than in all images."""
     space = samples.space
-    views: list[tuple[str, Ints, tuple[str, ...]]] = [("class", samples.labels, space.classes)]
-    if len(space.attributes) > 1:
-        codes_AN = space.codes_CA[samples.labels].T
-        views += [(a.name, codes_N, a.values) for a, codes_N in zip(space.attributes, codes_AN, strict=True)]
+    views: list[tuple[str, Ints, tuple[str, ...]]] = []
+    if one_each(samples):
+        views.append(("class", class_of(samples), space.classes))
+    if not one_each(samples) or len(space.attributes) > 1:
+        views += [(a.name, *attribute_codes(samples, number)) for number, a in enumerate(space.attributes)]
     for name, codes_N, values in views:
-        all_K = np.bincount(codes_N, minlength=len(values)) / len(samples)
+        if not (codes_N >= 0).any():
+            continue
+        all_K = _counted(codes_N, len(values)) / (codes_N >= 0).sum()
         lopsided: list[tuple[float, int, str]] = []
         for k, split in enumerate(plan.splits):
-            at = positions(split.valid_ids, samples.ids_N, "fold plan")
-            if not len(at):
+            own = codes_N[positions(split.valid_ids, samples.ids_N, "fold plan")]
+            own = own[own >= 0]
+            if not len(own):
                 continue
-            gap_K = np.bincount(codes_N[at], minlength=len(values)) / len(at) - all_K
+            gap_K = _counted(own, len(values)) / len(own) - all_K
             worst = int(np.abs(gap_K).argmax())
             usual = all_K[worst]
             share = texts.LOPSIDED_SHARE.format(value=values[worst], here=usual + gap_K[worst], all=usual)
@@ -164,8 +182,10 @@ def _groups(samples: Samples, ids: Strings) -> Strings:
 
 
 def _per_class(samples: Samples, ids: Strings) -> Ints:
-    labels = samples.labels[positions(ids, samples.ids_N, "fold plan")]
-    return np.bincount(labels, minlength=samples.space.n_classes).astype(np.int64)
+    part_N = np.full(len(samples), -1, np.int64)
+    part_N[positions(ids, samples.ids_N, "fold plan")] = 0
+    sizes_1S = Strata.of(samples).sizes_in(part_N, 1)
+    return np.asarray(sizes_1S[0], dtype=np.int64)
 
 
 @dataclass(frozen=True)

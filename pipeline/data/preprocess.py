@@ -5,25 +5,29 @@ the user's own before them, at the cropped image's own size; and the order of cu
 preprocessing. Does not own random changes (`data/augment.py`), cutting (`data/crop.py`), resizing
 (`data/decode.py`) nor the memmaps (`data/images.py`).
 
-Legend: H height, W width; pixels are uint8, RGB.
+Legend: H height, W width, C channels; pixels are uint8, RGB unless `images.channels` says otherwise.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from pipeline.core.plugin import Own, described
 from pipeline.data import crop
+from pipeline.data.channels import RGB
 from pipeline.data.crop import CropPlan, Key
 from pipeline.data.decode import WHITE, Pixels, Size, resize
 from pipeline.settings.images import PreprocessSettings
 from pipeline.settings.schema import Config
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MIDDLE_GREY = 127.5
 # Weights of red, green and blue in brightness: ITU-R BT.601.
@@ -50,7 +54,7 @@ class Preprocessor:
         return tuple(f"preprocess.{n}={v}" for n, v in values.items() if v != getattr(default, n))
 
     def __call__(self, image: Pixels) -> Pixels:
-        """(H, W, 3) pixels of the same shape; the input is not changed."""
+        """(H, W, C) pixels of the same shape; the input is not changed."""
         if self.settings == PreprocessSettings(function=self.settings.function):
             return image
         s = self.settings
@@ -67,7 +71,7 @@ class Preprocessor:
             colour = _clahe(_bytes(colour), s.clahe, s.clahe_tiles).astype(np.float32)
         if s.sharpen:
             blurred = cv2.GaussianBlur(colour, (0, 0), SHARPEN_SIGMA_PX, borderType=cv2.BORDER_REFLECT_101)
-            colour = colour + (colour - blurred) * s.sharpen
+            colour = colour + (colour - blurred.reshape(colour.shape)) * s.sharpen
         return _bytes(colour)
 
 
@@ -76,7 +80,7 @@ class OwnPreprocessing:
     """The user's own function, or nothing; it may change an image's size.
 
     Args:
-        function: called with (h, w, 3) uint8, from several threads.
+        function: called with (h, w, C) uint8, from several threads.
     """
 
     function: Own | None
@@ -92,7 +96,7 @@ class OwnPreprocessing:
         return OwnPreprocessing(Own(name, Path.cwd(), "preprocess.function") if name else None)
 
     def __call__(self, image: Pixels) -> Pixels:
-        """(h', w', 3) pixels.
+        """(h', w', C) pixels.
 
         Raises:
             ConfigError: the function failed, or did not return an image; names function and file.
@@ -101,8 +105,11 @@ class OwnPreprocessing:
             return image
         returned = self.function(image.copy())
         is_image = isinstance(returned, np.ndarray) and returned.dtype == np.uint8 and returned.ndim == 3
-        if not is_image or returned.shape[2] != 3 or not returned.size:
-            raise self.function.wrong(described(returned), "a uint8 array of shape (height, width, 3), RGB")
+        channels = image.shape[2]
+        if not is_image or returned.shape[2] != channels or not returned.size:
+            colours = ", RGB" if channels == RGB else ""
+            wanted = f"a uint8 array of shape (height, width, {channels}){colours}"
+            raise self.function.wrong(described(returned), wanted)
         return np.ascontiguousarray(returned)
 
 
@@ -117,10 +124,17 @@ def _grey_world(colour: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def _clahe(image: Pixels, limit: float, tiles: int) -> Pixels:
-    """Contrast-limited adaptive histogram equalisation of lightness only, so that colours do not change."""
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
+    """Contrast-limited adaptive histogram equalisation of lightness only, so that colours do not change.
+
+    Channels that are no colours are equalised one by one.
+    """
     # More tiles than pixels would give empty tiles.
     grid = (min(tiles, image.shape[1]), min(tiles, image.shape[0]))
+    if image.shape[2] != RGB:
+        apply = cv2.createCLAHE(limit, grid).apply
+        bands = [apply(np.ascontiguousarray(image[..., c])) for c in range(image.shape[2])]
+        return np.stack(bands, axis=-1).astype(np.uint8)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     lab[..., 0] = cv2.createCLAHE(limit, grid).apply(np.ascontiguousarray(lab[..., 0]))
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), dtype=np.uint8)
 
@@ -158,7 +172,7 @@ class Look:
         return Look(windows, size, config.images.resize, preprocess, OwnPreprocessing.of(config.preprocess))
 
     def __call__(self, key: Key, image: Pixels) -> Pixels:
-        """(H, W, 3) pixels of the image with this (split, id)."""
+        """(H, W, C) pixels of the image with this (split, id)."""
         return resize(self.own(self.crop.cut(key, image)), self.size, self.resize, self.preprocess)
 
     def plain(self, key: Key, image: Pixels) -> Pixels:

@@ -14,7 +14,7 @@ import numpy as np
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Samples
 from pipeline.core.wording import worded
-from pipeline.data import load, texts
+from pipeline.data import load, several, texts
 from pipeline.data.images import QUARANTINE, WHITE_IMAGE, Faulty
 from pipeline.pages.report import plural
 from pipeline.record.store import SHORT, Artifact
@@ -39,6 +39,30 @@ def refuse(config: Config, images: Artifact) -> None:
         )
 
 
+def refuse_missing(config: Config, images: Artifact) -> None:
+    """Raise for samples with fewer images than others, where the network needs the same number of each.
+
+    Raises:
+        DataError: naming all of them.
+    """
+    settings = config.competition.images_per_sample
+    if config.model.pool_images != "concat" or settings is None or settings.fixed is None:
+        return
+    decoded = load.decoded(images)
+    counts = {
+        name: len(several.names_in(name, decoded))
+        for name in decoded.ids.tolist()
+        if not several.is_further(name)
+    }
+    short = [(name, count) for name, count in counts.items() if count != settings.fixed]
+    if short:
+        raise DataError(
+            worded(texts.FEWER_IMAGES, samples=len(short), wanted=settings.fixed),
+            [texts.FEWER_IMAGES_OF.format(sample=name, images=count) for name, count in short],
+            texts.FEWER_IMAGES_REMEDY,
+        )
+
+
 def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
     """The samples without those that do not decode, and lines about them; a test set keeps every sample."""
     lost = [f for f in _lost(images) if f.split == samples.split]
@@ -50,8 +74,10 @@ def without(samples: Samples, images: Artifact) -> tuple[Samples, list[str]]:
         named.append(texts.QUARANTINE_MORE.format(images=left, table=QUARANTINE, key=key))
     if samples.split == "test":
         return samples, [worded(texts.QUARANTINE_TEST, images=len(lost)), *named]
-    names = [f.id for f in lost]
-    kept = samples.take(samples.ids_N[~np.isin(samples.ids_N, names)])
+    names = {f.id for f in lost}
+    # A sample is left out with any of its images.
+    faulty = [not names.isdisjoint(own) for own in several.names(samples)]
+    kept = samples.take(samples.ids_N[~np.array(faulty, bool)])
     split = texts.QUARANTINE_SPLITS[samples.split]
     return kept, [worded(texts.QUARANTINE_DROPPED, images=len(lost), split=split), *named]
 

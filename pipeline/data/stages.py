@@ -21,9 +21,23 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StorageError
-from pipeline.core.samples import Samples, Strings, strings
+from pipeline.core.samples import Samples, strings
 from pipeline.core.wording import worded
-from pipeline.data import competition, crop, decode, folds, host, images, load, page, quarantine, texts
+from pipeline.data import (
+    beside,
+    competition,
+    crop,
+    decode,
+    folds,
+    host,
+    images,
+    load,
+    page,
+    quarantine,
+    several,
+    texts,
+)
+from pipeline.data.channels import RGB
 from pipeline.data.depth import Ranges
 from pipeline.data.host import boxes_file, competition_root
 from pipeline.data.readers.reading import Reading
@@ -55,9 +69,11 @@ READER_SETTINGS = (
 DATA_SETTINGS = READER_SETTINGS + tuple(
     f"competition.{name}"
     for name in (
+        *("channel_files", "images_per_sample", "metadata"),
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
-        *("attributes", "extra", "patch_scoring", "demo"),
+        *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
+        *("unknown_labels", "test_id_pattern"),
     )
 )
 
@@ -107,6 +123,9 @@ def _written(job: Job, data: competition.Data, names: tuple[str, ...]) -> Built:
         files.write_samples(job.draft / f"{name}.npz", samples, job.home)
     sizes = {name: len(samples) for name, samples in splits.items()}
     sizes["groups"] = len(set(data.train.groups_N.tolist()))
+    if data.train.train_y_NK is not None:
+        other_NK = ~np.isclose(data.train.train_y_NK, data.train.truth, rtol=0, atol=0, equal_nan=True)
+        sizes["other_train_labels"] = int(other_NK.any(axis=1).sum())
     if data.train.train_labels_N is not None:
         sizes["other_train_labels"] = int((data.train.train_labels_N != data.train.labels).sum())
     if data.train.soft_NC is not None:
@@ -174,7 +193,7 @@ def train_data_identity(ask: Ask, settings: Settings, params: Params) -> str:
 def build_train_images(job: Job) -> Built:
     """Write the decoded images of all splits but the test set, and ranges.json; see `build_images`."""
     samples = _where_they_lie(job)
-    own = [path for split in samples if split.split == "train" for path in split.paths_N.tolist()]
+    own = [path for split in samples if split.split == "train" for path in several.paths(split)]
     how = _decoding(job.settings)
     found = images.measured(own, how)
     files.write_json(job.draft / RANGES, found)
@@ -197,13 +216,15 @@ def build_images(job: Job) -> Built:
     said = [*train.json(NOTES), *files.read_json(job.draft / NOTES)]
     files.write_json(job.draft / NOTES, list(dict.fromkeys(said)))
     everywhere = [load.keyed(split) for split in load.splits(job.inputs["data"], job.home)]
-    images.join(job.draft, train.folder, [name for split in everywhere for name in split.ids_N.tolist()])
+    names = [name for split in everywhere for own in several.names(split) for name in own]
+    images.join(job.draft, train.folder, names)
     return replace(built, metrics={name: n + train.metrics[name] for name, n in built.metrics.items()})
 
 
 def refuse_faulty(settings: Settings, artifact: Artifact, home: Path) -> None:
-    """Raise DataError for images that do not decode, of all splits at once and before anything trains."""
+    """Raise DataError for images that do not decode or lack, of all splits at once and before training."""
     quarantine.refuse(settings.config, artifact)
+    quarantine.refuse_missing(settings.config, artifact)
 
 
 def _decoded(
@@ -212,12 +233,12 @@ def _decoded(
     """Decode these splits; the lines say the range that was found, and what does not decode."""
     settings = job.settings.config.images
     samples = [load.keyed(split) for split in splits]
-    paths = [path for split in samples for path in split.paths_N.tolist()]
+    paths = [path for split in samples for path in several.paths(split)]
     wanted, announced = _decoded_bytes(paths, how), texts.IMAGES_SPACE.format(images=len(paths))
     _require_space(job, wanted, announced, texts.IMAGES_WHAT, texts.IMAGES_SPACE_REMEDY)
     work = job.work
     work.mkdir(parents=True, exist_ok=True)
-    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how)]
+    notes = [*_range_lines(found, settings.range), *_page_lines(paths, how, settings.pages)]
     files.write_json(job.draft / NOTES, notes)
     lines = list(notes)
     how = replace(how, ranges=Ranges.of(settings, found))
@@ -256,13 +277,14 @@ def _range_lines(found: Mapping[str, tuple[float, float]], given: list[float] | 
         yield texts.IMAGES_RANGE.format(kind=kind, black=black, white=white, source=source)
 
 
-def _page_lines(paths: Sequence[str], how: decode.Decoding) -> Iterator[str]:
-    """How many of some files have several pages or frames, of which the first is used."""
+def _page_lines(paths: Sequence[str], how: decode.Decoding, use: str) -> Iterator[str]:
+    """How many of some files have several pages or frames, and what becomes of them."""
     some = paths[:: max(len(paths) // HEADERS_READ, 1)]
     with decode.pillow():
         several = [pages for path in some if (pages := decode.pages_of(path, how)) > 1]
     if several:
-        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several))
+        said = texts.PAGES_CHANNELS if use == "channels" else texts.PAGES_FIRST.format(most=max(several))
+        yield worded(texts.IMAGES_PAGES, files=len(several), some=len(some), most=max(several), use=said)
 
 
 def _decoded_bytes(paths: Sequence[str], how: decode.Decoding) -> float:
@@ -318,7 +340,7 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     decoded = load.decoded(job.inputs["images"])
     white = {(f.split, f.id) for f in decoded.faulty() if f.fate == images.WHITE_IMAGE}
     splits = load.splits(job.inputs["data"], job.home)
-    every = [(split.split, name) for split in splits for name in split.ids_N.tolist()]
+    every = [(split.split, name) for split in splits for own in several.names(split) for name in own]
     keys = [key for key in every if key not in white]
     source = str(job.settings.config.crop.boxes)
     if source.endswith(".csv"):
@@ -380,32 +402,41 @@ def build_prepared(job: Job) -> Built:
     """
     quarantine.refuse(job.settings.config, job.inputs["images"])
     train = job.inputs["train"].folder
-    for name in ("train.npy", "train.ids.npy"):
-        files.link(train / name, job.draft / name)
-    return _prepared(job, "test", load.keyed(load.samples(job.inputs["data"], "test", job.home)).ids_N)
+    for name in ("train.npy", "train.ids.npy", f"train.{load.BESIDE}"):
+        if (train / name).is_file():
+            files.link(train / name, job.draft / name)
+    return _prepared(job, "test", [load.samples(job.inputs["data"], "test", job.home)])
 
 
 def build_train_prepared(job: Job) -> Built:
     """Write train.npy with its ids: all images but the test set as models see them; see `build_prepared`."""
     quarantine.refuse(job.settings.config, job.inputs["images"])
-    parts = [load.keyed(split).ids_N for split in load.splits(job.inputs["data"], job.home)]
-    return _prepared(job, "train", np.concatenate(parts))
+    return _prepared(job, "train", load.splits(job.inputs["data"], job.home))
 
 
-def _prepared(job: Job, name: str, ids: Strings) -> Built:
+def _prepared(job: Job, name: str, splits: Sequence[Samples]) -> Built:
     config = job.settings.config
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
     height, width = config.images.hw
-    wanted, announced = len(ids) * height * width * 3, texts.PREPARED_SPACE.format(images=len(ids))
+    names = [own for split in splits for own in several.names(load.keyed(split))]
+    most = several.most(names, config.competition.images_per_sample)
+    wanted = most * len(names) * height * width * decoded.channels
+    announced = texts.PREPARED_SPACE.format(images=len(names))
     _require_space(job, wanted, announced, texts.PREPARED_WHAT, texts.PREPARED_SPACE_REMEDY)
 
     def seen(key: str, image: decode.Pixels) -> decode.Pixels:
         split, _, sample = key.partition("/")
         return look((split, sample), image)
 
-    images.build_prepared(decoded, ids, seen, config.images.hw, job.draft / f"{name}.npy")
-    return Built(metrics={"height_px": float(height), "width_px": float(width)}, lines=look.crop.notes)
+    images.build_prepared(decoded, names, seen, config.images.hw, job.draft / f"{name}.npy", most)
+    if config.competition.metadata:
+        train = load.samples(job.inputs["data"], "train", job.home)
+        beside.write(job.draft, name, splits, train, config.competition)
+    figures = {"height_px": height, "width_px": width}
+    if (most, decoded.channels) != (1, RGB):
+        figures |= {"channels": decoded.channels, "images_per_sample": most}
+    return Built(metrics={name: float(n) for name, n in figures.items()}, lines=look.crop.notes)
 
 
 def _require_space(job: Job, wanted: float, announced: str, what: str, remedy: str) -> None:
@@ -562,5 +593,5 @@ STAGES = (
         inputs=all_prepared_inputs,
         evictable=True,
     ),
-    Stage("folds", 3, "the fold plan", build_folds, reads=("folds",), inputs=folds_inputs),
+    Stage("folds", 4, "the fold plan", build_folds, reads=("folds",), inputs=folds_inputs),
 )

@@ -28,7 +28,9 @@ IMAGES_WHAT = "decoded images"
 IMAGES_SPACE_REMEDY = "keep them smaller (images.cache_px=256), free space (`make gc`), or set runtime.home"
 IMAGES_CONTINUED = "images: {done} of {images} were decoded before the last run was stopped"
 IMAGES_RANGE = "{kind} images: {black:g} is black and {white:g} is white ({source})"
-IMAGES_PAGES = "{files} of {some} files that were looked at {files:has|have} several pages or frames, up to {most}: the first one is the image"
+IMAGES_PAGES = "{files} of {some} files that were looked at {files:has|have} several pages or frames, up to {most}: {use}"
+PAGES_FIRST = "only the first one is used; images.pages=channels images.channels={most} makes each page a channel"
+PAGES_CHANNELS = "each one is a channel"
 RANGE_MEASURED = "measured on the training images; another range: images.range=[BLACK,WHITE]"
 RANGE_GIVEN = "images.range"
 IMAGES_WHITE = "{images:image} {images:does|do} not decode: see quarantine.csv"
@@ -102,8 +104,24 @@ READ_AS_NUMBERS_PAIR = "{old!r} is {new!r}"
 WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
-WRITTEN_PROBABILITIES = "{count} columns ({columns}) = the probability of each class"
-WRITTEN_ATTRIBUTES = "{count} columns: {columns}"
+WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_OF = {
+    "exclusive": "the probability of each class",
+    "shares": "the share of each class",
+    "labels": "the probability of each label or level, each by itself",
+}
+WRITTEN_VALUES = "{count:column} ({columns}) = the predicted number"
+WRITTEN_ATTRIBUTES = "{count:column}: {columns}"
+WRITTEN_WORDS = "1 column `{column}` = the words of the labels that hold ({words}), with {separator!r} between"
+WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){confidence}, with {separator!r} between"
+WRITTEN_CONFIDENCE = ", each with its probability"
+WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
+NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
+RANKS_EMPTY = "no class is named"
+RANKS_MANY = "{n} classes, and at most {k} are asked for (competition.submission.k)"
+RANKS_TWICE = "a class is named twice"
+RANKS_CONFIDENCE = "a class is without a probability between 0 and 1"
 WRITTEN_INDEX = "1 column `{column}` = the number of the most probable class ({words})"
 WRITTEN_NAME = "1 column `{column}` = the most probable class ({words})"
 COMMA_OR_LIST = "{where}: `{cell}` may be one number with a decimal comma, or several answers, and the cells are separated by commas"
@@ -121,6 +139,12 @@ BOOTSTRAP = "{draws} bootstrap draws of {groups} groups: an image's out-of-bag p
 BOOTSTRAP_NEVER = "; {images} of {all:image} {images:was|were} never out of a bag and {images:is|are} not scored"
 COLUMN = "folds from column `{column}`: {values}"
 COLUMN_EMPTY = "{images} of {all:image} {images:has no fold: it is|have no fold: they are} in every training part and {images:is|are} not scored"
+RANGE_ALL = "{name}"
+RANGE_BELOW = "{name} below {high:.4g}"
+RANGE = "{name} {low:.4g} to {high:.4g}"
+RANGE_FROM = "{name} from {low:.4g}"
+SINGLE_IMAGES = "{classes:class} {classes:has|have} a single image, which is in every training part and never validates ({names}); folds.singles=validate scores such images by models that never saw their class"
+CLASSES_MORE = "and {classes:other class} with fewer groups than folds; folds.html lists all"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
 CLASS_FEW_GROUPS = "class {name}: {groups:group} for {n:fold} (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
@@ -133,6 +157,7 @@ STRADDLING_REMEDY = "scores are too optimistic: choose folds.kind=stratified_gro
 UNTRAINED = "class {name}: fold {folds} validates it, but its training part has no image of it"
 UNTRAINED_REMEDY = "it needs images of more groups, or a lower folds.n"
 UNVALIDATED = "class {name}: no fold validates it ({groups:group})"
+UNVALIDATED_MORE = "{classes:other class} that no fold validates"
 UNVALIDATED_REMEDY = "its F1 is unknown: choose folds.kind=stratified_group, or another seed"
 LOPSIDED = "fold {folds}: {name} is distributed differently than in all images; the largest difference is in fold {fold} ({gap:.0%}; {share})"
 LOPSIDED_SHARE = "{value} {here:.0%} instead of {all:.0%}"
@@ -159,6 +184,11 @@ HINT = "  hint: {hint}"
 
 # `make new`: the result of trying the file.
 READ = "{images:,training image} in {classes:class} and {groups:,group}, {test:,} test images"
+READ_OTHER = "{images:,training image} with {what} in {groups:,group}, {test:,} test images"
+READ_LABELS = "{labels:label} ({each:.1f} hold in an image on average)"
+READ_VALUES = "{labels:value} ({ranges})"
+READ_SHARES = "{labels:share}"
+RARE_LABELS = "labels that fewer than {limit} training images have: {classes}"
 RARE = "classes with fewer than {limit} training images: {classes}"
 
 # `make new`: tables and columns.
@@ -192,6 +222,25 @@ LABEL_VALUES = "its values are the sample's columns"
 LABEL_HOLDS = "the only column that holds the sample's answers"
 LABEL_JOINED = "the sample's answers are their values with {separator!r} between them"
 LABEL_ABSENT = "the only column that {test} lacks"
+LABEL_VALUES_WHY = "{why}; {found}"
+NUMBERS_GUESS = "{why}; a guess: {found}; if they are classes: TARGET=exclusive LABEL={column}"
+LABEL_WORDS = "the words of its cells are the sample's columns"
+LABEL_WORDS_WHY = "{why}; its cells hold several words, e.g. {cell!r}"
+LABEL_IN_COLUMNS = "the sample's columns are its name and its values"
+LABEL_MARKS_WHY = "{why}; {found}"
+LABEL_SHARES = "numbers that sum to the same in each row, or whose answers sum to 1: shares of the row"
+LABEL_SEVERAL_VALUES = "columns of numbers"
+LABEL_LEVELS = "each column by itself, because {count:,} combinations are many for {rows:,} images"
+TARGETS = {
+    "labels": "several labels may hold for an image, or none",
+    "values": "the answer is a number",
+    "shares": "the answer is a share of each class",
+}
+UNKNOWN_CELLS = "such cells are taken as unknown, like empty ones; as levels of their own they would be values of the attribute"
+LABEL_TARGET = "given as TARGET"
+TARGET_GIVEN = "{table}: columns {columns}: TARGET={target} does not fit their cells"
+TARGET_NUMBERS = "values are numbers: correct the cells, or name another TARGET"
+TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LABEL=a,b,c"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
 LABEL_MARKS = "a guess: columns of 0 and 1"
@@ -199,16 +248,15 @@ LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
 NOT_YET = "{where}: {kind} ({found})"
-NOT_YET_REMEDY = "Podium predicts exclusive classes so far: one class per image, or the probability of each"
+NOT_YET_REMEDY = "Podium predicts classes, labels that hold together, values and shares of the whole image (docs/targets.md)"
 KINDS = {
-    "values": "the answer is a value and not a class; values cannot be predicted yet",
-    "several_values": "the answers are values and not classes, and there are several; neither can be predicted yet",
-    "several": "several labels may hold for one image; such labels cannot be predicted yet",
-    "several_images": "one answer is asked for several images; an answer for a group of images cannot be written yet",
-    "long": "several rows ask about one image (long form); only one row per image can be written yet",
-    "answers": "several answer columns are not the classes; such answers cannot be written yet",
-    "confidence": "each answer is a class with its confidence; this form cannot be written yet",
-    "ranked": "each answer ranks several classes (as for MAP@5); only the most probable one can be written yet",
+    "several_values": "some answers are values and others are classes; one kind at a time can be predicted",
+    "several_words": "each of several columns holds several labels a cell; only one such column can be predicted",
+    "several_of_one": "each answer holds several classes, and the label holds one",
+    "several": "each cell is a list of labels in brackets: write its words with blanks between, and no brackets",
+    "several_images": "one answer is asked for several images, and it is not known which images of the training table belong together",
+    "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
+    "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
@@ -232,9 +280,8 @@ OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
 LONG_PART = "; `{column}` says which answer: {values}"
 SEVERAL_IMAGES_FOUND = "{table} has {rows:,} images for {ids:,} values of `{column}`"
-IMAGES_A_ROW = "columns {columns} lead to different images, e.g. {first!r} and {second!r}"
 IMAGES_UNUSED = "the test table has no images of {columns}; only those of {used} are used"
-IMAGES_A_ROW_REMEDY = "write a row per image, with a column for the group; or remove the other columns if one image a row is enough"
+SAMPLE_COLUMNS_REMEDY = "add a column like `{column}` to the training table, with the name of the sample of each image"
 REPEATED_IDS = "{rows:,} rows, and only {ids:,} values of `{column}`"
 LONG_REMEDY = "check that SAMPLE is the host's sample submission, with one row per image"
 
@@ -310,10 +357,41 @@ TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
+COLUMN_PER_SHARE = "the sample has one column per share"
+COLUMN_PER_VALUE = "the sample has one column per value"
+COLUMN_PER_LEVEL = "the sample has one column per level of each label"
+SAMPLE_NUMBER = "the label is a number, and the sample has one column for it"
+VALUE_AS_WORD = "{table}: column `{column}` holds {cell!r}, and the label holds numbers"
+VALUE_AS_WORD_REMEDY = "give the host's sample; or say that the label holds classes: TARGET=exclusive"
+LABEL_PROBABILITIES = "the sample has one column of decimals per label"
+LABEL_HARD = "the sample has one column of labels that hold or not per label"
+LABEL_LEVEL = "the sample has one column per label, with its level"
+OTHER_LEVELS = "{table}: the answers of column `{column}` ({cells}) are not the values of its label"
+OTHER_LEVELS_REMEDY = "give the host's sample with answers as the training table writes them, or write competition.submission by hand (docs/targets.md)"
+SAMPLE_LABEL_WORDS = "the sample's answers are words of labels"
+SAMPLE_WORDS_PLACEHOLDER = "a guess: the sample's {cell!r} is a placeholder; the words of the labels that hold are written as in the training table"
+OTHER_WORDS = "{where}: its answers ({cells}) are not words of the labels ({words})"
+SAMPLE_RANKS = "the sample's answers name {k} classes each, e.g. {cell!r}"
+SAMPLE_CONFIDENCE = "the sample's answers are a class with its confidence"
+ROWS_OF_ANSWERS = "an image has a row for each of its answers"
+SAMPLE_LONG = "long form: a row of the sample is one answer for one image, e.g. {key!r}"
+NOTHING = "(nothing)"
+QUESTION_LABELS = "what does the host want for each label? The sample's columns {columns} hold {cell} only, which may be a probability or a label that does not hold"
+CHOICE_LABEL_PROBABILITIES = "the probability of each label:"
+CHOICE_LABEL_HARD = "whether each label holds (`metric` is then `macro_f1` or the like, rather than `auc`):"
+QUESTION_SEPARATOR = "how are labels written in the sample's column `{column}`, which holds {cell}? They are {words}"
+CHOICE_SEPARATOR = "words with {separator!r} between them:"
 COLUMN_PER_CLASS = "the sample has one column per class"
 SAMPLE_VALUES = "the sample's answers are values of the label"
 SAMPLE_IDS = "the sample's column of ids"
 SAMPLE_ANSWER = "the sample's answer column"
+METRIC_VALUES = "a guess, because the answers are numbers: read the host's rules"
+METRIC_SHARES = "a guess, because the answers are shares: read the host's rules"
+METRIC_WORDS = "a guess, the mean F1 of the rows, because an answer is a list of words: read the host's rules"
+METRIC_LABELS = "a guess, because each label is answered by itself: read the host's rules"
+METRIC_LEVELS = "a guess, because the sample asks for the probability of each level: read the host's rules"
+METRIC_LABEL_PROBABILITIES = "a guess, the mean over the labels, because the sample may ask for probabilities: read the host's rules"
+METRIC_RANKS = "a guess, because an answer ranks several classes: read the host's rules"
 METRIC_PROBABILITIES = "a guess, because the sample asks for probabilities: read the host's rules"
 METRIC_PROBABILITY = "a guess, because the sample asks for one probability: read the host's rules"
 METRIC_GRADES = "a guess, because the classes are ordered grades: read the host's rules"
@@ -350,6 +428,47 @@ OTHER_COUNT = "it has {numbers:,} numbers, and the first row has {first:,}"
 NO_SHAPE = "{numbers:,} numbers are no square image of one band: set images.shape, e.g. {shapes}"
 NO_BAND = "images.bands={bands} names a band that it lacks: it has {count}, counted from 0"
 MANY_BANDS = "it has {count} bands: set those that become red, green and blue, e.g. images.bands=[0,1,2]"
+OTHER_BANDS = "it has {count:band}, and images.channels={channels}: set images.channels={count}, or name the bands in images.bands"
+FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file} is a file of several images"
+FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
+FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
+METADATA_WHY = "{table} has them, too, so heads and networks may read them beside the images: {columns}"
+METADATA_HINT = "could be metadata, if the test set has them, too: metadata: [{{column: …, kind: number}}], of {columns}"
+METADATA_ODD = {
+    "missing": "{column}: no row has a value, so it is no metadata",
+    "constant": "{column}: all rows have the same value, so it is no metadata",
+    "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "untested": "{column}: the test table has no value of it, so it is no metadata",
+    "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
+}
+METADATA_NUMBER = "metadata {column}: {cell!r} is no number; kind: category takes words"
+ODD_METADATA = {
+    "missing": "metadata {column}: no training row has a value; leave the column out",
+    "constant": "metadata {column}: all training rows have the same value, which says nothing; leave the column out",
+    "label": "warning: metadata {column} is the label in other words: each class has one value of it; is it known when the host asks?",
+}
+FILES_BESIDE = "files of the same names are in the folders {folders}; if they are images of one sample: images_per_sample: {{files: {files}}}, with the folder above as train_images"
+CHANNEL_EACH = "a channel for each of these files"
+COLUMNS_OF_IMAGES = "each of these columns leads to an image of the row, e.g. {first!r} and {second!r}"
+ROWS_ARE_IMAGES = "{table} has {rows:,} images for {ids:,} values of `{column}`, and the host asks for an answer for each value"
+ARRAYS_OF_BANDS = "the files hold {count:band}; images.bands chooses some of them"
+MANY_BANDS_HINT = "the files hold {count} bands, more than a network takes: choose them, e.g. images.bands: [0, 1, 2]"
+PAGES_ARE_CHANNELS = "a guess: each file has {count:page} in grey and of one size, which are channels of one image"
+PAGES_ARE_IMAGES = "a guess: files have up to {most} pages, which are images of one sample"
+PAGES_COULD_BE = "if pages are no such thing: {setting}; each page is then {what}"
+NO_IMAGES_OF_SAMPLE = "all of {columns} are empty: the sample has no image"
+NO_FILES_OF_SAMPLE = "no file fits {files} in {folder}"
+EMPTY_SAMPLE = "{columns} is empty, so it is not known which sample the image belongs to"
+ROWS_OF_SAMPLES = "{table}: {rows:,} images of {samples:,} samples, by {columns}"
+SAMPLE_DIFFERS = "{column} is {value!r}, and {other!r} in row {row} of the same sample"
+FEWER_IMAGES = "{samples:sample} {samples:has|have} not {wanted} images, which model.pool_images=concat needs"
+FEWER_IMAGES_OF = "{sample}: {images}"
+FEWER_IMAGES_REMEDY = "choose model.pool_images=mean, max or attention, which leave missing images out"
+MANY_IMAGES = "it has {images} images, more than {most}: set competition.images_per_sample.most"
+BANDS_OF_SIZES = "its {bands:band} differ in size ({sizes} px)"
+EMPTY_FILE = "the file is empty"
+TIFF_BANDS = "it is a TIFF of {count:band}: set images.channels={count}, or images.bands to those that become red, green and blue"
+AUGMENT_LEFT_OUT = "augmentation policy {policy}: left out, because they are about red, green and blue, and images.channels={channels}: {names}"
 BANDS_DIFFER = "the bands in {columns} have different shapes"
 DAMAGED = "damaged, or no {kind} file ({why})"
 DICOM_DAMAGED = "damaged, or compressed in a way that no installed decoder reads ({why}); pylibjpeg and its plug-ins read more"
@@ -445,3 +564,16 @@ DEVICE_HOLES = "{holes} holes; {most} are possible"
 DEVICE_OWN = "your own function {policy}"
 IMAGES_PINNED = "the prepared images ({gigabytes} GB) are more than {share:g} of the GPU's free memory (runtime.images_share): batches are copied to it one by one, with the same results"
 IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from now on batches are copied to it one by one, with the same results (runtime.images_share=0 does so from the start)"
+ABSENT = "no"
+PRESENT = "yes"
+PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
+UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
+UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
+
+# Tables for team mates.
+
+UNKNOWN_ENDING = "{path}: a table ends in one of {endings}"
+ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
+FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
+FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
+FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"

@@ -101,7 +101,7 @@ def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     Raises:
         DataError: a column is missing, or an image has no facts; all of them are named.
     """
-    images = _join(train, test, facts)
+    images = table_of(train, test, facts)
     rows = images[images["split"] == "train"]
     group_sizes = rows.groupby("group").size().sort_values(ascending=False, kind="stable")
     return Survey(
@@ -124,7 +124,8 @@ def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     )
 
 
-def _join(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataFrame:
+def table_of(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataFrame:
+    """`Survey.images`; the label is -1 also where an image has not exactly one class."""
     absent = [column for column in FACT_COLUMNS if column not in facts.columns]
     if absent:
         raise DataError("image facts: columns are missing", absent, "measure the images again")

@@ -21,6 +21,9 @@ from pipeline.settings.fields import IF_CHOSEN, NEUTRAL, OF_FILE
 from pipeline.settings.load import Request, Settings
 from pipeline.settings.schema import Config
 
+# Stands for a setting that is not in a key.
+LEFT_OUT = object()
+
 
 def is_neutral(info: Any) -> bool:
     """Whether a field of a section changes no result."""
@@ -64,15 +67,19 @@ def _without_place(value: str) -> str:
 def config_slice(config: Config, paths: Iterable[str], keyed: bool = False) -> dict[str, Any]:
     """The settings at these dotted paths, without passwords.
 
-    keyed: as they enter a key, so without the places of files, too.
+    keyed: as they enter a key, so without the places of files and without facts that count only if chosen.
     """
-    whole = plain(config, keyed)
+    whole, named = plain(config, keyed), plain(config)
     found: dict[str, Any] = {}
     for path in paths:
         value: Any = whole
+        known: Any = named
         for step in path.split("."):
-            value = value[step]
-        found[path] = hidden_value(path, value)
+            value, known = value.get(step, LEFT_OUT), known[step]
+            if value is LEFT_OUT:
+                break
+        else:
+            found[path] = hidden_value(path, value)
     return found
 
 

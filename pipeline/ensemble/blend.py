@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core import metrics
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Comparison, Probabilities
-from pipeline.core.samples import Samples
+from pipeline.core.samples import Kind, Samples
 from pipeline.core.statistics import compare_arms, groups_to_tell
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import FittedBlend
 from pipeline.ensemble import texts
@@ -57,13 +58,15 @@ class MemberReport:
         scores: of each member alone, the best first.
         contributions: leave-one-out, nothing refitted.
         intervals: of the contributions, corrected for their number; empty for too many or too few members.
-        disagreement_MM: share of images on which two members' labels differ.
+        disagreement_MM: how much two members differ, see `soft_voting.disagreement`.
+        kind: of the target.
     """
 
     scores: dict[str, float]
     contributions: tuple[soft_voting.Contribution, ...]
     intervals: tuple[Comparison, ...]
     disagreement_MM: Reals
+    kind: Kind = EXCLUSIVE
 
     @property
     def best(self) -> str:
@@ -75,7 +78,7 @@ def report_members(
     config: Config, samples: Samples, oofs: Sequence[Probabilities], blend: FittedBlend
 ) -> MemberReport:
     """Score the members, and the blend without each of them; `samples` and `oofs` are in one order."""
-    metric, y_N = metrics.get(config.competition.metric), samples.labels
+    metric, y_N = metrics.get(config.competition.metric), samples.truth
     scores = {oof.name: metric.score(y_N, oof.p_NC) for oof in oofs}
     ranked = sorted(scores, key=lambda name: -metric.sign * scores[name])
     intervals: tuple[Comparison, ...] = ()
@@ -94,7 +97,11 @@ def report_members(
             draws, seed = config.statistics.draws, config.statistics.seed
             intervals = compare_arms(metric, y_N, arms, pairs, samples.groups_N, draws, seed).comparisons
     return MemberReport(
-        {name: scores[name] for name in ranked}, contributions, intervals, soft_voting.disagreement(oofs)
+        {name: scores[name] for name in ranked},
+        contributions,
+        intervals,
+        soft_voting.disagreement(oofs),
+        samples.space.kind,
     )
 
 
@@ -114,13 +121,12 @@ def member_lines(report: MemberReport, blend: FittedBlend) -> list[str]:
         rows.append(row)
     if report.intervals:
         rows.append(texts.GAINS.format(count=len(rows)))
-    return rows + _disagreement(blend.members, report.disagreement_MM)
+    return rows + _disagreement(texts.DISAGREEMENT[report.kind], blend.members, report.disagreement_MM)
 
 
-def _disagreement(names: Sequence[str], share_MM: Reals) -> list[str]:
+def _disagreement(title: str, names: Sequence[str], share_MM: Reals) -> list[str]:
     if len(names) < 2:
         return []
-    title = texts.DISAGREEMENT
     if len(names) > MOST_PAIRS:
         pairs = sorted((share_MM[a, b], names[a], names[b]) for b in range(len(names)) for a in range(b))
         (low, *low_pair), (high, *high_pair) = pairs[0], pairs[-1]

@@ -20,7 +20,7 @@ import pandas as pd
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.samples import Floats, Ints, Truth
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import Fit
 from pipeline.ensemble import texts
@@ -84,7 +84,7 @@ def total(prices: Sequence[Price]) -> Cost:
 
 
 def fit_weights(
-    members: Sequence[Probabilities], y_N: Ints, metric: Metric, prices: Sequence[Price], max_ms: float
+    members: Sequence[Probabilities], y_N: Truth, metric: Metric, prices: Sequence[Price], max_ms: float
 ) -> tuple[float, ...]:
     """Weights that score well on these rows among members that together cost at most `max_ms` per image.
 
@@ -131,7 +131,7 @@ def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
 
 
 def _greedy(
-    p: Sequence[Floats], y_N: Ints, metric: Metric, start: int, affordable: Callable[[set[int]], bool]
+    p: Sequence[Floats], y_N: Truth, metric: Metric, start: int, affordable: Callable[[set[int]], bool]
 ) -> tuple[Ints, float]:
     """(M,) how often each member is in the best bag of all rounds, and that bag's signed score."""
     bag_NC, count_M = np.zeros_like(p[0]), np.zeros(len(p), np.int64)
@@ -244,7 +244,7 @@ class PricedMember:
 
 
 def cost_table(
-    members: Sequence[PricedMember], y_N: Ints, metric: Metric, blend_score: float
+    members: Sequence[PricedMember], y_N: Truth, metric: Metric, blend_score: float
 ) -> pd.DataFrame:
     """One row for each member, and the blend, with its cross-fitted score, in the last row.
 
@@ -266,7 +266,7 @@ def cost_table(
 
 
 def cost_points(
-    members: Sequence[PricedMember], y_N: Ints, metric: Metric, blend_score: float
+    members: Sequence[PricedMember], y_N: Truth, metric: Metric, blend_score: float
 ) -> list[Point]:
     """Members, blends of those with the largest weights, and the blend; arguments as for `cost_table`."""
     points = [

@@ -1,9 +1,10 @@
 """Post-processing as a list of steps, each of which is kept only if it improves the out-of-fold score.
 
 Owns the order (every step works on the result of the steps kept before it, is cross-fitted, compared with
-leaving it out, and kept only if the corrected interval says better), and the steps: class scales, prior
-correction, averaging over groups, and functions of the user's own. Does not own the arithmetic of groups
-(`ensemble/grouping.py`), which rows training showed (`resample/`), nor the interval (`core/statistics.py`).
+leaving it out, and kept only if the corrected interval says better), and the steps: class scales, averaging
+over groups, and functions of the user's own. Does not own thresholds and grades (`ensemble/thresholds.py`),
+prior correction (`ensemble/priors.py`), the arithmetic of groups (`ensemble/grouping.py`), nor the interval
+(`core/statistics.py`).
 
 For each part (a fold's validation part) a separate chain of steps is fitted on all other parts and applied to
 that part. Pooled, this gives the out-of-fold effect. The chain of the test set is fitted on all parts. Each
@@ -19,11 +20,7 @@ score pays `shrink` times the mean squared logarithm; otherwise a class of a few
 multiplier catches one more of them. Source: plug-in decision rules for F-measures, e.g. Narasimhan et al.,
 Consistent Multiclass Algorithms for Complex Performance Measures (ICML 2015); the search is our own.
 
-Prior correction: probabilities of a model that was trained on one class balance, for images of another one.
-Source: Saerens, Latinne & Decaestecker, Adjusting the Outputs of a Classifier to New a Priori Probabilities
-(Neural Computation 2002): p'(c|x) ∝ p(c|x) · new_c / old_c, and the EM estimate of `new`.
-
-Shape legend: N samples, C classes, K candidates.
+Shape legend: N samples, C classes or columns, K candidates.
 """
 
 from __future__ import annotations
@@ -36,12 +33,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from pipeline.core import statistics
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Comparison, Probabilities
-from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
-from pipeline.core.targets import Target, normalised
+from pipeline.core.samples import Floats, Ints, LabelSpace, Strings, Truth
+from pipeline.core.targets import EXCLUSIVE, Target, normalised
 from pipeline.ensemble import grouping, texts
+from pipeline.settings.decision import STEP_KINDS
 
 # How many classes a line names.
 SHOWN_CLASSES = 6
@@ -52,14 +51,11 @@ PASSES = 20
 # A smaller gain is rounding.
 TINY = 1e-9
 FLOOR = 1e-12
-# Rounds of the EM estimate of priors, and the change below which it ends.
-ROUNDS = 200
-CLOSE = 1e-6
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What steps may look at besides probabilities; never a label.
+    """What steps may look at besides predictions; never their truth.
 
     Args:
         ids_N: of the images.
@@ -102,8 +98,8 @@ class Step(Protocol):
     def off(self) -> str:
         """Why it cannot be used here, or empty."""
 
-    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
-        """Fit on labelled predictions; the fitted step never looks at a label."""
+    def fit(self, p_NC: Floats, y_N: Truth, rows: Rows) -> FittedStep:
+        """Fit on predictions and their truth; the fitted step never looks at a label."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +124,13 @@ class Labelled:
 
     Args:
         oof: out-of-fold probabilities.
-        y_N: true class index, in the order of `oof`.
+        y_N: true class index, or the truth (N, K) of another kind of target, in the order of `oof`.
         rows: what steps may look at, in the order of `oof`.
         parts: positions of each part; together all rows, each once, no group in two of them.
     """
 
     oof: Probabilities
-    y_N: Ints
+    y_N: Truth
     rows: Rows
     parts: tuple[Ints, ...]
 
@@ -205,8 +201,8 @@ def decide(
     """
     criterion.metric.refuse(labelled.oof.target)
     for step in steps:
-        if not isinstance(step, OwnStep):
-            labelled.oof.target.require_exclusive(f"decision.steps: {step.name}")
+        if step.name in STEP_KINDS:
+            labelled.oof.target.require(STEP_KINDS[step.name], f"decision.steps: {step.name}")
     everything, y_N, score = np.arange(len(labelled.y_N)), labelled.y_N, criterion.metric.score
     full = _Chain(labelled.oof.p_NC, everything)
     chains = [_Chain(labelled.oof.p_NC, np.setdiff1d(everything, at)) for at in labelled.parts]
@@ -305,48 +301,13 @@ class ClassScales:
     name: str = "class_scales"
     off: str = ""
 
-    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+    def fit(self, p_NC: Floats, y_N: Truth, rows: Rows) -> FittedStep:
         """See `Step`."""
-        scale_C = fit_scales(p_NC, y_N, self.metric, self.shrink)
+        scale_C = fit_scales(p_NC, np.asarray(y_N, np.int64), self.metric, self.shrink)
         far = np.argsort(-np.abs(np.log(scale_C)), kind="stable")[:SHOWN_CLASSES]
         largest = ", ".join(f"{self.classes[c]} ×{scale_C[c]:.2f}" for c in far if scale_C[c] != 1)
         facts = {"scales": dict(zip(self.classes, scale_C.tolist(), strict=True))}
         return FittedStep(lambda p, _: apply_scales(p, scale_C), largest or texts.SCALES_UNCHANGED, facts)
-
-
-@dataclass(frozen=True)
-class PriorCorrection:
-    """From the class balance of the training rows to another one.
-
-    Args:
-        shown_C: shares of the classes among the training rows.
-        target: "table": shares of the labels; "uniform"; "estimated": from the probabilities of the images
-            that are predicted.
-    """
-
-    shown_C: Reals
-    target: Literal["table", "uniform", "estimated"]
-    name: str = "prior_correction"
-    off: str = ""
-
-    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
-        """See `Step`."""
-        shown_C = self.shown_C
-        if self.target == "estimated":
-            prior_C = estimated_prior(p_NC, shown_C)
-            facts = {"from": shown_C.tolist(), "to": "estimated on each set", "on_oof": prior_C.tolist()}
-            return FittedStep(
-                lambda p, _: corrected(p, shown_C, estimated_prior(p, shown_C)),
-                texts.PRIORS_ESTIMATED.format(low=prior_C.min(), high=prior_C.max(), before=_range(shown_C)),
-                facts,
-            )
-        if self.target == "uniform":
-            new_C = np.full(len(shown_C), 1 / len(shown_C))
-        else:
-            new_C = class_shares(np.bincount(y_N, minlength=len(shown_C)))
-        text = texts.PRIORS.format(before=_range(shown_C), after=_range(new_C), target=self.target)
-        facts = {"from": shown_C.tolist(), "to": new_C.tolist()}
-        return FittedStep(lambda p, _: corrected(p, shown_C, new_C), text, facts)
 
 
 @dataclass(frozen=True)
@@ -364,14 +325,16 @@ class GroupAverage:
     name: str = "group_average"
     off: str = ""
 
-    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+    def fit(self, p_NC: Floats, y_N: Truth, rows: Rows) -> FittedStep:
         """See `Step`; nothing is fitted."""
-        value_C = grouping.shared_values(self.space)
+        exclusive = self.space.kind == EXCLUSIVE
+        value_C = grouping.shared_values(self.space) if exclusive else grouping.shared_columns(self.space)
+        average = grouping.averaged if exclusive else grouping.averaged_columns
         shared = [a.name for a in self.space.attributes if a.constant_in_group]
 
         def apply(p: Floats, rows: Rows) -> Floats:
             group_N = np.unique(rows.average_N, return_inverse=True)[1]
-            return grouping.averaged(p, group_N, value_C)
+            return average(p, group_N, value_C)
 
         text = texts.GROUP_AVERAGE.format(attributes=", ".join(shared), groups=self.groups)
         return FittedStep(apply, text, {"attributes": shared, "groups": self.groups})
@@ -382,7 +345,7 @@ class OwnStep:
     """A function of the user's own."""
 
     own: Own
-    classes: tuple[str, ...]
+    target: Target
     off: str = ""
 
     @property
@@ -390,17 +353,13 @@ class OwnStep:
         """As in the settings."""
         return self.own.name
 
-    def fit(self, p_NC: Floats, y_N: Ints, rows: Rows) -> FittedStep:
+    def fit(self, p_NC: Floats, y_N: Truth, rows: Rows) -> FittedStep:
         """See `Step`; nothing is fitted."""
         return FittedStep(
-            lambda p, rows: call_own(self.own, p, rows.ids_N, rows.groups_N, self.classes),
+            lambda p, rows: call_own(self.own, p, rows.ids_N, rows.groups_N, self.target),
             texts.OWN_FUNCTION,
             {"function": self.own.name},
         )
-
-
-def _range(share_C: Reals) -> str:
-    return f"{share_C.min():.3f} to {share_C.max():.3f}"
 
 
 def fit_scales(p_NC: Floats, y_N: Ints, metric: Metric, shrink: float) -> Reals:
@@ -455,33 +414,6 @@ def _confusions(y_N: Ints, rival_N: Ints, from_N: Ints, c: int, size: int) -> Re
     return np.asarray(counts_KCC, dtype=np.float64)
 
 
-def class_shares(counts_C: Ints | Reals) -> Reals:
-    """(C,) shares of these counts; half a sample is added to each, so that no class is impossible."""
-    padded_C = np.asarray(counts_C, dtype=np.float64) + 0.5
-    return np.asarray(padded_C / padded_C.sum(), dtype=np.float64)
-
-
-def corrected(p_NC: Floats, old_C: Reals, new_C: Reals) -> Floats:
-    """Probabilities for a new prior, rows summing to 1.
-
-    `old_C`: shares > 0 of the classes among the training rows; `new_C`: among the images that are predicted.
-    """
-    return apply_scales(p_NC, new_C / old_C)
-
-
-def estimated_prior(p_NC: Floats, old_C: Reals) -> Reals:
-    """(C,) prior of these images, estimated by EM on their probabilities; no label is needed.
-
-    The estimate is only as good as the calibration of the probabilities. `old_C` as for `corrected`.
-    """
-    new_C = old_C
-    for _ in range(ROUNDS):
-        last_C, new_C = new_C, corrected(p_NC, old_C, new_C).mean(axis=0, dtype=np.float64)
-        if np.abs(new_C - last_C).max() < CLOSE:
-            break
-    return np.asarray(new_C / new_C.sum(), dtype=np.float64)
-
-
 def load_own(name: str) -> Own:
     """The user's function named by `module:function`.
 
@@ -491,14 +423,13 @@ def load_own(name: str) -> Own:
     return Own(name, Path.cwd(), SETTING)
 
 
-def call_own(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...]) -> Floats:
+def call_own(own: Own, p_NC: Floats, ids_N: Strings, groups_N: Strings, target: Target) -> Floats:
     """Call f(p_NC, ids_N, groups_N, classes) -> p_NC with copies; it sees no label.
 
     Raises:
         ConfigError: it failed, or returned something else than probabilities; names function and file.
     """
-    p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), classes)
-    target = Target(classes)
+    p = own(p_NC.copy(), ids_N.copy(), groups_N.copy(), target.columns)
     wanted = texts.PROBABILITIES_EXPECTED.format(shape=p_NC.shape, rule=target.rule)
     if not isinstance(p, np.ndarray) or p.shape != p_NC.shape or p.dtype.kind != "f":
         raise own.wrong(described(p), wanted)

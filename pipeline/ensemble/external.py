@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
 from pipeline.core.tables import Table, read_table
-from pipeline.core.targets import ROW_SUM_TOLERANCE, Target
+from pipeline.core.targets import EXCLUSIVE, LABELS, ROW_SUM_TOLERANCE, VALUES, Target
 from pipeline.data import host_format
 from pipeline.pages.report import plural
 from pipeline.settings.competition import CompetitionSettings
@@ -68,35 +68,30 @@ def read_probabilities(
         [id_column, *columns], "name the columns after the classes, or 0 to C-1, besides the host's id column"
     )
     ids, notes = _repaired_ids(table.column(id_column), wanted)
-    p_NC, faults = _numbers(table, ids, columns)
+    p_NC, faults = _numbers(table, ids, columns, negative=space.kind == VALUES)
     faults = [*_id_faults(ids, wanted), *faults]
-    target, sums_N = Target.of(space), p_NC.sum(axis=1)
-    off_N = ~(target.off_N(p_NC) <= ROUNDING)
-    readable_N = np.isfinite(p_NC).all(axis=1) & (p_NC >= 0).all(axis=1)
-    faults += [
-        f"id {ids[n]!r}: sums to {sums_N[n]:.4g}, not 1; apply a softmax to logits or single scores first"
-        for n in np.flatnonzero(off_N & readable_N)
-    ]
+    target = Target.of(space)
+    faults += _unlike_probabilities(p_NC, ids, target)
     if faults:
         remedy = f"the member must predict exactly these {len(wanted)} images"
         raise DataError(
             f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
         )
     rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
-    if rounded:
+    if rounded and target.kind != LABELS:
         notes.append(f"{plural(rounded, 'row')} did not sum to 1 because of rounding, normalised")
     if [c for c in table.columns if c in columns] != columns:
         notes.append("its classes are in another order and are joined by name")
-    predicted = Probabilities(strings(ids), space.classes, target.normalised(p_NC), name)
+    predicted = Probabilities.of(target, strings(ids), target.normalised(p_NC), name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 
 def read_labels(
     path: Path, name: str, space: LabelSpace, wanted: Strings, config: CompetitionSettings
 ) -> ExternalMember:
-    """Read a submission's labels of exactly the wanted images, as one-hot probabilities: a hard vote.
+    """Read a submission's answers of exactly the wanted images: a hard vote, or values.
 
-    The CSV is in the host's format, or holds labels where the host asks for probabilities.
+    The CSV is in the host's format. A class counts as its probability 1, and so does a label that holds.
 
     Raises:
         DataError: with every fault of the file.
@@ -109,8 +104,11 @@ def read_labels(
         raise DataError(
             f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
         )
-    p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]
-    predicted = Probabilities(strings(ids), space.classes, p_NC, name)
+    if space.kind == EXCLUSIVE:
+        p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]
+    else:
+        p_NC = np.asarray(submission.answers, dtype=np.float32)
+    predicted = Probabilities.of(Target.of(space), strings(ids), p_NC, name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
 
@@ -144,8 +142,29 @@ def _id_counts(given: Sequence[str], wanted: Strings) -> str:
     return f", {missing} ids missing and {extra} extra" if missing or extra else ""
 
 
-def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[Reals, list[str]]:
-    """(N, C) cells as numbers, NaN where a cell is not one, and one fault for each bad row."""
+def _unlike_probabilities(p_NC: Reals, ids: Sequence[str], target: Target) -> list[str]:
+    """One fault for each row of numbers that are no probabilities of the target, beyond rounding."""
+    readable_N = np.isfinite(p_NC).all(axis=1) & (p_NC >= 0).all(axis=1)
+    off_N = ~(target.off_N(p_NC) <= ROUNDING)
+    faults = []
+    for n in np.flatnonzero(readable_N).tolist():
+        if target.kind == LABELS and p_NC[n].max() > 1 + ROUNDING:
+            faults.append(f"id {ids[n]!r}: {p_NC[n].max():.4g} is above 1; apply a sigmoid to logits first")
+        elif off_N[n] and target.kind == LABELS:
+            faults.append(f"id {ids[n]!r}: the levels of a label do not sum to 1")
+        elif off_N[n]:
+            what = f"sums to {p_NC[n].sum():.4g}, not 1; apply a softmax to logits or single scores first"
+            faults.append(f"id {ids[n]!r}: {what}")
+    return faults
+
+
+def _numbers(
+    table: Table, ids: Sequence[str], columns: Sequence[str], negative: bool
+) -> tuple[Reals, list[str]]:
+    """(N, C) cells as numbers, NaN where a cell is not one, and one fault for each bad row.
+
+    `negative`: numbers below 0 are no fault.
+    """
     p_NC = np.full((len(ids), len(columns)), np.nan)
     for c, column in enumerate(columns):
         cells = table.column(column)
@@ -159,7 +178,7 @@ def _numbers(table: Table, ids: Sequence[str], columns: Sequence[str]) -> tuple[
         cell = table.column(columns[c])[n]
         where = f"id {ids[n]!r} (line {table.lines[n]})"
         faults.append(f"{where}: {columns[c]!r} is {cell!r}, which is not a number")
-    for n in np.flatnonzero((p_NC < 0).any(axis=1)).tolist():
+    for n in np.flatnonzero((p_NC < 0).any(axis=1) & (not negative)).tolist():
         column = columns[int(np.nanargmin(p_NC[n]))]
         faults.append(f"id {ids[n]!r} (line {table.lines[n]}): {column!r} is negative")
     return p_NC, faults

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.neighbours import against, linked, search, unit_rows
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.ensemble import texts
 from pipeline.settings.decision import DecisionSettings
 
@@ -56,6 +57,33 @@ def shared_values(space: LabelSpace) -> Ints:
     return value_C
 
 
+def shared_columns(space: LabelSpace) -> Ints:
+    """The columns of the `constant_in_group` attributes, for labels and values."""
+    shared_A = [a.constant_in_group for a in space.attributes]
+    return np.flatnonzero((space.codes_CA[:, shared_A] >= 0).any(axis=1))
+
+
+def true_values(samples: Samples) -> Ints:
+    """(N,) the joint value of the `constant_in_group` attributes that is true of each image; -1: unknown."""
+    if samples.space.kind == EXCLUSIVE:
+        return np.asarray(shared_values(samples.space)[samples.labels], dtype=np.int64)
+    truth_NK = np.asarray(samples.truth)[:, shared_columns(samples.space)]
+    known_N = ~np.isnan(truth_NK).any(axis=1)
+    value_N = np.full(len(truth_NK), -1, np.int64)
+    value_N[known_N] = np.unique(truth_NK[known_N], axis=0, return_inverse=True)[1].ravel()
+    return value_N
+
+
+def averaged_columns(p_NK: Floats, group_N: Ints, columns: Ints) -> Floats:
+    """Predictions whose shared columns, of labels or values, are the mean of the group; the others stay."""
+    out_NK, size_G = np.array(p_NK, dtype=np.float32), np.bincount(group_N)
+    alone_N = size_G[group_N] == 1
+    for k in columns.tolist():
+        mean_G = np.bincount(group_N, weights=p_NK[:, k]) / size_G
+        out_NK[:, k] = np.where(alone_N, p_NK[:, k], mean_G[group_N])
+    return out_NK
+
+
 def averaged(p_NC: Floats, group_N: Ints, value_C: Ints) -> Floats:
     """Probabilities whose shared attributes are averaged over the group; the other attributes are unchanged.
 
@@ -82,10 +110,16 @@ def averaged(p_NC: Floats, group_N: Ints, value_C: Ints) -> Floats:
 def purity(group_N: Ints, value_N: Ints) -> tuple[float, float]:
     """How well groups of two and more agree on a value.
 
+    Images whose value is unknown (-1) are left out.
+
     Returns:
         Among images in such groups, the share with their group's most common value (1 if there are none);
         and the share of images in such groups.
     """
+    if (value_N < 0).any():
+        group_N, value_N = group_N[value_N >= 0], value_N[value_N >= 0]
+    if not len(group_N):
+        return 1.0, 0.0
     together_N = np.bincount(group_N)[group_N] > 1
     if not together_N.any():
         return 1.0, 0.0
@@ -159,7 +193,7 @@ def no_groups(oof: Samples, test: Samples, off: str = "") -> Grouping:
 
 def table_groups(oof: Samples, test: Samples, settings: DecisionSettings) -> Grouping:
     """The groups of the tables; `oof` are the scored images, with labels."""
-    value_N = shared_values(oof.space)[oof.labels]
+    value_N = true_values(oof)
     oof_N, test_N = (np.unique(s.groups_N, return_inverse=True)[1].astype(np.int64) for s in (oof, test))
     pure, share = purity(oof_N, value_N)
     test_share = _grouped_share(test_N)
@@ -188,7 +222,7 @@ def clustered_groups(
     """
     if len(np.unique(oof.groups_N)) == len(oof):
         return no_groups(oof, test, texts.CLUSTERS_NEED_GROUPS)
-    value_N = shared_values(oof.space)[oof.labels]
+    value_N = true_values(oof)
     k = neighbours_of(np.unique(oof.groups_N, return_inverse=True)[1])
     x_ND = features[0].take(oof.ids_N).x_NVD[:, 0]
     links = [mutual_links(x_ND[at], k) for at in parts]

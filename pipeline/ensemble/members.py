@@ -8,7 +8,7 @@ the syntax of `ensemble.members` (`settings/ensemble.py`) nor reading CSVs (`ens
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Samples, Strings
+from pipeline.core.voting import soft_voting
 from pipeline.data import load
 from pipeline.engine import naming
 from pipeline.engine.need import Need
@@ -75,7 +76,7 @@ class Members:
         weights = [self._blend_weight, *(member.weight for member in self.test_only)]
         votes = align([test, *(member.p for member in self.test_only)])
         p_NC = np.average([vote.p_NC for vote in votes], axis=0, weights=weights)
-        return Probabilities(test.ids_N, test.classes, p_NC.astype(np.float32), test.name)
+        return replace(test, p_NC=p_NC.astype(np.float32))
 
     def test_only_lines(self, test: Probabilities) -> list[str]:
         """Messages about the test-only members; `test` is the blend without them."""
@@ -88,8 +89,9 @@ class Members:
             )
             for member in self.test_only
         ]
-        changed = int((self.with_test_only(test).labels() != test.labels()).sum())
-        return [*lines, texts.TEST_ONLY_CHANGES.format(changed=changed, images=len(test))]
+        changed_N = soft_voting.differs(self.with_test_only(test), test)
+        text = texts.TEST_ONLY_CHANGES[test.kind]
+        return [*lines, text.format(changed=int(changed_N.sum()), images=changed_N.size)]
 
     @property
     def _blend_weight(self) -> float:

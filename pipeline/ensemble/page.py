@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup, escape
 
+from pipeline.core.samples import Kind
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.ensemble import texts
 from pipeline.ensemble.cost import Point
 from pipeline.pages import plots
@@ -36,10 +38,11 @@ class EnsemblePage:
         table: one row for each member, the blend last.
         points: of the plot.
         members: names, in the order of `disagreement`.
-        disagreement: (M, M) share of images on which two members' labels differ.
+        disagreement: (M, M) how much two members differ.
         advice: what to submit, and why.
         answer: one sentence: the blend against its best member, and its cost.
         notes: how to read the figures.
+        kind: of the target.
     """
 
     title: str
@@ -51,6 +54,7 @@ class EnsemblePage:
     advice: str
     answer: str
     notes: tuple[str, ...]
+    kind: Kind = EXCLUSIVE
 
 
 def recommended(facts: Mapping[str, Any], delta: float, times: float | None) -> str:
@@ -95,6 +99,7 @@ def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
         "ensemble.html",
         title=f"{page.title}: ensemble",
         page=page,
+        differ=texts.DISAGREEMENT_TITLE[page.kind],
         plot=pareto(page.points, texts.PLOT.format(metric=page.metric), page.metric),
         disagreement=table,
         thumbs=Thumbnails.none(),
@@ -150,11 +155,12 @@ def _pairs(page: EnsemblePage) -> list[str]:
     """The pair that agrees most and the one that agrees least."""
     if len(page.members) < 2:
         return []
+    said = texts.DISAGREE if page.kind == EXCLUSIVE else texts.DIFFER
     rows, columns = np.triu_indices(len(page.members), 1)
     apart = page.disagreement[rows, columns]
     if len(apart) == 1:
-        return [texts.DISAGREE.format(one=page.members[0], other=page.members[1], share=apart[0])]
-    ends = ((texts.DISAGREE_LEAST, int(apart.argmin())), (texts.DISAGREE_MOST, int(apart.argmax())))
+        return [said[0].format(one=page.members[0], other=page.members[1], share=apart[0])]
+    ends = ((said[1], int(apart.argmin())), (said[2], int(apart.argmax())))
     return [
         text.format(one=page.members[rows[n]], other=page.members[columns[n]], share=apart[n])
         for text, n in ends

@@ -20,9 +20,9 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import Reals
 from pipeline.core.predictions import align
 from pipeline.core.samples import Ints, Samples, positions
+from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
@@ -37,22 +37,16 @@ from pipeline.ensemble.blend import (
     report_members,
 )
 from pipeline.ensemble.cost import PricedMember
-from pipeline.ensemble.decision import (
-    ClassScales,
-    GroupAverage,
-    OwnStep,
-    PriorCorrection,
-    Rows,
-    Step,
-    class_shares,
-    load_own,
-)
+from pipeline.ensemble.decision import ClassScales, GroupAverage, OwnStep, Rows, Step, load_own
 from pipeline.ensemble.grouping import Grouping
 from pipeline.ensemble.page import EnsemblePage, page_lines, recommended, render_html
+from pipeline.ensemble.priors import PriorCorrection, class_shares, label_shares
+from pipeline.ensemble.thresholds import MOST_GRADES, Clip, CutPoints, Round, Thresholds, not_whole
 from pipeline.nets.stages import features_need
 from pipeline.record import files
 from pipeline.record.tracking import note
-from pipeline.resample.page import shown
+from pipeline.resample.page import shown, shown_rows
+from pipeline.settings.decision import ANSWER_STEPS, STEP_KINDS
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
@@ -84,7 +78,7 @@ def build_ensemble(job: Job) -> Built:
     recipe = fitting.Recipe(
         options.method, options.temperature, predictions.weights, options.stack_c, fit=fit
     )
-    blend, oof = fitting.cross_fit(oofs, scored.labels, parts, metric, recipe)
+    blend, oof = fitting.cross_fit(oofs, scored.truth, parts, metric, recipe)
     test = blend.fitted.apply(predictions.tests, "ensemble")
     files.write_probabilities(job.draft / "oof.npz", oof)
     files.write_probabilities(job.draft / "test.npz", predictions.with_test_only(test))
@@ -179,7 +173,7 @@ def build_cost(job: Job) -> Built:
         why = texts.NO_MEMBER_TIMED
         return Built({}, (warning,), note(texts.COST_RUN, why, "make error-analysis", result=warning))
     oofs = align([load.oof(artifact, name) for name, artifact in timed.items()])
-    y_N = load.samples(job.inputs["data"], "train", job.home).take(oofs[0].ids_N).labels
+    y_N = load.samples(job.inputs["data"], "train", job.home).take(oofs[0].ids_N).truth
     priced = [
         PricedMember(
             name,
@@ -208,6 +202,7 @@ def build_cost(job: Job) -> Built:
         points=tuple(cost.cost_points(priced, y_N, metric, score)),
         members=tuple(timed),
         disagreement=soft_voting.disagreement(oofs),
+        kind=oofs[0].kind,
         advice=recommended(facts, blend.metrics["delta_vs_member"], times),
         answer=answer,
         notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
@@ -243,7 +238,7 @@ def build_decide(job: Job) -> Built:
     at = tuple(positions(part, oof.ids_N, "out-of-fold predictions") for part in parts)
     groups = _groups(job, images, test_images, at)
     steps = [_step(job, name, train, groups) for name in config.decision.steps]
-    labelled = decision.Labelled(oof, images.labels, Rows(oof.ids_N, images.groups_N, groups.oof_N), at)
+    labelled = decision.Labelled(oof, images.truth, Rows(oof.ids_N, images.groups_N, groups.oof_N), at)
     test_rows = Rows(test.ids_N, test_images.groups_N, groups.test_N)
     metric, resamples = metrics.get(config.competition.metric), config.statistics
     criterion = decision.Criterion(metric, resamples.draws, resamples.seed, config.decision.adopt)
@@ -290,26 +285,53 @@ def _groups(job: Job, oof: Samples, test: Samples, parts: Sequence[Ints]) -> Gro
 
 
 def _step(job: Job, name: str, samples: Samples, groups: Grouping) -> Step:
-    config, space = job.settings.config, samples.space
+    config, space, target = job.settings.config, samples.space, Target.of(samples.space)
+    metric, shrink = metrics.get(config.competition.metric), config.decision.shrink
+    target.require(STEP_KINDS.get(name, (target.kind,)), f"decision.steps: {name}")
     if name == "class_scales":
-        metric = metrics.get(config.competition.metric)
-        return ClassScales(metric, config.decision.shrink, space.classes)
+        return ClassScales(metric, shrink, space.classes)
+    if name == "thresholds":
+        return Thresholds(metric, shrink, target)
+    if name == "cut_points":
+        return CutPoints(metric, shrink, target, off=_not_graded(samples))
+    if name == "clip":
+        return Clip(target)
+    if name == "round":
+        return Round(not_whole(np.asarray(samples.truth, np.float32)))
     if name == "prior_correction":
-        return PriorCorrection(_shown_shares(job, samples), config.decision.prior)
+        return _prior_correction(job, samples)
     if name == "group_average":
         return GroupAverage(space, groups.text, off=groups.off)
-    return OwnStep(load_own(name), space.classes)
+    return OwnStep(load_own(name), target)
 
 
-def _shown_shares(job: Job, samples: Samples) -> Reals:
-    """(C,) shares of the classes among the training rows; for a blend the weighted mean of its members."""
-    of = job.inputs["of"]
+def _not_graded(samples: Samples) -> str:
+    """Why there are no grades to cut values into, or empty."""
+    if samples.space.kind != EXCLUSIVE:
+        return not_whole(np.asarray(samples.truth, np.float32), MOST_GRADES)
+    return texts.SEVERAL_ATTRIBUTES if len(samples.space.attributes) > 1 else ""
+
+
+def _prior_correction(job: Job, samples: Samples) -> PriorCorrection:
+    """The correction from what training showed; for a blend the weighted mean of its members."""
+    of, target = job.inputs["of"], Target.of(samples.space)
     weights = of.json(BLEND)["weights"] if (of.folder / BLEND).is_file() else {}
-    total_C = np.zeros(samples.space.n_classes)
+    total_C, total, off = np.zeros(target.n_columns), 0.0, ""
     for name, artifact in members.by_name(job.inputs, SHOWN).items():
-        counts = shown(artifact, samples.space.classes)
-        total_C += float(weights.get(name, 1.0)) * class_shares(counts)
-    return np.asarray(total_C / total_C.sum(), dtype=np.float64)
+        weight, counts = float(weights.get(name, 1.0)), shown(artifact, target.columns)
+        total += weight
+        if target.kind == EXCLUSIVE:
+            total_C += weight * class_shares(counts)
+            continue
+        known = shown_rows(artifact, target.columns)
+        if known is None:
+            off = texts.ROWS_NOT_COUNTED.format(member=name)
+        else:
+            total_C += weight * label_shares(counts, known, target)
+    shares_C = total_C / (total_C.sum() if target.kind == EXCLUSIVE else total)
+    return PriorCorrection(
+        np.asarray(shares_C, dtype=np.float64), job.settings.config.decision.prior, target, off=off
+    )
 
 
 def refuse_decide(settings: Settings) -> None:
@@ -318,10 +340,10 @@ def refuse_decide(settings: Settings) -> None:
     for name in steps:
         if ":" in name:
             load_own(name)
-    if "class_scales" in steps and metric.needs == "probabilities":
-        raise ConfigError(
-            texts.SCALES_NEED_LABELS.format(metric=metric.name), remedy="leave class_scales out"
-        )
+    for name in ANSWER_STEPS:
+        if name in steps and metric.needs == "probabilities":
+            text = texts.SCALES_NEED_LABELS.format(step=name, metric=metric.name)
+            raise ConfigError(text, remedy=f"leave {name} out")
 
 
 def decide_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -7,7 +7,12 @@ Owns the words only. Does not own when a message is shown. Pages: `ensemble/temp
 
 TEST_ONLY_KIND = {"file": "probabilities of the test set only", "labels": "labels only"}
 TEST_ONLY = "{member}: {kind}, so it has no out-of-fold score; it has {share:.0%} of the vote on the test set, and every score is that of the blend without it"
-TEST_ONLY_CHANGES = "members without an out-of-fold score change {changed} of {images} test labels"
+TEST_ONLY_CHANGES = {
+    "exclusive": "members without an out-of-fold score change {changed} of {images} test labels",
+    "labels": "members without an out-of-fold score change {changed} of {images} test answers, a label of an image each",
+    "values": "members without an out-of-fold score change {changed} of {images} test values by more than 1 % of their standard deviation",
+    "shares": "members without an out-of-fold score change the largest share of {changed} of {images} test images",
+}
 EXTERNAL_FOLDS = "{member}: made elsewhere; if it was trained on other folds, its score is optimistic"
 SAME_FOLDS = "members need the same competition, folds and fold seed, and must differ in their settings"
 MEMBERS_WITHOUT_NAME = "decision.steps: prior_correction needs members that are named as experiments; for others the class counts of the training rows are unknown"
@@ -20,7 +25,18 @@ MEMBER_TEMPERATURE = "  temperature {temperature:.2f}"
 MEMBER_GAIN = "  adds {gain:+.4f}"
 MEMBER_INTERVAL = " [{low:+.4f}, {high:+.4f}], {verdict}"
 GAINS = "adds: score of the blend minus its score without the member, both naive; intervals are corrected for {count} comparisons"
-DISAGREEMENT = "images on which two members' labels differ"
+DISAGREEMENT = {
+    "exclusive": "images on which two members' labels differ",
+    "labels": "answers, a label of an image each, on which two members differ",
+    "values": "mean difference of two members' values, in % of their standard deviation",
+    "shares": "share of the votes that two members give to other classes",
+}
+DISAGREEMENT_TITLE = {
+    "exclusive": "Share of images on which two members' labels differ",
+    "labels": "Share of answers, a label of an image each, on which two members differ",
+    "values": "Mean difference of two members' values, divided by their standard deviation",
+    "shares": "Share of the votes that two members give to other classes",
+}
 DISAGREEMENT_RANGE = "{title}: {low:.1%} ({low_pair}) to {high:.1%} ({high_pair})"
 REFITS = "the test set is predicted by models that were trained on all data; the scores are those of the cross-validation"
 NAIVE = "score on the predictions that the blend was fitted on: {score:.4f} (optimistic)"
@@ -61,9 +77,16 @@ BLEND_POINT = "blend (cross-fitted)"
 PLOT = "OOF {metric} over ms per image"
 PLOT_X, PLOT_Y = "ms per image, batches of 64", "OOF {metric}"
 TOOLTIP = "{point}: {ms} ms, {score}"
-DISAGREE = "{one} and {other} disagree on {share:.1%} of images"
-DISAGREE_LEAST = "{one} and {other} disagree least: on {share:.1%} of images"
-DISAGREE_MOST = "{one} and {other} disagree most: on {share:.1%} of images"
+DISAGREE = (
+    "{one} and {other} disagree on {share:.1%} of images",
+    "{one} and {other} disagree least: on {share:.1%} of images",
+    "{one} and {other} disagree most: on {share:.1%} of images",
+)
+DIFFER = (
+    "{one} and {other} differ by {share:.1%}",
+    "{one} and {other} differ least: by {share:.1%}",
+    "{one} and {other} differ most: by {share:.1%}",
+)
 OVER_BUDGET = "ensemble.max_ms={max_ms:g}: every member takes longer per image, in batches of 64"
 OVER_BUDGET_REMEDY = "raise it, use fewer views (infer.views), or name cheaper members"
 NO_TIMING = "ensemble.max_ms: no timing for these members yet"
@@ -71,7 +94,7 @@ NO_TIMING_REMEDY = "run make ensemble, which infers and times them first; a memb
 
 # Decision
 
-SCALES_NEED_LABELS = "decision.steps: class_scales needs a metric that scores labels, but {metric} scores probabilities"
+SCALES_NEED_LABELS = "decision.steps: {step} needs a metric that scores labels, but {metric} scores probabilities"
 ONE_PART = "with only one part, a step cannot be tested on rows that it was not fitted on"
 STEP_OFF = "{step}: switched off: {reason}"
 STEP_RESULT = "{step}: {outcome}: {effect}; {naive:+.4f} on the rows that it was fitted on (optimistic); {fitted}"
@@ -82,6 +105,17 @@ DECISION_EFFECT = "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows
 DECISION_RUN = "decision of {stage} {key}: {steps}"
 DECISION_WHY = "does post-processing improve the out-of-fold score?"
 SCALES_UNCHANGED = "all ×1"
+THRESHOLDS = "common threshold {common:.2f}"
+OWN_THRESHOLDS = "; {own}"
+ONLY_LEVELS = "every label has several levels, whose most probable one is the answer"
+CUT_POINTS = "{column}: {cuts}"
+EXPECTED_GRADE = "expected grade"
+SEVERAL_ATTRIBUTES = "classes of several attributes have no order"
+NOT_WHOLE = "the truth is not of whole numbers (e.g. {value:g})"
+TOO_MANY_GRADES = "the truth spans {span:g} whole numbers, more than {most} grades"
+RANGE = "{column} {low:g} to {high:g}"
+ROWS_NOT_COUNTED = "the resampling of {member} did not count in how many rows each label is known"
+ROUNDED = "to the nearest whole number"
 PRIORS = "priors from {before} in the training rows to {after} ({target})"
 PRIORS_ESTIMATED = "estimated priors {low:.3f} to {high:.3f} (training rows {before})"
 GROUP_AVERAGE = "{attributes} over {groups}"

@@ -10,14 +10,19 @@ Their keys are part of the report's key, so a new one gives a new report.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core import metrics
+import numpy as np
+
+from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
+from pipeline.core.metrics import Metric
+from pipeline.core.one_label import OneLabel
 from pipeline.core.predictions import Comparison, Features, Interval, Probabilities
 from pipeline.core.samples import LabelSpace, Samples, Strings
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.data import host, host_format, load
 from pipeline.engine import request
 from pipeline.engine.stage import Job
@@ -62,6 +67,7 @@ class ReportCase:
         old: the submission that it is compared with; None for a first submission.
         comparison: new minus old on out-of-fold predictions; None unless both have such predictions.
         image: pixels by split ("train", "test") and id.
+        view: the one label that everything above is about; None: the whole target.
     """
 
     job: Job
@@ -70,6 +76,15 @@ class ReportCase:
     old: Side | None
     comparison: Comparison | None
     image: ImageOf
+    view: OneLabel | None = None
+
+    @property
+    def metric(self) -> Metric:
+        """The competition's, or what takes its place for one label as two or more classes."""
+        whole = metrics.get(self.job.settings.config.competition.metric)
+        if self.view is None or EXCLUSIVE in whole.kinds:
+            return whole
+        return metrics.get("auc" if whole.needs == "probabilities" else "macro_f1")
 
 
 def read(job: Job) -> ReportCase:
@@ -85,6 +100,37 @@ def read(job: Job) -> ReportCase:
     if old is not None and new.oof is not None and old.oof is not None:
         comparison = scoring.compare(job.settings.config, train, new.oof, old.oof)
     return ReportCase(job, train, new, old, comparison, load.image_of(job.inputs["images"]))
+
+
+def viewed(case: ReportCase, view: OneLabel) -> ReportCase:
+    """The same for one label: its images, answers, scores, and their comparison."""
+    seen = replace(case, view=view, train=view.samples(case.train))
+    new = _side_viewed(seen, case.new, view)
+    old = None if case.old is None else _side_viewed(seen, case.old, view)
+    comparison = None
+    if old is not None and new.oof is not None and old.oof is not None:
+        both = np.intersect1d(new.oof.ids_N, old.oof.ids_N)
+        known, rules = seen.train.take(both), case.job.settings.config.statistics
+        a_NC, b_NC = new.oof.take(both).p_NC, old.oof.take(both).p_NC
+        comparison = statistics.compare(
+            seen.metric, known.labels, a_NC, b_NC, known.groups_N, rules.draws, rules.seed
+        )
+    return replace(seen, new=new, old=old, comparison=comparison)
+
+
+def _side_viewed(case: ReportCase, side: Side, view: OneLabel) -> Side:
+    whole, oof, score = side.prediction, None, None
+    if side.oof is not None:
+        oof = view.probabilities(side.oof.take(np.intersect1d(side.oof.ids_N, case.train.ids_N)))
+        known, rules = case.train.take(oof.ids_N), case.job.settings.config.statistics
+        score = statistics.interval(
+            case.metric, known.labels, oof.p_NC, known.groups_N, rules.draws, rules.seed
+        )
+    p = whole.probabilities
+    answers = view.classes_of(whole.answers)
+    probabilities = None if p is None else view.probabilities(p)
+    prediction = replace(whole, answers=answers, probabilities=probabilities, score=score, public=None)
+    return replace(side, prediction=prediction, oof=oof)
 
 
 def _side(job: Job, name: str, space: LabelSpace) -> Side:
@@ -104,7 +150,7 @@ def _side(job: Job, name: str, space: LabelSpace) -> Side:
         metric = f"oof_{metrics.get(config.metric).name}"
         score = Interval(m[metric], m["ci_low"], m["ci_high"], 0) if metric in m else None
     known = (probabilities, score, float(public) if public else None)
-    return Side(Submission(path.stem, answers.ids_N, answers.labels_N, *known), oof, artifact)
+    return Side(Submission(path.stem, answers.ids_N, answers.answers, *known), oof, artifact)
 
 
 def made_of(store: Store, data: Artifact, path: Path) -> Artifact | None:

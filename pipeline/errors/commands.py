@@ -11,8 +11,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.one_label import one_label
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.data import load
+from pipeline.data.labels import label_space
 from pipeline.engine import naming, next_step
 from pipeline.engine.need import Need, Params
 from pipeline.engine.session import Session
@@ -35,6 +38,7 @@ BLEND = "blend"
 
 def error_analysis(session: Session, options: Options) -> None:
     """Compare A with B; without A the blend of ARGS, or the newest submission if ARGS changes nothing."""
+    _refuse_label(session, options)
     if options.a:
         session.check(Need("error_analysis", session.settings, {"a": options.a}))
         new = Path(options.a).resolve()
@@ -49,8 +53,16 @@ def error_analysis(session: Session, options: Options) -> None:
         if blend is None:
             return
         new = blend
-    given = Path(options.verdicts) if options.verdicts else None
-    say_next(session, compare(session, new, Path(options.b).resolve() if options.b else None, given))
+    say_next(session, _compared(session, options, new))
+
+
+def _refuse_label(session: Session, options: Options) -> None:
+    """Raise ConfigError, before anything is built, for answers or a label that this target does not have."""
+    target = session.settings.config.competition.target
+    if options.label:
+        one_label(label_space(session.settings.config.competition), str(options.label), "LABEL")
+    elif options.verdicts and target != EXCLUSIVE:
+        raise ConfigError(texts.JUDGED_ONE_LABEL.format(target=target), remedy=texts.NAME_A_LABEL)
 
 
 def _changes_anything(words: Sequence[str]) -> bool:
@@ -74,19 +86,27 @@ def _of_newest(session: Session, options: Options, entry: Entry) -> None:
     made = case.recorded(session.store, path)
     settings = session.settings if made is None else naming.shared(made, session.settings)[0]
     session.say(texts.NEWEST.format(name=entry.name))
-    given = Path(options.verdicts) if options.verdicts else None
     own = session.beside(settings)
     try:
         own.check(Need("error_analysis", settings, {"a": str(path)}))
-        say_next(own, compare(own, path, Path(options.b).resolve() if options.b else None, given))
+        say_next(own, _compared(own, options, path))
     finally:
         own.close()
 
 
-def compare(session: Session, new: Path, old: Path | None, file: Path | None = None) -> Artifact:
+def _compared(session: Session, options: Options, new: Path) -> Artifact:
+    given = Path(options.verdicts) if options.verdicts else None
+    old = Path(options.b).resolve() if options.b else None
+    return compare(session, new, old, given, str(options.label or ""))
+
+
+def compare(
+    session: Session, new: Path, old: Path | None, file: Path | None = None, label: str = ""
+) -> Artifact:
     """The report on a new submission against `old`; None: against the best other one of the ledger.
 
-    A `file` with a person's answers, as the page exported them, is checked and stored first.
+    `label`: of labels that hold together, the one that the report is about; empty: all. A `file` with a
+    person's answers, as the page exported them, is checked and stored first.
 
     Raises:
         DataError: a file is missing, or there is nothing to compare with.
@@ -111,8 +131,10 @@ def compare(session: Session, new: Path, old: Path | None, file: Path | None = N
         words = session.graph.words_of("error-analysis", session.settings)
         words = session.settings.located(words)
         data = session.need("data")
-        session.say(answers_file.take_in(session.settings, words, data, session.home, file, (new, old)))
-    artifact = session.get(Need("error_analysis", session.settings, _params(session, new, old, why)))
+        paths = (new, old)
+        session.say(answers_file.take_in(session.settings, words, data, session.home, file, paths, label))
+    params = _params(session, new, old, why, label)
+    artifact = session.get(Need("error_analysis", session.settings, params))
     ledger.keep(session.home, artifact)
     session.show(artifact)
     return artifact
@@ -151,7 +173,7 @@ def _entry_of(session: Session, path: Path) -> Entry | None:
     return next((e for e in entries if submitting.csv_of(session, e).resolve() == path.resolve()), None)
 
 
-def _params(session: Session, new: Path, old: Path | None, why: str) -> Params:
+def _params(session: Session, new: Path, old: Path | None, why: str, label: str) -> Params:
     """Everything that singles out a report: both CSVs, their public scores, and results known so far."""
     public = ["" if e is None or e.public is None else repr(e.public) for e in _entries(session, new, old)]
     params: dict[str, str | int] = {
@@ -163,7 +185,9 @@ def _params(session: Session, new: Path, old: Path | None, why: str) -> Params:
         "known": _known(session),
         **case.optional(session, session.need("data"), new),
     }
-    answers = answers_file.path_of(session.home, session.settings)
+    if label:
+        params["label"] = label
+    answers = answers_file.path_of(session.home, session.settings, label)
     if answers.is_file():
         params[answers_file.PARAM] = os.path.relpath(answers, session.home)
     return params

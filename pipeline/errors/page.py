@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,10 +31,10 @@ from pipeline.data.host import competition_root
 from pipeline.eda import duplicates
 from pipeline.eda.survey import Duplicates, glance, survey
 from pipeline.engine import naming
-from pipeline.engine.stage import Built
+from pipeline.engine.stage import Built, Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import BEST, Advice, metric_words
+from pipeline.errors.advice.facts import BEST, Advice, metric_words, worded_metric
 from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.case import ReportCase, asked, given_result, read_features
@@ -59,6 +60,7 @@ from pipeline.pages.report import (
     thumbnails,
     without,
 )
+from pipeline.record import files
 from pipeline.record.tracking import note
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.schema import Config
@@ -88,6 +90,8 @@ class ReportInputs:
         judging: the section in which a person judges flips.
         judged: the score difference that a person's answers give.
         neighbours: the training images nearest to some flips, if there are features.
+        metric: the competition's, or what takes its place for one label.
+        label: the one label that the report is about; empty: the whole target.
         why_old: why `old` is the best other submission so far; empty where a person named it.
         asked: words that ask for this competition again, for commands on the page.
     """
@@ -110,6 +114,13 @@ class ReportInputs:
     neighbours: FlipNeighbours | None = None
     why_old: str = ""
     asked: tuple[str, ...] = ()
+    metric: str = ""
+    label: str = ""
+
+    @property
+    def metric_words(self) -> str:
+        """The name of the metric in sentences."""
+        return worded_metric(self.metric) if self.metric else metric_words(self.config)
 
     def command(self, target: str, *settings: str) -> str:
         """`make train` or another command for this competition, ready to paste."""
@@ -149,8 +160,9 @@ class ErrorAnalysis:
 def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
     """The inputs that the two submissions and the settings of the new run give; the rest is added later."""
     competition = case.job.settings.config.competition
+    title = competition.title or competition.name
     return ReportInputs(
-        title=competition.title or competition.name,
+        title=title if case.view is None else texts.TITLE_OF_LABEL.format(title=title, label=case.view.name),
         space=case.train.space,
         new=case.new.prediction,
         old=None if case.old is None else case.old.prediction,
@@ -161,6 +173,8 @@ def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
         comparison=case.comparison,
         why_old=str(case.job.params.get("b_why", "")),
         asked=case.job.words["competition"],
+        metric=case.metric.name,
+        label="" if case.view is None else case.view.name,
     )
 
 
@@ -180,7 +194,7 @@ def analyze(inputs: ReportInputs) -> ErrorAnalysis:
 
 def conclude(inputs: ReportInputs, flips: Flips | None) -> Conclusion:
     """The conclusion from the out-of-fold comparison and, if flips were judged, from the answers."""
-    metric = metric_words(inputs.config)
+    metric = inputs.metric_words
     conclusion = conclusion_of(flips, inputs.comparison, metric)
     if inputs.judged is None:
         return conclusion
@@ -217,6 +231,17 @@ def render_html(
     front += (flip_cards.section(analysis.flips, *about),)
     front += () if inputs.judging is None else (inputs.judging,)
     shown = (*front, *(section for section in sections if not section.early))
+    return render_page(analysis, inputs, shown)
+
+
+def render_page(
+    analysis: ErrorAnalysis,
+    inputs: ReportInputs,
+    shown: tuple[ReportSection, ...],
+    tiles: Sequence[tuple[str, str]] = (),
+) -> str:
+    """The self-contained page with exactly these sections; `tiles`: further figures and what they are."""
+    settings = inputs.config.report
     wanted = [key for section in shown for key in section.wanted]
     return render(
         "compare.html",
@@ -226,12 +251,13 @@ def render_html(
         inputs=inputs,
         analysis=analysis,
         anchors=ANCHORS,
-        metric=metric_words(inputs.config),
+        metric=inputs.metric_words,
         flips=analysis.flips,
         mistakes=analysis.mistakes,
         attributes=[a.name for a in inputs.space.attributes],
         score_table=_score_table(inputs),
         score_plots=_score_plots(inputs),
+        tiles=tiles,
         thumbs=thumbnails(wanted, inputs.image, settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
     )
@@ -248,7 +274,7 @@ def _score_table(inputs: ReportInputs) -> pd.DataFrame:
     role = texts.ROLE_BEST if inputs.why_old else texts.ROLE_OLD
     sides += [(role, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
-    score = texts.SCORE_COLUMN.format(metric=metric_words(inputs.config))
+    score = texts.SCORE_COLUMN.format(metric=inputs.metric_words)
     return pd.DataFrame(
         {
             "submission": [f"{side.name} ({role})" for role, side in sides],
@@ -270,6 +296,18 @@ def _score_plots(inputs: ReportInputs) -> list[Markup]:
         row = plots.Whisker(texts.DIFFERENCE, c.delta, c.low, c.high)
         drawn.append(plots.whiskers([row], texts.DIFFERENCE_PLOT, zero=True))
     return drawn
+
+
+def keep_advice(job: Job, inputs: ReportInputs, entries: Sequence[Mapping[str, object]]) -> None:
+    """Write advice.json; `entries` are lines for the ledger of advice."""
+    reported = {
+        "advice": [asdict(one) for one in inputs.advice],
+        "given": list(entries),
+        "followed": [asdict(one) for one in inputs.followed],
+        "next": next_command(inputs),
+        "changes": [asdict(one) for one in inputs.changes],
+    }
+    files.write_json(job.draft / REPORTED, reported)
 
 
 def next_command(inputs: ReportInputs) -> str:
@@ -354,7 +392,7 @@ def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Images that the new run fixed or broke, and images that both get wrong."""
     mistakes = analysis.mistakes
     if case.new.oof is None or mistakes is None:
-        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, texts.NEEDS_OOF, _again(case))
+        return without(truth.ANCHOR, truth.SHORT, truth.TITLE, texts.NEEDS_OOF, again(case))
     config = case.job.settings.config
     old = None if case.old is None else case.old.oof
     seed, most = config.statistics.seed, config.report.max_flips
@@ -364,7 +402,7 @@ def on_truth(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
 def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Slices that fail more often than chance."""
     if case.new.oof is None:
-        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, texts.NEEDS_OOF, _again(case))
+        return without(slices.ANCHOR, slices.SHORT, slices.TITLE, texts.NEEDS_OOF, again(case))
     oof = case.new.oof.with_classes(case.train.space.classes)
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
@@ -375,7 +413,7 @@ def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
 def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Labels that may be wrong."""
     if case.new.oof is None:
-        return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, texts.NEEDS_OOF, _again(case))
+        return without(suspects.ANCHOR, suspects.SHORT, suspects.TITLE, texts.NEEDS_OOF, again(case))
     features = read_features(case.job, "features", case.train.ids_N)
     finders = case.job.settings.config.finders
     ranked = suspects.find(case.new.oof, case.train, _copies(case), features, finders)
@@ -395,7 +433,7 @@ def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
 def _raw(attribute: AttributeSettings) -> list[str]:
     """The text of each value in the table; for a numeric column a number inside the bin."""
     if attribute.bins is None:
-        return list(attribute.values)
+        return list(attribute.values) or ["0", "1"]  # a label that is a word of a cell
     codes = range(len(attribute.values))
     return [f"{suspects.representative(attribute.bins, code):g}" for code in codes]
 
@@ -413,7 +451,7 @@ def on_calibration(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """Confidence against accuracy, before and after temperature scaling."""
     if case.new.oof is None:
         named = calibration.ANCHOR, calibration.SHORT, calibration.TITLE
-        return without(*named, texts.NEEDS_OOF, _again(case))
+        return without(*named, texts.NEEDS_OOF, again(case))
     statistics = case.job.settings.config.statistics
     oof = case.new.oof.with_classes(case.train.space.classes)
     samples = case.train.take(oof.ids_N)
@@ -463,11 +501,13 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
 
 def on_why(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """What the network looked at in its worst errors."""
-    artifact = given_result(case.job, "explain")
+    artifact = given_result(case.job, "explain") if case.view is None else None
     facts = {} if artifact is None else artifact.json("explain.json")
     if artifact is None or facts.get("format") != why.FORMAT:
         reason = texts.NO_MAPS + (texts.NO_MAPS_OUTSIDE if case.new.artifact is None else "")
         command = make_with("make explain", _member_words(case))
+        if case.view is not None:
+            reason, command = texts.MAPS_OF_LABEL, f"{command} LABEL={shlex.quote(case.view.name)}"
         return without(why.ANCHOR, why.SHORT, why.TITLE, reason, command)
     folder = artifact.folder
     named = f"make explain RUN={shlex.quote(str(facts['experiment']))}"
@@ -481,7 +521,7 @@ def on_why(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     return why.section(facts, picture, case.train, features, command)
 
 
-def _again(case: ReportCase) -> str:
+def again(case: ReportCase) -> str:
     """The command for the report on one's own submissions."""
     return make_with("make error-analysis", case.job.words["error-analysis"])
 

@@ -3,6 +3,7 @@
     make error-analysis                          the newest submission against the best other one, if any
     make error-analysis ARGS="experiment=…"      the blend of these settings, made first if it is missing
     make error-analysis A=mine.csv B=best.csv    any two CSVs in the host's format
+    make error-analysis LABEL=scab               of labels that hold together, one alone
     make error-analysis VERDICTS=verdicts.csv    with a person's answers (errors/judging/answers_file.py)
 
 Owns their declarations, inputs and build functions. Does not own the page (`errors/page.py`), the advice
@@ -26,22 +27,30 @@ def build_error_analysis(job: Job) -> Built:
     Raises:
         DataError: a CSV is not in the host's format, or the two answer different ids.
     """
-    from dataclasses import asdict, replace
+    from dataclasses import replace
 
+    from pipeline.core.one_label import one_label
+    from pipeline.core.targets import EXCLUSIVE
     from pipeline.errors import case, page
-    from pipeline.errors.advice import advisor, ledger
+    from pipeline.errors.advice import advisor
+    from pipeline.errors.advice.column_steps import WEAKEST
+    from pipeline.errors.columns import page as columns
     from pipeline.errors.judging import answers_file
-    from pipeline.record import files
 
-    pair = case.read(job)
+    read = case.read(job)
+    label = str(job.params.get("label", ""))
+    if read.train.space.kind != EXCLUSIVE and not label:
+        return columns.build(read)
+    pair = case.viewed(read, one_label(read.train.space, label, "LABEL")) if label else read
     inputs = page.inputs_of(pair, job.settings.config)
     analysis = page.analyze(inputs)
-    recommendation = advisor.recommend(pair, analysis.flips)
+    recommendation = advisor.recommend(read, None if label else analysis.flips)
     judging, judged = answers_file.judging(pair, analysis.flips)
     inputs = replace(
         inputs,
         config=recommendation.config,
-        advice=recommendation.advice,
+        # A page of one label does not send its reader to such a page.
+        advice=tuple(a for a in recommendation.advice if not (label and a.kind == WEAKEST)),
         advised=recommendation.advised,
         followed=recommendation.followed,
         changes=recommendation.changes,
@@ -54,14 +63,7 @@ def build_error_analysis(job: Job) -> Built:
     (job.draft / page.PAGE).write_text(html, encoding="utf-8")
     if analysis.flips is not None:
         analysis.flips.images.to_csv(job.draft / "flips.csv", index=False)
-    reported = {
-        "advice": [asdict(one) for one in inputs.advice],
-        "given": list(recommendation.entries),
-        "followed": [asdict(one) for one in inputs.followed],
-        "next": page.next_command(inputs),
-        "changes": [asdict(one) for one in inputs.changes],
-    }
-    files.write_json(job.draft / ledger.REPORTED, reported)
+    page.keep_advice(job, inputs, recommendation.entries)
     return page.summary(inputs, analysis)
 
 
@@ -131,14 +133,14 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        8,
+        9,
         "new against best",
         build_error_analysis,
         reads=(
             *("report", "statistics", "competition.metric", "competition.submission", "competition.title"),
             # Advice must not suggest what is set already.
             *("images.size", "images.cache_px", "resample.method", "loss", "augment.policy", "train.seed"),
-            *("eda", "finders"),
+            *("eda", "finders", "decision.steps", "decision.shrink"),
         ),
         inputs=needs("data", "images", "folds"),
         identity=compared_identity,

@@ -9,7 +9,11 @@ NEEDS_OOF = "This section needs out-of-fold predictions of the new submission, a
 NO_ROBUSTNESS = "The score under growing blur, noise, JPEG compression and brightness has not been measured yet."
 NO_ROBUSTNESS_OUTSIDE = " A CSV from elsewhere has no models to measure."
 NO_MAPS = "Maps of what the network looked at in its worst errors have not been computed yet."
+MAPS_OF_LABEL = "Maps of what the network looked at for this label are a page of their own:"
 NO_MAPS_OUTSIDE = " A CSV from elsewhere has no network to explain."
+
+JUDGED_ONE_LABEL = "VERDICTS: a person judges one class for each image, and competition.target={target} has several answers"
+NAME_A_LABEL = "of labels, name the one that was judged: LABEL=…; values are not judged"
 
 # What the terminal prints.
 COMPARED_WITH = "compared with {name}, the best other submission so far ({why})"
@@ -32,12 +36,32 @@ TAKES = "takes about {minutes}"
 
 # Titles and tables of the page.
 TITLE = "{competition}: {new}"
+TITLE_OF_LABEL = "{title}, {label}"
 TITLE_AGAINST = "{competition}: {new} against {old}"
 ROLE_NEW, ROLE_BEST, ROLE_OLD = "new", "the best other so far", "old"
 SCORE_COLUMN = "{metric}, out of fold"
 SCORE_PLOT = "Out-of-fold score with its 95 % interval"
 DIFFERENCE_PLOT = "Difference with its 95 % interval"
 DIFFERENCE = "new − old"
+
+# Lines of the cards of labels, values and shares.
+TRUTH_LINE, SAID_LINE, OTHERS_LINE, OLD_LINE, NEW_LINE = "truth", "predicted", "also holds", "old", "new"
+HOLDS, HOLDS_NOT = "holds", "does not hold"
+
+# The report on labels, values and shares: sections, tables, plots.
+LABELS_SHORT, LABELS_TITLE = "Labels", "Each label out of fold, worst first"
+VALUES_SHORT, VALUES_TITLE = "Values", "Each value out of fold, worst first"
+LABELS_PLOT = "F1 of each label with its 95 % interval over groups"
+SCATTER, SCATTER_X, SCATTER_Y = "{name}: prediction against truth", "truth", "predicted, out of fold"
+BIAS, BIAS_PLOT = "{name}: bias along its range", "Mean of predicted minus true by part of the range, with 95 % interval"
+GAIN_COLUMN = "{metric}, change"
+CHANGES_SHORT, CHANGES_TITLE = "Changes", "What changed on the test set, most first"
+NO_OLD = "There is no earlier submission to compare with."
+WORST_SHORT = "Worst"
+MISSES_TITLE, RESIDUALS_TITLE = "The worst confident misses", "The largest residuals"
+TILE_CHANGED = "test images have a changed answer"
+TILE_WRONG = "of the answers are wrong out of fold"
+TILE_ALL_RIGHT = "of the images have every answer right"
 
 # Conclusion: its word, the rest of the headline, and what it is based on.
 TRUTH_FIRST = "First submission"
@@ -136,6 +160,10 @@ PATCH_REASON = "{proposed} instead of {given}: {reasons}"
 
 # Findings: slices.
 SLICES_TITLE = "Slices that fail more often than chance"
+SLICE_OF_VALUES = "{images} of {groups}: error {wrong}, elsewhere {elsewhere}"
+SPREADS = "{value:.2f} SD"
+SLICE_ERROR, SLICE_PLOT_OF_VALUES = "error", "Mean distance from the truth, in standard deviations"
+LOWEST_QUARTER, HIGHEST_QUARTER = "lowest quarter of {name}", "highest quarter of {name}"
 SLICE_SUMMARY = "{images} of {groups}: {wrong} wrong, {elsewhere} elsewhere"
 SLICE_COLUMNS = ("wrong", "elsewhere", "expected from its classes")
 SLICE_PLOT, ALL_IMAGES = "Share of wrong predictions by slice", "all images"
@@ -278,3 +306,22 @@ FAMILY_WHY = "Networks of one family make similar errors; a blend gains most fro
 
 ADVICE_FAULTS = "{file}: lines that are no advice are skipped; correct or delete them: {lines}"
 ADVICE_LINE = "line {line}: {what}"
+
+# Advice for labels, values and shares.
+DECIDE_DO = {"thresholds": "Fit thresholds for the labels", "cut_points": "Fit cut points between the grades"}
+DECIDE_SEEN = {
+    "thresholds": "One half is not the best threshold of these labels: {fitted}.",
+    "cut_points": "Halves are not the best borders of these grades: {fitted}.",
+}
+DECIDE_WHY = "The step is cross-fitted, and kept only if it is better on images that did not fit it."
+DECIDE_BOUND = "as fitted on the images that it is scored on"
+WEAK_LABEL_DO = "Look at {label} alone"
+WEAK_LABEL_SEEN = "{label} has the lowest F1, {f1:.3f}: {images} have it, it is missed {missed} and answered wrongly {alarms}."
+WEAK_LABEL_WHY = "Its own page shows its flips, slices, suspicious answers and calibration."
+WEAK_LABEL_BOUND = "if every answer about it were right"
+HUBER_DO = "Train with a loss for outliers: huber"
+HUBER_SEEN = "A tenth of the images has {share} of the squared error; {value} has R² {r2:.3f}."
+HUBER_WHY = "A squared error follows the few largest residuals, which may be wrong values in the table."
+SMALL_SEEN = "The typical image is {original} px long, and the network sees {now} px."
+SMALL_WHY = "Details that are lost in small images cannot be learned."
+BLEND_MEAN_SEEN = "The mean with {names} is better out of fold; their predictions differ by up to {apart}."

@@ -92,11 +92,15 @@ def scene_of(job: Job) -> Scene:
     plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
     oof = load.oof(job.inputs["train"], job.settings.experiment)
     requested = _requested(job, plan, folds, oof, train)
-    nets = {
-        k: network.of_fold(config, train.space, Committee.read(job.inputs[f"fold{k}"].folder), k, device)
+    images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
+    committees = {
+        k: Committee.read(job.inputs[f"fold{k}"].folder)
         for k in sorted({one.fold for one in requested} or {folds[0]})
     }
-    images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
+    nets = {
+        k: network.of_fold(config, train.space, committee, images["train"], k, device)
+        for k, committee in committees.items()
+    }
     object_of = _objects(job)
     cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
     return Scene(

@@ -24,6 +24,7 @@ from pipeline.core import neighbours
 from pipeline.core.neighbours import Known, search, squares
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng, seed
+from pipeline.data.channels import preview
 from pipeline.explain import texts, units
 from pipeline.explain.scene import Net, Scene
 from pipeline.pages import plots
@@ -112,6 +113,7 @@ def _features(scene: Scene, net: Net, ids: Strings) -> tuple[Floats, tuple[Pixel
 
 
 def _thumb(pixels_HWC: Pixels) -> Pixels:
+    pixels_HWC = preview(pixels_HWC)
     height, width = pixels_HWC.shape[:2]
     scale = min(1.0, THUMB_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -276,7 +276,7 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
     with torch.no_grad(), outputs(backbone, list(inner.values())) as seen:
         for start in range(0, max(count), BATCH):
             lines = range(start, min(start + BATCH, max(count)))
-            backbone(_poisoned(lines, step, count, size))
+            backbone(_poisoned(lines, step, count, (len(net.mean_C11), *size)))
             for layer in layers:
                 answers_Bhw = layer.maps(seen[inner[layer.name]]).isnan().any(dim=1)
                 rows[layer.name].append(answers_Bhw.any(dim=2).numpy())
@@ -292,9 +292,9 @@ def fields(net: Net, layers: Sequence[Layer], size: tuple[int, int]) -> dict[str
     }
 
 
-def _poisoned(lines: range, step: int, count: list[int], size: tuple[int, int]) -> torch.Tensor:
-    """(B, 3, H, W) images that are NaN where line i of the rows and line i of the columns cross."""
-    x_BCHW = torch.zeros(len(lines), 3, *size)
+def _poisoned(lines: range, step: int, count: list[int], shape: tuple[int, int, int]) -> torch.Tensor:
+    """(B, C, H, W) images that are NaN where line i of the rows and line i of the columns cross."""
+    x_BCHW = torch.zeros(len(lines), *shape)
     for at, line in enumerate(lines):
         down, right = (min(line, n - 1) * step for n in count)
         x_BCHW[at, :, down : down + step, right : right + step] = float("nan")

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from pipeline.core.samples import Floats
+from pipeline.data.channels import preview
 from pipeline.explain import texts
 from pipeline.explain.scene import ExplainedImage, Layer, Mask, Scene
 from pipeline.pages.gallery import Picture, Pixels
@@ -81,7 +82,7 @@ def rank_correlation(one: Floats, other: Floats) -> float | None:
 
 def shown(pixels_HWC: Pixels) -> Pixels:
     """An image as it is shown: enlarged by a whole factor, without smoothing."""
-    factor = max(-(-SHOWN_PX // min(pixels_HWC.shape[:2])), 1)
+    pixels_HWC, factor = preview(pixels_HWC), max(-(-SHOWN_PX // min(pixels_HWC.shape[:2])), 1)
     return np.ascontiguousarray(pixels_HWC.repeat(factor, axis=0).repeat(factor, axis=1))
 
 
@@ -163,8 +164,8 @@ def place(layer: Layer) -> str:
 
 
 def blank(scene: Scene) -> Pixels:
-    """(1, H, W, 3) a black image of the scene's size."""
-    return np.zeros((1, *scene.config.images.hw, 3), np.uint8)
+    """(1, H, W, C) a black image of the scene's size."""
+    return np.zeros((1, *scene.config.images.hw, scene.config.images.channels), np.uint8)
 
 
 def image(case: ExplainedImage) -> Picture:

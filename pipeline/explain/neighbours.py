@@ -21,6 +21,7 @@ import torch
 from pipeline.core import neighbours
 from pipeline.core.neighbours import Known, Neighbour, Reading
 from pipeline.core.samples import Floats, Ints, Strings, strings
+from pipeline.data.channels import grey, preview
 from pipeline.data.decode import phash
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
@@ -88,9 +89,9 @@ def training_images(scene: Scene) -> TrainingImages:
     side = (THUMB_SIDE, THUMB_SIDE)
     for batch in scene.batches("train", scene.samples.ids_N, scene.lead.fold):
         small.append(neighbours.as_pixels(batch.pixels_BHWC, scene.config.explain.neighbours.pixels_px))
-        for picture in batch.pixels_BHWC:
+        for picture in map(preview, batch.pixels_BHWC):
             x_HWC = np.ascontiguousarray(picture)
-            hashes.append(int(phash(cv2.cvtColor(x_HWC, cv2.COLOR_RGB2GRAY)), 16))
+            hashes.append(int(phash(grey(x_HWC)), 16))
             thumbs.append(cv2.resize(x_HWC, side, interpolation=cv2.INTER_AREA))
     sets = duplicates.copies(np.array(hashes, np.uint64), np.stack(thumbs), scene.config.eda)
     names = [[str(scene.samples.ids_N[at]) for at in members] for members in sets]
@@ -140,7 +141,9 @@ def _with(points: Known, case: ExplainedImage, x_1D: Floats) -> Known:
 def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Reading) -> GalleryRow:
     ids = sorted({near.id for reading in (by_features, by_pixels) for near in reading.neighbours})
     batches = scene.batches("train", ids, case.fold)
-    image = {str(name): x for b in batches for name, x in zip(b.ids_B, b.pixels_BHWC, strict=True)}
+    image = {
+        str(name): x for b in batches for name, x in zip(b.ids_B, map(preview, b.pixels_BHWC), strict=True)
+    }
     pictures = [maps.image(case)]
     for space, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):

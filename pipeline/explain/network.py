@@ -17,10 +17,12 @@ from torch import nn
 
 from pipeline.core.samples import LabelSpace
 from pipeline.core.wording import worded
+from pipeline.data.images import PreparedImages
 from pipeline.explain import layers, texts
 from pipeline.explain.scene import Layer, Net
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.weights import classifier_keys
 from pipeline.pages.report import percent
@@ -51,15 +53,23 @@ class Explained(nn.Module):
     def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) logits."""
         if self.head is not None:
-            logits_JBK: torch.Tensor = self.head(self.features(x_BCHW)[None])
+            x_BD = self.features(x_BCHW)
+            if self.head.n_beside:  # metadata at its mean: the explanation is of the image
+                mean_E = self.head.mean_JD[0, -self.head.n_beside :]
+                x_BD = torch.cat([x_BD, mean_E.expand(len(x_BD), -1)], dim=1)
+            logits_JBK: torch.Tensor = self.head(x_BD[None])
             return logits_JBK.mean(0)
         given: torch.Tensor = self.backbone(x_BCHW)
         logits: torch.Tensor = given if self.heads is None else self.heads(given)
         return logits
 
 
-def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, device: str) -> Net:
+def of_fold(
+    config: Config, space: LabelSpace, committee: Committee, images: PreparedImages, fold: int, device: str
+) -> Net:
     """The network of a fold's weights; if several vote, the one with the largest share.
+
+    `images` are the prepared training images.
 
     Raises:
         ModelError: weights that do not fit the model, or no layer with a map.
@@ -75,9 +85,13 @@ def of_fold(config: Config, space: LabelSpace, committee: Committee, fold: int, 
         seeds = len(head.out.bias)
         if seeds > 1:
             notes.append(worded(texts.MEAN_OF_HEADS, n=seeds))
-        module = Explained(model.build(model.frozen(config.model), 2, 0, hw), head)
+        network = model.build(model.frozen(config.model), 2, 0, hw, intake=Intake.of(config))
+        network.normalise_by(images, images.ids_N)
+        module = Explained(network, head)
     else:
-        module = Explained(model.restore(config.model, space.n_classes, state, hw, space))
+        module = Explained(model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config)))
+    if config.competition.metadata:
+        notes.append(texts.METADATA_AT_MEAN)
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
 
 
@@ -97,7 +111,7 @@ def of_module(
         if getattr(part, "inplace", False):
             part.inplace = False  # type: ignore[assignment]
     generator = torch.Generator().manual_seed(fold)
-    x_1CHW = torch.randn(1, 3, *hw, generator=generator).to(device)
+    x_1CHW = torch.randn(1, classifier.depth, *hw, generator=generator).to(device)
     places, cam = layers.find(module, x_1CHW, min_grid)
     return Net(
         fold=fold,

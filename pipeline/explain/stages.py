@@ -6,18 +6,23 @@ networks and images are explained (`explain/cases.py`), or the files (`explain/p
 
 from __future__ import annotations
 
+from pipeline.core.errors import ConfigError
 from pipeline.core.wording import worded
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
+from pipeline.explain import texts
 from pipeline.explain.panels import NAMES, check_names, functions
 from pipeline.settings.load import Settings
 from pipeline.train.stages import train_inputs
 
 
 def refuse_explain(settings: Settings) -> None:
-    """Raise ConfigError for unknown panel names."""
+    """Raise ConfigError for unknown panel names, and for samples of several images."""
     if settings.config.explain.parts is not None:
         check_names(settings.config.explain.parts)
+    competition, images = settings.config.competition, settings.config.images
+    if competition.images_per_sample is not None or images.pages == "images":
+        raise ConfigError(texts.SEVERAL_IMAGES, remedy=texts.SEVERAL_IMAGES_REMEDY)
 
 
 def explain_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -34,7 +39,7 @@ def build_explain(job: Job) -> Built:
         DataError: an image that no network can explain.
         ModelError: a network without a layer over the image.
     """
-    from pipeline.explain import cases, maps, page, texts
+    from pipeline.explain import cases, maps, page
     from pipeline.pages.command_words import make_with
     from pipeline.record.tracking import note
 

@@ -104,10 +104,11 @@ def ascend(net: Net, score: Score, number: int, size: tuple[int, int], how: Asce
     The score of an image depends on that image only.
     """
     draws = rng(how.seed, "synthesis")
-    start = np.zeros((number, 3, *size), np.float32)
+    channels = len(net.mean_C11)
+    start = np.zeros((number, channels, *size), np.float32)
     if how.start == "noise":
         # Every image starts from the same noise, so that they differ only by their score.
-        start[:] = draws.normal(0, NOISE, (3, *size)).astype(np.float32)
+        start[:] = draws.normal(0, NOISE, (channels, *size)).astype(np.float32)
     i_BCHW = torch.from_numpy(start).to(net.mean_C11.device).requires_grad_()
     adam = torch.optim.Adam([i_BCHW], lr=how.rate)
     looked = tuple(sorted({round(at * how.steps / LOOKS) for at in range(LOOKS + 1)}))

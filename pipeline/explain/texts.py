@@ -207,3 +207,6 @@ EMBEDDING_FACTS = "{features} features vary like about {rank:.1f} independent di
 EMBEDDING_CONSTANT = "; {n} more never vary"
 EMBEDDING_LOW_TRUST = "Trustworthiness is {trust:.2f} at worst: many neighbours on the map are not neighbours in feature space."
 EMBEDDING_DISAGREE = "The maps share {share} of a point's neighbours (by chance {chance}): most of what one map shows depends on its seed."
+SEVERAL_IMAGES = "explain: samples have several images, and its maps are about one"
+SEVERAL_IMAGES_REMEDY = "make error-analysis shows all images of a sample; explain a competition with an image a sample"
+METADATA_AT_MEAN = "the maps are about the image alone: metadata is left out, so probabilities differ from those of the report"

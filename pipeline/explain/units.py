@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, Strings
+from pipeline.data.channels import preview
 from pipeline.explain import activation, layers, maps, texts
 from pipeline.explain.activation import Strongest
 from pipeline.explain.layers import ReceptiveField, fields
@@ -250,7 +251,7 @@ def _patch(
     """What the unit saw; if it sees the whole image, the image with a frame around the unit's own place."""
     if not field.is_whole:
         rows, columns = field.window(*place)
-        return np.ascontiguousarray(pixels_HWC[rows, columns])
+        return np.ascontiguousarray(preview(pixels_HWC)[rows, columns])
     framed = maps.shown(pixels_HWC)
     ends = [
         (side * at // cells, max(math.ceil(side * (at + 1) / cells), side * at // cells + 1))

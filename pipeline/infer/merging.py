@@ -54,8 +54,8 @@ def merge(
     members = [replace(oof.view(name), name=name) for name in oof.views]
     metric = metrics.get(config.competition.metric)
     crossfit = scoring.crossfit_parts(config, samples, plan, oof.ids_N)
-    labels_N = samples.take(oof.ids_N).labels
-    blend, pooled = fitting.cross_fit(members, labels_N, crossfit, metric, "greedy")
+    truth = samples.take(oof.ids_N).truth
+    blend, pooled = fitting.cross_fit(members, truth, crossfit, metric, "greedy")
     by_fold = [pooled.take(part.ids_N) for part in parts]
     return MergedViews(replace(pooled, name="oof"), by_fold, blend.weights, blend.naive)
 
@@ -67,7 +67,7 @@ def view_table(
     name.
     """
     metric, times = metrics.get(config.competition.metric), views.json("times.json")
-    y_N = samples.take(oof.ids_N).labels
+    y_N = samples.take(oof.ids_N).truth
     return {
         view: {
             "score": metric.score(y_N, p_NC),

@@ -17,9 +17,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import max_t_factor, percentile_interval, resampled
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import ViewProbabilities
-from pipeline.core.samples import Ints, Strings
+from pipeline.core.samples import Strings, Truth
 from pipeline.infer import texts
 from pipeline.pages.plots import BandStep, band
 from pipeline.pages.report import ReportSection
@@ -41,7 +42,7 @@ COLUMNS = ("curve", "strength", "score", "low", "high", "change", "change_low", 
 
 def measure(
     metric: Metric,
-    y_N: Ints,
+    y_N: Truth,
     oof: ViewProbabilities,
     strengths: Mapping[str, tuple[str, float]],
     groups_N: Strings,

@@ -57,7 +57,7 @@ def refuse_views(settings: Settings) -> None:
     """Raise ConfigError for unknown views, or arguments that do not suit the images."""
     from pipeline.infer import view_predictions
 
-    view_predictions.refuse_unfit(settings.config.infer.views, settings.config.images.hw)
+    view_predictions.refuse_unfit(settings.config.infer.views, settings.config.images)
 
 
 def views_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -169,7 +169,7 @@ def build_robustness(job: Job) -> Built:
     oof = pool_views(parts, "robustness")
     known = samples.take(oof.ids_N)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    y_N, groups_N = known.labels, known.groups_N
+    y_N, groups_N = known.truth, known.groups_N
     table = robustness.measure(metric, y_N, oof, strengths, groups_N, numbers.draws, numbers.seed)
     table.to_csv(job.draft / robustness.FILE, index=False)
     kinds = [kind for kind in dict.fromkeys(table["curve"]) if kind != "clean"]
@@ -186,7 +186,7 @@ def refuse_robustness(settings: Settings) -> None:
     """Raise ConfigError for strengths that do not suit the images."""
     from pipeline.infer import view_predictions
 
-    view_predictions.refuse_unfit(list(settings.config.robustness.views()), settings.config.images.hw)
+    view_predictions.refuse_unfit(list(settings.config.robustness.views()), settings.config.images)
 
 
 def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -201,7 +201,7 @@ def robustness_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "views",
-        2,
+        3,
         "every view of every image",
         build_views,
         reads=("infer.views", "infer.precision"),
@@ -222,7 +222,7 @@ STAGES = (
     ),
     Stage(
         "refit",
-        2,
+        3,
         "a model of all data on the test set",
         build_refit,
         reads=("infer", "competition.metric"),
@@ -235,7 +235,7 @@ STAGES = (
     ),
     Stage(
         "robustness",
-        1,
+        2,
         "scores on corrupted images",
         build_robustness,
         reads=("robustness", "infer.precision", "statistics", "competition.metric"),

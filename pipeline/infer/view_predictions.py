@@ -30,6 +30,7 @@ from pipeline.nets import views
 from pipeline.nets.forward import Pass
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
+from pipeline.settings.images import ImageSettings
 from pipeline.train import committee as votes
 from pipeline.train import network_cost, precision
 from pipeline.train.committee import Committee
@@ -65,9 +66,9 @@ class FoldViews:
         return FoldViews(oof, _joined(self.test, other.test), [*self.ms_V, *other.ms_V])
 
 
-def refuse_unfit(names: Sequence[str], hw: tuple[int, int]) -> None:
+def refuse_unfit(names: Sequence[str], images: ImageSettings) -> None:
     """Raise ConfigError for unknown views, or arguments that do not suit the size of the images."""
-    x_1CHW = torch.zeros(1, 3, *hw)
+    x_1CHW = torch.zeros(1, images.channels, *images.hw)
     for view in views.parse_all(list(names)):
         view.apply(x_1CHW)
 
@@ -110,7 +111,7 @@ def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[st
 
 def _of_heads(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str]) -> FoldViews:
     inputs = dict(job.inputs)
-    train, test = (load.features(inputs, split, list(names)) for split in ("train", "test"))
+    train, test = (load.features(inputs, split, list(names)).with_metadata() for split in ("train", "test"))
     # All folds share the backbone: its time counts once per view.
     times = [tuple(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)]
     oof, tests = [], []
@@ -129,7 +130,7 @@ def by_model_of_all_data(job: Job, space: LabelSpace) -> tuple[ViewProbabilities
     config, model = job.settings.config, job.inputs["whole"]
     committee, names = Committee.read(model.folder), list(config.infer.views)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), "test", names)
+        features = load.features(dict(job.inputs), "test", names).with_metadata()
         ((test, ms_V),) = votes.heads(config.model, space, committee, [features])
         return test, sum(ms_V) + sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     images = load.prepared(job.inputs["prepared"], "test")
@@ -145,7 +146,7 @@ def of_validation_part(
     config, ids, fold = job.settings.config, plan.splits[k].valid_ids, job.inputs[f"fold{k}"]
     committee = Committee.read(fold.folder)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), "train", list(names)).take(ids)
+        features = load.features(dict(job.inputs), "train", list(names)).take(ids).with_metadata()
         ((valid, _),) = votes.heads(config.model, space, committee, [features])
         return valid
     how = precision.passing(config, fold, set_up(config.runtime))

@@ -21,11 +21,12 @@ from torch import nn
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, ModelError, UserError, nearest
-from pipeline.nets.weights import first_line, fit_state
+from pipeline.nets.weights import first_line, fit_state, weight_of_channels
 from pipeline.settings.model import ModelSettings
 
 Size = tuple[int, int]
 TORCHVISION = "torchvision:"
+RGB = 3
 # Our names of the rates, and those of torchvision's constructors.
 _RATES = {"drop_rate": "dropout", "drop_path_rate": "stochastic_depth_prob"}
 # Arguments of torchvision's networks that are built for one size.
@@ -38,13 +39,14 @@ REMEDY = (
 )
 
 
-def create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+def create(settings: ModelSettings, n_classes: int, size: Size | None, channels: int = RGB) -> nn.Module:
     """A network of `n_classes` outputs, with the hub's weights if the settings name them.
 
     Args:
         settings: its name, rates and weights source; only the hub is read here.
         n_classes: outputs of its classifier.
         size: height and width of the images, px; None: its own, and no trial pass.
+        channels: of the images; the first convolution is made for them.
 
     Raises:
         ModelError: an unknown model, a rate that it does not accept, weights that the hub does not have, or
@@ -53,13 +55,13 @@ def create(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Mod
     """
     name = settings.name
     if name.startswith(TORCHVISION):
-        backbone = _torchvision(settings, n_classes, size)
+        backbone = _torchvision(settings, n_classes, size, channels)
     elif plugin.is_plugin(name):
-        backbone = _own(settings, n_classes, size)
+        backbone = _own(settings, n_classes, size, channels)
     else:
-        backbone = _timm(settings, n_classes, size)
+        backbone = _timm(settings, n_classes, size, channels)
     if size is not None:
-        _try_out(backbone, name, n_classes, size)
+        _try_out(backbone, name, n_classes, (channels, *size))
     return backbone
 
 
@@ -100,7 +102,7 @@ def _rates(settings: ModelSettings, taken: set[str], name: str) -> dict[str, flo
     return {k: v for k, v in asked.items() if k in taken and (v or k == "drop_rate")}
 
 
-def _timm(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+def _timm(settings: ModelSettings, n_classes: int, size: Size | None, channels: int) -> nn.Module:
     """A timm model; its errors name the user's settings."""
     import timm
 
@@ -110,6 +112,8 @@ def _timm(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modu
     wanted: dict[str, Any] = {"num_classes": n_classes, "drop_rate": settings.drop_rate}
     if settings.drop_path_rate:
         wanted["drop_path_rate"] = settings.drop_path_rate
+    if channels != RGB:
+        wanted["in_chans"] = channels
     if size is not None and _is_built_for_one_size(name):
         wanted["img_size"] = size
     pretrained = settings.weights == "hub"
@@ -131,7 +135,7 @@ def _is_built_for_one_size(name: str) -> bool:
     return bool(config and config.fixed_input_size)
 
 
-def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None, channels: int) -> nn.Module:
     """A classification model of torchvision, with the attributes of timm's models.
 
     Auxiliary heads (GoogLeNet, Inception v3) are not built: they are not used in a prediction, and with batch
@@ -149,7 +153,7 @@ def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> 
     taken = {ours for ours, theirs in _RATES.items() if theirs in parameters}
     wanted: dict[str, Any] = {"num_classes": n_classes}
     wanted |= {_RATES[k]: v for k, v in _rates(settings, taken, settings.name).items()}
-    wanted |= _particulars(parameters)
+    wanted |= _particulars(parameters, channels)
     if size is not None:
         wanted |= {k: size[0] if k == "image_size" else size for k in _SIZES if k in parameters}
     try:
@@ -160,17 +164,40 @@ def _torchvision(settings: ModelSettings, n_classes: int, size: Size | None) -> 
     backbone.pretrained_cfg = _in_timms_words(backbone, offered.transforms())  # type: ignore[assignment]
     if settings.weights == "hub":
         with or_its_cache(settings.name, offered.url):
-            donor = builder(weights=offered, progress=False, **_particulars(parameters))
+            donor = builder(weights=offered, progress=False, **_particulars(parameters, channels))
         fit_state(backbone, donor.state_dict(), "hub")
+    return backbone if channels == RGB else _with_channels(backbone, channels)
+
+
+def _with_channels(backbone: nn.Module, channels: int) -> nn.Module:
+    """The network with its first convolution made for this number of channels, in place."""
+    for name, layer in backbone.named_modules():
+        if isinstance(layer, nn.Conv2d) and layer.in_channels == RGB:
+            made = nn.Conv2d(
+                channels,
+                layer.out_channels,
+                layer.kernel_size,  # type: ignore[arg-type]
+                layer.stride,  # type: ignore[arg-type]
+                layer.padding,  # type: ignore[arg-type]
+                layer.dilation,  # type: ignore[arg-type]
+                bias=layer.bias is not None,
+            )
+            with torch.no_grad():
+                made.weight.copy_(weight_of_channels(layer.weight, channels))
+                if layer.bias is not None and made.bias is not None:
+                    made.bias.copy_(layer.bias)
+            parent, _, child = name.rpartition(".")
+            setattr(backbone.get_submodule(parent), child, made)
+            break
     return backbone
 
 
-def _particulars(parameters: Any) -> dict[str, bool]:
+def _particulars(parameters: Any, channels: int = RGB) -> dict[str, bool]:
     """Arguments that only some networks have: no auxiliary heads, and the input that their weights need.
 
     `transform_input` is set for any weights, because a trained fold is restored without their source.
     """
-    fixed = {"aux_logits": False, "init_weights": True, "transform_input": True}
+    fixed = {"aux_logits": False, "init_weights": True, "transform_input": channels == RGB}
     # VGG's builder sets `init_weights` already and rejects it as an argument.
     return {k: v for k, v in fixed.items() if k in parameters and "aux_logits" in parameters}
 
@@ -187,7 +214,7 @@ def _in_timms_words(backbone: nn.Module, transforms: Any) -> dict[str, Any]:
     }
 
 
-def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Module:
+def _own(settings: ModelSettings, n_classes: int, size: Size | None, channels: int) -> nn.Module:
     """The network that the user's own function returns."""
     name = settings.name
     if settings.weights == "hub":
@@ -200,14 +227,23 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None) -> nn.Modul
     wanted: dict[str, Any] = _rates(settings, taken, name)
     if own.takes("size"):
         wanted["size"] = size
+    if own.takes("channels"):
+        wanted["channels"] = channels
+    elif channels != RGB:
+        raise ConfigError(
+            f"model.name: {name} does not take `channels`, and images.channels={channels}",
+            remedy="give the function an argument `channels`, the number of channels of its input",
+        )
     backbone = own(n_classes=n_classes, **wanted)
     if not isinstance(backbone, nn.Module):
         raise own.wrong(plugin.described(backbone), "a torch.nn.Module that gives (B, n_classes) logits")
     return backbone
 
 
-def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None:
+def _try_out(backbone: nn.Module, name: str, n_classes: int, shape: tuple[int, int, int]) -> None:
     """Pass two black images through the network: a clear error now, instead of a deep trace later."""
+    channels, *sides = shape
+    size = (sides[0], sides[1])
     patches = getattr(backbone, "patch_embed", None)
     patch = getattr(patches, "patch_size", None)
     padded = getattr(patches, "dynamic_img_pad", False)
@@ -217,7 +253,7 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, size: Size) -> None
     backbone.eval()
     try:
         with torch.no_grad():
-            logits = backbone(torch.zeros(2, 3, *size))
+            logits = backbone(torch.zeros(2, channels, *size))
     # Networks raise anything for images that are too small: errors of shape, assertions, divisions.
     except Exception as error:
         if plugin.is_plugin(name):

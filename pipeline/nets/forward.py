@@ -24,8 +24,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.device_images import moved, on_device, rows_of
-from pipeline.data.loader import Images
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
+from pipeline.nets.several import on_each
 from pipeline.nets.views import View
 from pipeline.nets.weights import classifier_keys
 
@@ -80,6 +81,8 @@ class Pass:
         precision: fp32, bf16 or fp16 (on a GPU only).
         layout: channels_last or contiguous, as of the network.
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
+        padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
+            many other images there are: the order of sums in a layer depends on the size of the batch.
     """
 
     device: str = "cpu"
@@ -87,6 +90,7 @@ class Pass:
     precision: str = "fp32"
     layout: str = "channels_last"
     images_share: float = 0.5
+    padded: bool = False
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -113,14 +117,13 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
     return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
 
 
-def run(
-    network: Callable[[torch.Tensor], torch.Tensor], images: Images, ids: Strings, view: View, how: Pass
-) -> Floats:
+def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view: View, how: Pass) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
     Views are made on the device, and the outputs are fetched once, after the last batch.
 
-    The network goes from x_BCHW to (B, D); put its module in eval mode first.
+    The network goes from x_BCHW to (B, D), and takes the metadata of the images, too, if it reads any; put
+    its module in eval mode first.
 
     Raises:
         DataError: an id has no image.
@@ -129,15 +132,26 @@ def run(
     return _run(network, images, positions(ids, images.ids_N, "prepared images"), view, how)
 
 
-def _run(
-    network: Callable[[torch.Tensor], torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass
-) -> Floats:
-    parts = []
+def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
+    parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     with torch.inference_mode(), autocast(how.device, how.precision):
         for start in range(0, len(at_N), how.batch):
-            x_BHWC = rows_of(images, at_N[start : start + how.batch], how.device)
-            parts.append(network(view.apply(pixels(x_BHWC, how.device, how.layout))).float())
+            at_B = at_N[start : start + how.batch]
+            x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
+            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
+            beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
+            parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
+    """(B, E) the metadata of these rows on the device."""
+    return torch.from_numpy(beside_NE[filled(at_B, how.batch) if how.padded else at_B]).to(how.device)
+
+
+def filled(at_B: Ints, size: int) -> Ints:
+    """(size,) these positions, the last one repeated where there are fewer."""
+    return np.pad(at_B, (0, size - len(at_B)), mode="edge")
 
 
 def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
@@ -153,7 +167,10 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
 
     Without the classifier, because features do not pass through it.
     """
-    digest = hashlib.sha256(repr((model.name, size, [view.name for view in views])).encode())
+    names: list[object] = [view.name for view in views]
+    # As it always was for one image a sample.
+    pool = (model.intake.pool,) if model.intake.several else ()
+    digest = hashlib.sha256(repr((model.name, size, names, *pool)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -24,7 +25,10 @@ from pipeline.core.samples import LabelSpace, Strings, positions
 from pipeline.data.loader import Images
 from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.backbones import Size
+from pipeline.nets.backbones import RGB, Size
+from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.several import Pool, of_images
+from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
@@ -37,6 +41,47 @@ MOST_IMAGES = 256
 SMALLEST_STD = 1e-6
 
 
+class ValueScale(nn.Module):
+    """The last step where values are predicted: from outputs in standard deviations to the table's unit.
+
+    A network learns numbers about 0 with a deviation of about 1, whatever their unit. In evaluation mode no
+    prediction lies further than one deviation beyond the values of the training part: a linear layer follows
+    an odd image to any number, and one such answer would decide a squared error. The four buffers are of the
+    training part and belong to the state dict.
+    """
+
+    mean: torch.Tensor
+    spread: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+
+    def __init__(
+        self, mean: torch.Tensor, spread: torch.Tensor, low: torch.Tensor, high: torch.Tensor
+    ) -> None:
+        super().__init__()
+        for name, value in (("mean", mean), ("spread", spread), ("low", low), ("high", high)):
+            self.register_buffer(name, value)
+
+    def fit(self, mean: torch.Tensor, spread: torch.Tensor, low: torch.Tensor, high: torch.Tensor) -> None:
+        """Take over the scale of a training part; see `train/targets.py`: `Scale`."""
+        for own, value in ((self.mean, mean), (self.spread, spread), (self.low, low), (self.high, high)):
+            own.copy_(value)
+
+    @staticmethod
+    def none(space: LabelSpace | None) -> "ValueScale | None":
+        """A scale that changes nothing yet; None for other targets than values."""
+        if space is None or space.kind != "values":
+            return None
+        zeros, ones = torch.zeros(space.n_classes), torch.ones(space.n_classes)
+        return ValueScale(zeros, ones, zeros - torch.inf, zeros + torch.inf)
+
+    def forward(self, outputs: torch.Tensor) -> torch.Tensor:
+        """(…, C) values, in float32: half precision would round a large mean."""
+        wide = outputs if outputs.dtype == torch.float64 else outputs.float()
+        values = wide * self.spread + self.mean
+        return values if self.training else values.clamp(self.low, self.high)
+
+
 class Classifier(nn.Module):
     """A network that takes pixels in [0, 1] and normalises them for its backbone.
 
@@ -47,6 +92,10 @@ class Classifier(nn.Module):
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: from the backbone's outputs to classes; None: the outputs are the classes.
+        scale: from the backbone's outputs to values; None: they are no values.
+        intake: what the network takes in; of several images it pools the outputs (mean) or the features.
+        measured: the mean and the deviation are those of training images, see `normalise_by`, and part of the
+            state dict.
     """
 
     mean_C11: torch.Tensor
@@ -59,25 +108,89 @@ class Classifier(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         heads: AttributeHeads | None = None,
+        scale: ValueScale | None = None,
+        measured: bool = False,
+        intake: Intake = PICTURES,
     ) -> None:
         super().__init__()
         self.name = name
+        self.measured = measured
+        self.intake = intake
         self.backbone: Any = backbone
         self.heads = heads
-        # Not part of the state dict: they depend on the model's name, not on its training.
-        self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.scale = scale
+        # Parts that train beside the backbone; empty for one image a sample.
+        self.beside = nn.ModuleDict()
+        self._add_pool()
+        # Usually not part of the state dict: they depend on the model's name, not on its training.
+        self.register_buffer("mean_C11", torch.tensor(mean).view(-1, 1, 1), persistent=measured)
+        self.register_buffer("std_C11", torch.tensor(std).view(-1, 1, 1), persistent=measured)
+
+    def _add_pool(self) -> None:
+        """How several images become one row, and for concat the layer that classifies them together."""
+        if not self.intake.several:
+            return
+        kind, width = self.intake.pool, 0
+        if kind in ("attention", "concat"):
+            layer = self._classifier_layer()
+            width = layer.in_features
+            if kind == "concat":
+                assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
+                together = nn.Linear(self.intake.images * width, layer.out_features)
+                nn.init.zeros_(together.weight)
+                nn.init.zeros_(together.bias)
+                self.beside["together"] = together
+        self.beside["pool"] = Pool(kind, width)
+
+    def _classifier_layer(self) -> nn.Linear:
+        """The linear layer that makes the outputs of the features.
+
+        Raises:
+            ModelError: the network has none that is known.
+        """
+        name = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
+        layer = self.backbone.get_submodule(name) if isinstance(name, str) else None
+        if isinstance(layer, nn.Linear):
+            return layer
+        raise ModelError(
+            f"model.pool_images={self.intake.pool}: {self.name} has no known linear classifier",
+            remedy="choose model.pool_images=mean, or a network of timm with a linear classifier",
+        )
+
+    @property
+    def depth(self) -> int:
+        """Channels of one image."""
+        return len(self.mean_C11)
 
     def normalise(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """Pixels in [0, 1] to the range that the backbone was trained on."""
         return (x_BCHW - self.mean_C11) / self.std_C11
 
+    def normalise_by(self, images: Images, ids: Strings) -> None:
+        """Mean and deviation of each channel over training images, where no pretraining gives them."""
+        if self.measured:
+            x_PC = channel_values(images, ids, len(self.mean_C11))
+            mean_C, std_C = x_PC.mean(axis=0), np.maximum(x_PC.std(axis=0), SMALLEST_STD)
+            for buffer, values in ((self.mean_C11, mean_C), (self.std_C11, std_C)):
+                buffer.copy_(torch.from_numpy(values).to(buffer.dtype).view(-1, 1, 1))
+
     def features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, D) pooled features: the input of the last linear layer, before its dropout.
+
+        Of several images a sample, those of all its images, pooled; concat gives I · D.
 
         Raises:
             ModelError: a network of the user's own that does not define its features.
         """
+        if x_BCHW.shape[1] == self.depth:
+            return self._features(x_BCHW)
+        return self._pooled(*of_images(x_BCHW, self.depth, self._features))
+
+    def _pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI)
+        return pooled
+
+    def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
             maps = self.backbone.forward_features(self.normalise(x_BCHW))
             pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
@@ -101,11 +214,40 @@ class Classifier(nn.Module):
             handle.remove()
         return seen[0].flatten(2).mean(2) if seen[0].ndim > 2 else seen[0]
 
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, C) logits."""
-        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+    def add_metadata(self, tabular: Tabular) -> None:
+        """Metadata beside the image features."""
+        self.beside[NAME] = tabular
+
+    @property
+    def reads_metadata(self) -> bool:
+        """Whether the network takes metadata beside pixels."""
+        return NAME in self.beside
+
+    def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
+        outputs = self._outputs(x_BCHW)
+        if beside_BE is not None:
+            outputs = outputs + self.beside[NAME](beside_BE)
+        if self.scale is not None:
+            outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
         return logits
+
+    def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone, pooled over several images."""
+        if x_BCHW.shape[1] == self.depth:
+            return self._of_image(x_BCHW)
+        if self.intake.pool == "mean":
+            # The mean of outputs is the output of the mean of features, because the classifier is linear.
+            return self._pooled(*of_images(x_BCHW, self.depth, self._of_image))
+        h_BD = self.features(x_BCHW)
+        layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
+        outputs: torch.Tensor = layer(h_BD)
+        return outputs
+
+    def _of_image(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.backbone(self.normalise(x_BCHW))
+        return outputs
 
 
 @dataclass(frozen=True)
@@ -149,6 +291,7 @@ def build(
     seed: int,
     size: Size | None = None,
     space: LabelSpace | None = None,
+    intake: Intake = PICTURES,
 ) -> Classifier:
     """A new network: equal arguments give equal weights, independent of earlier draws.
 
@@ -159,7 +302,9 @@ def build(
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
         size: height and width of the images, px, for a trial pass; None: its own.
-        space: of the classes, for a head per attribute (see `settings.heads`); None: one output per class.
+        space: of the classes, for a head per attribute (see `settings.heads`) and for values (`ValueScale`);
+            None: one output per class.
+        intake: what the network takes in beside the size of the images.
 
     Raises:
         ModelError: an unknown model, weights that are missing or do not fit, or images too small for it.
@@ -170,7 +315,7 @@ def build(
     # Weights are drawn on the CPU, so no GPU generator has to be saved.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        backbone = backbones.create(settings, n_outputs, size)
+        backbone = backbones.create(settings, n_outputs, size, intake.channels)
     if settings.weights == "none":
         has_classifier = False
     elif settings.weights == "hub":
@@ -181,16 +326,29 @@ def build(
         _zero_classifier(backbone)
     if settings.norm == "group":
         to_group_norm(backbone, settings.name)
+    mean, std = _normalisation(settings, backbone, intake.channels)
+    measured = settings.mean is None and intake.channels not in (1, RGB)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        scale = ValueScale.none(space)
+        return Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
+
+
+def _normalisation(
+    settings: ModelSettings, backbone: nn.Module, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel: given, of the pretraining, or a start for those to be measured."""
     usual_mean, usual_std = asked_normalisation(backbone)
-    mean, std = tuple(settings.mean or usual_mean), tuple(settings.std or usual_std)
-    return Classifier(settings.name, backbone, mean, std, heads)
+    if channels != RGB:
+        # One channel is grey: the mean of what the pretraining has for red, green and blue.
+        usual_mean, usual_std = ((sum(v) / len(v),) * channels for v in (usual_mean, usual_std))
+    return tuple(settings.mean or usual_mean), tuple(settings.std or usual_std)
 
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    return ModelSettings(
-        name=settings.name, weights=settings.weights, norm=settings.norm, mean=settings.mean, std=settings.std
-    )
+    kept = ("name", "weights", "norm", "mean", "std", "pool_images")
+    return ModelSettings(**{name: getattr(settings, name) for name in kept})
 
 
 def _zero_classifier(backbone: nn.Module) -> None:
@@ -215,6 +373,7 @@ def restore(
     state: State,
     size: Size | None = None,
     space: LabelSpace | None = None,
+    intake: Intake = PICTURES,
 ) -> Classifier:
     """The network of a trained state dict; no weights source is read.
 
@@ -222,7 +381,10 @@ def restore(
         ModelError: an unknown model, or the state of another model.
     """
     bare = settings.model_copy(update={"weights": "none"})
-    model = build(bare, n_classes, 0, size, space)
+    model = build(bare, n_classes, 0, size, space, intake)
+    prefix = f"beside.{NAME}."
+    if any(key.startswith(prefix) for key in state):
+        model.add_metadata(Tabular.of_state(state, prefix))
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -314,14 +476,12 @@ def input_figures(
         standard deviations, or the logarithm of the ratio of the standard deviations, whichever is larger; 0
         without pretrained weights.
     """
-    taken = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
-    rows = np.sort(positions(ids[taken], images.ids_N, "prepared images"))
-    x_PC = np.asarray(images.x_NHWC[rows], np.float64).reshape(-1, 3) / 255
+    x_PC = channel_values(images, ids, len(model.mean_C11))
     mean_C, std_C = (b.flatten().double().cpu().numpy() for b in (model.mean_C11, model.std_C11))
     at_C = (x_PC.mean(axis=0) - mean_C) / std_C
     spread_C = np.maximum(x_PC.std(axis=0), SMALLEST_STD) / std_C
     off = 0.0
-    if settings.weights != "none":
+    if settings.weights != "none" and len(mean_C) == RGB:
         asked_mean_C, asked_std_C = (np.array(v) for v in asked_normalisation(model.backbone))
         off = max(np.abs(mean_C - asked_mean_C).max() / asked_std_C.min(), _log(std_C / asked_std_C).max())
     return {
@@ -329,6 +489,13 @@ def input_figures(
         "input_std": float(spread_C[_log(spread_C).argmax()]),
         "input_off": float(off) if math.isfinite(off) else 0.0,
     }
+
+
+def channel_values(images: Images, ids: Strings, channels: int) -> npt.NDArray[np.float64]:
+    """(P, C) pixels in [0, 1] of at most 256 of these images, evenly spaced."""
+    taken = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
+    rows = np.sort(positions(ids[taken], images.ids_N, "prepared images"))
+    return np.asarray(images.x_NHWC[rows], np.float64).reshape(-1, channels) / 255
 
 
 def _log(ratio_C: np.ndarray) -> np.ndarray:

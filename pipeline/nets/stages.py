@@ -46,18 +46,23 @@ def build_features(job: Job) -> Built:
     """
     from pipeline.nets import forward, model, views
     from pipeline.nets.forward import Pass
+    from pipeline.nets.intake import Intake
 
     config = job.settings.config
     device = set_up(config.runtime)
     images = load.prepared(job.inputs["prepared"], str(job.params["split"]))
     settings = model.frozen(config.model)
-    network = model.to_device(model.build(settings, 2, 0, config.images.hw), device)
+    network = model.build(settings, 2, 0, config.images.hw, intake=Intake.of(config))
+    of_train = load.prepared(job.inputs.get("train", job.inputs["prepared"]), "train")
+    network.normalise_by(of_train, of_train.ids_N)
+    network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch)
+    how = Pass(device, config.runtime.infer_batch, padded=True)
     started = time.perf_counter()
     digest = forward.backbone_digest(network, images.x_NHWC.shape[1:3], [view])
     parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
-    files.write_features_of(job.draft / "features.npz", images.ids_N, (view.name,), digest, parts)
+    of = (images.ids_N, (view.name,), digest)
+    files.write_features_of(job.draft / "features.npz", *of, parts, images.beside_NE)
     seconds = time.perf_counter() - started
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
@@ -101,10 +106,13 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
 STAGES = (
     Stage(
         "features",
-        1,
+        2,
         "outputs of the frozen backbone",
         build_features,
-        reads=("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+        reads=(
+            *("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
+            "model.pool_images",
+        ),
         inputs=features_inputs,
         identity=weights_identity,
         label=of_experiment,

@@ -29,6 +29,7 @@ from torch.nn import functional
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
+from pipeline.data.channels import RGB
 from pipeline.settings.infer import expanded
 
 Number = int | float
@@ -162,9 +163,12 @@ def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
 
 
 def jpeg(x_BCHW: torch.Tensor, quality: int) -> torch.Tensor:
-    """Saved as JPEG of this quality, 1 to 100, and read again."""
+    """Saved as JPEG of this quality, 1 to 100, and read again; other than three channels one by one."""
     if not 1 <= quality <= 100:
         raise ConfigError(f"view jpeg: quality is {quality}, wanted 1 to 100")
+    if x_BCHW.shape[1] != RGB:
+        grey_GCHW = x_BCHW.reshape(-1, 1, 1, *x_BCHW.shape[2:]).expand(-1, 1, RGB, -1, -1).flatten(0, 1)
+        return jpeg(grey_GCHW, quality)[:, :1].reshape(x_BCHW.shape)
     bytes_BHWC = (x_BCHW * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     read = []
     for image_HWC in bytes_BHWC:

@@ -18,6 +18,7 @@ from torch import nn
 from pipeline.core.errors import ModelError, nearest
 
 State = dict[str, torch.Tensor]
+RGB = 3
 
 # Wrappers that training programs put around a state dict, and prefixes they leave on its keys.
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
@@ -151,6 +152,32 @@ def classifier_keys(backbone: nn.Module) -> set[str]:
     return {key for key in backbone.state_dict() if any(key.startswith(f"{name}.") for name in names)}
 
 
+def weight_of_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """A first convolution's (O, 3, h, w) weight for another number of channels, (O, channels, h, w).
+
+    One channel gets the sum over red, green and blue, which computes the same of a grey picture; more get
+    those weights in turn, scaled so that a picture of equal channels gives the same sum. Source: timm's
+    `adapt_input_conv`.
+    """
+    if channels == 1:
+        return weight.sum(dim=1, keepdim=True)
+    turns = [at % weight.shape[1] for at in range(channels)]
+    return weight[:, turns] * (weight.shape[1] / channels)
+
+
+def _for_channels(backbone: nn.Module, state: State) -> State:
+    """The state with a first convolution for the backbone's channels, if it was trained on three."""
+    made = dict(state)
+    for key, own in backbone.state_dict().items():
+        given = state.get(key)
+        if given is None or own.ndim != 4 or given.ndim != 4 or given.shape[1] != RGB != own.shape[1]:
+            continue
+        if (own.shape[0], *own.shape[2:]) == (given.shape[0], *given.shape[2:]):
+            made[key] = weight_of_channels(given, own.shape[1])
+            break
+    return made
+
+
 def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
     """Load a state into the backbone: strictly, except for a classifier of another task.
 
@@ -222,7 +249,7 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
     kind, _, name = weights.partition(":")
     if kind == "file":
         state = _without_auxiliary(read_state(Path(name).expanduser()), backbone)
-        return fit_state(backbone, _resampled(state, backbone), weights)
+        return fit_state(backbone, _resampled(_for_channels(backbone, state), backbone), weights)
     if kind != "package" or name not in PACKAGES:
         hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
         raise ModelError(
@@ -237,4 +264,4 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
             remedy=f"set model.name={package.model}, or model.weights=none",
         )
     state = package.rename(read_state(_package_file(name, package)), backbone)
-    return fit_state(backbone, state, weights)
+    return fit_state(backbone, _for_channels(backbone, state), weights)

@@ -24,6 +24,8 @@ FONT = 12.0
 WIDTH = 440.0
 # Left margin of a band, height of public against OOF, side of a correlation matrix.
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
+# More points of a scatter plot than this hide each other, and make a page slow.
+MOST_POINTS = 800
 EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
 
 
@@ -271,6 +273,29 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     return svg(WIDTH, axes.height, title, body)
 
 
+def scatter(
+    x: Sequence[float], y: Sequence[float], names: Sequence[str], title: str, axes: tuple[str, str]
+) -> Markup:
+    """Points with the line on which both are equal; of many points every n-th by x is shown.
+
+    `names` are of the points, for their tooltips; `axes` are the labels of x and y.
+    """
+    if not len(x):
+        return EMPTY
+    order = sorted(range(len(x)), key=lambda n: x[n])[:: -(-len(x) // MOST_POINTS)]
+    low, high = min(*x, *y, math.inf), max(*x, *y, -math.inf)
+    room = 0.03 * ((high - low) or 1.0)
+    ends = (low - room, high + room)
+    area = Axes(ends, ends)
+    body = area.frame(axes[0], axes[1], percent=False)
+    body.append(svg_line(area.x(low), area.y(low), area.x(high), area.y(high), "guide"))
+    for n in order:
+        tip = escape(f"{names[n]}: {number(x[n])} → {number(y[n])}")
+        point = f'cx="{area.x(x[n]):.1f}" cy="{area.y(y[n]):.1f}" r="2.6" class="s0 faint"'
+        body.append(f"<circle {point}><title>{tip}</title></circle>")
+    return svg(WIDTH, area.height, title, body)
+
+
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
     """Values with their finite intervals, one per row; `zero`: they are differences, so zero is marked."""
     if not rows:
@@ -280,8 +305,11 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.06 * (high - low) or 0.05
-    texts = [f"{row.value:+.4f}" if zero else f"{row.value:.4f}" for row in rows]
-    gutter = min(max(text_width(row.label) for row in rows) + 10, 0.34 * WIDTH)
+    # Values in other units than scores may be large: then decimals say nothing, and take the room.
+    size = max(abs(row.value) for row in rows)
+    form = ".4f" if size < 10 else ".2f" if size < 1000 else ",.0f"
+    texts = [format(row.value, f"+{form}" if zero else form) for row in rows]
+    gutter = min(max(text_width(row.label) for row in rows) + 16, 0.34 * WIDTH)
     left, right = gutter, WIDTH - max(text_width(t) for t in texts) - 16
 
     def at(value: float) -> float:
@@ -298,7 +326,8 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body.append(svg_line(at(0.0), 2, at(0.0), floor, "guide"))
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         y = 20.0 + 28 * index
-        tip = f"<title>{escape(row.label)}: {text} from {row.low:.4f} to {row.high:.4f}</title>"
+        ends = f"{format(row.low, form)} to {format(row.high, form)}"
+        tip = f"<title>{escape(row.label)}: {text} from {ends}</title>"
         body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
         body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
         body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]

@@ -21,7 +21,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.samples import Attribute, Floats, FoldPlan, LabelSpace, Samples, Split, Strings, strings
+from pipeline.core.sample_paths import each
+from pipeline.core.samples import (
+    Attribute,
+    Floats,
+    FoldPlan,
+    Kind,
+    LabelSpace,
+    Samples,
+    Split,
+    Strings,
+    strings,
+)
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.record.hosts import Host
 
 CHUNK = 1 << 20
@@ -77,9 +89,10 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 def write_samples(path: Path, samples: Samples, base: Path) -> None:
     """Samples as npz, label space included; image paths relative to `base`, so a home can move."""
+    paths = samples.paths_N.tolist()
     arrays = {
         "ids": samples.ids_N,
-        "paths": np.array([os.path.relpath(p, base) for p in samples.paths_N.tolist()], dtype=np.str_),
+        "paths": np.array([each(p, lambda f: os.path.relpath(f, base)) for p in paths], dtype=np.str_),
         "groups": samples.groups_N,
         "split": np.array(samples.split),
         "space": np.array(space_text(samples.space)),
@@ -89,6 +102,9 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "train_labels": samples.train_labels_N,
         "folds": samples.folds_N,
         "soft": samples.soft_NC,
+        "y": samples.y_NK,
+        "train_y": samples.train_y_NK,
+        "cells": samples.cells_NM,
     }
     _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
@@ -96,47 +112,68 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
 def read_samples(path: Path, base: Path) -> Samples:
     """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
-        optional = ("labels", "train_labels", "folds", "soft")
-        labels, training, folds, soft = (z[n] if n in z.files else None for n in optional)
+        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y", "cells")
+        given = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
-        paths = [os.path.normpath(base / p) for p in z["paths"].tolist()]
-        space = _space(str(z["space"]))
+        paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
+        space = space_of_text(str(z["space"]))
         split = str(z["split"])
-        return Samples(z["ids"], strings(paths), z["groups"], space, labels, split, training, folds, soft)
+        return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:
     """Probabilities as npz."""
-    np.savez(path, ids=p.ids_N, classes=np.array(p.classes), p=p.p_NC)
+    np.savez(path, ids=p.ids_N, classes=np.array(p.classes), p=p.p_NC, **_kind(p))
 
 
 def read_probabilities(path: Path, name: str) -> Probabilities:
     """Probabilities from `write_probabilities`; errors refer to them by `name`."""
     with np.load(path) as z:
-        return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name)
+        return Probabilities(z["ids"], tuple(str(c) for c in z["classes"]), z["p"], name, *_kind_of(z))
 
 
 def write_views(path: Path, v: ViewProbabilities) -> None:
     """Probabilities per view as npz."""
-    np.savez(path, ids=v.ids_N, classes=np.array(v.classes), views=np.array(v.views), p=v.p_VNC)
+    views = np.array(v.views)
+    np.savez(path, ids=v.ids_N, classes=np.array(v.classes), views=views, p=v.p_VNC, **_kind(v))
 
 
 def read_views(path: Path, name: str) -> ViewProbabilities:
     """Probabilities from `write_views`; errors refer to them by `name`."""
     with np.load(path) as z:
         classes, views = tuple(str(c) for c in z["classes"]), tuple(str(v) for v in z["views"])
-        return ViewProbabilities(z["ids"], classes, views, z["p"], name)
+        return ViewProbabilities(z["ids"], classes, views, z["p"], name, *_kind_of(z))
+
+
+def _kind(p: Probabilities | ViewProbabilities) -> dict[str, Any]:
+    """The kind of target as arrays; none for exclusive classes, so that their files stay as they were."""
+    if p.kind == EXCLUSIVE:
+        return {}
+    return {"kind": np.array(p.kind), "widths": np.array(p.widths, dtype=np.int64)}
+
+
+def _kind_of(z: Any) -> tuple[Kind, tuple[int, ...]]:
+    if "kind" not in z.files:
+        return EXCLUSIVE, ()
+    kind: Any = str(z["kind"])
+    return kind, tuple(z["widths"].tolist())
 
 
 def write_features(path: Path, f: Features) -> None:
     """Features as npz."""
-    write_features_of(path, f.ids_N, f.views, f.digest, [f.x_NVD])
+    write_features_of(path, f.ids_N, f.views, f.digest, [f.x_NVD], f.beside_NE)
 
 
 def write_features_of(
-    path: Path, ids_N: Strings, views: tuple[str, ...], digest: str, parts: Iterable[Floats]
+    path: Path,
+    ids_N: Strings,
+    views: tuple[str, ...],
+    digest: str,
+    parts: Iterable[Floats],
+    beside_NE: Floats | None = None,
 ) -> None:
     """Features as npz, whose (n, V, D) rows come in parts: they are never in memory together."""
+    rest = {"digest": np.array(digest), **({} if beside_NE is None else {"beside": beside_NE})}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
         for name, array in (("ids", ids_N), ("views", np.array(views))):
             with z.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -151,15 +188,17 @@ def write_features_of(
                 file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
                 rows += len(part)
         assert rows == len(ids_N), f"{path}: {rows} rows for {len(ids_N)} ids"
-        with z.open("digest.npy", "w", force_zip64=True) as file:
-            np.lib.format.write_array(file, np.array(digest), allow_pickle=False)
+        for name, array in rest.items():
+            with z.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
 
 
 def read_features(path: Path) -> Features:
     """Features from `write_features`; their values stay in the file until they are used."""
     with np.load(path) as z:
         ids, views, digest = z["ids"], tuple(str(v) for v in z["views"]), str(z["digest"])
-    return Features(ids, views, mapped(path, "x"), digest)
+        beside = z["beside"] if "beside" in z.files else None
+    return Features(ids, views, mapped(path, "x"), digest, beside)
 
 
 def _aligned(z: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
@@ -239,13 +278,15 @@ def _savez(path: Path, arrays: dict[str, Any]) -> None:
 def space_text(space: LabelSpace) -> str:
     """A label space as JSON."""
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
-    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist()], ensure_ascii=False)
+    kind = [] if space.kind == EXCLUSIVE else [space.kind]
+    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
 
 
-def _space(text: str) -> LabelSpace:
-    attributes, classes, codes = json.loads(text)
+def space_of_text(text: str) -> LabelSpace:
+    """The label space of a text from `space_text`."""
+    attributes, classes, codes, *kind = json.loads(text)
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
-    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64))
+    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)
 
 
 def sqlite_url(path: Path) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core import plugin
 from pipeline.core.errors import SHOWN_FAULTS, ConfigError, DataError, nearest
@@ -28,6 +29,8 @@ from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Ints, Samples, Strings, SyntheticRows, TrainRows
 from pipeline.core.seeds import rng, seed
+from pipeline.data.strata import Strata, attribute_codes, class_of
+from pipeline.resample import texts
 from pipeline.settings.resample import FEATURE_METHODS, SYNTHETIC_METHODS, ResampleSettings
 
 WANTED = "an array of integers: the positions to show, each from 0 to N - 1, repeated if shown repeatedly"
@@ -132,25 +135,83 @@ def expected_rows(part: Part, settings: ResampleSettings) -> int:
 def strata(samples: Samples, settings: ResampleSettings) -> tuple[Ints, tuple[str, ...]]:
     """(N,) codes of the values to balance, and the codes' names: classes, or one attribute's values.
 
+    Of labels each sample counts as the rarest label that it has, or as one without a label; with `on`, as one
+    with or without that label. Of a value the codes are ranges of equal width. -1 is unknown.
+
     Raises:
-        ConfigError: there is no such attribute.
+        ConfigError: there is no such attribute, or several values and none is named.
     """
     space = samples.space
-    if settings.on == "class":
-        return samples.labels, space.classes
+    if settings.on == "class" and space.kind == "labels":
+        return _rarest_label(samples)
+    several = space.kind == "values" and len(space.attributes) > 1
+    if settings.on == "class" and several and settings.method != "none":
+        names = ", ".join(space.classes)
+        raise ConfigError("resample.on: which value shall be balanced?", remedy=f"name one of {names}")
+    if settings.on == "class" and space.kind != "values":
+        return class_of(samples), space.classes
     known = [a.name for a in space.attributes]
+    if settings.on == "class":
+        return _equal_ranges(samples, 0, settings.bins)
     if settings.on not in known:
         raise ConfigError(f"resample.on: no attribute `{settings.on}`", remedy=nearest(settings.on, known))
     number = known.index(settings.on)
-    return space.codes_CA[samples.labels, number], space.attributes[number].values
+    if space.kind == "values":
+        return _equal_ranges(samples, number, settings.bins)
+    return attribute_codes(samples, number)
 
 
-def counts(labels_N: Ints, chosen: TrainRows, n_classes: int) -> tuple[Ints, Ints]:
-    """(C,) images per class before, and rows per class after; synthetic rows are not counted."""
-    images = chosen.index_R[chosen.index_R < len(labels_N)]
-    before_C = np.bincount(labels_N, minlength=n_classes).astype(np.int64)
-    after_C = np.bincount(labels_N[images], minlength=n_classes).astype(np.int64)
-    return before_C, after_C
+def _rarest_label(samples: Samples) -> tuple[Ints, tuple[str, ...]]:
+    """(N,) the rarest label of each sample among those that hold; the last code is of samples without any."""
+    of = Strata.of(samples)
+    none = len(of.names)
+    rank_S = np.empty(none + 1, np.int64)
+    rank_S[np.argsort(of.sizes_S, kind="stable")] = np.arange(none)
+    rank_S[none] = none
+    best_N = np.full(len(samples), none, np.int64)
+    np.minimum.at(best_N, of.row_P, rank_S[of.stratum_P])
+    return np.argsort(rank_S, kind="stable")[best_N].astype(np.int64), (*of.names, texts.NO_LABEL)
+
+
+def _equal_ranges(samples: Samples, number: int, n: int) -> tuple[Ints, tuple[str, ...]]:
+    """(N,) the range of one value, of n that are equally wide, -1 where it is unknown.
+
+    The outer ones begin at the 1st and end at the 99th percentile, and hold what is beyond: a single outlier
+    would leave all others in one range. Ranges of equal counts would have nothing to balance.
+    """
+    y_N = np.asarray(samples.truth, dtype=np.float64)[:, number]
+    known_N = ~np.isnan(y_N)
+    name = samples.space.classes[number]
+    names = tuple(texts.RANGE.format(name=name, number=k + 1, n=n) for k in range(n))
+    if not known_N.any():
+        return np.full(len(y_N), -1, np.int64), names
+    low, high = np.quantile(y_N[known_N], [0.01, 0.99])
+    edges = np.linspace(low, high, n + 1)[1:-1]
+    return np.where(known_N, np.searchsorted(edges, np.nan_to_num(y_N), side="right"), -1), names
+
+
+def counts(samples: Samples, chosen: TrainRows, settings: ResampleSettings) -> pd.DataFrame:
+    """The images of each class (or label, or range of a value) before, and its rows after.
+
+    Returns:
+        Columns class, before, after, and copies, the rows of `after` that are offline copies; of labels also
+        rows, those of the epoch in which it is known. Synthetic rows are not counted.
+    """
+    of = Strata.of(samples)
+    if samples.space.kind == "values":
+        codes_N, names = strata(samples, settings)
+        known = np.flatnonzero(codes_N >= 0)
+        of = Strata(names, known, codes_N[known])
+    images_R = chosen.index_R < len(samples)
+    table = {"class": list(of.names), "before": of.sizes_S}
+    for name, shown_R in (("after", images_R), ("copies", images_R & (chosen.policy_R > 0))):
+        times_N = np.bincount(chosen.index_R[shown_R], minlength=len(samples))
+        rows = np.bincount(of.stratum_P, weights=times_N[of.row_P], minlength=len(of.names))
+        table[name] = rows.astype(np.int64)
+    if samples.space.kind == "labels":
+        times_N = np.bincount(chosen.index_R[images_R], minlength=len(samples))
+        table["rows"] = (times_N @ ~np.isnan(samples.truth)).astype(np.int64)
+    return pd.DataFrame(table)
 
 
 def _drawn(
@@ -164,7 +225,7 @@ def _drawn(
     if settings.unit == "group" and settings.method != "none":
         _refuse_mixed_groups(part.samples, settings, classes_N)
     targets = _targets(classes_U, names, settings)
-    present = np.bincount(classes_U, minlength=len(names))
+    present = Counter(classes_U.tolist())
     if all(present[c] == n for c, n in targets.items()):
         return TrainRows.of(base_R)
     index_U = _sample(classes_U, targets, settings, part.fold, epoch)
@@ -270,15 +331,20 @@ def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) 
     if settings.method in ("none", "tomek") or not have:
         return have
     pick = min if settings.method in DROPPING else max
+    # Samples of which it is unknown stay as they are.
+    unknown = {c: n for c, n in have.items() if c < 0}
+    have = {c: n for c, n in have.items() if c >= 0}
+    if not have:
+        return unknown
     if settings.to == "counts":
         if settings.counts is None:
             remedy = "set resample.counts={class: number, …}"
             raise ConfigError("resample.to=counts needs counts", remedy=remedy)
         _refuse_unknown(settings.counts, names, "resample.counts")
         asked = {names.index(name): n for name, n in settings.counts.items()}
-        return {c: pick(n, asked.get(c, n)) for c, n in have.items()}
+        return unknown | {c: pick(n, asked.get(c, n)) for c, n in have.items()}
     bound = _bound(list(have.values()), settings)
-    return {c: pick(n, bound) for c, n in have.items()}
+    return unknown | {c: pick(n, bound) for c, n in have.items()}
 
 
 def _bound(sizes: list[int], settings: ResampleSettings) -> int:

@@ -23,6 +23,7 @@ from pipeline.core.samples import Ints, Samples, TrainRows
 from pipeline.core.seeds import rng
 from pipeline.data.device_images import moved
 from pipeline.data.loader import Batch
+from pipeline.data.strata import class_of
 from pipeline.nets.forward import pixels
 from pipeline.settings.train import MixSettings
 
@@ -38,7 +39,7 @@ def partner_rows(
     if settings.method == "none" or settings.partner == "any":
         return None
     generator = rng(root_seed, "partner", fold, epoch)
-    labels_N = samples.labels
+    labels_N = class_of(samples)
     if settings.partner == "minority":
         counts_C = np.bincount(labels_N)
         weight_N = 1.0 / counts_C[labels_N]
@@ -75,9 +76,10 @@ class MixedBatch:
         return self.mask_B1HW.double().mean((1, 2, 3)).float()
 
     def of(self, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-        """Targets (B, C) or weights (B,), mixed by the area."""
+        """Targets (B, C) or weights (B,), mixed by the area; a mix with what is unknown (NaN) is unknown."""
         share = self.share_B.view(-1, *[1] * (own.dim() - 1))
-        return own * (1 - share) + other * share
+        # A row that is not mixed keeps its target, whatever is unknown of its partner.
+        return torch.where(share == 0, own, own * (1 - share) + other * share)
 
     def pixels(self, own_BCHW: torch.Tensor, other_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C, H, W) the mixed pixels."""

@@ -54,6 +54,15 @@ def shown(resample: Artifact, classes: Sequence[str]) -> Ints:
     return np.array([int(by_class.get(name, 0)) for name in classes], dtype=np.int64)
 
 
+def shown_rows(resample: Artifact, columns: Sequence[str]) -> Ints | None:
+    """(K,) rows in which each label was known, of those that `shown` counts; None: they were not counted."""
+    counts = pd.read_csv(resample.folder / "counts.csv", dtype={"class": str}, keep_default_na=False)
+    if "rows" not in counts.columns:
+        return None
+    by_class = counts.groupby("class")["rows"].sum()
+    return np.array([int(by_class.get(name, 0)) for name in columns], dtype=np.int64)
+
+
 def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ()) -> Resampling:
     """Combine the counts of all folds.
 

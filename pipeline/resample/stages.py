@@ -13,7 +13,7 @@ Owns the declarations and the functions that build them. Does not own which rows
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -66,11 +66,10 @@ def build_resample(job: Job) -> Built:
         ConfigError: `to` needs a cap or a ratio that is not given.
     """
     config = job.settings.config
-    classes = load.samples(job.inputs["data"], "train", job.home).space.classes
     tables = []
     for number in range(len(load.plan(job.inputs["folds"]))):
         part = subsets.of_fold(job.inputs, number, config, job.home)
-        tables.append(_count(part, config.resample, classes))
+        tables.append(_count(part, config.resample))
     counts = pd.concat(tables, ignore_index=True)
     summary = page.summarize(counts, config, job.words["train"])
     title = config.competition.title or config.competition.name
@@ -81,17 +80,15 @@ def build_resample(job: Job) -> Built:
     return Built(summary.metrics, lines, description, ("resample.html", "counts.csv"))
 
 
-def _count(part: Part, settings: ResampleSettings, classes: Sequence[str]) -> pd.DataFrame:
+def _count(part: Part, settings: ResampleSettings) -> pd.DataFrame:
     """One row per class of a fold's training part: fold, class, before, after, copies, synthetic."""
     plan = indices.plan(part, settings)
-    rows = plan.rows(0)
-    labels = part.samples.labels
-    before, after = indices.counts(labels, rows, len(classes))
-    copied = np.bincount(labels[rows.index_R[rows.policy_R > 0]], minlength=len(classes))
+    table = indices.counts(part.samples, plan.rows(0), settings)
     made = plan.synthetic.labels_S if plan.synthetic else np.zeros(0, np.int64)
-    synthetic = np.bincount(made, minlength=len(classes))
-    columns = {"before": before, "after": after + synthetic, "copies": copied, "synthetic": synthetic}
-    return pd.DataFrame({"fold": part.fold, "class": classes, **columns})
+    table["synthetic"] = np.bincount(made, minlength=len(table))
+    table["after"] += table["synthetic"]
+    columns = ["fold", "class", "before", "after", "copies", "synthetic"]
+    return table.assign(fold=part.fold)[[*columns, *(["rows"] if "rows" in table else [])]]
 
 
 def _changed(sizes: Mapping[str, float]) -> list[str]:
@@ -106,11 +103,9 @@ def _changed(sizes: Mapping[str, float]) -> list[str]:
 
 def refuse_resample(settings: Settings) -> None:
     """Raise ConfigError for offline copies whose augmentation policy cannot be made."""
-    from pipeline.data.augment import Augmenter
+    from pipeline.data import augment
 
-    copies = settings.config.resample.copies
-    if copies is not None:
-        Augmenter(copies.policy, settings.config.images.hw, "resample.copies.policy")
+    augment.copier_of(settings.config)
 
 
 def resample_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -26,6 +26,7 @@ from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng, seed
 from pipeline.data import load
 from pipeline.data.folds import codes, images_per_class, parts_of_groups
+from pipeline.data.strata import Strata, one_each
 from pipeline.record.store import Artifact
 from pipeline.resample.indices import Part
 from pipeline.settings.resample import FEATURE_METHODS
@@ -65,8 +66,10 @@ def group_share(part: Part, share: float, root_seed: int) -> Part:
     if share >= 1:
         return part
     names, group_N = np.unique(part.samples.groups_N, return_inverse=True)
-    table_GC = np.zeros((len(names), part.samples.space.n_classes), np.int64)
-    np.add.at(table_GC, (group_N, part.samples.labels), 1)
+    of = Strata.of(part.samples)
+    table_GC = of.sizes_in(group_N.reshape(-1), len(names)).astype(np.float64)
+    if not one_each(part.samples):  # a group counts as its rarest label, or the range of its first value
+        table_GC = (table_GC > 0) / np.maximum(of.sizes_S, 1)
     class_G = table_GC.argmax(axis=1)
     order_G = rng(root_seed, "group share", part.fold).permutation(len(names))
     kept: list[int] = []

@@ -35,3 +35,7 @@ NO_CHANGE = "nothing"
 CROP_LINE = "crop: {splits}"
 CROP_SPLIT = "{split}: {whole} of {boxes} completely inside"
 PREVIEW_NOTE = "**What**: {images}, {headline}.\n\n**Next**: `make train`.\n\n**Report**: `preview.html`, {rows} rows in `preview.png`"
+
+# Strata of labels and values.
+NO_LABEL = "no label"
+RANGE = "{name}, range {number} of {n}"

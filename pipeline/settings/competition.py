@@ -1,34 +1,35 @@
-"""The section `competition`: tables, label attributes, groups, metric, submission format, and the demos.
+"""The section `competition`: tables, label attributes, groups, metric, and the demos.
 
-Owns the fields and the rules of a competition. Does not own reading its data (`data/`).
+Owns the fields and the rules of a competition. Does not own the host's format (`settings/submission.py`) nor
+reading its data (`data/`).
 """
 
 import codecs
 import re
-import shlex
-import string
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import pairwise, product
-from typing import Annotated, Any, Literal
+from itertools import pairwise
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, model_validator
 
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
+from pipeline.core.samples import Kind
 from pipeline.core.wording import worded
-from pipeline.settings.fields import Broken, Change, Name, Section, Sections, fact, neutral, rule
-
-# Placeholders of the command that submits a file.
-PLACEHOLDERS = ("file", "message", "name")
-
-Format = Literal["class_index", "class_name", "probability", "probabilities", "attributes"]
-# Formats that submit the most probable class only.
-HARD = ("class_index", "class_name", "attributes")
-
-# Path of the host's settings, for messages.
-_HOST = "competition.submission"
-
+from pipeline.settings.fields import (
+    Broken,
+    Change,
+    Name,
+    Section,
+    Sections,
+    fact,
+    fact_if_chosen,
+    neutral,
+    rule,
+)
+from pipeline.settings.images import MOST_CHANNELS
+from pipeline.settings.inputs import MetadataSettings, SeveralImagesSettings
+from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
 UNKNOWN_GROUPS = (
@@ -63,8 +64,18 @@ class AttributeSettings(Section):
 
     name: Name = fact(..., "name in reports, e.g. age")
     column: str = fact(..., "column of the training table")
-    values: list[str] = fact(..., "raw values in class order; with `bins`: the bins' names", min_length=2)
+    values: list[str] = fact(
+        [],
+        "raw values in class order, at least two; with `bins`: the bins' names; left out for a `word` and "
+        "where target=values",
+    )
     names: list[str] | None = fact(None, "display names for `values`, same order; None: the values")
+    word: str | None = fact(
+        None,
+        "for target=labels: the label holds where this is one of the words of the cell; words are separated "
+        "by competition.label_separator",
+        min_length=1,
+    )
     bins: list[float] | None = fact(
         None, "edges of a numeric column, ascending: [30, 60] means <30, 30 to <60, ≥60; None: not numeric"
     )
@@ -82,53 +93,6 @@ class AttributeSettings(Section):
     constant_in_group: bool = fact(False, "every image of a group has the same value")
     forbids: list[Change] = neutral(
         [], "changes that would make its label wrong: rejected in policies and in test views, e.g. hflip"
-    )
-
-
-def _names(value: Any) -> Any:
-    """A class or several as a list of text: on a command line `1` is a number, and a class all the same."""
-    if value is None:
-        return None
-    return [str(v) if type(v) is int else v for v in (value if isinstance(value, list) else [value])]
-
-
-class SubmissionSettings(Section):
-    """The host's format of the CSV."""
-
-    id_column: str = fact("id", "column of image ids")
-    label_column: str = fact("label", "column of the answer")
-    format: Format | None = fact(
-        "class_index",
-        "class_index: 0…C-1; class_name: its name; probability: one column, the probability of `positive`; "
-        "probabilities: one column per class; attributes: one column per attribute; null: not known yet",
-    )
-    positive: Annotated[list[str] | None, BeforeValidator(_names)] = fact(
-        None, "for format=probability: the class whose probability is written, or several: their sum"
-    )
-    columns: dict[str, str] | None = fact(
-        None,
-        "for format=attributes: attribute → the host's column; for format=probabilities: class → the host's "
-        "column; if missing: the same name",
-    )
-    words: dict[str, list[str]] | None = fact(
-        None,
-        "for format=attributes and class_name: attribute → the host's words for its values, in their order, "
-        'e.g. ["0", "1"]; left out: the values\' names',
-    )
-    separator: str | None = fact(
-        None, "for format=class_name of several attributes: what the host writes between their values"
-    )
-    copied: list[str] = fact(
-        [], "columns of the host's sample that are no answers, and are copied as they are, e.g. paths"
-    )
-    per_day: int | None = neutral(
-        None, "submissions that the host accepts per day (UTC); None: no limit", ge=1
-    )
-    kaggle: str | None = neutral(None, "the competition's name in its Kaggle URL", min_length=1)
-    command: str | None = neutral(
-        None,
-        "command that submits a file, with {file}, {message} and {name}; None: the Kaggle client of `kaggle`",
-        min_length=1,
     )
 
 
@@ -212,12 +176,29 @@ class CompetitionSettings(Section):
     )
     train_images: str = neutral("images", "folder of training images, relative to `root`")
     test_images: str = neutral("images", "folder of test images, relative to `root`")
+    channel_files: list[str] = fact_if_chosen(
+        [],
+        "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
+        'path_column, e.g. ["{id}_red.png", "{id}_green.png"]; empty: one file an image',
+        max_length=MOST_CHANNELS,
+    )
+    images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
+        None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
+    metadata: list[MetadataSettings] = fact_if_chosen(
+        [], "columns of both tables that heads and networks read, too: [{column: age, kind: number}]"
+    )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
         "path", "column of image paths inside the image folder, with or without extension; may be the id's"
     )
     test_id_column: str | None = fact(None, "column of ids in the test table; None: as id_column")
     test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")
+    test_id_pattern: str | None = fact_if_chosen(
+        None,
+        "for a test table with a row for each image and answer: a regular expression for the cell of its id; "
+        "the one group (…) is the image, and rows of the same image are one",
+    )
     label_pattern: str | None = fact(
         None,
         "for layout=folders: a regular expression for the path; its one group (…) is the label; "
@@ -234,6 +215,23 @@ class CompetitionSettings(Section):
     )
     attributes: list[AttributeSettings] = fact(
         [], "the labels to predict; a class is a combination of their values"
+    )
+    target: Kind = fact(
+        "exclusive",
+        "exclusive: a row has one class, a combination of the attributes' values; labels: each attribute is "
+        "a label by itself, several hold or none; values: each attribute is a number; shares: the values of "
+        "the one attribute are columns of numbers that are shares of each row, such as votes",
+    )
+    label_separator: str = fact(
+        " ", "what stands between the words of a cell, for attributes with a `word`", min_length=1
+    )
+    no_labels: list[str] = fact(
+        [], "words of such a cell that say that no label holds, e.g. healthy, and are no label themselves"
+    )
+    unknown_labels: list[str] = fact_if_chosen(
+        [],
+        "cells that say that a label or a value is unknown, as an empty cell does, e.g. -1 where a report "
+        "was uncertain; not for exclusive classes",
     )
     extra: list[ExtraSettings] = fact([], "images from elsewhere, for training parts only")
     label_patches: str | None = neutral(
@@ -254,6 +252,14 @@ class CompetitionSettings(Section):
     )
     licence: str = fact("", "licence and attribution of the data")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _format_of_the_target(cls, given: Any) -> Any:
+        """The default format follows from the target: class numbers fit exclusive classes only."""
+        if not isinstance(given, dict) or "target" not in given:
+            return given
+        return {**given, "submission": with_format(given.get("submission", {}), given["target"])}
+
     @property
     def hosted(self) -> bool:
         """Whether a host scores: it gave a sample, and this is no demo."""
@@ -263,10 +269,16 @@ class CompetitionSettings(Section):
 @rule("competition")
 def known_metric(s: Sections) -> Iterator[Broken]:
     """The metric is one of the registry, or the user's own function."""
-    metric = s["competition"].metric
-    if ":" not in metric and metric not in METRICS:
-        hint = nearest(metric, METRICS) or f"choose one of {', '.join(METRICS)}, or module:function"
+    metric, target = s["competition"].metric, s["competition"].target
+    if ":" in metric:
+        return
+    fit = [name for name, known in METRICS.items() if target in known.kinds]
+    if metric not in METRICS:
+        hint = nearest(metric, METRICS) or f"choose one of {', '.join(fit)}, or module:function"
         yield "competition.metric", f"`{metric}` is not a metric; {hint}"
+    elif metric not in fit:
+        message = f"`{metric}` does not score target={target}; choose one of {', '.join(fit)}"
+        yield "competition.metric", message
 
 
 @rule("competition")
@@ -279,6 +291,7 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield "competition.root", "is missing: give the folder of the competition's files"
     for number, attribute in enumerate(competition.attributes):
         path = f"competition.attributes[{number}]"
+        yield from _kind_of_values(path, attribute, competition.target)
         if len(set(attribute.values)) != len(attribute.values):
             yield f"{path}.values", "names a value twice"
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
@@ -287,9 +300,28 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
             yield f"{path}.one_hot", "cannot be combined with bins: its values are columns"
         yield from _bins(path, attribute)
         yield from _soft_width(path, attribute)
+    if competition.target == "shares" and len(competition.attributes) > 1:
+        yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"
+
+
+def _kind_of_values(path: str, attribute: AttributeSettings, target: Kind) -> Iterator[Broken]:
+    """An attribute has the values that the target needs, and no others."""
+    named = bool(attribute.values)
+    if attribute.word is not None and (named or target != "labels"):
+        yield f"{path}.word", "is for target=labels, and in place of `values`"
+    if target == "values" and (named or attribute.bins or attribute.names):
+        yield f"{path}.values", "must be left out: with target=values the column is a number"
+    if target != "values" and attribute.word is None and len(attribute.values) < 2:
+        yield f"{path}.values", "needs at least two values"
+    if target == "shares" and not attribute.one_hot:
+        yield f"{path}.one_hot", "must be true with target=shares: `values` are the columns of the shares"
+    odd = [n for n in ("bins", "soft_width", "train_bins") if getattr(attribute, n) is not None]
+    if target in ("labels", "values", "shares"):
+        for name in odd if target != "labels" else [n for n in odd if n == "soft_width"]:
+            yield f"{path}.{name}", f"cannot be combined with target={target}"
 
 
 def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
@@ -371,7 +403,7 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
     if competition.label_pattern is not None and competition.layout != "folders":
         message = f"is used only with layout=folders, and layout={competition.layout}"
         yield "competition.label_pattern", message
-    for name in ("group_pattern", "label_pattern"):
+    for name in ("group_pattern", "label_pattern", "test_id_pattern"):
         pattern = getattr(competition, name)
         try:
             count = 1 if pattern is None else re.compile(pattern).groups
@@ -379,119 +411,8 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
             yield f"competition.{name}", f"is not a regular expression: {error}"
             continue
         if count != 1:
-            what = name.removesuffix("_pattern")
+            what = {"test_id_pattern": "image"}.get(name, name.removesuffix("_pattern"))
             message = (
                 f"has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
             )
             yield f"competition.{name}", message
-
-
-def _classes(competition: Any) -> list[str]:
-    """The names of the classes, as `LabelSpace.product` makes them."""
-    return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
-
-
-@rule("competition")
-def known_format(s: Sections) -> Iterator[Broken]:
-    """The format is decided, and the classes whose probability is written are classes."""
-    competition = s["competition"]
-    submission, classes = competition.submission, _classes(competition)
-    if submission.format is None:
-        yield (
-            f"{_HOST}.format",
-            "is not decided: look at the host's rules, then set class_name, class_index, probabilities, "
-            "attributes, or probability together with competition.submission.positive",
-        )
-    some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
-    if submission.format == "probability" and not submission.positive:
-        message = f"is missing: name the class whose probability the host asks for, one of {some}"
-        yield f"{_HOST}.positive", message
-    if submission.format != "probability" and submission.positive is not None:
-        message = f"is used only with format=probability, and format={submission.format}"
-        yield f"{_HOST}.positive", message
-    for name in (submission.positive or []) if competition.attributes else []:
-        if name not in classes:
-            hint = nearest(name, classes) or f"there are: {some}"
-            yield f"{_HOST}.positive", f"`{name}` is not a class; {hint}"
-    if submission.positive and set(classes) <= set(submission.positive):
-        yield f"{_HOST}.positive", "names every class: their probability is always 1"
-
-
-@rule("competition")
-def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
-    """A metric that needs scores is not submitted as hard labels to a host."""
-    competition = s["competition"]
-    metric, submission = METRICS.get(competition.metric), competition.submission
-    if competition.hosted and metric and metric.needs == "probabilities" and submission.format in HARD:
-        yield (
-            "competition.metric",
-            f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "
-            "most probable class: set the format to probability or probabilities, as the host's sample "
-            "shows, or choose another metric",
-        )
-
-
-@rule("competition")
-def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
-    """`columns` and `words` name attributes or classes, and their values are distinct."""
-    competition = s["competition"]
-    submission = competition.submission
-    values = {a.name: a.names or a.values for a in competition.attributes}
-    known = {"columns": values, "words": values}
-    if submission.format == "probabilities":
-        known["columns"] = {name: [] for name in _classes(competition)}
-    used = {"columns": ("attributes", "probabilities"), "words": ("attributes", "class_name")}
-    for name, formats in used.items():
-        given = getattr(submission, name)
-        if given is None or submission.format is None:
-            continue
-        if submission.format not in formats:
-            words = " or ".join(formats)
-            message = f"is used only with format={words}, and format={submission.format}"
-            yield f"{_HOST}.{name}", message
-            continue
-        what = "a class" if name == "columns" and submission.format == "probabilities" else "an attribute"
-        for unknown in given.keys() - known[name].keys():
-            hint = nearest(unknown, known[name]) or f"known: {', '.join(list(known[name])[:8])}"
-            yield f"{_HOST}.{name}", f"`{unknown}` is not {what}; {hint}"
-    for name, words in (submission.words or {}).items():
-        if name in values and len(words) != len(values[name]):
-            message = f"{name} has {len(words)} words for {len(values[name])} values"
-            yield f"{_HOST}.words", f"{message}: write one for each of {', '.join(values[name][:8])}"
-        if len(set(words)) != len(words):
-            yield f"{_HOST}.words", f"{name} has a word twice"
-    if submission.separator is not None and submission.format != "class_name":
-        yield f"{_HOST}.separator", f"is used only with format=class_name, and format={submission.format}"
-    yield from _distinct_columns(submission, list(values), _classes(competition))
-
-
-def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]) -> Iterator[Broken]:
-    named = {"attributes": attributes, "probabilities": classes}.get(submission.format, [])
-    columns = [submission.id_column, *((submission.columns or {}).get(name, name) for name in named)]
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        at = "columns" if submission.columns else "id_column"
-        yield f"{_HOST}.{at}", f"gives two columns the same name: {', '.join(twice)}"
-    filled = columns if named else [submission.id_column, submission.label_column]
-    for column in submission.copied:
-        if column in filled:
-            yield f"{_HOST}.copied", f"`{column}` holds the id or an answer: it cannot be copied"
-
-
-@rule("competition")
-def submission_command(s: Sections) -> Iterator[Broken]:
-    """The command has known placeholders only, and contains {file}."""
-    command = s["competition"].submission.command
-    if command is None:
-        return
-    try:
-        shlex.split(command)
-        names = {name for _, name, _, _ in string.Formatter().parse(command) if name is not None}
-    except ValueError as error:
-        yield f"{_HOST}.command", f"cannot be read: {error}"
-        return
-    odd = sorted(names - set(PLACEHOLDERS))
-    if odd:
-        yield f"{_HOST}.command", f"has {{{odd[0]}}}; the placeholders are {{file}}, {{message}} and {{name}}"
-    if "file" not in names:
-        yield f"{_HOST}.command", "does not contain {file}, so it would submit nothing"

@@ -11,10 +11,23 @@ from pydantic import Field
 from pipeline.core.errors import nearest
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
+from pipeline.core.samples import Kind
 from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.model import ModelSettings
 
-DECISION_STEPS = ("class_scales", "prior_correction", "group_average")
+# Each step, and the kinds of target for which it makes sense.
+STEP_KINDS: dict[str, tuple[Kind, ...]] = {
+    "class_scales": ("exclusive",),
+    "thresholds": ("labels",),
+    "prior_correction": ("exclusive", "labels"),
+    "group_average": ("exclusive", "labels", "values"),
+    "cut_points": ("exclusive", "values"),
+    "clip": ("values",),
+    "round": ("values",),
+}
+DECISION_STEPS = tuple(STEP_KINDS)
+# Steps that choose answers, which a metric of probabilities does not look at.
+ANSWER_STEPS = ("class_scales", "thresholds")
 
 
 class DecisionSettings(Section):
@@ -22,15 +35,20 @@ class DecisionSettings(Section):
 
     steps: list[str] = fact(
         [],
-        "in this order, on out-of-fold and test probabilities: class_scales, prior_correction, "
-        "group_average, or module:function of your own; each is kept only if it is better out of fold",
+        "in this order, on out-of-fold and test predictions: class_scales (exclusive classes), thresholds "
+        "(labels), cut_points (values or ordered classes to grades, for qwk), clip and round (values), "
+        "prior_correction, group_average, or module:function of your own; each is kept only if it is better "
+        "out of fold",
     )
     adopt: Literal["better", "always"] = fact(
         "better", "better: only steps that are better by their corrected interval; always: every step"
     )
     members: bool = neutral(False, "also decide the submissions of single members and of refits")
     shrink: float = fact(
-        0.1, "class_scales: penalty on the mean squared log scale, in units of the metric; 0: none", ge=0
+        0.1,
+        "class_scales, thresholds, cut_points: penalty on the mean squared log scale, distance from the "
+        "common threshold in log odds, or distance from halves, in units of the metric; 0: none",
+        ge=0,
     )
     prior: Literal["table", "uniform", "estimated"] = fact(
         "table",
@@ -58,10 +76,19 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
             yield f"decision.steps[{number}]", f"`{name}` is not a step; {hint}, or module:function"
         if steps.index(name) != number:
             yield f"decision.steps[{number}]", f"names {name} twice"
-    metric = s["competition"].metric
-    if "class_scales" in steps and getattr(METRICS.get(metric), "needs", "") == "probabilities":
-        message = f"class_scales is for labels, but {metric} scores probabilities; remove it"
-        yield "decision.steps", message
+    metric, target = s["competition"].metric, s["competition"].target
+    for name in (n for n in steps if target not in STEP_KINDS.get(n, (target,))):
+        others = ", ".join(n for n, kinds in STEP_KINDS.items() if target in kinds)
+        kinds = " or ".join(STEP_KINDS[name])
+        message = f"{name} is for competition.target={kinds}, and here it is {target}; remove it"
+        yield "decision.steps", message + (f" (steps for it: {others})" if others else "")
+    for name in ANSWER_STEPS:
+        needs = getattr(METRICS.get(metric), "needs", "")
+        if name in steps and needs == "probabilities":
+            message = f"{name} is for labels, but {metric} scores probabilities; remove it"
+            yield "decision.steps", message
+    if "cut_points" in steps and metric in METRICS and metric != "qwk":
+        yield "decision.steps", f"cut_points makes grades, which {metric} does not score; remove it"
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
     if "group_average" in steps and not constant:
         message = "group_average needs an attribute with constant_in_group=true, and there is none"

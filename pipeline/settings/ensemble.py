@@ -31,7 +31,7 @@ class EnsembleSettings(Section):
         "weighted",
         "mean: equal; weighted: `weights`, or greedy ones; geometric: mean of log p; rank: mean rank in a "
         "class; hard: votes of labels; greedy, search: weights fitted on OOF; stacking: logistic regression "
-        "on log p. All fits are cross-fitted",
+        "on log p, of values ridge. All fits are cross-fitted. Values have no geometric, rank and hard",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
         None, "by member, for weighted, geometric, rank, hard, CSVs without OOF; default 1", min_length=1
@@ -127,6 +127,18 @@ def given_weights(s: Sections) -> Iterator[Broken]:
         why = "weighs equally" if ensemble.method == "mean" else "fits its own weights"
         what = f"has {', '.join(own)}, and method={ensemble.method} {why}; use method=weighted"
         yield path, f"{what} (CSVs without out-of-fold predictions may always have a weight)"
+
+
+@rule("ensemble", "competition")
+def methods_of_the_target(s: Sections) -> Iterator[Broken]:
+    """The method can combine what the members predict."""
+    ensemble, target = s["ensemble"], s["competition"].target
+    refused = {"values": ("geometric", "rank", "hard"), "shares": ("rank", "hard")}.get(target, ())
+    if ensemble.method in refused:
+        fit = "mean, weighted, greedy, search or stacking"
+        yield "ensemble.method", f"{ensemble.method} is not for competition.target={target}; use {fit}"
+    if ensemble.temperature and target == "values":
+        yield "ensemble.temperature", "is for probabilities, and competition.target=values has none"
 
 
 @rule("ensemble")

@@ -7,7 +7,7 @@ Owns its fields and rules. Does not own the splits (`data/folds.py`) nor which f
 from collections.abc import Iterator
 from typing import Literal
 
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 
 # The setting that each kind needs, with an example; no other kind uses it.
 _FOLD_NEEDS = {"repeated": ("repeats", "3"), "holdout": ("valid_share", "0.2"), "column": ("column", "fold")}
@@ -26,6 +26,11 @@ class FoldSettings(Section):
     valid_share: float | None = fact(None, "share that validates, for kind=holdout", ge=0.05, le=0.5)
     column: str | None = fact(
         None, "for kind=column: the column with the fold in which a row validates; empty: the row only trains"
+    )
+    singles: Literal["train", "validate"] = fact_if_chosen(
+        "train",
+        "a class with a single image: train: it is in every training part and never validates; validate: it "
+        "validates where the division puts it; not for bootstrap and column",
     )
     seed: int = fact(0, "seed of the assignment of groups to folds", ge=0)
 

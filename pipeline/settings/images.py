@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag, field_validator
 
 from pipeline.core.plugin import is_plugin
+from pipeline.core.wording import worded
 from pipeline.settings.fields import (
     Broken,
     Rectangle,
@@ -19,11 +20,13 @@ from pipeline.settings.fields import (
     Share,
     Side,
     fact,
+    fact_if_chosen,
     fact_or_file,
     neutral,
     rule,
 )
 
+MOST_CHANNELS = 8
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
 
 
@@ -75,9 +78,21 @@ class ImageSettings(Section):
     )
     bands: list[int] | None = fact(
         None,
-        "bands of arrays that become red, green and blue, from 0; one is grey; None: all, up to 3",
+        "bands of arrays that become the channels, from 0; with channels=3 one band is grey; None: all",
         min_length=1,
-        max_length=3,
+        max_length=MOST_CHANNELS,
+    )
+    channels: int = fact_if_chosen(
+        3,
+        "channels of a model's input; 3: red, green and blue; 1: grey; others: as many bands of an array or "
+        "a TIFF, pages (`pages`) or files per channel (`competition.channel_files`)",
+        ge=1,
+        le=MOST_CHANNELS,
+    )
+    pages: Literal["first", "channels", "images"] = fact_if_chosen(
+        "first",
+        "TIFFs of several pages and DICOM files of several frames; first: only the first one is used; "
+        "channels: each page, in grey, is a channel; images: each page is an image of the sample",
     )
     window: Literal["set", "file"] = fact(
         "set",
@@ -164,12 +179,31 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
 
 @rule("images")
 def shape_of_images(s: Sections) -> Iterator[Broken]:
-    """Sides are at least one, one or three bands are chosen, and they count from 0."""
+    """Sides are at least one, and as many bands are chosen as there are channels, counted from 0."""
     images = s["images"]
     if images.shape is not None and min(images.shape) < 1:
         yield "images.shape", f"{images.shape} has a side below 1"
-    if images.bands is not None and (min(images.bands) < 0 or len(images.bands) == 2):
-        yield "images.bands", f"{images.bands} are not one or three bands, counted from 0"
+    if images.bands is None:
+        return
+    counts = (1, 3) if images.channels == 3 else (images.channels,)
+    if min(images.bands) < 0 or len(images.bands) not in counts:
+        words = "one or three bands" if images.channels == 3 else worded("{n:band}", n=images.channels)
+        yield (
+            "images.bands",
+            f"{images.bands} are not {words}, counted from 0, and images.channels={images.channels}",
+        )
+
+
+@rule("images", "preprocess", "crop")
+def colours_of_channels(s: Sections) -> Iterator[Broken]:
+    """What is about red, green and blue needs three channels."""
+    images, preprocess, default = s["images"], s["preprocess"], PreprocessSettings()
+    if images.channels == 3:
+        return
+    for name in ("white_balance", "saturation"):
+        if getattr(preprocess, name) != getattr(default, name):
+            message = f"is about red, green and blue, and images.channels={images.channels}: leave it out"
+            yield f"preprocess.{name}", message
 
 
 @rule("images")

@@ -12,8 +12,10 @@ from pydantic import Field
 
 from pipeline.core.errors import Suggestions, nearest
 from pipeline.core.plugin import is_plugin
-from pipeline.core.samples import Attribute, LabelSpace
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.core.samples import Kind
+from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
+from pipeline.settings.submission import columns_of
 
 Weight = Annotated[float, Field(gt=0, le=1e6)]
 
@@ -28,6 +30,7 @@ class Traits:
         of_batch: whether its value is of a whole batch, so that accumulation differs from a large batch.
         soft_targets: whether targets may be distributions (mixed images, soft labels).
         only_attributes: whether it is for one ordered attribute, in `loss.attributes`.
+        kinds: of target that it is for.
     """
 
     reads: tuple[str, ...]
@@ -35,21 +38,29 @@ class Traits:
     of_batch: bool = False
     soft_targets: bool = True
     only_attributes: bool = False
+    kinds: tuple[Kind, ...] = ("exclusive", "shares")
 
 
+EVERY: tuple[Kind, ...] = ("exclusive", "labels", "values", "shares")
+PROBABLE: tuple[Kind, ...] = ("exclusive", "labels", "shares")
 LOSSES: dict[str, Traits] = {
-    "cross_entropy": Traits(("label_smoothing",)),
-    "focal": Traits(("label_smoothing", "gamma")),
-    "asymmetric": Traits(("label_smoothing", "gamma_pos", "gamma_neg")),
-    "soft_f1": Traits(("label_smoothing", "blend"), of_batch=True),
+    "cross_entropy": Traits(("label_smoothing",), kinds=EVERY),
+    "focal": Traits(("label_smoothing", "gamma"), kinds=PROBABLE),
+    "asymmetric": Traits(("label_smoothing", "gamma_pos", "gamma_neg", "clip"), kinds=PROBABLE),
+    "soft_f1": Traits(("label_smoothing", "blend"), of_batch=True, kinds=PROBABLE),
     "ldam": Traits(("label_smoothing", "max_margin", "scale")),
     "logit_adjustment": Traits(("label_smoothing", "tau"), weighs=False),
     "balanced_softmax": Traits(("label_smoothing",), weighs=False),
-    "ordinal": Traits(("label_smoothing",), only_attributes=True),
+    "ordinal": Traits(("label_smoothing",), only_attributes=True, kinds=("exclusive",)),
+    "mse": Traits((), weighs=False, kinds=("values",)),
+    "mae": Traits((), weighs=False, kinds=("values",)),
+    "huber": Traits(("delta",), weighs=False, kinds=("values",)),
+    "quantile": Traits(("quantile",), weighs=False, kinds=("values",)),
+    "kl": Traits(("label_smoothing",)),
 }
 
 # Of the user's own function, which gets the targets only.
-OWN_LOSS = Traits(())
+OWN_LOSS = Traits((), kinds=EVERY)
 PARAMETERS = tuple(dict.fromkeys(name for traits in LOSSES.values() for name in traits.reads))
 
 
@@ -58,17 +69,32 @@ def traits(name: str) -> Traits:
     return LOSSES.get(name, OWN_LOSS)
 
 
+def parameters_of(name: str, kind: Kind) -> tuple[str, ...]:
+    """The parameters that a loss uses for this kind of target."""
+    if kind == "values" and name == "cross_entropy":  # of a normal distribution: the squared error
+        return ()
+    return tuple(p for p in traits(name).reads if p != "clip" or kind == "labels")
+
+
+def losses_for(kind: Kind) -> list[str]:
+    """The losses of the registry for this kind of target, without those of one attribute."""
+    return [name for name, t in LOSSES.items() if kind in t.kinds and not t.only_attributes]
+
+
 class OneLossSettings(Section):
     """One loss and its parameters; docs/training.md explains each."""
 
     name: str = fact(
         "cross_entropy",
-        "cross_entropy, focal, asymmetric, soft_f1, ldam, logit_adjustment, balanced_softmax; for an ordered "
-        "attribute: ordinal; or module:function of the current folder",
+        "cross_entropy: the natural loss of the target (of labels: binary cross-entropy; of values: squared "
+        "error; of shares: KL); focal, asymmetric, soft_f1; of classes or shares: ldam, logit_adjustment, "
+        "balanced_softmax, kl; of values: mse, mae, huber, quantile; for an ordered attribute: ordinal; or "
+        "module:function of the current folder",
     )
     class_weights: Literal["none", "inverse", "effective", "hand"] = fact(
         "none",
-        "weight of a row by its class: inverse: 1/count; effective: 1/effective number with `beta`; hand",
+        "weight of a row by its class, or of each label by whether it holds: inverse: 1/count; effective: "
+        "1/effective number with `beta`; hand",
     )
     beta: float = fact(0.999, "β of the effective number; 0: equal weights; near 1: like inverse", ge=0, lt=1)
     hand: dict[str, Weight] | None = fact(None, "class name -> weight, for class_weights=hand", min_length=1)
@@ -78,7 +104,19 @@ class OneLossSettings(Section):
     label_smoothing: float = fact(0.0, "probability given to the other classes", ge=0, lt=1)
     gamma: float = fact(2.0, "focusing of focal loss; 0 is cross-entropy", ge=0, le=10)
     gamma_pos: float = fact(0.0, "asymmetric: focusing of the true class", ge=0, le=10)
-    gamma_neg: float = fact(4.0, "asymmetric: focusing of the smoothed others", ge=0, le=10)
+    gamma_neg: float = fact(
+        4.0, "asymmetric: focusing of the smoothed others, and of labels that do not hold", ge=0, le=10
+    )
+    clip: float = fact_if_chosen(
+        0.05,
+        "asymmetric, of labels: a label that does not hold and has a probability below this costs 0",
+        ge=0,
+        lt=1,
+    )
+    delta: float = fact_if_chosen(
+        1.0, "huber: errors above this many standard deviations of the value count linearly", gt=0, le=100
+    )
+    quantile: float = fact_if_chosen(0.5, "quantile: the predicted quantile; 0.5 is the median", gt=0, lt=1)
     blend: float = fact(1.0, "soft_f1: its share in the sum; the rest is cross-entropy", gt=0, le=1)
     tau: float = fact(1.0, "logit_adjustment: strength; 0 is cross-entropy", ge=0, le=10)
     max_margin: float = fact(0.5, "ldam: margin of the rarest class", ge=0, le=10)
@@ -123,17 +161,32 @@ def known_losses(s: Sections) -> Iterator[Broken]:
             yield f"{path}.name", f"`{loss.name}` is not a loss; {hint}"
 
 
-@rule("loss")
+@rule("loss", "competition")
+def losses_of_the_target(s: Sections) -> Iterator[Broken]:
+    """Every loss is for the kind of target, and classes are weighted only where there are classes."""
+    kind = s["competition"].target
+    for path, loss in losses_of(s):
+        if loss.name in LOSSES and kind not in LOSSES[loss.name].kinds:
+            fit = ", ".join(losses_for(kind))
+            yield f"{path}.name", f"{loss.name} is not for target={kind}; choose one of {fit}"
+        if kind == "values" and loss.class_weights != "none":
+            message = f"{loss.class_weights} is for classes and labels"
+            yield f"{path}.class_weights", f"{message}; resample.method=over balances values"
+
+
+@rule("loss", "competition")
 def unread_parameters(s: Sections) -> Iterator[Broken]:
     """A parameter that the loss does not use would change the key but not the result."""
+    kind = s["competition"].target
     for path, loss in losses_of(s):
-        reads = traits(loss.name).reads
+        reads = parameters_of(loss.name, kind)
         for name in PARAMETERS:
             value = getattr(loss, name)
             if name not in reads and value != OneLossSettings.model_fields[name].default:
-                readers = ", ".join(n for n, t in LOSSES.items() if name in t.reads)
-                yield f"{path}.{name}", f"{value} is not used by {loss.name}, only by: {readers}"
-        if loss.name == "asymmetric" and loss.label_smoothing == 0:
+                readers = ", ".join(n for n in LOSSES if name in parameters_of(n, kind)) or "no loss"
+                where = "" if kind == "exclusive" else f" with target={kind}"
+                yield f"{path}.{name}", f"{value} is not used by {loss.name}{where}, only by: {readers}"
+        if loss.name == "asymmetric" and loss.label_smoothing == 0 and kind != "labels":
             message = "is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual"
             yield f"{path}.label_smoothing", message
 
@@ -163,14 +216,15 @@ def class_weights(s: Sections) -> Iterator[Broken]:
 @rule("loss", "competition")
 def weights_by_hand(s: Sections) -> Iterator[Broken]:
     """Weights by hand name every class, and nothing else."""
-    attributes = s["competition"].attributes
+    competition: CompetitionSettings = s["competition"]
+    attributes = competition.attributes
     names = {a.name: tuple(a.names or a.values) for a in attributes}
     if len(names) != len(attributes) or any(len(set(v)) != len(v) for v in names.values()) or not names:
         return  # other rules report this
-    space = LabelSpace.product([Attribute(name, values) for name, values in names.items()])
+    every = tuple(columns_of(competition))
     for path, loss in losses_of(s):
         own = path.removeprefix("loss.attributes.")
-        classes = space.classes if path == "loss" else names.get(own, ())
+        classes = every if path == "loss" else names.get(own, ())
         if loss.class_weights == "hand" and loss.hand is not None and classes:
             for fault in hand_faults(loss.hand, classes):
                 yield f"{path}.hand", fault
@@ -186,10 +240,14 @@ def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> li
     return faults + [f"has no weight for `{name}`" for name in known if name not in named]
 
 
-@rule("loss", "model")
+@rule("loss", "model", "competition")
 def losses_of_heads(s: Sections) -> Iterator[Broken]:
     """Losses of attributes and ordered attributes need a head for each attribute."""
-    model, loss = s["model"], s["loss"]
+    model, loss, kind = s["model"], s["loss"], s["competition"].target
+    if model.heads == "attributes" and kind != "exclusive":
+        message = f"attributes is for exclusive classes; with target={kind} every column has its own output"
+        yield "model.heads", message
+        return
     if model.heads == "attributes":
         if loss.class_weights == "hand":
             message = "hand is for classes, but model.heads=attributes: set weights in loss.attributes"

@@ -48,7 +48,13 @@ class PseudoSettings(Section):
     teachers: list[str] = fact(
         [], "teachers, experiments by name (a+b: b overrides a), averaged; []: this one, without pseudo"
     )
-    threshold: float = fact(0.9, "use only images whose class has at least this probability", ge=0, le=1)
+    threshold: float = fact(
+        0.9,
+        "use only images whose class has at least this probability; of labels each one by itself: it holds "
+        "with at least this probability, or does not hold with at least this",
+        ge=0,
+        le=1,
+    )
     share: float = fact(
         1.0,
         "share of the images of each predicted class that are used, most confident first (class-balanced "
@@ -122,6 +128,18 @@ def chain_with_the_loss(s: Sections) -> Iterator[Broken]:
     if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
         message = "weights has no effect on soft_f1, a value of the whole batch; set loss.blend below 1"
         yield "train.chain.mode", message
+
+
+@rule("train", "competition")
+def members_of_the_target(s: Sections) -> Iterator[Broken]:
+    """Chains count wrong classes, and pseudo-labels need a certainty, which a value does not have."""
+    train, kind = s["train"], s["competition"].target
+    if train.chain is not None and kind != "exclusive":
+        message = f"is for exclusive classes: with target={kind} no answer is plainly wrong; use train.bag"
+        yield "train.chain", message
+    if train.pseudo is not None and kind in ("values", "shares"):
+        message = f"needs answers that are certain or not, and {kind} are neither; use train.distill"
+        yield "train.pseudo", message
 
 
 @rule("train", "resample")

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.settings.fields import Broken, Section, Sections, fact, fact_or_file, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, fact_or_file, rule
+from pipeline.settings.images import MOST_CHANNELS
 
 Channel = Annotated[float, Field(ge=-1000, le=1000)]
 Spread = Annotated[float, Field(gt=0, le=1000)]
@@ -30,17 +31,26 @@ class ModelSettings(Section):
     )
     mean: list[Channel] | None = fact(
         None,
-        "subtracted from red, green, blue in [0, 1]; None: as in pretraining",
-        min_length=3,
-        max_length=3,
+        "subtracted from red, green, blue (or each of the channels) in [0, 1]; None: as in pretraining, or, "
+        "for more channels or two, measured on the training images",
+        min_length=1,
+        max_length=MOST_CHANNELS,
     )
     std: list[Spread] | None = fact(
-        None, "red, green, blue are then divided by these; None: as `mean`", min_length=3, max_length=3
+        None,
+        "red, green, blue (or each of the channels) are then divided by these; None: as `mean`",
+        min_length=1,
+        max_length=MOST_CHANNELS,
     )
     drop_rate: float = fact(
         0.2, "dropout before the head; at the default, networks that do not support it have none", ge=0, lt=1
     )
     drop_path_rate: float = fact(0.0, "stochastic depth", ge=0, lt=1)
+    pool_images: Literal["mean", "max", "attention", "concat"] = fact_if_chosen(
+        "mean",
+        "of several images a sample: mean or max of their features, attention: a learned weighted mean, "
+        "concat: the features side by side, for a fixed number of images",
+    )
     heads: Literal["joint", "attributes"] = fact(
         "joint", "joint: one output per class; attributes: one head per attribute, probabilities multiplied"
     )
@@ -64,3 +74,16 @@ def mean_and_std(s: Sections) -> Iterator[Broken]:
     if (model.mean is None) != (model.std is None):
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
         yield (f"model.{missing}", f"is missing although model.{given} is given: give both, or neither")
+
+
+@rule("model", "images")
+def normalisation_of_channels(s: Sections) -> Iterator[Broken]:
+    """There is a mean and a standard deviation for each channel."""
+    model, channels = s["model"], s["images"].channels
+    for name in ("mean", "std"):
+        given = getattr(model, name)
+        if given is not None and len(given) != channels:
+            yield (
+                f"model.{name}",
+                f"has {len(given)} numbers, and images.channels={channels}: give one for each",
+            )

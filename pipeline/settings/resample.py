@@ -11,7 +11,7 @@ from pydantic import Field
 
 from pipeline.core.errors import nearest
 from pipeline.core.plugin import is_plugin
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.model import ModelSettings
 
 # Methods that use features, and those of them that make synthetic rows.
@@ -64,7 +64,11 @@ class ResampleSettings(Section):
     unit: Literal["image", "group"] = fact(
         "image", "the unit that is dropped, repeated and counted: images or whole groups"
     )
-    on: str = fact("class", "balance the class, or one attribute by its name")
+    on: str = fact(
+        "class",
+        "balance the class, or one attribute by its name; of labels, class is the rarest label of an image",
+    )
+    bins: int = fact_if_chosen(5, "where values are balanced: ranges of equal width", ge=2, le=100)
     redraw: bool = fact(False, "draw again in each epoch, for under and over")
     neighbours: int = fact(5, "k of near_miss and the smote family; never in the same group", ge=1, le=50)
     features: ModelSettings = fact(
@@ -118,6 +122,21 @@ def unread_settings(s: Sections) -> Iterator[Broken]:
     for name in _TO_NEEDS:
         if getattr(resample, name) is not None and resample.to != name:
             yield f"resample.{name}", f"is used only with resample.to={name}, and it is {resample.to}"
+
+
+@rule("resample", "competition")
+def methods_of_the_target(s: Sections) -> Iterator[Broken]:
+    """Methods that use features are for exclusive classes, and ranges for values."""
+    resample, kind = s["resample"], s["competition"].target
+    if resample.method in FEATURE_METHODS and kind != "exclusive":
+        message = f"{resample.method} is for exclusive classes, and target={kind}; use under or over"
+        yield "resample.method", message
+    if resample.bins != ResampleSettings().bins and kind != "values":
+        yield "resample.bins", f"is for values, and target={kind}"
+    several = kind == "values" and len(s["competition"].attributes) > 1
+    if several and resample.on == "class" and resample.method in ("under", "over"):
+        names = ", ".join(a.name for a in s["competition"].attributes)
+        yield "resample.on", f"must name the value that is balanced: one of {names}"
 
 
 @rule("resample", "competition")

@@ -217,6 +217,14 @@ def mixing_with_the_loss(s: Sections) -> Iterator[Broken]:
 
 
 @rule("train", "competition")
+def partners_of_the_target(s: Sections) -> Iterator[Broken]:
+    """Partners of the same or of a rare class need one class for each image."""
+    partner, kind = s["train"].mix.partner, s["competition"].target
+    if partner != "any" and kind in ("labels", "values"):
+        yield "train.mix.partner", f"{partner} is for classes, and target={kind}; use any"
+
+
+@rule("train", "competition")
 def forbidden_mixing(s: Sections) -> Iterator[Broken]:
     """No attribute forbids the method of mixing."""
     method = s["train"].mix.method

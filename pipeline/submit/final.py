@@ -19,7 +19,8 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.samples import Ints
+from pipeline.core.predictions import differ_N
+from pipeline.core.samples import Truth
 from pipeline.core.statistics import Band
 from pipeline.data import host, host_format, load
 from pipeline.record.store import Artifact, Store
@@ -42,14 +43,14 @@ class Candidates:
 
     Args:
         entries: of one competition and metric.
-        answers: (T,) class indices by name, of the same images in the same order; only of submissions with a
-            file.
+        answers: by name, as `Prediction.answers`, of the same images in the same order; only of submissions
+            with a file.
         bands: by name, the range of public − OOF by luck alone.
         higher_is_better: False for losses.
     """
 
     entries: Sequence[Entry]
-    answers: Mapping[str, Ints]
+    answers: Mapping[str, Truth]
     bands: Mapping[str, Band]
     higher_is_better: bool
 
@@ -137,7 +138,7 @@ def _different(candidates: Candidates, scored: Sequence[Entry], picks: Sequence[
 def _least_disagreement(candidates: Candidates, entry: Entry, taken: set[str]) -> float:
     """Share of test images with another answer than the most similar submission taken."""
     own = candidates.answers[entry.name]
-    return min(float((own != candidates.answers[name]).mean()) for name in taken)
+    return min(float(differ_N(own, candidates.answers[name]).mean()) for name in taken)
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,7 @@ def proposal(
         if path.is_file() and not entry.former:
             answers[entry.name] = host_format.read(
                 path, train.space, config.submission, sample, config.encoding
-            ).labels_N
+            ).answers
     public = ranking.public_set(settings, data, store.home)
     made = ranking.artifacts(entries, store, data)
     bands = ranking.bands(settings, entries, made, train, public.groups)

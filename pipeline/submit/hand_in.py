@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.predictions import differ_N
 from pipeline.core.samples import Samples
 from pipeline.core.secrets import hidden, hidden_words
 from pipeline.data import host, host_format, load
@@ -32,8 +33,8 @@ from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown as shown_path
 from pipeline.record.files import sha256_file
 from pipeline.record.store import Artifact, Store
-from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import SubmissionSettings
 from pipeline.submit import against, host_scores, ledger, ranking, submit_log, texts, validate
 from pipeline.submit.ledger import Entry
 from pipeline.submit.submission import is_untouched, ledger_of
@@ -239,8 +240,7 @@ def _validate(session: Session, data: Artifact, path: Path) -> None:
     space = load.samples(data, "test", session.home).space
     config, sample = session.settings.config.competition, host.sample(session.settings, data, session.home)
     checked = validate.refuse(path, sample, space, config.submission, config.encoding)
-    summary = validate.described(checked.predicted, space.classes)
-    session.say(texts.VALID.format(file=path.name, summary=summary))
+    session.say(texts.VALID.format(file=path.name, summary=checked.predicted))
 
 
 def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple[Entry, ...]) -> list[str]:
@@ -264,10 +264,10 @@ def _against_best(session: Session, data: Artifact, entry: Entry, entries: tuple
         sample = host.sample(session.settings, data, session.home)
         settings = config.competition.submission
         new, old = (
-            host_format.read(csv, samples.space, settings, sample, config.competition.encoding).labels_N
+            host_format.read(csv, samples.space, settings, sample, config.competition.encoding).answers
             for csv in csvs
         )
-        count = (new != old).sum()
+        count = differ_N(new, old).sum()
         lines.append(texts.LABELS_DIFFER.format(best=best.name, count=count, images=len(new)))
     return lines
 

@@ -15,7 +15,8 @@ import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
-from pipeline.core.samples import positions, strings
+from pipeline.core.samples import positions
+from pipeline.core.targets import Target
 from pipeline.data import host, host_format, load
 from pipeline.record import paths
 from pipeline.record.files import write_atomic
@@ -56,16 +57,13 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         raise DataError(
             texts.ANSWERS_GONE.format(path=kept), remedy=texts.ANSWERS_GONE_REMEDY.format(folder=kept.parent)
         )
-    answers = pd.read_csv(kept, dtype={"id": str}, keep_default_na=False)
-    at_N = positions(strings(answers["id"].tolist()), predicted.ids_N, path.name)
+    ids_N, truth, usage_N = host.read_answers(kept, Target.of(space))
+    at_N = positions(ids_N, predicted.ids_N, path.name)
+    metric = metrics.get(config.metric)
 
     def score(usage: str) -> float:
-        rows = np.flatnonzero(answers["usage"].to_numpy() == usage)
-        y_N = answers["label"].to_numpy(dtype=np.int64)[rows]
-        metric = metrics.get(config.metric)
-        if predicted.probabilities is not None:
-            return metric.score(y_N, predicted.probabilities.p_NC[at_N[rows]])
-        return metric.score_labels(y_N, predicted.labels_N[at_N[rows]], space.n_classes)
+        rows = np.flatnonzero(usage_N == usage)
+        return metrics.score_answers(metric, truth[rows], predicted, at_N[rows], space.n_classes)
 
     return HostScore(path.stem, score("public"), score("private") if reveal else None)
 

@@ -105,7 +105,7 @@ def _band(settings: Settings, artifact: Artifact, train: Samples, public: int) -
     metric = metrics.get(config.competition.metric)
     p_NC = oof.with_classes(train.space.classes).p_NC
     draws, seed = config.statistics.draws, config.statistics.seed
-    drawn = statistics.gap_draws(metric, scored.labels, p_NC, scored.groups_N, public, draws, seed)
+    drawn = statistics.gap_draws(metric, scored.truth, p_NC, scored.groups_N, public, draws, seed)
     return statistics.band_of(drawn, public)
 
 
@@ -129,7 +129,7 @@ def reach(
         arms: list[Floats] = [o.with_classes(train.space.classes).take(ids).p_NC for o in oofs]
         metric = metrics.get(config.competition.metric)
         draws, seed = config.statistics.draws, config.statistics.seed
-        sd = statistics.public_spread(metric, scored.labels, arms, scored.groups_N, public, draws, seed)
+        sd = statistics.public_spread(metric, scored.truth, arms, scored.groups_N, public, draws, seed)
         return STANDARD_ERRORS * float(sd[0, 1])
 
     def of(one: Entry, other: Entry) -> float:

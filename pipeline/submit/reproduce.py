@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError, UserError
-from pipeline.core.predictions import Prediction
+from pipeline.core.predictions import Prediction, differ_N
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step, request
 from pipeline.engine.build import VERSIONS_OF
@@ -140,7 +140,7 @@ class Likeness:
 
     Args:
         equal: whether every byte is the same.
-        agreement: share of images with the same label, or None where the first labels are gone.
+        agreement: share of images with the same answer, or None where the first labels are gone.
         max_dp: largest difference of a probability, or None where the first ones are gone.
     """
 
@@ -168,7 +168,7 @@ def likeness_of(old: Prediction, new: Prediction) -> Likeness:
     if old.probabilities is not None and new.probabilities is not None:
         first_NC = old.probabilities.with_classes(new.probabilities.classes).p_NC
         p = float(np.abs(first_NC - new.probabilities.p_NC).max())
-    return Likeness(False, float(np.mean(old.labels_N == new.labels_N)), p)
+    return Likeness(False, float(np.mean(~differ_N(old.answers, new.answers))), p)
 
 
 def verdict(
@@ -449,14 +449,14 @@ def _compare(session: Session, rebuild: Rebuild, artifact: Artifact, made: Path)
     first = next((a for store in stores if (a := store.look(*rebuild.known["artifact"].split("/")))), None)
     if first is not None and first.folder != artifact.folder:
         p = load.test(first, "first")
-        return likeness_of(Prediction(p.ids_N, p.labels(), p), Prediction(new.ids_N, new.labels(), new))
+        return likeness_of(Prediction.of(p), Prediction.of(new))
     if not is_untouched(rebuild.csv):
         session.say(texts.FIRST_GONE.format(file=rebuild.csv.name))
         return Likeness(False)
     space = load.samples(input_of(artifact, "data", rebuild.session.store), "test", session.home).space
     config = rebuild.root.settings.config.competition
     old = host_format.read(rebuild.csv, space, config.submission, encoding=config.encoding)
-    return likeness_of(old, Prediction(new.ids_N, new.labels(), new))
+    return likeness_of(old, Prediction.of(new))
 
 
 def _same_profile(known: Mapping[str, Any], nodes: Mapping[str, Any], machines: list[dict[str, Any]]) -> bool:

@@ -34,8 +34,8 @@ from pipeline.ensemble.stages import BLEND
 from pipeline.record import files, paths
 from pipeline.record.files import sha256_file, sha256_text, write_atomic
 from pipeline.record.store import Artifact, Store
-from pipeline.settings.competition import HARD
 from pipeline.settings.load import Settings
+from pipeline.settings.submission import HARD
 from pipeline.submit import ledger, provenance, texts
 
 # Settings that writing a submission reads.

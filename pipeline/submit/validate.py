@@ -18,23 +18,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import DataError
-from pipeline.core.samples import LabelSpace
+from pipeline.core.samples import LabelSpace, Truth
 from pipeline.core.tables import Table, format_table, read_table
+from pipeline.core.targets import LABELS, VALUES
 from pipeline.core.text_files import UTF8
 from pipeline.core.wording import worded
-from pipeline.data import host, host_format, load
+from pipeline.data import answer_cells, host, host_format, load
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.pages.report import plural
 from pipeline.record import paths
 from pipeline.record.files import write_atomic
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.submission import SubmissionSettings
 from pipeline.submit import submission, texts
 
 # Fewer rows may have the sample's probabilities by chance.
 FEWEST_COPIED = 5
+SHOWN_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,14 @@ class Checked:
     Args:
         faults: reasons for the host to reject it, one line each.
         remarks: unusual and harmless properties.
-        predicted: number of images per class, in class order; empty where answers cannot be read.
+        predicted: what the answers hold, one line; empty where they cannot be read.
         repaired: the same answers in the sample's form, or None where answers or ids are wrong.
         is_sample: the file is the host's sample: its answers are placeholders.
     """
 
     faults: tuple[str, ...]
     remarks: tuple[str, ...]
-    predicted: tuple[int, ...]
+    predicted: str
     repaired: bytes | None
     is_sample: bool = False
 
@@ -69,23 +73,23 @@ def check(
     table, host = read_table(path, encoding=encoding), read_table(sample, encoding=encoding)
     if (table.columns, table.rows) == (host.columns, host.rows):
         host_format.refuse_unfilled(host, host_format.answer_columns(host, space, settings), settings)
-        return Checked((), tuple(_remarks(path)), (), None, is_sample=True)
+        return Checked((), tuple(_remarks(path)), "", None, is_sample=True)
     faults = host_format.faults_of(table, host, space, settings)
     if table.encoding != UTF8:
         faults = [texts.ENCODING.format(encoding=table.encoding.upper()), *faults]
     answers = host_format.answer_columns(host, space, settings)
     ids = _renamed(table, host, settings)
     faults += _copied(table, host, ids, answers, settings)
-    complete = set(answers) <= set(table.columns)
+    complete = set(host_format.columns_in(host, answers, settings)) <= set(table.columns)
     parsed = host_format.parse(table, ids, answers, space, settings) if ids and complete else None
     readable = parsed is not None and not parsed.faults
-    predicted: tuple[int, ...] = ()
+    predicted = ""
     repaired = None
     if parsed is not None and readable:
-        labels = parsed.labels_N.tolist()
-        predicted = tuple(labels.count(c) for c in range(space.n_classes))
-        if not host_format.id_faults(host.column(settings.id_column), ids):
-            repaired = _repaired(table, host, ids, answers, settings)
+        predicted = described(parsed.answers, space)
+        if not host_format.id_faults(host_format.keys(host, settings), ids):
+            held = host_format.columns_in(host, answers, settings)
+            repaired = _repaired(table, host, ids, held, settings)
     return Checked(tuple(faults), tuple(_remarks(path)), predicted, repaired)
 
 
@@ -117,13 +121,13 @@ def _copied(
     A column of labels may be all 0 in both by chance; a column of probabilities is not.
     """
     wanted = host.column(settings.id_column)
-    if len(answers) < 2 or settings.format != "probabilities" or set(ids) != set(wanted):
+    if settings.long or len(answers) < 2 or settings.format != "probabilities" or set(ids) != set(wanted):
         return []
     same = []
     for column in (c for c in answers if c in table.columns):
         own = dict(zip(ids, table.column(column), strict=True))
         numbers = [(own[i], cell) for i, cell in zip(wanted, host.column(column), strict=True)]
-        if all(host_format.number(a) == host_format.number(b) for a, b in numbers):
+        if all(answer_cells.number(a) == answer_cells.number(b) for a, b in numbers):
             same.append(column)
     if len(same) == len(answers) or len(wanted) < FEWEST_COPIED:
         return []
@@ -143,19 +147,19 @@ def _remarks(path: Path) -> list[str]:
 
 def _renamed(table: Table, host: Table, settings: SubmissionSettings) -> list[str]:
     """The file's ids as written in the sample; empty without a column of ids."""
-    if settings.id_column not in table.columns:
+    if not set(host_format.columns_of_keys(settings)) <= set(table.columns):
         return []
-    ids = table.column(settings.id_column)
-    renamed = host_format.found_again(host.column(settings.id_column), ids)
+    ids = host_format.keys(table, settings)
+    renamed = host_format.found_again(host_format.keys(host, settings), ids)
     return [renamed.get(i, i) for i in ids]
 
 
 def _repaired(
     table: Table, host: Table, ids: Sequence[str], answers: Sequence[str], settings: SubmissionSettings
 ) -> bytes:
-    """The sample with the file's answers."""
+    """The sample with the file's answers, which stand in the columns `answers`."""
     at = {name: n for n, name in enumerate(ids)}
-    if settings.format in host_format.NUMBERS:
+    if settings.format in answer_cells.NUMBERS:
         given = {c: host_format.numbers_like(host, answers, table.column(c)) for c in answers}
     else:
         # Only numbers have a decimal comma to repair; a class name keeps its commas.
@@ -165,7 +169,7 @@ def _repaired(
             given[column][at[name]] if column in given else cell
             for column, cell in zip(host.columns, row, strict=True)
         )
-        for name, row in zip(host.column(settings.id_column), host.rows, strict=True)
+        for name, row in zip(host_format.keys(host, settings), host.rows, strict=True)
     ]
     return format_table(host.columns, rows, host.delimiter)
 
@@ -192,12 +196,12 @@ def run(session: Session, options: argparse.Namespace) -> None:
     out = Path(options.out) if options.out else None
     if out is None or checked.repaired is None:
         checked = refuse(path, sample, space, settings, config.encoding)
-        session.say(texts.VALID.format(file=path.name, summary=described(checked.predicted, space.classes)))
+        session.say(texts.VALID.format(file=path.name, summary=checked.predicted))
     if out is not None and checked.repaired is not None:
         _write(out, checked.repaired, session.home)
         for fault in checked.faults:
             session.say(texts.REPAIRED.format(fault=fault))
-        session.say(texts.VALID.format(file=out, summary=described(checked.predicted, space.classes)))
+        session.say(texts.VALID.format(file=out, summary=checked.predicted))
         path = out
     next_step.say_with_file(session, "submit", "FILE", path, " DRY=1")
 
@@ -217,13 +221,23 @@ def file_of(session: Session, text: str, target: str) -> Path:
     raise DataError(texts.NO_FILE.format(file=text), remedy=texts.NO_FILE_REMEDY)
 
 
-def described(predicted: Sequence[int], classes: Sequence[str]) -> str:
-    """Number of images, and the classes that are never predicted."""
-    never = [name for name, count in zip(classes, predicted, strict=True) if not count]
-    summary = worded(
-        texts.PREDICTED, images=sum(predicted), predicted=len(classes) - len(never), classes=len(classes)
-    )
-    names = ", ".join(never[:5]) + (" …" if len(never) > 5 else "")
+def described(answers: Truth, space: LabelSpace) -> str:
+    """Number of images, and the classes or labels that are never predicted, or the range of the values."""
+    if space.kind == VALUES:
+        ranges = [
+            texts.PREDICTED_RANGE.format(name=name, low=column.min(), high=column.max())
+            for name, column in zip(space.classes, answers.T, strict=True)
+        ]
+        return worded(texts.PREDICTED_VALUES, images=len(answers), ranges=", ".join(ranges[:SHOWN_NAMES]))
+    if answers.ndim == 1:
+        counts = np.bincount(np.asarray(answers, dtype=np.int64), minlength=space.n_classes)
+    else:
+        counts = np.asarray(answers >= 0.5).sum(axis=0)
+    never = [name for name, count in zip(space.classes, counts.tolist(), strict=True) if not count]
+    text = texts.PREDICTED_LABELS if space.kind == LABELS else texts.PREDICTED
+    known = {"predicted": space.n_classes - len(never), "classes": space.n_classes}
+    summary = worded(text, images=len(answers), **known)
+    names = ", ".join(never[:SHOWN_NAMES]) + (" …" if len(never) > SHOWN_NAMES else "")
     return texts.NOT_PREDICTED.format(summary=summary, names=names) if never else summary
 
 

@@ -45,6 +45,9 @@ ELEMENTWISE = frozenset(
 )
 
 
+# The least weight of a batch, so that one without any weight is not divided by 0.
+_LEAST_WEIGHT = 1e-12
+
 Losses = dict[int, Loss]  # by the id of a fold
 
 
@@ -68,7 +71,10 @@ class _Fold:
     def z_ND(self) -> torch.Tensor:
         """Standardised features of its validation part; not kept, because those of all folds are many."""
         valid_ND = heads.plain_view(self.job.features, self.job.valid_samples.ids_N)
-        return valid_ND.sub_(self.mean_D).div_(self.std_D)
+        z_ND = valid_ND.sub_(self.mean_D).div_(self.std_D)
+        if self.job.features.n_beside:
+            z_ND[:, -self.job.features.n_beside :].nan_to_num_(nan=0.0)
+        return z_ND
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,9 @@ class _Stack:
         mean_JD = torch.stack([m.fold.mean_D for m in members])
         std_JD = torch.stack([m.fold.std_D for m in members])
         hidden = train.head_hidden if train.head == "mlp" else None
-        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads)
+        width, beside = hidden or mean_JD.shape[1], job.features.n_beside
+        scale = heads.scale_of_heads([m.fold.job.scale for m in members], width)
+        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale, beside)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
         self.inverse_J1D = std_JD[:, None].reciprocal()
@@ -248,13 +256,14 @@ class _Stack:
         x_PD = buffer[: at_JB.numel()]
         torch.index_select(self.pool_PD, 0, at_JB.flatten(), out=x_PD)
         x_JBD = x_PD.view(*at_JB.shape, -1)
-        x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D)
+        x_JBD = self.network.filled(x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D))
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
         for j, (one, (start, end)) in enumerate(zip(passes, bounds_J, strict=True)):
             weight_B = one.weight_R[start:end]
             loss_B = one.loss(logits_JBC[j, : end - start], one.target_RC[start:end])
-            values.append((loss_B * weight_B).sum() / weight_B.sum())
+            # Rows of which nothing is known have weight 0.
+            values.append((loss_B * weight_B).sum() / weight_B.sum().clamp_min(_LEAST_WEIGHT))
         value_J = torch.stack(values)
         value_J.sum().backward()  # type: ignore[no-untyped-call]
         return value_J.detach()
@@ -292,7 +301,7 @@ def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
     head = heads.restore_head(state, fold.job.heads)
     with torch.inference_mode():
         logits_SNC = head.logits(fold.z_ND.expand(len(head.mean_JD), -1, -1))
-    return heads.softmax_JNC(logits_SNC), logits_SNC
+    return heads.from_logits_JNC(logits_SNC, fold.job.target), logits_SNC
 
 
 def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, float]]:
@@ -303,5 +312,5 @@ def _validate(fold: _Fold, state: State, loss: Loss) -> tuple[Floats, dict[str, 
     losses = [float(loss.mean(logits_NC, target_NC)) for logits_NC in logits_SNC]
     if not all(math.isfinite(loss) for loss in losses):
         raise diverged(f"fold {fold.job.fold}, validation", fold.job.train)
-    score = fold.job.metric(samples.labels, heads.mean_of_heads(p_SNC))
+    score = fold.job.metric(samples.truth, heads.mean_of_heads(p_SNC))
     return p_SNC, {"valid_loss": sum(losses) / len(losses), "valid_score": score}

@@ -11,10 +11,11 @@ Legend: N images, V views, C classes, M models.
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
@@ -26,6 +27,7 @@ from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import Pass, run
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
 from pipeline.nets.weights import State
@@ -35,6 +37,8 @@ from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, r
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
+# Rows of cached features that pass a head together.
+HEAD_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -74,16 +78,11 @@ Milliseconds = tuple[float, ...]
 
 
 def predict_views(
-    model: Classifier,
-    images: Images,
-    ids: Strings,
-    classes: tuple[str, ...],
-    views: Sequence[View],
-    how: Pass,
+    model: Classifier, images: Images, ids: Strings, target: Target, views: Sequence[View], how: Pass
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
 
-    The model is put in eval mode and must be on `how.device`; `classes` are its outputs, in order.
+    The model is put in eval mode and must be on `how.device`; `target` says what its outputs are.
 
     Returns:
         The probabilities, and milliseconds per image of each view.
@@ -95,18 +94,18 @@ def predict_views(
     blocks, ms_V = [], []
     for view in tqdm(views, desc=printable(model.name), unit="view", disable=not sys.stderr.isatty()):
         begin = time.perf_counter()
-        blocks.append(Target(classes).from_logits(run(model, images, ids, view, how)))
+        blocks.append(target.from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))
     names = tuple(view.name for view in views)
-    return ViewProbabilities(ids, classes, names, np.stack(blocks), model.name), tuple(ms_V)
+    return ViewProbabilities.of(target, ids, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
 def predict_head(
-    head: HeadStack, features: Features, classes: tuple[str, ...]
+    head: HeadStack, features: Features, target: Target
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
-    `head` holds the heads of the fold, one per seed; `classes` are their outputs, in order.
+    `head` holds the heads of the fold, one per seed; `target` says what their outputs are.
 
     Returns:
         The probabilities, and milliseconds per image of each view, without the time of the backbone, which
@@ -115,9 +114,20 @@ def predict_head(
     blocks, ms_V = [], []
     for v in range(len(features.views)):
         begin = time.perf_counter()
-        blocks.append(mean_of_heads(head_probabilities(head, features.x_NVD[:, v])))
+        blocks.append(mean_of_heads(_in_equal_blocks(head, features.x_NVD[:, v], target)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
-    return ViewProbabilities(features.ids_N, classes, features.views, np.stack(blocks), "head"), tuple(ms_V)
+    p_VNC = np.stack(blocks)
+    return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
+
+
+def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+    """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
+    parts = []
+    for start in range(0, len(x_ND), HEAD_ROWS):
+        x_BD = torch.from_numpy(x_ND[start : start + HEAD_ROWS].copy())
+        rows = torch.nn.functional.pad(x_BD, (0, 0, 0, HEAD_ROWS - len(x_BD)))
+        parts.append(head_probabilities(head, rows, target)[:, : len(x_BD)])
+    return np.concatenate(parts, axis=1)
 
 
 Vote = tuple[ViewProbabilities, Milliseconds]
@@ -141,9 +151,11 @@ def networks(
     parsed, by_model = views.parse_all(list(names)), []
     asked = [(on_device(images, how.device, how.images_share), ids) for images, ids in asked]
     for state in committee.states:
-        network = model.restore(config.model, space.n_classes, state, config.images.hw, space)
+        network = model.restore(
+            config.model, space.n_classes, state, config.images.hw, space, Intake.of(config)
+        )
         network = model.to_device(network, how.device, how.layout)
-        by_model.append([predict_views(network, x, ids, space.classes, parsed, how) for x, ids in asked])
+        by_model.append([predict_views(network, x, ids, Target.of(space), parsed, how) for x, ids in asked])
     return _voted(by_model, committee.shares)
 
 
@@ -153,7 +165,7 @@ def heads(
     """The same for heads on every view of cached features; the time of the backbone is not included."""
     by_attribute = AttributeHeads.of(settings, space)
     restored = [restore_head(state, by_attribute) for state in committee.states]
-    by_model = [[predict_head(head, features, space.classes) for features in asked] for head in restored]
+    by_model = [[predict_head(head, features, Target.of(space)) for features in asked] for head in restored]
     return _voted(by_model, committee.shares)
 
 
@@ -181,4 +193,4 @@ def mean(parts: Sequence[ViewProbabilities], shares: Sequence[float] | None = No
         np.mean(p_MVNC, axis=0) if shares is None else np.einsum("m,mvnc->vnc", np.array(shares), p_MVNC),
         dtype=np.float32,
     )
-    return ViewProbabilities(first.ids_N, first.classes, first.views, total, "test")
+    return replace(first, p_VNC=total, name="test")

@@ -68,6 +68,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
     from pipeline.nets import model
+    from pipeline.nets.intake import Intake
     from pipeline.train import step_timing, strategy
 
     batch = config.train.batch_size
@@ -79,7 +80,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
         known = OVERHEAD * choice.seconds_per_step / batch
     per_row = known or OVERHEAD * step_timing.seconds_per_row(config, samples.space, device)
     bare = config.model.model_copy(update={"weights": "none"})
-    network = model.build(bare, n_classes, 0, config.images.hw)
+    network = model.build(bare, n_classes, 0, config.images.hw, intake=Intake.of(config))
     # Rejects unknown names of layers before a fold starts.
     strategy.prepare(network.backbone, config.train)
     parameters = float(model.describe(network).parameters)
@@ -98,6 +99,7 @@ def _earlier(store: Store, settings: Settings, device: str) -> float | None:
         "train.batch_size": config.train.batch_size,
         "train.precision": config.train.precision,
         "images.size": config.images.size,
+        "images.channels": config.images.channels,
     }
     for artifact in reversed(store.all("fold")):
         used_device = artifact.manifest.get("tags", {}).get("device")

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.nets.model import Classifier
 from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import diverged
 
@@ -160,13 +161,14 @@ def refuse_single_rows(network: nn.Module, sizes: Sequence[int], settings: Train
         )
 
 
-def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
+def unsafe_in_bf16(network: nn.Module, size: tuple[int, int], depth: int = 3) -> str | None:
     """The first convolution whose bf16 gradient is wrong on a CPU; None if there is none.
 
     Where a map is narrower than the stride, the gradient of the weights contains uninitialised memory:
     found with torch 2.14.1 on AVX512-BF16, see docs/log.md.
 
-    Makes one forward pass in eval mode; `size` is height and width of the images, px.
+    Makes one forward pass in eval mode; `size` is height and width of the images, px, `depth` the number of
+    their channels.
     """
     unsafe: list[str] = []
 
@@ -179,7 +181,7 @@ def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
     was_training = {module: module.training for module in network.modules()}
     try:
         with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, *size, device=next(network.parameters()).device))
+            network.eval()(torch.zeros(1, depth, *size, device=next(network.parameters()).device))
     finally:
         for hook in hooks:
             hook.remove()
@@ -188,13 +190,13 @@ def unsafe_in_bf16(network: nn.Module, size: tuple[int, int]) -> str | None:
     return unsafe[0] if unsafe else None
 
 
-def check_precision(network: nn.Module, size: tuple[int, int], device: str, precision: str) -> None:
+def check_precision(network: Classifier, size: tuple[int, int], device: str, precision: str) -> None:
     """Reject bf16 where a CPU computes a wrong gradient in it.
 
     Raises:
         ConfigError: with the name of the layer.
     """
-    layer = unsafe_in_bf16(network, size) if (device, precision) == ("cpu", "bf16") else None
+    layer = unsafe_in_bf16(network, size, network.depth) if (device, precision) == ("cpu", "bf16") else None
     if layer:
         raise ConfigError(
             f"train.precision=bf16: with images of {size[0]} × {size[1]} px the input of {layer} is narrower "

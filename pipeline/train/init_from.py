@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions
@@ -196,15 +197,23 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
     same_classes = before.space.classes == after.space.classes
     columns = {
         "group": (before.groups_N, after.groups_N),
-        "label": (before.labels, after.labels) if same_classes else (),
+        "label": (before.truth, after.truth) if same_classes else (),
         "image file": () if same_classes else (before.paths_N, after.paths_N),
     }
-    differing = {name: after.ids_N[pair[0] != pair[1]] for name, pair in columns.items() if pair}
+    differing = {name: after.ids_N[_differ(*pair)] for name, pair in columns.items() if pair}
     return [
         worded("{n:image} {n:has|have} another {name} (first: {first})", n=len(n), name=name, first=n[0])
         for name, n in differing.items()
         if len(n)
     ]
+
+
+def _differ(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """(N,) which rows differ; what is unknown (NaN) on both sides is equal."""
+    differ = np.asarray(one != other)
+    if one.dtype.kind == "f":
+        differ &= ~(np.isnan(one) & np.isnan(other))
+    return np.asarray(differ.any(axis=1) if differ.ndim > 1 else differ)
 
 
 def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:

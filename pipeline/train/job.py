@@ -18,12 +18,14 @@ from functools import cached_property
 import torch
 
 from pipeline.core.errors import ModelError
-from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, TrainRows
+from pipeline.core.metadata import Table
+from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth, positions
 from pipeline.data.augment import Augmenter
 from pipeline.data.device_augment import engine_of
-from pipeline.data.loader import Images
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets.backbones import Size
 from pipeline.nets.forward import Mode
+from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.model import Classifier, build
 from pipeline.nets.weights import State, classifier_keys, fit_state
 from pipeline.settings.augment import AugmentSettings
@@ -33,6 +35,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.train.targets import targets_of
 
 _BACKBONE = "backbone."
+_BESIDE = ("beside.", "mean_C11", "std_C11")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,9 @@ class Initial:
             sha.update(key.encode() + value.contiguous().numpy().tobytes())
         return sha.hexdigest()
 
-    def build(self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size) -> Classifier:
+    def build(
+        self, settings: ModelSettings, space: LabelSpace, seed: int, size: Size, intake: Intake = PICTURES
+    ) -> Classifier:
         """A network with these weights; its classifier starts at zero unless the classes are the same.
 
         `size` is height and width of the new images, px: a network with a fixed image size is built for the
@@ -68,9 +73,11 @@ class Initial:
             ModelError: the weights are those of another network.
         """
         bare = settings.model_copy(update={"weights": "none"})
-        network = build(bare, space.n_classes, seed, self.size, space)
+        network = build(bare, space.n_classes, seed, self.size, space, intake)
         backbone = network.backbone
-        state = {key.removeprefix(_BACKBONE): value for key, value in self.state.items()}
+        # What trains beside the backbone starts anew, and the normalisation is measured on these images.
+        own = {key: value for key, value in self.state.items() if not key.startswith(_BESIDE)}
+        state = {key.removeprefix(_BACKBONE): value for key, value in own.items()}
         if space.classes != self.classes:
             state = {key: value for key, value in state.items() if key not in classifier_keys(backbone)}
         try:
@@ -97,9 +104,9 @@ class FoldJob:
         valid_samples: the fold's validation part, labelled; never trained on, never chosen on.
         images: prepared images that hold both parts.
         rows: the rows of each epoch, as positions in `train_samples`.
-        metric: from (y_N, p_NC) to a score, for the history alone.
+        metric: from (the truth, p_NC) to a score, for the history alone.
         weights_N: sample weights, ≥ 0; None: all equal.
-        soft_NC: soft labels, a distribution over the classes; None, or a row of NaN: the label.
+        soft_NC: soft labels, a distribution over the classes; None, or NaN: the truth.
         inner_samples: the inner split of the training part, labelled, for early stopping alone; none of it
             is among `train_samples`. None without early stopping.
         higher_is_better: direction of the metric, for early stopping.
@@ -110,6 +117,8 @@ class FoldJob:
         eval_batch: batch size of a pass without gradients.
         measured: the mode of `train.precision=auto` on this machine; a checkpoint that was made in another
             mode is continued in that one.
+        intake: what the network takes in beside the size of the images.
+        metadata: what the columns of the images' metadata mean; None: there are none.
         deterministic: only algorithms that give the same bits each time, on a GPU.
     """
 
@@ -122,7 +131,7 @@ class FoldJob:
     valid_samples: Samples
     images: Images
     rows: Callable[[int], TrainRows]
-    metric: Callable[[Ints, Floats], float]
+    metric: Callable[[Truth, Floats], float]
     weights_N: Floats | None = None
     soft_NC: Floats | None = None
     inner_samples: Samples | None = None
@@ -135,6 +144,8 @@ class FoldJob:
     eval_batch: int = 128
     measured: Mode = Mode()
     deterministic: bool = True
+    intake: Intake = PICTURES
+    metadata: Table | None = None
 
     @property
     def mode(self) -> Mode:
@@ -157,13 +168,14 @@ class FoldJob:
     @cached_property
     def augmenters(self) -> tuple[Augmenter, ...]:
         """The policy of the run, and those of offline copies in the order of the rows' policies."""
-        copies = (Augmenter(policy, self.size) for policy in self.rows(0).policies if policy)
-        return (Augmenter(self.augment.policy, self.size), *copies)
+        channels, named = self.intake.channels, [policy for policy in self.rows(0).policies if policy]
+        copies = (Augmenter(policy, self.size, channels=channels) for policy in named)
+        return (Augmenter(self.augment.policy, self.size, channels=channels), *copies)
 
     @cached_property
     def engine(self) -> str:
         """What augments: the policies and the kind of the device choose it, and nothing else."""
-        return engine_of(self.augmenters, self.device, self.augment.engine)
+        return engine_of(self.augmenters, self.device, self.augment.engine, self.intake.channels)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,6 +189,14 @@ class FoldJob:
         if self.weights_N is None:
             return torch.ones(len(self.train_samples))
         return torch.from_numpy(self.weights_N.copy()).float()
+
+    @property
+    def beside_NE(self) -> Floats | None:
+        """(N, E) the metadata of the training samples, NaN where it is missing; None: there is none."""
+        beside = beside_of(self.images)
+        if beside is None or self.metadata is None:
+            return None
+        return beside[positions(self.train_samples.ids_N, self.images.ids_N, "prepared images")]
 
     @property
     def target_NC(self) -> torch.Tensor:
@@ -194,11 +214,13 @@ def fingerprint(job: FoldJob) -> str:
     digest.update((job.initial.digest if job.initial else "").encode())
     parts = (job.train_samples, job.valid_samples, job.inner_samples)
     for samples in (part for part in parts if part is not None):
-        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.labels.tobytes())
+        digest.update("\x1f".join(samples.ids_N.tolist()).encode() + samples.truth.tobytes())
     for epoch in range(job.train.epochs):
         rows = job.rows(epoch)
         digest.update(repr(rows.policies).encode())
         for part_R in (rows.index_R, rows.policy_R):
             digest.update(part_R.tobytes())
+    if (beside_NE := job.beside_NE) is not None:
+        digest.update(beside_NE.tobytes())
     digest.update(job.sample_weights_N.numpy().tobytes() + job.target_NC.numpy().tobytes())
     return digest.hexdigest()

@@ -25,7 +25,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pipeline.core import metrics
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.targets import Target
@@ -39,13 +38,12 @@ from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import partner_rows
 from pipeline.settings.train import EarlyStoppingSettings
-from pipeline.train import health, strategy, texts
+from pipeline.train import columns, health, strategy, texts
 from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
 from pipeline.train.optim import Schedule
 from pipeline.train.reproducible import cores, reproducible
-from pipeline.train.scoring import F1
 from pipeline.train.state import Training, load_checkpoint, resume, save_checkpoint
 from pipeline.train.step import Step, windows
 from pipeline.train.targets import targets_of
@@ -99,17 +97,14 @@ def evaluate(
     if not math.isfinite(value):
         raise diverged(f"fold {job.fold}, {part} part", job.train)
     p_NC = Target.of(samples.space).from_logits(logits_NC)
-    return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.labels, p_NC)}
+    return p_NC, {f"{part}_loss": value, f"{part}_score": job.metric(samples.truth, p_NC)}
 
 
 def validate(job: FoldJob, model: Classifier, loss: Loss, layout: str = "channels_last") -> Evaluation:
-    """The same for the validation part, with the F1 of each class that has images in it."""
+    """The same for the validation part, with a figure of each class, label or value that occurs in it."""
     samples = job.valid_samples
     p_NC, scores = evaluate(job, model, loss, samples, "valid", layout)
-    predicted_N = Target.of(samples.space).answers(p_NC)
-    table = metrics.per_class(samples.labels, predicted_N, samples.space.n_classes)
-    known = zip(samples.space.classes, table.f1_C.tolist(), table.support_C.tolist(), strict=True)
-    return p_NC, scores | {f"{F1}{name}": f1 for name, f1, support in known if support}
+    return p_NC, scores | columns.figures(samples, p_NC)
 
 
 def checkpoint_path(work: Path, fold: int) -> Path:
@@ -299,7 +294,7 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
         loss = training.loss(job, max(training.epoch - 1, 0))
         p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
     samples, history = job.valid_samples, marked(training.history, chosen)
-    oof = Probabilities(samples.ids_N, samples.space.classes, p_NC, f"{job.model.name} fold {job.fold}")
+    oof = Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     extra |= {"engine": job.engine}
     if job.device == "cuda":

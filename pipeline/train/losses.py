@@ -6,6 +6,9 @@ loss of the user's own. Does not own finding the user's code (`core/plugin.py`) 
 over an accumulation window and divides once by the window's total weight, which a loss that averages by
 itself would not allow.
 
+Labels that may hold together and values have formulas of their own in `train/column_losses.py`; what follows
+is about exclusive classes, and about shares, whose truth is a distribution.
+
 Targets are distributions over the classes, (B, C): a plain label is a one-hot row (`train/targets.py`). A
 loss is linear in its target wherever it can be: `…_terms` give (B, C), the loss of each row if class c were
 its label, and a row whose target is a distribution has their weighted mean. Mixed images and soft labels then
@@ -21,15 +24,6 @@ summed. With cross-entropy and shares of 1 the sum is the cross-entropy of the c
 multiply. Class weights scale the rows of an attribute to a mean weight of 1 over the training rows, instead
 of dividing by the weight of a window: several attributes cannot share one divisor.
 
-`loss.name=module:function` names a loss of the user's own, which is checked at each call:
-
-    def hinge(logits_BC, target_BC):      # float32 logits; targets are distributions over the classes
-        ...
-        return loss_B                     # one loss per row, differentiable
-
-`hinge.soft_targets = False` declares that it accepts one-hot targets only; it is then refused where images
-are mixed or labels are soft.
-
 Legend: B rows, C classes, K values of one attribute.
 """
 
@@ -37,26 +31,23 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, UserError, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
-from pipeline.core.targets import Target
-from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings, hand_faults
-from pipeline.settings.schema import Config
+from pipeline.core.targets import LABELS, VALUES, WORDS, Target
+from pipeline.settings.loss import LOSSES, LossSettings, OneLossSettings, hand_faults, losses_for
 from pipeline.settings.train import TrainSettings
+from pipeline.train import column_losses
+from pipeline.train.column_losses import wide
+from pipeline.train.own_loss import own_loss
 from pipeline.train.targets import ClassFacts
 
 Terms = Callable[[torch.Tensor], torch.Tensor]
 Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-SETTING = "loss.name"
-TRIAL_ROWS = 6
 Make = Callable[[OneLossSettings, ClassFacts, torch.Tensor | None], Rows]
 
 
@@ -67,17 +58,24 @@ class Loss:
     Args:
         rows: (logits_BC, target_BC) -> (B,), one loss per row.
         weight_C: class weights; None: all equal.
+        weigher: in place of class weights, (B, C) targets -> (B,) weights ≥ 0 of their rows.
     """
 
     rows: Rows
     weight_C: torch.Tensor | None = None
+    weigher: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def __call__(self, logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
         """(B,) one loss per row, in float32 or double precision."""
         return self.rows(logits_BC, target_BC)
 
     def weigh(self, target_BC: torch.Tensor) -> torch.Tensor:
-        """(B,) the class weight of each row, > 0; multiply it by sample weights."""
+        """(B,) the weight of each row by its target; multiply it by sample weights.
+
+        That of its class, > 0; of labels and values the share of its cells that are known, ≥ 0.
+        """
+        if self.weigher is not None:
+            return self.weigher(target_BC)
         if self.weight_C is None:
             return torch.ones_like(target_BC[..., 0])
         return target_BC @ self.weight_C.to(target_BC)
@@ -85,7 +83,8 @@ class Loss:
     def mean(self, logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
         """The loss of these rows as one window without sample weights."""
         weight_B = self.weigh(target_BC)
-        return (self(logits_BC, target_BC) * weight_B).sum() / weight_B.sum()
+        total = weight_B.sum().clamp_min(torch.finfo(weight_B.dtype).tiny)
+        return (self(logits_BC, target_BC) * weight_B).sum() / total
 
 
 def make_loss(settings: LossSettings, facts: ClassFacts, epoch: int = 0, epochs: int = 1) -> Loss:
@@ -119,7 +118,18 @@ def stretch(settings: LossSettings, epoch: int, epochs: int) -> tuple[bool, ...]
 
 
 def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) -> Loss:
-    waits = deferred(settings, epoch, epochs)
+    waits, kind = deferred(settings, epoch, epochs), facts.target.kind
+    if is_plugin(settings.name) and kind in (LABELS, VALUES):
+        return Loss(_of_known_rows(own_loss(settings.name)), weigher=_any_known)
+    if settings.name in LOSSES and kind not in LOSSES[settings.name].kinds:
+        raise ConfigError(
+            f"loss.name: {settings.name} is not for {WORDS[kind]}",
+            remedy=f"choose one of {', '.join(losses_for(kind))}",
+        )
+    if kind == VALUES and settings.name in column_losses.VALUES:
+        return _of_values(settings, facts)
+    if kind == LABELS and settings.name in LOSSES:
+        return _of_labels(settings, facts, waits)
     weight_C = None if waits else class_weights(settings, facts)
     weight_C = None if weight_C is None else weight_C.to(facts.device)
     if is_plugin(settings.name):
@@ -131,46 +141,50 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
             [hint] if hint else [],
             f"choose one of {', '.join(REGISTRY)}",
         )
-    facts.target.require_exclusive(f"loss.name={settings.name}")
     return Loss(REGISTRY[settings.name](settings, facts, weight_C), weight_C)
 
 
-def refuse_soft(settings: LossSettings, why: str) -> None:
-    """Reject soft targets where the loss accepts plain labels only.
-
-    Every loss of the registry is defined for distributions unless it says otherwise; a function of the user's
-    own may declare that it is not. `why` is the setting that makes targets soft, e.g. "train.mix=mixup".
-
-    Raises:
-        ConfigError: with the pair of settings.
-    """
-    names = dict.fromkeys([settings.name, *(own.name for own in settings.attributes.values())])
-    refused = [n for n in names if not (takes_soft(n) if is_plugin(n) else LOSSES[n].soft_targets)]
-    if refused:
-        raise ConfigError(
-            f"loss.name={refused[0]} and {why}: this loss accepts plain labels only",
-            remedy=f"leave {why.partition('=')[0]} out, or choose another loss, e.g. cross_entropy",
-        )
+def _of_values(settings: OneLossSettings, facts: ClassFacts) -> Loss:
+    assert facts.spread_C is not None, "facts of values have their spread"
+    each = column_losses.VALUES[settings.name](settings)
+    rows = column_losses.of_values(facts.spread_C.tolist(), each, facts.device)
+    return Loss(rows, weigher=column_losses.known_share)
 
 
-def refuse_unfit(config: Config) -> None:
-    """Call a loss of the user's own once, and refuse settings whose soft labels it does not accept.
+def _of_labels(settings: OneLossSettings, facts: ClassFacts, waits: bool) -> Loss:
+    """The loss of each label; of one with several levels that of exclusive classes of the same name."""
+    layout = column_losses.Layout.of(facts.target, facts.device)
+    weights = None if waits else column_losses.label_weights(settings, facts)
+    smoothing, level = settings.label_smoothing, cross_entropy_terms
+    if settings.name == "focal":
+        level = partial(focal_terms, gamma=settings.gamma)
+    if settings.name == "asymmetric":
+        level = partial(focal_terms, gamma=settings.gamma_pos)
+    entropy, weigh = column_losses.of_labels(
+        layout, column_losses.singles(settings), level, smoothing, weights
+    )
+    if settings.name != "soft_f1":
+        return Loss(entropy, weigher=weigh)
 
-    Raises:
-        ConfigError: as `trial` and `refuse_soft`.
-    """
-    loss, train = config.loss, config.train
-    sizes = [len(a.values) for a in config.competition.attributes]
-    trial(loss.name, sizes if config.model.heads == "attributes" else [math.prod(sizes)])
-    if train.mix.method != "none":
-        refuse_soft(loss, f"train.mix.method={train.mix.method}")
-    if train.pseudo is not None and train.pseudo.soft:
-        refuse_soft(loss, "train.pseudo.soft=true")
-    if train.distill is not None:
-        refuse_soft(loss, f"train.distill.soft={train.distill.soft:g}")
-    for attribute in config.competition.attributes:
-        if attribute.soft_width is not None:
-            refuse_soft(loss, f"soft_width={attribute.soft_width:g} of {attribute.name}")
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        f1 = column_losses.soft_f1_of_labels(logits_BC, target_BC, layout)[..., None]
+        return settings.blend * f1 + (1 - settings.blend) * entropy(logits_BC, target_BC)
+
+    return Loss(rows, weigher=weigh)
+
+
+def _any_known(target_BC: torch.Tensor) -> torch.Tensor:
+    return (~target_BC.isnan()).any(-1).to(target_BC.dtype)
+
+
+def _of_known_rows(own: Rows) -> Rows:
+    """A loss of the user's own that gets no row without a known cell."""
+
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        nothing_B1 = target_BC.isnan().all(-1, keepdim=True)
+        return own(logits_BC, torch.where(nothing_B1, 0, target_BC))
+
+    return rows
 
 
 def diverged(where: str, settings: TrainSettings) -> UserError:
@@ -197,6 +211,22 @@ def _asymmetric(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | 
 
 def _ordinal(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
     return rows_of(ordinal_terms, s.label_smoothing, weight_C)
+
+
+def _kl(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
+    """Kullback-Leibler divergence: cross-entropy without the entropy of the target, 0 at best."""
+    entropy = rows_of(cross_entropy_terms, s.label_smoothing, weight_C)
+
+    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
+        value_B = entropy(logits_BC, target_BC)
+        t_BC = smooth_targets(target_BC.to(value_B.dtype), s.label_smoothing)
+        own_BC: torch.Tensor = torch.special.entr(t_BC)
+        if weight_C is None:
+            return value_B - own_BC.sum(-1)
+        weight = weight_C.to(value_B)
+        return value_B - (own_BC * weight).sum(-1) / (target_BC.to(value_B.dtype) * weight).sum(-1)
+
+    return rows
 
 
 def _soft_f1(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
@@ -235,6 +265,7 @@ REGISTRY: dict[str, Make] = {
     "logit_adjustment": _logit_adjustment,
     "balanced_softmax": _balanced_softmax,
     "ordinal": _ordinal,
+    "kl": _kl,
 }
 
 
@@ -284,76 +315,6 @@ def summed(
         return total
 
     return rows
-
-
-def own_loss(name: str) -> Rows:
-    """The function `module:function` of the current folder, with its results checked at each call.
-
-    Raises:
-        ConfigError: it cannot be loaded; when called: it fails, or does not return (B,) finite losses.
-    """
-    function = _load(name)
-
-    def rows(logits_BC: torch.Tensor, target_BC: torch.Tensor) -> torch.Tensor:
-        logits_BC = wide(logits_BC)
-        value = plugin.call(name, function, logits_BC, target_BC.to(logits_BC.dtype))
-        return _checked(name, value, logits_BC)
-
-    return rows
-
-
-def takes_soft(name: str) -> bool:
-    """Whether the function accepts soft targets; it does unless it declares `soft_targets = False`."""
-    return bool(getattr(_load(name), "soft_targets", True))
-
-
-def trial(name: str, sizes: Sequence[int]) -> None:
-    """Call it once for each number of classes, forward and backward, before a long training depends on it.
-
-    Raises:
-        ConfigError: as `own_loss`, or a gradient that is missing or not finite.
-    """
-    loss, generator = own_loss(name), torch.Generator().manual_seed(0)
-    for size in sizes:
-        logits_BC = torch.randn(TRIAL_ROWS, size, generator=generator, requires_grad=True)
-        target_BC = torch.eye(size)[torch.arange(TRIAL_ROWS) % size]
-        loss(logits_BC, target_BC).sum().backward()  # type: ignore[no-untyped-call]
-        if logits_BC.grad is None or not torch.isfinite(logits_BC.grad).all():
-            raise ConfigError(
-                f"{SETTING}: {name} has no finite gradient for the logits",
-                remedy="compute it from logits_BC with torch's differentiable functions",
-            )
-
-
-def _load(name: str) -> Callable[..., Any]:
-    return plugin.load(name, Path.cwd(), SETTING)
-
-
-def _checked(name: str, value: Any, logits_BC: torch.Tensor) -> torch.Tensor:
-    rows = len(logits_BC)
-    if not isinstance(value, torch.Tensor) or value.shape != (rows,) or not value.is_floating_point():
-        shown = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)[:60]
-        raise ConfigError(
-            f"{SETTING}: {name} returned {shown} for {rows} rows",
-            remedy=f"return one loss per row, a float tensor of shape ({rows},), not their mean",
-        )
-    if torch.is_grad_enabled() and logits_BC.requires_grad and not value.requires_grad:
-        raise ConfigError(
-            f"{SETTING}: {name} is not differentiable: its losses do not depend on the logits",
-            remedy="argmax, comparisons, .detach() and numpy stop the gradient; use softmax instead",
-        )
-    if not torch.isfinite(value).all() and torch.isfinite(logits_BC).all():
-        odd = int((~torch.isfinite(value)).sum())
-        raise ConfigError(
-            f"{SETTING}: {name} gave {odd} of {rows} losses that are not finite, for finite logits",
-            remedy="use logits_BC.log_softmax(-1), not the log of a softmax; do not divide by values near 0",
-        )
-    return value
-
-
-def wide(logits_BC: torch.Tensor) -> torch.Tensor:
-    """The same numbers in float32, or double if they are double: half precision is too coarse for a loss."""
-    return logits_BC if logits_BC.dtype == torch.float64 else logits_BC.float()
 
 
 def smooth_targets(target_BC: torch.Tensor, smoothing: float) -> torch.Tensor:

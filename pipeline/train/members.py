@@ -30,6 +30,7 @@ import torch
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
+from pipeline.core.metadata import Table
 from pipeline.core.predictions import Features, FoldResult, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, Strings, positions, strings
 from pipeline.core.seeds import seed
@@ -42,6 +43,7 @@ from pipeline.engine.stage import Job, OnEpoch
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.forward import Pass
+from pipeline.nets.intake import Intake
 from pipeline.nets.stages import is_probe, probe_views
 from pipeline.nets.weights import State
 from pipeline.resample import indices, subsets
@@ -51,7 +53,7 @@ from pipeline.settings.members import ChainSettings
 from pipeline.settings.resample import ResampleSettings
 from pipeline.settings.schema import Config
 from pipeline.settings.train import TrainSettings
-from pipeline.train import batched_heads, committee, heads, init_from, loop, precision, texts
+from pipeline.train import batched_heads, committee, heads, init_from, loop, precision, solved_heads, texts
 from pipeline.train.committee import Committee
 from pipeline.train.job import FoldJob, Initial
 from pipeline.train.state import load_checkpoint, save_checkpoint
@@ -131,6 +133,7 @@ class Network:
         home: folder of the machine profile.
         work: folder of the unfinished work of the fold, with all its members.
         initial: the weights that every training starts from; None: those of `config.model`.
+        metadata: what the columns beside the images mean; None: there are none.
     """
 
     config: Config
@@ -138,6 +141,7 @@ class Network:
     home: Path
     work: Path
     initial: Initial | None = None
+    metadata: Table | None = None
 
     def job(self, lesson: Lesson) -> FoldJob:
         """The training job of a lesson."""
@@ -168,6 +172,8 @@ class Network:
             eval_batch=config.runtime.infer_batch,
             measured=precision.kept(config, device, steps, self.home, self.work),
             deterministic=config.runtime.deterministic,
+            intake=Intake.of(config),
+            metadata=self.metadata,
         )
 
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
@@ -177,10 +183,12 @@ class Network:
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""
         how = Pass(set_up(self.config.runtime), self.config.runtime.infer_batch)
-        network = model.restore(self.config.model, space.n_classes, state, self.config.images.hw, space)
+        network = model.restore(
+            self.config.model, space.n_classes, state, self.config.images.hw, space, Intake.of(self.config)
+        )
         network = model.to_device(network, how.device)
         identity = [views.parse("identity")]
-        predictions, _ = committee.predict_views(network, self.images, ids, space.classes, identity, how)
+        predictions, _ = committee.predict_views(network, self.images, ids, Target.of(space), identity, how)
         return predictions.view("identity").p_NC
 
 
@@ -212,7 +220,9 @@ class Probe:
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
         """See `Learner`."""
         set_up(self.config.runtime)
-        (fit,) = (heads if lesson.train.head == "logistic" else batched_heads).fit_heads([self.job(lesson)])
+        (fit,) = (solved_heads if lesson.train.head == "logistic" else batched_heads).fit_heads(
+            [self.job(lesson)]
+        )
         for entry in fit.result.history:
             lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
         return fit.result, fit.state
@@ -220,7 +230,7 @@ class Probe:
     def predict(self, state: State, ids: Strings, space: LabelSpace) -> Floats:
         """See `Learner`."""
         head = heads.restore_head(state, AttributeHeads.of(self.config.model, space))
-        predictions, _ = committee.predict_head(head, self.features.take(ids), space.classes)
+        predictions, _ = committee.predict_head(head, self.features.take(ids), Target.of(space))
         return predictions.view("identity").p_NC
 
 
@@ -230,18 +240,22 @@ def learner_of(job: Job) -> Learner:
     with_test = config.train.pseudo is not None and config.train.pseudo.test_images
     if is_probe(job.settings):
         names = list(probe_views(job.settings))
-        own = load.features(inputs, "train", names)
+        own = load.features(inputs, "train", names).with_metadata()
         if not with_test:
             return Probe(config, own)
-        test = load.features(inputs, "test", names)
+        test = load.features(inputs, "test", names).with_metadata()
         ids = strings([*own.ids_N.tolist(), *beside_training(test.ids_N).tolist()])
-        return Probe(config, Features(ids, own.views, np.concatenate([own.x_NVD, test.x_NVD]), own.digest))
+        x_NVD = np.concatenate([own.x_NVD, test.x_NVD])
+        return Probe(config, replace(own, ids_N=ids, x_NVD=x_NVD))
     images, initial = load.prepared(inputs["prepared"], "train"), init_from.of(job)
+    columns = load.metadata_columns(inputs["prepared"])
     if not with_test:
-        return Network(config, images, job.home, job.work, initial)
+        return Network(config, images, job.home, job.work, initial, columns)
     more = load.prepared(inputs["prepared"], "test")
-    both = Chained(images, PreparedImages(beside_training(more.ids_N), more.x_NHWC))
-    return Network(config, both, job.home, job.work, initial)
+    both = Chained(
+        images, PreparedImages(beside_training(more.ids_N), more.x_NHWC, more.channels, more.beside_NE)
+    )
+    return Network(config, both, job.home, job.work, initial, columns)
 
 
 @dataclass(frozen=True)
@@ -466,7 +480,7 @@ def _voted(
     every = [*made, *inner_models]
     return Trained(
         Committee(tuple(m.state for m in made), shares),
-        Probabilities(samples.ids_N, samples.space.classes, p_NC, f"fold {lesson.part.fold}"),
+        Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, f"fold {lesson.part.fold}"),
         history,
         tuple(loop.predicting(m.history) for m in made),
         sum(m.seconds for m in every),

@@ -10,7 +10,6 @@ not own the seconds per row of a whole training job (`train/step_timing.py`).
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,11 +20,13 @@ import torch
 from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
 from pipeline.settings import read
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import columns_of
 from pipeline.train import texts
 from pipeline.train.optim import make_optimizer
 
@@ -66,10 +67,11 @@ def measure(model: ModelSettings, config: Config, n_classes: int, device: str) -
         UserError: as `model.build`.
     """
     bare = model.model_copy(update={"weights": "none"})
-    network = to_device(build(bare, n_classes, 0, config.images.hw), device).eval()
+    network = to_device(build(bare, n_classes, 0, config.images.hw, intake=Intake.of(config)), device).eval()
     facts = describe(network)
     state = network.state_dict().values()
-    x_BCHW = torch.rand(BATCH, 3, *config.images.hw, device=device).to(memory_format=torch.channels_last)
+    shape = (BATCH, Intake.of(config).depth, *config.images.hw)
+    x_BCHW = torch.rand(shape, device=device).to(memory_format=torch.channels_last)
     with torch.inference_mode():
         gmacs = _multiplications(network, x_BCHW[:1]) / 1e9
         one = _milliseconds(lambda: _forward(network, x_BCHW[:1], config, device), device)
@@ -101,8 +103,12 @@ def speed(config: Config, n_classes: int, how: Pass) -> Speed:
         UserError: as `model.build`.
     """
     bare = frozen(config.model).model_copy(update={"weights": "none"})
-    network = to_device(build(bare, n_classes, 0, config.images.hw), how.device, how.layout).eval()
-    x_BHWC = torch.randint(0, 256, (SPEED_BATCH, *config.images.hw, 3), dtype=torch.uint8)
+    network = to_device(
+        build(bare, n_classes, 0, config.images.hw, intake=Intake.of(config)), how.device, how.layout
+    ).eval()
+    x_BHWC = torch.randint(
+        0, 256, (SPEED_BATCH, *config.images.hw, Intake.of(config).depth), dtype=torch.uint8
+    )
 
     def forward(size: int) -> None:
         with autocast(how.device, how.precision):
@@ -175,7 +181,7 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     config = settings.config
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
-    n_classes = math.prod(len(attribute.values) for attribute in config.competition.attributes)
+    n_classes = len(columns_of(config.competition))
     yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
     for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):

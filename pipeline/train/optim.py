@@ -35,11 +35,14 @@ LEAST_FALL = 1e-4
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 
-def make_optimizer(network: nn.Module, settings: TrainSettings, device: str = "cpu") -> torch.optim.Optimizer:
+def make_optimizer(
+    network: nn.Module, settings: TrainSettings, device: str = "cpu", beside: nn.Module | None = None
+) -> torch.optim.Optimizer:
     """The timm optimizer of this name; biases and norms (1-D parameters) have no weight decay.
 
     On "cuda" it has the form that a CUDA graph can record, fused where torch has that, with its learning rate
-    in a tensor. `network` is on the device already.
+    in a tensor. `network` is on the device already. `beside` are parts that train beside the network, with
+    its full learning rate.
 
     Raises:
         ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
@@ -84,10 +87,22 @@ def make_optimizer(network: nn.Module, settings: TrainSettings, device: str = "c
         raise ConfigError(
             f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
         ) from error
+    _add(optimizer, beside, settings)
     for group in optimizer.param_groups if device == "cuda" else ():
         if _takes_tensors(group):
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
     return optimizer
+
+
+def _add(optimizer: torch.optim.Optimizer, beside: nn.Module | None, settings: TrainSettings) -> None:
+    """Groups for the parts beside the network: weights, and biases without decay."""
+    own = list(beside.parameters()) if beside is not None else []
+    for parameters, decay in (
+        ([p for p in own if p.dim() > 1], settings.weight_decay),
+        ([p for p in own if p.dim() <= 1], 0.0),
+    ):
+        if parameters:
+            optimizer.add_param_group({"params": parameters, "weight_decay": decay, "lr": settings.lr})
 
 
 def _form(made_by: Any, settings: TrainSettings, device: str) -> dict[str, bool]:

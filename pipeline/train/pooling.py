@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities, pool_views
 from pipeline.core.samples import Samples
 from pipeline.engine.stage import Job
@@ -20,7 +19,7 @@ from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import note
 from pipeline.settings.schema import Config
-from pipeline.train import scoring, texts
+from pipeline.train import columns, scoring, texts
 
 Inputs = Mapping[str, Artifact]
 # Figures of pseudo-labels; those of the folds are averaged.
@@ -33,10 +32,8 @@ def history(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame:
 
 
 def per_class(samples: Samples, oof: Probabilities) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class, out of fold."""
-    table = metrics.per_class(samples.take(oof.ids_N).labels, oof.labels(), samples.space.n_classes)
-    columns = {"precision": table.precision_C, "recall": table.recall_C, "f1": table.f1_C}
-    return pd.DataFrame({"class": samples.space.classes, **columns, "support": table.support_C})
+    """Figures of each class, label or value, out of fold; see `columns.table`."""
+    return columns.table(samples.take(oof.ids_N), oof.p_NC)
 
 
 def pseudo_labels(inputs: Inputs, folds: Sequence[int]) -> pd.DataFrame | None:
@@ -80,11 +77,8 @@ def lines(
     pseudo: pd.DataFrame | None,
 ) -> list[str]:
     """What the terminal shows below the pooled score; `scores` are those of each fold."""
-    worst = classes[classes.support > 0].nsmallest(1, "f1").iloc[0]
-    rows = [
-        texts.FOLD_SCORES.format(scores=" ".join(f"{s:.3f}" for s in scores)),
-        texts.WORST_CLASS.format(name=worst["class"], f1=worst["f1"], images=worst["support"]),
-    ]
+    rows = [texts.FOLD_SCORES.format(scores=" ".join(f"{s:.3f}" for s in scores))]
+    rows += [line for line in [columns.worst(classes)] if line]
     if by_seed:
         each, spread = " ".join(f"{s:.4f}" for s in by_seed), float(np.std(by_seed, ddof=1))
         rows.append(texts.SEED_SCORES.format(scores=each, spread=spread))

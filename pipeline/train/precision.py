@@ -175,14 +175,24 @@ def passing(config: Config, trained: Artifact, device: str) -> Pass:
 
     The manifest of `trained` holds the mode of its training.
     """
-    from pipeline.nets.forward import Mode, Pass
+    from pipeline.nets.forward import Pass
 
-    asked = config.infer.precision
+    mode = predicting_mode(config.infer.precision, str(trained.manifest["tags"].get("mode", "")), device)
+    share = config.runtime.images_share
+    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout, share, padded=True)
+
+
+def predicting_mode(asked: str, trained: str, device: str) -> Mode:
+    """The mode of a trained network's predictions.
+
+    `asked` is `infer.precision`, `trained` the mode of its training as text, and `device` "cpu" or "cuda".
+    """
+    from pipeline.nets.forward import Mode
+
     if asked == "device":
         asked = "auto" if device == "cuda" else "fp32"
-    mode = Mode(asked) if asked != "auto" else Mode()
-    if asked == "auto":
-        mode = Mode.parse(trained.manifest["tags"]["mode"])
-        if mode.precision == "fp16" and device == "cpu":  # trained on a GPU, predicts without one
-            mode = Mode()
-    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout, config.runtime.images_share)
+    if asked != "auto":
+        return Mode(asked)
+    mode = Mode.parse(trained)
+    # Trained on a GPU, predicts without one.
+    return Mode() if mode.precision == "fp16" and device == "cpu" else mode

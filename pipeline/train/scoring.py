@@ -27,10 +27,9 @@ from pipeline.engine.stage import OnEpoch
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.record.tracking import Run
 from pipeline.settings.schema import Config
-from pipeline.train import texts
+from pipeline.train import columns, texts
+from pipeline.train.columns import F1, MAE, PREFIXES
 
-# The key of a class's F1 on the validation part in history entries: this and the name of the class.
-F1 = "f1/"
 SCORED = ("train", "infer", "ensemble")
 # Number of parts for cross-fitting, where the folds cannot serve as parts.
 CROSSFIT_PARTS = 5
@@ -94,20 +93,16 @@ def score_card(
     metric.refuse(oof.target)
     known = samples.take(oof.ids_N)
     draws, seed = config.statistics.draws, config.statistics.seed
-    interval = statistics.interval(metric, known.labels, oof.p_NC, known.groups_N, draws, seed)
-    table = metrics.per_class(known.labels, oof.labels(), samples.space.n_classes)
-    present = table.support_C > 0
+    interval = statistics.interval(metric, known.truth, oof.p_NC, known.groups_N, draws, seed)
     figures = {
         f"oof_{metric.name}": interval.value,
         "ci_low": interval.low,
         "ci_high": interval.high,
-        "f1_worst_class": float(table.f1_C[present].min()),
         "images_scored": float(len(oof)),
     }
     if len(folds) > 1:
         figures["fold_std"] = float(np.std(folds, ddof=1))
-    by_attribute = metrics.attribute_scores(samples.space, known.labels, oof.p_NC)
-    figures |= {f"f1_{name}": value for name, value in by_attribute.items()}
+    figures |= columns.summary(known, oof.p_NC)
     of = rival and rival.artifact
     against = compare(config, samples, oof, load.oof(of, of.stage)) if of else None
     if against:
@@ -123,14 +118,14 @@ def compare(config: Config, samples: Samples, new: Probabilities, old: Probabili
     known = samples.take(both)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
     a_NC, b_NC = new.take(both).p_NC, old.with_classes(new.classes).take(both).p_NC
-    y_N, groups_N = known.labels, known.groups_N
-    return statistics.compare(metric, y_N, a_NC, b_NC, groups_N, numbers.draws, numbers.seed)
+    truth, groups_N = known.truth, known.groups_N
+    return statistics.compare(metric, truth, a_NC, b_NC, groups_N, numbers.draws, numbers.seed)
 
 
 def scores_of(config: Config, samples: Samples, parts: Sequence[Probabilities]) -> list[float]:
     """The metric on each part's own predictions, e.g. those of one fold."""
     metric = metrics.get(config.competition.metric)
-    return [metric.score(samples.take(p.ids_N).labels, p.p_NC) for p in parts if len(p)]
+    return [metric.score(samples.take(p.ids_N).truth, p.p_NC) for p in parts if len(p)]
 
 
 def crossfit_parts(config: Config, samples: Samples, plan: FoldPlan, ids: Strings) -> list[Strings]:
@@ -247,15 +242,15 @@ def why(card: Card) -> str:
 
 
 def logged(run: Run, epochs: int, classes: Sequence[str] = ()) -> OnEpoch:
-    """An `on_epoch` that logs some of the epochs to the run, with the F1 of these classes."""
+    """An `on_epoch` that logs some of the epochs to the run, with the figures of these columns."""
     every = max(epochs // CURVE_POINTS, 1)
 
     def on_epoch(fold: int, epoch: int, entry: dict[str, float]) -> bool:
         if epoch % every == 0 or epoch == epochs - 1:
             points = {k: v for k, v in without_classes(entry).items() if k != "epoch"}
             # MLflow accepts letters of any language, but not every character.
-            shown = [name for name in classes if F1 + name in entry]
-            points |= {F1 + re.sub(r"[^\w. -]", "_", name): entry[F1 + name] for name in shown}
+            shown = [(prefix, name) for prefix in PREFIXES for name in classes if prefix + name in entry]
+            points |= {p + re.sub(r"[^\w. -]", "_", name): entry[p + name] for p, name in shown}
             run.epoch(epoch, points)
         return True
 
@@ -275,19 +270,28 @@ def stoppable(report: OnEpoch, goes_on: OnEpoch | None) -> OnEpoch:
 
 
 def rarest(parts: Sequence[Samples]) -> tuple[str, ...]:
-    """The classes with the fewest images in all labelled parts together, the same for every fold."""
+    """The classes with the fewest images in all labelled parts together, the same for every fold.
+
+    Of labels those that hold least often, of values those that are known least often.
+    """
     space = parts[0].space
-    counts_C = np.bincount(np.concatenate([part.labels for part in parts]), minlength=space.n_classes)
+    counts_C = np.sum([columns.holding(part) for part in parts], axis=0)
     return tuple(space.classes[c] for c in np.argsort(counts_C, kind="stable")[:CLASS_CURVES])
 
 
 def per_class(history: Sequence[dict[str, float]]) -> pd.DataFrame:
-    """One row per epoch, one column for the F1 of each class that has images in the validation part."""
+    """One row per epoch, one column for the F1 of each class that has images in the validation part.
+
+    Of values it is the mean absolute error of each.
+    """
     kept = ("epoch", "member")
-    rows = [{k.removeprefix(F1): v for k, v in e.items() if k in kept or k.startswith(F1)} for e in history]
+    rows = [
+        {k.removeprefix(F1).removeprefix(MAE): v for k, v in e.items() if k in kept or k.startswith(PREFIXES)}
+        for e in history
+    ]
     return pd.DataFrame(rows)
 
 
 def without_classes(entry: dict[str, float]) -> dict[str, float]:
-    """A history entry without the F1 of single classes."""
-    return {name: value for name, value in entry.items() if not name.startswith(F1)}
+    """A history entry without the figures of single classes, labels or values."""
+    return {name: value for name, value in entry.items() if not name.startswith(PREFIXES)}

@@ -117,12 +117,12 @@ def build_heads(job: Job) -> Built:
     Raises:
         UserError: settings that do not fit, or a loss that is not a finite number.
     """
-    from pipeline.train import batched_heads, heads
+    from pipeline.train import batched_heads, solved_heads
 
     train = _train_settings(job, several=())
     set_up(job.settings.config.runtime)
     jobs = _head_jobs(job, train)
-    fits = (heads if train.head == "logistic" else batched_heads).fit_heads(jobs)
+    fits = (solved_heads if train.head == "logistic" else batched_heads).fit_heads(jobs)
     for head_job, fit in zip(jobs, fits, strict=True):
         fit.write(job.draft / f"fold{head_job.fold}")
     rows = sum(len(head_job.rows(0)) for head_job in jobs) * train.epochs * train.head_seeds
@@ -135,7 +135,9 @@ def _head_jobs(job: Job, train: TrainSettings) -> list[HeadJob]:
     from pipeline.train.members import Lesson, Probe
 
     config, data = job.settings.config, load.training(job.inputs["data"], job.home)
-    probe = Probe(config, load.features(dict(job.inputs), "train", list(probe_views(job.settings))))
+    probe = Probe(
+        config, load.features(dict(job.inputs), "train", list(probe_views(job.settings))).with_metadata()
+    )
     jobs = []
     for number, split in enumerate(load.plan(job.inputs["folds"]).splits):
         part = subsets.of_fold(job.inputs, number, config, job.home)
@@ -186,7 +188,7 @@ def build_fold(job: Job) -> Built:
     if student.adopted is not None:
         student.adopted.to_csv(job.draft / teacher_labels.TABLE, index=False)
     score = metrics.get(config.competition.metric).score
-    figures = trained.figures | {"valid_score": score(valid.labels, trained.oof.p_NC)} | student.figures
+    figures = trained.figures | {"valid_score": score(valid.truth, trained.oof.p_NC)} | student.figures
     if not is_probe(job.settings):
         figures |= _normalised_input(job, part)
     if inner is not None:
@@ -210,11 +212,13 @@ def _training_part(job: Job, train: TrainSettings, samples: Samples) -> tuple[Pa
 def _normalised_input(job: Job, part: Part) -> dict[str, float]:
     """Figures of the network's input after normalisation, which does not depend on its weights."""
     from pipeline.nets import model
+    from pipeline.nets.intake import Intake
 
     config = job.settings.config
     bare = config.model.model_copy(update={"weights": "none"})
-    network = model.build(bare, 2, 0, config.images.hw)
+    network = model.build(bare, 2, 0, config.images.hw, intake=Intake.of(config))
     images = load.prepared(job.inputs["prepared"], "train")
+    network.normalise_by(images, part.samples.ids_N)
     return model.input_figures(network, config.model, images, part.samples.ids_N)
 
 
@@ -343,9 +347,9 @@ def refuse_train(settings: Settings) -> None:
     if not is_probe(settings):
         augment.check(settings.config)
     if is_plugin(settings.config.loss.name):
-        from pipeline.train import losses
+        from pipeline.train import own_loss
 
-        losses.refuse_unfit(settings.config)
+        own_loss.refuse_unfit(settings.config)
 
 
 def announce_train(
@@ -380,13 +384,14 @@ def announce_train(
 
 
 def _augment_notes(settings: Settings) -> list[str]:
-    """Why a GPU would leave augmentation to the CPU."""
-    from pipeline.data import device_augment
+    """What the policies leave out, and why a GPU would leave augmentation to the CPU."""
+    from pipeline.data import augment, device_augment
     from pipeline.engine.hardware import set_up
 
-    return (
-        [] if is_probe(settings) else device_augment.notes(settings.config, set_up(settings.config.runtime))
-    )
+    if is_probe(settings):
+        return []
+    config = settings.config
+    return [*augment.left_out(config), *device_augment.notes(config, set_up(config.runtime))]
 
 
 def train_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

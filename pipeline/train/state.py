@@ -24,7 +24,7 @@ import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,6 +35,7 @@ from pipeline.core.errors import StorageError
 from pipeline.core.seeds import seed
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier, build, to_device
+from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State
 from pipeline.record.files import temporary_of
 from pipeline.settings.train import TrainSettings
@@ -43,7 +44,7 @@ from pipeline.train.captured import Captured
 from pipeline.train.job import FoldJob, fingerprint
 from pipeline.train.losses import Loss, make_loss, stretch
 from pipeline.train.optim import load_optimizer, make_optimizer
-from pipeline.train.targets import class_facts
+from pipeline.train.targets import Scale, class_facts
 
 VERSION = 2
 _DIGEST_BYTES = 32
@@ -60,12 +61,17 @@ class Training:
         strategy.prepare(self.model.backbone, job.train)  # the optimizer holds all weights that will train
         # One graph per batch shape: a dynamic graph would compute differently after a resume.
         self.compute: nn.Module = torch.compile(self.model, dynamic=False) if mode.compiled else self.model  # type: ignore[assignment]
-        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device)
+        self.optimizer = make_optimizer(self.model.backbone, job.train, job.device, self.model.beside)
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
         self.facts = replace(facts, device=job.device)
         self.target_NC, self.weights_N = job.target_NC.to(job.device), job.sample_weights_N.to(job.device)
+        own_NE = job.beside_NE if self.model.reads_metadata else None
+        self.beside_NE: torch.Tensor | None = None
+        if own_NE is not None:
+            tabular = cast(Tabular, self.model.beside[NAME])
+            self.beside_NE = tabular.filled(torch.from_numpy(own_NE).to(job.device))
         self._losses: dict[tuple[bool, ...], Loss] = {}
         # The step as a graph, and what it was recorded of.
         self.recorded: tuple[object, Captured | None] | None = None
@@ -163,8 +169,22 @@ def _network(job: FoldJob) -> Classifier:
     """The network before training; it has not seen anything of the validation part."""
     space, fresh = job.train_samples.space, seed(job.train.seed, "model", job.fold)
     if job.initial is not None:
-        return job.initial.build(job.model, space, fresh, job.size)
-    return build(job.model, space.n_classes, fresh, job.size, space)
+        network = job.initial.build(job.model, space, fresh, job.size, job.intake)
+    else:
+        network = build(job.model, space.n_classes, fresh, job.size, space, job.intake)
+    network.normalise_by(job.images, job.train_samples.ids_N)
+    own_NE = job.beside_NE
+    if own_NE is not None and job.metadata is not None:
+        n_outputs = network.heads.n_outputs if network.heads else space.n_classes
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(fresh)
+            tabular = Tabular.of(job.metadata, n_outputs)
+        tabular.fit(own_NE)
+        network.add_metadata(tabular)
+    scale = Scale.of(job.train_samples)
+    if network.scale is not None and scale is not None:
+        network.scale.fit(*scale.tensors())
+    return network
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

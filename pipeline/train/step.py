@@ -25,6 +25,7 @@ from torch import nn
 from pipeline.core.seeds import seed
 from pipeline.data.loader import Batch
 from pipeline.nets.forward import autocast, pixels
+from pipeline.nets.several import on_each
 from pipeline.resample.mixing import MixedBatch, Mixer
 from pipeline.train import texts
 from pipeline.train.captured import Captured, Cuda, Device
@@ -34,10 +35,18 @@ from pipeline.train.losses import Loss
 from pipeline.train.optim import can_record, set_lr
 from pipeline.train.state import Training
 
+# The least weight of a window, so that one without any weight is not divided by 0.
+_LEAST_WEIGHT = 1e-12
 
-def noisy_pixels(x_BCHW: torch.Tensor, std: float) -> torch.Tensor:
-    """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1]."""
-    return x_BCHW if std == 0 else (x_BCHW + std * torch.randn_like(x_BCHW)).clamp(0, 1)
+
+def noisy_pixels(x_BCHW: torch.Tensor, std: float, channels: int | None = None) -> torch.Tensor:
+    """Pixels in [0, 1] with Gaussian noise of this standard deviation, clipped to [0, 1].
+
+    `channels` are those of one of several images; None: there is one. Where there is no image is no noise.
+    """
+    if std == 0:
+        return x_BCHW
+    return on_each(x_BCHW, channels or x_BCHW.shape[1], lambda x: (x + std * torch.randn_like(x)).clamp(0, 1))
 
 
 @contextmanager
@@ -90,6 +99,7 @@ class MicroBatch:
     blend: MixedBatch | None
     target_BC: torch.Tensor
     weight_B: torch.Tensor
+    beside_BE: torch.Tensor | None = None
 
     def pixels(self, device: str, layout: str) -> torch.Tensor:
         """(B, C, H, W) pixels in [0, 1], on the device."""
@@ -110,6 +120,7 @@ class MicroBatch:
                 self.blend and self.blend.part(a, b),
                 self.target_BC[a:b],
                 self.weight_B[a:b],
+                None if self.beside_BE is None else self.beside_BE[a:b],
             )
             for a, b in pairwise(rows * i // n for i in range(n + 1))
         ]
@@ -127,10 +138,12 @@ class Backward:
     Args:
         loss: one number per sample, and the weight of its class.
         target_NC, weights_N: of all training samples, on the device of the batches.
+        beside_NE: their metadata, nothing missing; None: there is none.
         scaler: keeps fp16 gradients from underflowing; does nothing otherwise.
         input_noise: standard deviation of noise on pixels in [0, 1].
         most: rows that pass at once where memory is short, at least 2; None: a whole micro-batch.
         layout: of the images in memory, that of the network.
+        channels: of one of several images a sample; None: there is one image.
     """
 
     loss: Loss
@@ -143,6 +156,8 @@ class Backward:
     input_noise: float = 0.0
     most: int | None = None
     layout: str = "channels_last"
+    channels: int | None = None
+    beside_NE: torch.Tensor | None = None
 
     def __call__(self, network: nn.Module, window: list[Batch], step: int = 0) -> torch.Tensor:
         """Add the window's gradients to the network's; returns its weighted mean loss, in double precision.
@@ -153,7 +168,7 @@ class Backward:
         value = torch.zeros((), dtype=torch.float64, device=total.device)
         for piece in pieces:
             x_BCHW = piece.pixels(self.device, self.layout)
-            value += self.part(network, x_BCHW, piece.target_BC, piece.weight_B, total)
+            value += self.part(network, x_BCHW, piece.target_BC, piece.weight_B, total, piece.beside_BE)
         return value
 
     def pieces(self, window: list[Batch], step: int) -> tuple[list[MicroBatch], torch.Tensor]:
@@ -161,7 +176,8 @@ class Backward:
         batches = [self._micro_batch(batch, step, number) for number, batch in enumerate(window)]
         # One after the other: torch may sum many numbers in another order.
         total = reduce(torch.add, [micro.weight_B.double().sum() for micro in batches])
-        assert total.is_cuda or total > 0, "an accumulation window whose samples all have weight 0"
+        # Rows of which nothing is known have weight 0: a window of such rows changes nothing.
+        total = total.clamp_min(_LEAST_WEIGHT)
         if self.most is not None:
             batches = [piece for micro in batches for piece in micro.split(self.most)]
         return batches, total
@@ -173,14 +189,15 @@ class Backward:
         target_BC: torch.Tensor,
         weight_B: torch.Tensor,
         total: torch.Tensor,
+        beside_BE: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Add the gradients of these rows to the network's; returns their share of the window's loss.
 
         Of pixels in [0, 1] on the device, and of targets and weights there.
         """
-        x_BCHW = noisy_pixels(x_BCHW, self.input_noise)
+        x_BCHW = noisy_pixels(x_BCHW, self.input_noise, self.channels)
         with autocast(self.device, self.precision):
-            logits_BC = network(x_BCHW)
+            logits_BC = network(x_BCHW) if beside_BE is None else network(x_BCHW, beside_BE)
         loss = (self.loss(logits_BC, target_BC) * weight_B).sum()
         part = loss / total.to(loss.dtype)
         self.scaler.scale(part).backward()  # type: ignore[no-untyped-call]
@@ -188,13 +205,16 @@ class Backward:
 
     def _micro_batch(self, batch: Batch, step: int, number: int) -> MicroBatch:
         target_BC, weight_B = self.target_NC[batch.index_B], self.weights_N[batch.index_B]
+        beside_BE = None if self.beside_NE is None else self.beside_NE[batch.index_B]
         blend = self.mixer(batch, step, number) if self.mixer else None
         if blend is not None:
             at_B = blend.other.index_B
             target_BC = blend.of(target_BC, self.target_NC[at_B])
             weight_B = blend.of(weight_B, self.weights_N[at_B])
+            if beside_BE is not None and self.beside_NE is not None:
+                beside_BE = blend.of(beside_BE, self.beside_NE[at_B])
         # Sample weights times the class weights of the target.
-        return MicroBatch(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC))
+        return MicroBatch(batch, blend, target_BC, weight_B * self.loss.weigh(target_BC), beside_BE)
 
 
 class Step:
@@ -219,6 +239,8 @@ class Step:
             settings.input_noise,
             None if training.pieces == 1 else math.ceil(settings.batch_size / training.pieces),
             training.mode.layout,
+            job.intake.channels,
+            training.beside_NE,
         )
         self._graph = self._captured(device)
 
@@ -277,6 +299,10 @@ class Step:
     def _not_recordable(self) -> str:
         """Why the steps cannot be one graph; empty if they can, as far as is known before they run."""
         settings, training = self._job.train, self._training
+        if self._job.intake.several:
+            return texts.STEP_IMAGES
+        if training.beside_NE is not None:
+            return texts.STEP_METADATA
         if settings.accumulate > 1 or training.pieces > 1:
             return texts.STEP_PIECES
         if training.scaler.is_enabled():

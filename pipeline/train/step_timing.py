@@ -25,11 +25,12 @@ import torch
 from torch import nn
 
 from pipeline.core.predictions import Features
-from pipeline.core.samples import LabelSpace, Samples, TrainRows, strings
+from pipeline.core.samples import LabelSpace, Samples, TrainRows, Truth, strings
 from pipeline.core.seeds import rng
-from pipeline.data.augment import Augmenter
+from pipeline.data.augment import augmenter_of
 from pipeline.data.images import PreparedImages
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
+from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.views import parse
 from pipeline.settings.model import ModelSettings
@@ -83,13 +84,16 @@ class _Stopwatch:
     def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
         self.network, self.config, self.device = network, config, device
         self.compute: nn.Module = network
-        self.optimizer = make_optimizer(network.backbone, config.train, device)
+        self.optimizer = make_optimizer(network.backbone, config.train, device, network.beside)
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
         n_classes, batch = space.n_classes, config.train.batch_size
-        facts = ClassFacts(space, np.ones(n_classes, np.float32), network.heads, device)
+        ones = np.ones(n_classes, np.float32)
+        facts = ClassFacts(space, ones, network.heads, device, 2 * ones, ones)
         self.loss = make_loss(config.loss, facts)
         self.graphs: dict[Mode, Captured] = {}
-        noise = rng(0, "timing").integers(0, 256, (batch, *config.images.hw, 3), dtype=np.uint8)
+        noise = rng(0, "timing").integers(
+            0, 256, (batch, *config.images.hw, Intake.of(config).depth), dtype=np.uint8
+        )
         self.x_BHWC = torch.from_numpy(noise)
         self.target_BC = one_hot(np.arange(batch) % n_classes, n_classes).to(device)
 
@@ -119,6 +123,7 @@ class _Stopwatch:
     def _graph(self, mode: Mode) -> Captured | None:
         """The step as training runs it on a GPU; None where it runs as it is."""
         whole = self.config.train.accumulate == 1 and mode.precision != "fp16"
+        whole = whole and not Intake.of(self.config).several
         if self.device != "cuda" or not whole or not can_record(self.optimizer):
             return None
         if mode not in self.graphs:
@@ -134,9 +139,9 @@ def _stopwatches(
     config: Config, space: LabelSpace, device: str, wanted: Sequence[Mode], epoch: int | None
 ) -> dict[Mode, _Stopwatch]:
     """One stopwatch per layout and compilation; the weights are read once."""
-    network = build(config.model, space.n_classes, 0, config.images.hw, space)
+    network = build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
     in_bf16 = device == "cpu" and any(mode.precision == "bf16" for mode in wanted)
-    if in_bf16 and unsafe_in_bf16(network, config.images.hw):
+    if in_bf16 and unsafe_in_bf16(network, config.images.hw, network.depth):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
     made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
@@ -277,22 +282,24 @@ def of_network(config: Config, space: LabelSpace, device: str, mode: Mode) -> Pa
     Raises:
         ModelError, ConfigError: settings that do not fit the model.
     """
-    network = build(config.model, space.n_classes, 0, config.images.hw, space)
-    start = _best_seconds(lambda: build(config.model, space.n_classes, 0, config.images.hw, space))
+    network = build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
+    start = _best_seconds(
+        lambda: build(config.model, space.n_classes, 0, config.images.hw, space, Intake.of(config))
+    )
     first_epochs = strategy.states(network.backbone, config.train)
     train = tuple(
         min(seconds_per_row(config, space, device, epoch, mode) for _ in range(REPEATS))
         for epoch in first_epochs
     )
-    augmenter, image = Augmenter(config.augment.policy, config.images.hw), _noise(config.images.hw).x_NHWC[0]
+    augmenter, image = augmenter_of(config), _noise(config).x_NHWC[0]
     look = _best_seconds(lambda: [augmenter(image, 0, 0, 0, str(n), 0) for n in range(ROWS)]) / ROWS
     return Pace(train, look, of_pass(config.model, config, device), start=start)
 
 
 def of_pass(model: ModelSettings, config: Config, device: str) -> float:
     """Seconds per image of a forward pass without gradients, as in validation and the features pass."""
-    network = to_device(build(model, 2, 0, config.images.hw), device).eval()
-    images, how = _noise(config.images.hw), Pass(device, config.runtime.infer_batch)
+    network = to_device(build(model, 2, 0, config.images.hw, intake=Intake.of(config)), device).eval()
+    images, how = _noise(config), Pass(device, config.runtime.infer_batch)
     view = parse("identity")
     return _best_seconds(lambda: run(network.features, images, images.ids_N, view, how)) / ROWS
 
@@ -301,9 +308,12 @@ def of_head(config: Config, space: LabelSpace) -> float:
     """Seconds per row of a head on cached features, validation included."""
     with torch.device("meta"):
         bare = config.model.model_copy(update={"weights": "none"})
-        width = int(build(bare, 2, 0, config.images.hw).backbone.num_features)
+        width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
     ids = strings([str(n) for n in range(HEAD_ROWS)])
-    samples = Samples(ids, ids, ids, space, np.arange(HEAD_ROWS) % space.n_classes, "train")
+    truth: Truth = np.arange(HEAD_ROWS) % space.n_classes
+    if space.kind != "exclusive":
+        truth = np.eye(space.n_classes, dtype=np.float32)[truth]
+    samples = Samples(ids, ids, ids, space, None, "train").with_truth(truth, None)
     x_NVD = np.random.default_rng(0).normal(size=(HEAD_ROWS, 2, width)).astype(np.float32)
     job = heads.HeadJob(
         fold=0,
@@ -324,9 +334,10 @@ def of_head(config: Config, space: LabelSpace) -> float:
     return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
 
 
-def _noise(hw: tuple[int, int]) -> PreparedImages:
-    x_NHWC = np.random.default_rng(0).integers(0, 256, (ROWS, *hw, 3), dtype=np.uint8)
-    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC)
+def _noise(config: Config) -> PreparedImages:
+    shape = (ROWS, *config.images.hw, Intake.of(config).depth)
+    x_NHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, config.images.channels)
 
 
 def _best_seconds(call: Callable[[], object]) -> float:

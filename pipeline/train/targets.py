@@ -1,9 +1,14 @@
-"""Targets of training samples: distributions over the classes.
+"""Targets of training samples, of every kind, and the facts about them that a loss may use.
 
-Owns turning labels or soft labels into targets, and the facts about the classes that a loss may use. Does
-not own losses (`train/losses.py`) nor where soft labels come from (`train/teacher_labels.py`).
+Owns turning the truth or soft labels into targets, the facts about the columns, and the unit in which values
+are learned. Does not own losses (`train/losses.py`) nor where soft labels come from
+(`train/teacher_labels.py`).
 
-Legend: N samples, C classes, R rows of an epoch.
+The target of exclusive classes and shares is a distribution over the classes; of labels a number from 0 to 1
+in each column, a distribution within the levels of a label; of values a number in the unit of the table. NaN
+is unknown, for labels and values alone.
+
+Legend: N samples, C classes or columns, R rows of an epoch.
 """
 
 from dataclasses import dataclass
@@ -12,8 +17,11 @@ import numpy as np
 import torch
 
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, SyntheticRows, TrainRows
-from pipeline.core.targets import Target
+from pipeline.core.targets import VALUES, Target
 from pipeline.nets.attributes import AttributeHeads
+
+# The least standard deviation of a value, relative to its size: a constant one is learned as it is.
+_SMALLEST_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -22,20 +30,65 @@ class ClassFacts:
 
     Args:
         space: the classes and their attributes.
-        counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without.
+        counts_C: training rows of each class in the first epoch, after resampling; 0 for a class without. Of
+            labels: the rows in which the column holds; of shares: their sum.
         heads: the network's head per attribute, each with its own loss; None: one output per class.
         device: where losses are computed in training: what they need lies there.
+        known_C: of labels, the rows in which the column is known.
+        spread_C: of values, the standard deviation of each; see `Scale`.
     """
 
     space: LabelSpace
     counts_C: Floats
     heads: AttributeHeads | None = None
     device: str = "cpu"
+    known_C: Floats | None = None
+    spread_C: Floats | None = None
 
     @property
     def target(self) -> Target:
         """What a network's outputs, and a loss's columns, mean."""
         return Target.of(self.space)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Of each value over a training part, in the unit of the table: its mean and standard deviation, and the
+    ends of what is predicted, one standard deviation beyond the smallest and the largest value.
+    """
+
+    mean_C: Floats
+    spread_C: Floats
+    low_C: Floats
+    high_C: Floats
+
+    @staticmethod
+    def of(samples: Samples) -> "Scale | None":
+        """The scale of a training part's known values, each sample counted once; None for other targets.
+
+        A value without a known cell has mean 0, and one that is constant has a standard deviation of 1.
+        """
+        if samples.space.kind != VALUES:
+            return None
+        y_NC = np.asarray(samples.truth, dtype=np.float64)
+        known_NC = ~np.isnan(y_NC)
+        n_C = np.maximum(known_NC.sum(axis=0), 1)
+        mean_C = np.nan_to_num(y_NC).sum(axis=0) / n_C
+        off_NC = np.where(known_NC, np.nan_to_num(y_NC) - mean_C, 0.0)
+        spread_C = np.sqrt((off_NC**2).sum(axis=0) / n_C)
+        constant_C = spread_C <= _SMALLEST_SPREAD * np.abs(mean_C)
+        spread_C = np.where(constant_C | (spread_C == 0), 1.0, spread_C)
+        low_C = np.where(known_NC, y_NC, np.inf).min(axis=0, initial=np.inf) - spread_C
+        high_C = np.where(known_NC, y_NC, -np.inf).max(axis=0, initial=-np.inf) + spread_C
+        never_C = ~known_NC.any(axis=0)
+        ends = (np.where(never_C, -np.inf, low_C), np.where(never_C, np.inf, high_C))
+        return Scale(*(v.astype(np.float32) for v in (mean_C, spread_C, *ends)))
+
+    def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Mean, standard deviation and both ends, (C,) each."""
+        return tuple(
+            torch.from_numpy(v.copy()) for v in (self.mean_C, self.spread_C, self.low_C, self.high_C)
+        )  # type: ignore[return-value]
 
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
@@ -44,14 +97,22 @@ def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
 
 
 def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
-    """(N, C) targets: the labels, or soft labels where a row of `soft_NC` is not NaN."""
+    """(N, C) targets: the truth, or soft labels where `soft_NC` is not NaN.
+
+    Of exclusive classes a row is soft as a whole or not at all; of other kinds each cell by itself.
+    """
     target = Target.of(samples.space)
-    target.require_exclusive("a label as one class of all")
-    target_NC = one_hot(samples.labels, target.n_columns)
+    if target.kind == "exclusive":
+        target_NC = one_hot(samples.labels, target.n_columns)
+    else:
+        target_NC = torch.from_numpy(np.array(samples.truth, dtype=np.float32))
     if soft_NC is not None:
         soft = torch.from_numpy(soft_NC.copy())
-        given_N = ~soft.isnan().any(dim=1)
-        target_NC[given_N] = soft[given_N]
+        if target.rows_sum_to_one:
+            given_N = ~soft.isnan().any(dim=1)
+            target_NC[given_N] = soft[given_N]
+        else:
+            target_NC = torch.where(soft.isnan(), target_NC, soft)
     return target_NC
 
 
@@ -61,8 +122,19 @@ def class_facts(
     heads: AttributeHeads | None = None,
     synthetic: SyntheticRows | None = None,
 ) -> ClassFacts:
-    """Facts about the rows of an epoch, counted by plain label; synthetic rows come after the samples'."""
-    extra = [] if synthetic is None else [synthetic.labels_S]
-    labels = np.concatenate([samples.labels, *extra])
-    counts = np.bincount(labels[rows.index_R], minlength=samples.space.n_classes)
-    return ClassFacts(samples.space, counts.astype(np.float32), heads)
+    """Facts about the rows of an epoch, counted by the truth; synthetic rows come after the samples'."""
+    if samples.space.kind == "exclusive":
+        extra = [] if synthetic is None else [synthetic.labels_S]
+        labels = np.concatenate([samples.labels, *extra])
+        counts = np.bincount(labels[rows.index_R], minlength=samples.space.n_classes)
+        return ClassFacts(samples.space, counts.astype(np.float32), heads)
+    assert synthetic is None, "synthetic rows have classes"
+    times_N = np.bincount(rows.index_R, minlength=len(samples)).astype(np.float64)
+    y_NC = np.asarray(samples.truth, dtype=np.float64)
+    scale = Scale.of(samples)
+    return ClassFacts(
+        samples.space,
+        np.asarray(times_N @ np.nan_to_num(y_NC), dtype=np.float32),
+        known_C=np.asarray(times_N @ ~np.isnan(y_NC), dtype=np.float32),
+        spread_C=None if scale is None else scale.spread_C,
+    )

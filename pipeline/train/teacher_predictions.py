@@ -21,6 +21,7 @@ import numpy as np
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import positions
 from pipeline.core.seeds import seed
+from pipeline.core.targets import Target
 from pipeline.data import load
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
@@ -49,13 +50,14 @@ def of_model(job: Job) -> tuple[Probabilities, float]:
     space = named.space
     committee = Committee.read(job.inputs["model"].folder)
     if is_probe(job.settings):
-        features = load.features(dict(job.inputs), stored, ["identity"]).take(ids)
+        features = load.features(dict(job.inputs), stored, ["identity"]).take(ids).with_metadata()
         (predictions, ms), *_ = votes.heads(config.model, space, committee, [features])
     else:
         images = load.prepared(job.inputs["prepared"], stored)
         how = Pass(set_up(config.runtime), config.runtime.infer_batch)
         (predictions, ms), *_ = votes.networks(config, ["identity"], space, committee, [(images, ids)], how)
-    return Probabilities(named.ids_N, space.classes, predictions.p_VNC[0], f"teacher {job.key}"), sum(ms)
+    p_NC = predictions.p_VNC[0]
+    return Probabilities.of(Target.of(space), named.ids_N, p_NC, f"teacher {job.key}"), sum(ms)
 
 
 def nested(job: Job, train: TrainSettings) -> tuple[Probabilities, int, int]:
@@ -78,7 +80,7 @@ def nested(job: Job, train: TrainSettings) -> tuple[Probabilities, int, int]:
         trained = members.train(learner, replace(lesson, valid=samples.take(ids)))
         p_NC[positions(ids, samples.ids_N, "inner part")] = trained.oof.take(ids).p_NC
         rows += trained.rows
-    return Probabilities(samples.ids_N, samples.space.classes, p_NC, "nested"), len(inner), rows
+    return Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, "nested"), len(inner), rows
 
 
 def _training_part(job: Job) -> Part:

@@ -6,6 +6,8 @@ Owns the words, as templates with named placeholders. Does not own when a text i
 # Scores of a training.
 FOLD_SCORES = "folds {scores}"
 WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
+WORST_LABEL = "worst label {name}: F1 {f1:.3f}; it holds in {images} images"
+WORST_VALUE = "worst value {name}: mean absolute error {mae:.4g}, R² {r2:.3f} on {images} images"
 SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
 CHOSEN_EPOCHS = "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
 PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
@@ -96,6 +98,8 @@ SIMILARITY_UNKNOWN = "{size}; similarity is unknown: it needs arms with linear_p
 SIMILARITY = "{size}; the frozen features reach {share:.0%} of the {metric} of fine-tuning at this budget: {images} (similar from {similar:.0%} on). These are rules of thumb; the table of arms is the measurement"
 NOT_CAPTURED = "steps run one kernel at a time, not as one CUDA graph: {why}; the results are the same"
 STEP_WAITS = "a step of this network, loss or optimizer waits for the GPU"
+STEP_IMAGES = "samples have several images, and not all the same number"
+STEP_METADATA = "the network reads metadata"
 STEP_SCALED = "train.precision=fp16 scales its gradients"
 STEP_OPTIMIZER = "train.optimizer={optimizer} has no form for a graph"
 STEP_PIECES = "a step takes several batches (train.accumulate), or a batch passes in pieces"

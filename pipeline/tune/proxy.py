@@ -106,7 +106,7 @@ def correlation(proxy_T: Sequence[float], full_T: Sequence[float]) -> tuple[floa
 
 def _compared(bench: Bench, full: Full, trained: list[tuple[Trial, Probabilities]]) -> list[str]:
     known = bench.samples()
-    scores = [bench.metric.score(known.take(oof.ids_N).labels, oof.p_NC) for _, oof in trained]
+    scores = [bench.metric.score(known.take(oof.ids_N).truth, oof.p_NC) for _, oof in trained]
     proxy = [trial.values[0] for trial, _ in trained]
     where = texts.FULL_WHERE.format(n=len(trained), experiment=full.experiment, folds=_folds(full))
     if len(set(scores)) == 1:
@@ -128,7 +128,7 @@ def _against_default(bench: Bench, full: Full, best: Probabilities) -> Compariso
     known = bench.samples().take(ids)
     rules = bench.settings.config.statistics
     return statistics.compare(
-        bench.metric, known.labels, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,
+        bench.metric, known.truth, best.take(ids).p_NC, default.take(ids).p_NC, known.groups_N,
         rules.draws, rules.seed,
     )  # fmt: skip
 

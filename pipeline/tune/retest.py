@@ -159,7 +159,7 @@ def _seeded(bench: Bench, complete: Sequence[Trial], chosen: Sequence[Trial], sa
     every += [[p_NC] for p_NC in (*others, *earlier)]
     known, rules = bench.samples().take(ids), bench.settings.config.statistics
     scores = statistics.compare_arms(
-        bench.metric, known.labels, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
+        bench.metric, known.truth, every, [(n, 0) for n in range(1, len(every))], known.groups_N,
         rules.draws, rules.seed,
     )  # fmt: skip
     candidates = [
@@ -293,10 +293,10 @@ def _crossfitted(bench: Bench, study: Study, best: Trial, say: Say) -> RetestVer
         chosen = _searched(bench, study.plan, (known, others), n_trials) or oof
         p_NC[at] = chosen.take(oof.ids_N).p_NC[at]
     comparison = statistics.compare(
-        bench.metric, known.labels, p_NC, oof.p_NC, known.groups_N, rules.draws, rules.seed
+        bench.metric, known.truth, p_NC, oof.p_NC, known.groups_N, rules.draws, rules.seed
     )
     default = bench.score(base)
-    retested = bench.metric.score(known.labels, p_NC)
+    retested = bench.metric.score(known.truth, p_NC)
     how = texts.RETEST_CROSSFIT_HOW.format(trials=n_trials, parts=len(parts))
     return RetestVerdict(default, default, (Contender(best, best.values[0], retested, comparison),), how)
 
@@ -311,7 +311,7 @@ def _searched(bench: Bench, plan: Plan, scored: tuple[Samples, Ints], n_trials: 
     while (trial := inner.ask(n_trials)) is not None:
         try:
             oof = load.oof(bench.result(bench.with_point(trial.point)), "oof").take(known.ids_N)
-            score = bench.metric.score(known.labels[others], oof.p_NC[others])
+            score = bench.metric.score(known.truth[others], oof.p_NC[others])
         except UserError as error:
             inner.fail(trial.number, str(error))
             continue

@@ -21,6 +21,7 @@ from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
 from pipeline.core.secrets import hidden, hidden_word
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -110,9 +111,9 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     """
     kind = kind_of(stage)
     if kind.is_planted:
+        _refuse_planted(session.settings)
         kind = replace(kind, params={**kind.params, **planting.with_features(session, session.settings)})
-    shipped = read.found(session.settings.folder, f"tune/{stage}.yaml")
-    file = read.given(options.space) if options.space else shipped
+    file = read.given(options.space) if options.space else _shipped(session.settings, stage)
     form = space.read(file)
     limits = limits_of(options, form.trials)
     if limits.jobs > 1:
@@ -137,6 +138,20 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     prepared = Prepared(bench, file, limits, _command(options, stage))
     _refuse_short(session, prepared)
     return prepared
+
+
+def _shipped(settings: Settings, stage: str) -> Path:
+    """The space of a stage that comes with Podium; one for this kind of target, if there is one."""
+    target = settings.config.competition.target
+    own = read.found(settings.folder, f"tune/{stage}-{target}.yaml")
+    return own if own.is_file() else read.found(settings.folder, f"tune/{stage}.yaml")
+
+
+def _refuse_planted(settings: Settings) -> None:
+    """Raise ConfigError where the faults that are planted do not exist: they change one class of an image."""
+    target = settings.config.competition.target
+    if target != EXCLUSIVE:
+        raise ConfigError(texts.NOTHING_PLANTED.format(target=target), remedy=texts.OTHER_SEARCHES)
 
 
 def _objective_faults(kind: TuneKind, form: space.SearchSpace, settings: Settings) -> list[str]:

@@ -29,6 +29,8 @@ NO_STAGE = "tune: no stage can be tuned"
 
 # --- Faults of a space by itself
 NO_FILE = "{path}: no such file"
+NOTHING_PLANTED = "make tune STAGE=error-analysis plants wrong classes and finds them again, and competition.target={target} has none"
+OTHER_SEARCHES = "tune another stage: eda, resample, train, tta, ensemble, decision"
 SHIPPED = "configs/tune/ contains the spaces that are shipped"
 SPACE_FAULTS = "{path}: {faults}"
 SPACE_FORMAT = "docs/tuning.md describes the format"

@@ -134,7 +134,7 @@ def test_luck_of_the_chosen_keeps_its_numbers():
     off = [MACRO.resampler(y, q)(inside) - MACRO.resampler(y, q)((inside == 0).astype(float)) for q in sides]
     best = np.argmax([MACRO.resampler(y, q)(inside) for q in sides], axis=0)
     expected = float((np.stack(off)[best, np.arange(len(best))] - np.mean(off, axis=0)).mean())
-    scene = SimpleNamespace(metric=MACRO, labels=y, groups=groups, settings=SimpleNamespace(seed=6))
+    scene = SimpleNamespace(metric=MACRO, truth=y, groups=groups, settings=SimpleNamespace(seed=6))
     compared = selection.Compared(("a", "b", "c"), np.arange(len(y)), sides, 3, "a")
     assert selection.luck(scene, compared) == pytest.approx(max(expected, 0), abs=1e-12)
 

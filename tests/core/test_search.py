@@ -218,7 +218,10 @@ def test_stacking_of_two_classes_and_with_a_class_that_no_row_has():
 
 def test_a_strong_penalty_takes_the_coefficients_away():
     found, y = members([1.5, 0.5])
-    sizes = [np.abs(stacking.fit([m.p_NC for m in found], y, c).coefficient_MCC).sum() for c in (1e-4, 1.0)]
+    sizes = [
+        np.abs(stacking.fit([m.p_NC for m in found], y, c, found[0].target).coefficient_MCC).sum()
+        for c in (1e-4, 1.0)
+    ]
     assert sizes[0] < 0.2 * sizes[1]
 
 

@@ -20,9 +20,9 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.record.study import Studies
 from pipeline.record.tracking import RunInfo, Tracker, tracking_uri
-from pipeline.settings.competition import SubmissionSettings
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import SubmissionSettings
 from pipeline.stages import CATALOGUE, open_session
 from pipeline.submit.hand_in import Client, shown
 from pipeline.tune.search import shown_storage

@@ -10,7 +10,8 @@ from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.tables import Table
 from pipeline.data import host_format
 from pipeline.data.labels import _Checker
-from pipeline.settings.competition import AttributeSettings, SubmissionSettings
+from pipeline.settings.competition import AttributeSettings
+from pipeline.settings.submission import SubmissionSettings
 
 MANY = 30_000
 SECONDS = 20.0  # one suggestion for each would take many minutes
@@ -54,4 +55,4 @@ def test_many_unknown_answers_of_a_submission_are_told_in_seconds():
         found = host_format.parse(table, ids, ["label"], space, settings)
         assert time.monotonic() - began < SECONDS
         assert len(found.faults) == MANY and "did you mean" in found.faults[0]
-        assert isinstance(found.labels_N, np.ndarray)
+        assert isinstance(found.answers, np.ndarray)

@@ -1,7 +1,5 @@
 """What columns mean: exclusive classes, and one clear sentence for every other kind."""
 
-from typing import Any, cast
-
 import numpy as np
 import pytest
 
@@ -11,15 +9,27 @@ from pipeline.core.predictions import Probabilities, ViewProbabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples
 from pipeline.core.targets import Target, most_probable, normalised, softmax
 from pipeline.core.voting import fitting, soft_voting
-from pipeline.data import host_format
-from pipeline.ensemble import decision
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.data import answer_cells
+from pipeline.ensemble import decision, priors
 from pipeline.settings.loss import LossSettings
+from pipeline.settings.submission import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "middle", "old"))])
 TARGET = Target.of(SPACE)
-# No such kind exists yet: whatever needs exclusive classes has to refuse it.
-OTHER = Target(SPACE.classes, cast(Any, "together"), SPACE)
+# Whatever needs exclusive classes has to refuse it.
+OTHER = Target(SPACE.classes, "labels", SPACE)
+
+
+KINDS = ("exclusive", "labels", "values", "shares")
+
+
+def truth_of(kind, n=20, k=6):
+    generator = np.random.default_rng(9)
+    if kind == "exclusive":
+        return generator.integers(0, k, n)
+    if kind == "labels":
+        return generator.integers(0, 2, (n, k)).astype(np.float32)
+    return softmax(generator.normal(size=(n, k)))
 
 
 def p_of(seed, n=20, k=6):
@@ -58,9 +68,11 @@ def test_a_valid_row_is_a_distribution(row, bad):
 
 def test_rows_of_another_kind_need_not_sum_to_one():
     p = np.array([[0.9, 0.8], [0.1, -0.1]])
-    other = Target(("a", "b"), cast(Any, "together"))
+    values = Target(("a", "b"), "values")
+    assert not values.faulty(p).any() and values.faulty(p * [[np.nan], [1]]).tolist() == [True, False]
+    other = Target(("a", "b"), "labels")
     assert other.faulty(p).tolist() == [False, True] and other.off_N(p).tolist() == [0, 0]
-    np.testing.assert_array_equal(other.normalised(p), p.astype(np.float32))
+    np.testing.assert_array_equal(other.normalised(p), np.clip(p, 0, 1).astype(np.float32))
     assert "sum to 1" in TARGET.rule and "sum" not in other.rule
 
 
@@ -113,7 +125,7 @@ def test_merged_views_keep_their_bits():
 
 
 def refused(what):
-    return pytest.raises(ConfigError, match=f"{what} needs exclusive classes .*; the target here is together")
+    return pytest.raises(ConfigError, match=f"{what} needs exclusive classes .*; the target here is labels")
 
 
 def test_a_refusal_names_both_kinds():
@@ -123,20 +135,29 @@ def test_a_refusal_names_both_kinds():
         OTHER.require_exclusive("cutmix")
     with refused("one answer per image"):
         OTHER.answers(p_of(0))
-    with refused("softmax"):
-        OTHER.from_logits(p_of(0))
 
 
 @pytest.mark.parametrize("name", sorted(metrics.METRICS))
 def test_every_metric_says_what_it_scores(name):
-    metrics.get(name).refuse(TARGET)
-    with refused(f"competition.metric={name}"):
-        metrics.get(name).refuse(OTHER)
+    metric = metrics.get(name)
+    for kind in KINDS:
+        target = Target(SPACE.classes, kind, SPACE)
+        if kind in metric.kinds:
+            metric.refuse(target)
+            assert np.isfinite(metric.score(truth_of(kind), p_of(0)))
+        else:
+            with pytest.raises(
+                ConfigError, match=f"competition.metric={name} needs .*the target here is {kind}"
+            ):
+                metric.refuse(target)
 
 
 @pytest.mark.parametrize("name", sorted(soft_voting.RULES))
 def test_every_voting_rule_says_what_it_combines(name):
     soft_voting.RULES[name].refuse(TARGET)
+    if "labels" in soft_voting.RULES[name].kinds:
+        soft_voting.RULES[name].refuse(OTHER)
+        return
     with refused(f"ensemble: voting by {name}"):
         soft_voting.RULES[name].refuse(OTHER)
 
@@ -164,10 +185,10 @@ def test_losses_ask(together):
 
 def test_blends_ask(together):
     found = Probabilities(np.arange(20).astype(str), SPACE.classes, p_of(4))
-    with refused("ensemble: voting by mean"):
-        soft_voting.soft_vote([found, found], None, "b")
-    with refused("competition.metric=accuracy"):
-        fitting.fit(fitting.Recipe("mean"), [found, found], np.zeros(20, np.int64), metrics.get("accuracy"))
+    with pytest.raises(ConfigError, match="ensemble: voting by rank needs"):
+        soft_voting.RULES["rank"].refuse(Target(SPACE.classes, "values"))
+    with refused("competition.metric=mcc"):
+        fitting.fit(fitting.Recipe("mean"), [found, found], np.zeros(20, np.int64), metrics.get("mcc"))
 
 
 def test_decisions_ask(together):
@@ -175,20 +196,20 @@ def test_decisions_ask(together):
     found = Probabilities(ids, SPACE.classes, p_of(4))
     rows = decision.Rows(ids, ids, np.arange(20))
     known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
-    judge = decision.Criterion(metrics.get("accuracy"), 10, 0)
-    with refused("competition.metric=accuracy"):
+    judge = decision.Criterion(metrics.get("mcc"), 10, 0)
+    with refused("competition.metric=mcc"):
         decision.decide([], known, found, rows, judge)
 
 
 def test_hosts_ask(together):
     p = p_of(4, n=1)
-    for kind in ("class_name", "class_index", "attributes"):
+    for kind in ("class_name", "class_index", "top_k"):
         settings = SubmissionSettings(format=kind)
         with refused(f"competition.submission.format={kind}"):
-            host_format.columns_of(SPACE, settings)
+            answer_cells.columns_of(SPACE, settings)
     probabilities = SubmissionSettings(format="probabilities")
-    assert host_format.columns_of(SPACE, probabilities) == SPACE.classes
-    cells = host_format.host_cells(p, SPACE.classes, SPACE, probabilities)
+    assert answer_cells.columns_of(SPACE, probabilities) == SPACE.classes
+    cells = answer_cells.host_cells(p, SPACE.classes, SPACE, probabilities)
     assert list(cells) == list(SPACE.classes)
 
 
@@ -197,7 +218,7 @@ def test_a_step_for_exclusive_classes_is_refused(monkeypatch):
     found = Probabilities(ids, SPACE.classes, p_of(4))
     rows = decision.Rows(ids, ids, np.arange(20))
     known = decision.Labelled(found, np.zeros(20, np.int64), rows, (np.arange(10), np.arange(10, 20)))
-    accuracy = metrics.get("accuracy")
+    accuracy = metrics.get("mcc")
     judge = decision.Criterion(accuracy, 10, 0)
     monkeypatch.setattr(Probabilities, "target", OTHER)
     monkeypatch.setattr(metrics.Metric, "refuse", lambda self, target: None)
@@ -211,6 +232,6 @@ def test_scaled_and_corrected_rows_keep_their_bits():
     floored = np.maximum(p.astype(np.float64), decision.FLOOR)
     for found, raw in (
         (decision.apply_scales(p, scale), floored * scale),
-        (decision.corrected(p, even, share), floored * (share / even)),
+        (priors.corrected(p, even, share), floored * (share / even)),
     ):
         np.testing.assert_array_equal(found, (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32))

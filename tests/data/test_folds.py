@@ -10,10 +10,10 @@ from pipeline.settings.folds import FoldSettings
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 
 
-def samples(labels, groups=None, ids=None):
+def samples(labels, groups=None, ids=None, space=None):
     ids = np.array([f"i{n:04d}" for n in range(len(labels))] if ids is None else ids)
     groups = ids if groups is None else np.array([f"g{g}" for g in groups])
-    return Samples(ids, ids, groups, SPACE, np.array(labels), "train")
+    return Samples(ids, ids, groups, space or SPACE, np.array(labels), "train")
 
 
 def people(n_groups=60, seed=0):
@@ -75,8 +75,30 @@ def test_a_rare_class_is_spread_and_named():
     )
 
 
+def test_the_single_image_of_a_class_is_trained_in_every_fold_and_never_validates():
+    found = samples([0] * 20 + [1] * 20 + [2])
+    plan = folds.plan(found, FoldSettings())
+    single = found.ids_N[found.labels == 2][0]
+    assert all(single in split.train_ids and single not in split.valid_ids for split in plan.splits)
+    assert len(plan.notes) == 1 and "1 class has a single image" in plan.notes[0] and "(c)" in plan.notes[0]
+    assert sorted(plan.covered) == sorted(set(found.ids_N) - {single})
+
+
+def test_a_single_image_whose_group_validates_validates_with_it():
+    found = samples([0] * 20 + [1] * 20 + [2], groups=[*range(40), 39])
+    plan = folds.plan(found, FoldSettings())
+    assert sorted(plan.covered) == sorted(found.ids_N)
+
+
+def test_notes_about_many_classes_are_summed_up():
+    space = LabelSpace.product([Attribute("x", tuple(f"c{k}" for k in range(40)))])
+    found = samples([0] * 100 + [k for k in range(1, 40) for _ in range(2)], space=space)
+    notes = folds.plan(found, FoldSettings()).notes
+    assert len(notes) == 9 and "other classes" in notes[-1]
+
+
 def test_a_class_of_one_group_and_a_class_without_images():
-    one = folds.plan(samples([0] * 20 + [1] * 20 + [2]), FoldSettings())
+    one = folds.plan(samples([0] * 20 + [1] * 20 + [2]), FoldSettings(singles="validate"))
     assert len(one.notes) == 1 and "1 group for 5 folds" in one.notes[0]
     assert "trains without it" in one.notes[0]
     none = folds.plan(samples([0] * 20 + [1] * 20), FoldSettings())

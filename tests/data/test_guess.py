@@ -76,7 +76,7 @@ def test_labels_by_the_sample_by_name_and_by_elimination(tmp_path):
         columns_ = [f"a{n}" for n in range(3)]
         sample = written(tmp_path / "s.csv", ["id", *answers], [(c, *[0] * len(answers)) for c in columns_])
         return label.choose(
-            table_, set(taken), asked.read(sample, None) if answers else None, None, None
+            table_, set(taken), asked.read(sample, None) if answers else None, None, label.Wish()
         ).names
 
     assert chosen(found, ["id"], "x") == ("x",)

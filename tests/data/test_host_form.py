@@ -1,102 +1,18 @@
 """Hosts' files in many forms: what `make new` proves from the sample, what it asks, and what it refuses."""
 
 import ast
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from bring_world import picture, table
+from host_world import SHADES, TESTS, Host
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities
-from pipeline.data import commands, competition, host_format
+from pipeline.data import answer_cells, competition, host_format
 from pipeline.data.host import competition_root
-from pipeline.data.new.request import NewRequest
-from pipeline.settings.load import CONFIGS, load
+from pipeline.settings.load import CONFIGS
 from pipeline.submit import validate
-
-N, TESTS = 24, 6
-SHADES = ("cat", "dog", "bird")
-
-
-class Host:
-    """A host's files: train/, test/, train.csv, test.csv and sample.csv."""
-
-    def __init__(self, root: Path):
-        self.root, self.folder = root, root / "configs"
-        shutil.copytree(CONFIGS, self.folder)
-        for n in range(N):
-            picture(root / "train" / f"i{n}.png", n)
-        for n in range(TESTS):
-            picture(root / "test" / f"t{n}.png", n)
-        self.train = self.test = self.sample = None
-
-    def labels(self, header, cells, n=N):
-        """Columns beside the image's name; `cells(n)` gives a row."""
-        rows = [(f"i{k % N}" if n == N else f"i{k}", *cells(k)) for k in range(n)]
-        for k in range(N, n):
-            picture(self.root / "train" / f"i{k}.png", k)
-        self.train = table(self.root / "train.csv", ["image", *header], rows)
-        return self
-
-    def asks(self, header, *cells, each=None):
-        """The sample: the same cells in each row, or `each(n)`."""
-        rows = [(f"t{n}", *(each(n) if each else cells)) for n in range(TESTS)]
-        self.sample = table(self.root / "sample.csv", ["image", *header], rows)
-        return self
-
-    def tests(self, header, cells):
-        rows = [(f"t{n}", *cells(n)) for n in range(TESTS)]
-        self.test = table(self.root / "test.csv", ["image", *header], rows)
-        return self
-
-    def new(self, images="train", label=None, encoding=None):
-        given = (self.root / images, self.train, self.test, self.sample, self.root, label, encoding)
-        (self.folder / "competition" / "x.yaml").unlink(missing_ok=True)
-        settings = load([f"runtime.home={self.root}", "runtime.mlflow=false"], self.folder)
-        self.said = commands.create(NewRequest("x", *given), settings)
-        return self
-
-    def settings(self, *words):
-        return load(["competition=x", f"runtime.home={self.root}", *words], self.folder)
-
-    @property
-    def config(self):
-        return self.settings().config.competition
-
-    @property
-    def last(self):
-        return self.said.lines[-1]
-
-    @property
-    def asked(self):
-        """The question and its possible answers."""
-        starts = [n for n, line in enumerate(self.said.lines) if line.startswith("question: ")]
-        assert self.said.question and len(starts) == 1
-        return "\n".join(self.said.lines[starts[0] :])
-
-    def answer(self, number):
-        """Write the lines of one possible answer into the file, as a user would; returns the new settings."""
-        path = self.folder / "competition" / "x.yaml"
-        lines = self.asked.splitlines()
-        (told,) = [line for line in lines if line.startswith("read the host's rules")]
-        old = told.split("`")[1::2]
-        starts = [n for n, line in enumerate(lines) if line[:2] == "  " and line[2] != " "]
-        ends = [*starts[1:], len(lines)]
-        new = "\n".join(lines[starts[number] + 1 : ends[number]])
-        text = path.read_text(encoding="utf-8")
-        assert all(f"    {line}" in text for line in old)
-        for place, line in enumerate(old):
-            row = next(r for r in text.splitlines() if r.startswith(f"    {line}"))
-            text = text.replace(f"\n{row}\n", "\n" if place else f"\n{new}\n")
-        path.write_text(text, encoding="utf-8")
-        return self.config
-
-    def refused(self, **how):
-        with pytest.raises(DataError) as caught:
-            self.new(**how)
-        return str(caught.value)
 
 
 @pytest.fixture
@@ -206,7 +122,7 @@ def test_a_metric_of_scores_refuses_hard_labels(host, metric):
 def test_classes_are_written_as_the_sample_writes_them(host, values, cells, words):
     host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(["kind"], cells).new()
     data = competition.load(host.config, competition_root(host.settings()))
-    assert host_format.vocabulary(data.train.space, host.config.submission) == tuple(words)
+    assert answer_cells.vocabulary(data.train.space, host.config.submission) == tuple(words)
     assert host.config.submission.format == "class_name"
 
 
@@ -365,7 +281,7 @@ def test_a_column_for_each_class_whatever_its_spelling(host, values, columns):
     host.labels(["kind"], lambda n: [values[n % len(values)]]).asks(columns, *[0.25] * len(columns)).new()
     found = host.config
     assert (found.submission.format, found.metric) == ("probabilities", "log_loss")
-    sample = host_format.columns_of(
+    sample = answer_cells.columns_of(
         competition.load(found, competition_root(host.settings())).train.space, found.submission
     )
     assert sorted(sample) == sorted(columns)
@@ -402,36 +318,10 @@ def numbers(*cells):
 @pytest.mark.parametrize(
     ("header", "cells", "asks", "kind"),
     [
-        (["score"], numbers(lambda n: n + 0.5), (["score"], 1.5), "values cannot be predicted"),
-        (["score"], numbers(lambda n: n % 6), (["score"], 2.5), "values cannot be predicted"),
-        (
-            ["x1", "y1"],
-            numbers(lambda n: n + 0.5, lambda n: n / 3),
-            (["x1", "y1"], 0, 0),
-            "there are several",
-        ),
-        (["a", "b"], numbers(lambda n: n % 2, lambda n: n % 3 % 2), (["a", "b"], 0, 0), "several labels may"),
-        (["tags"], numbers(lambda n: " ".join("abc"[: n % 3 + 1])), (["tags"], "a"), "several labels may"),
-        (["tags"], numbers(lambda n: "|".join("abc"[n % 3 :])), (["out"], "a|b"), "several labels may"),
-        (["Target"], numbers(lambda n: f"{n % 3} 16"), (["Predicted"], 0), "several labels may"),
-        (["whale"], numbers(lambda n: f"w{n % 9}"), (["whale"], "w1 w2 w3 w4 w5"), "ranks several classes"),
-        (["kind"], numbers(lambda n: n % 5), (["kind"], "3 0.75"), "a class with its confidence"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind", "sure"], "cat", 0.5), "nothing in train.csv"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["lat", "lon"], 0, 0), "several answer columns"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], 0.5), "more than two classes"),
-        (
-            ["id"],
-            numbers(lambda n: (n % 13) * 97),
-            (["landmarks"], "8815 0.03"),
-            "a class with its confidence",
-        ),
         (["rle_mask"], numbers(lambda n: f"1 {n} 40 5"), (["rle_mask"], "1 1"), "segmentation is not"),
-        (
-            ["tags"],
-            numbers(lambda n: ("hazy day", "clear day lake")[n % 2]),
-            (["tags"], "clear lake"),
-            "several",
-        ),
         (["ship"], numbers(lambda n: n % 2), (["EncodedPixels"], "1 2"), "segmentation is not supported"),
         (
             ["kind"],
@@ -439,17 +329,17 @@ def numbers(*cells):
             (["PredictionString"], ""),
             "detection is not supported",
         ),
-        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "several labels may"),
+        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "a list of labels"),
         (
             ["tags"],
             numbers(lambda n: "{" + ",".join("abc"[n % 3 :]) + "}"),
             (["tags"], "a"),
-            "several labels",
+            "a list of labels",
         ),
         (["where"], numbers(lambda n: f'{{"x": {n % 3}, "w": 4}}'), (["where"], ""), "detection is not"),
         (["kind"], numbers(lambda n: f'{{"rle": "{n % 3} 4"}}'), (["kind"], ""), "segmentation is not"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], '{"cat": 0.5, "dog": 0.5}'), "JSON object"),
-        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "several labels may"),
+        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "a list of labels"),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
     ],
 )
@@ -483,15 +373,6 @@ def test_names_with_brackets_are_classes(host, names):
     assert host.config.attributes[0].values == sorted(names)
 
 
-def test_a_sample_with_a_row_for_each_image_and_class_is_refused(host):
-    host.labels(["kind"], lambda n: [SHADES[n % 3]])
-    rows = [(f"t{n}_{kind}", 0.3) for n in range(TESTS) for kind in SHADES]
-    host.sample = table(host.root / "sample.csv", ["image", "p"], rows)
-    assert "long form" in host.refused()
-    host.sample = table(host.root / "sample.csv", ["image", "kind"], [(f"u{n}_{n}", "cat") for n in range(6)])
-    assert "no column leads to test images" in host.refused(), "missing images are no long form"
-
-
 def test_answers_that_name_other_images_are_refused(host):
     host.labels(["product"], lambda n: [f"p{n % 4}"]).asks(["matches"], each=lambda n: [f"t{n}"])
     assert "finding similar images" in host.refused()
@@ -500,17 +381,7 @@ def test_answers_that_name_other_images_are_refused(host):
 def test_a_training_table_in_long_form_is_refused(host):
     rows = [(f"i{n // 3}_{'abc'[n % 3]}", n % 2) for n in range(24)]
     host.train = table(host.root / "train.csv", ["ID", "Label"], rows)
-    assert "several rows ask about one image (long form)" in host.asks(["Label"], 0.5).refused()
-
-
-def test_several_rows_for_an_image_are_refused(host):
-    host.labels(["root", "vowel"], lambda n: [n % 3, n % 4])
-    rows = [(f"t{n}_{part}", f"t{n}", part) for n in range(TESTS) for part in ("root", "vowel")]
-    host.sample = table(host.root / "sample.csv", ["row_id", "target"], [(r[0], 0) for r in rows])
-    assert "(long form)" in host.refused()
-    host.test = table(host.root / "test.csv", ["row_id", "image", "component"], rows)
-    said = host.refused()
-    assert "12 rows for 6 images; `component` says which answer: root, vowel" in said
+    assert "several rows are about one image (long form)" in host.asks(["Label"], 0.5).refused()
 
 
 def test_one_answer_for_several_images_is_refused(host):
@@ -608,7 +479,7 @@ def test_the_label_may_be_given(host):
     host.labels(["a", "b", "price"], lambda n: [n % 4, n % 3, 100_000 + 37 * n])
     assert [a.column for a in host.new(label="b").config.attributes] == ["b"]
     assert [a.column for a in host.new(label="a, b").config.attributes] == ["a", "b"]
-    assert "values cannot be predicted" in host.refused(label="price")
+    assert host.new(label="price").config.target == "values"
     assert "no column `pric`; did you mean price?" in host.refused(label="pric")
 
 
@@ -618,11 +489,6 @@ def test_how_combinations_are_numbered_is_asked(host):
     assert host.answer(0).submission.format == "class_index"
     found = host.settings("competition.submission.format=class_index").config.competition
     assert found.submission.label_column == "code"
-
-
-def test_many_columns_of_marks_are_several_labels(host):
-    host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1])
-    assert "several labels may hold for one image" in host.refused()
 
 
 @pytest.mark.parametrize(

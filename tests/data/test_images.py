@@ -367,7 +367,9 @@ def test_prepared_images_by_id(built, tmp_path, how, size):
     def look(name, image):
         return resize(image, size, how)
 
-    images.build_prepared(decoded, decoded.ids, look, size, tmp_path / "prepared.npy")
+    images.build_prepared(
+        decoded, [[name] for name in decoded.ids.tolist()], look, size, tmp_path / "prepared.npy", 1
+    )
     prepared = images.PreparedImages.open(tmp_path / "prepared.npy")
     assert prepared.x_NHWC.shape == (70, *size, 3) and isinstance(prepared.x_NHWC, np.memmap)
     taken = prepared.take(np.array(["t3", "i9"]))

@@ -138,11 +138,11 @@ def test_held_out_images_keep_their_answers_and_tell_none(tmp_path):
     data = competition.load(settings, tmp_path)
     assert len(data.test) == 10 and len(data.train) == 30
     assert data.test.labels_N is None and data.answers is not None
-    assert np.bincount(data.answers.labels_N).tolist() == [5, 5]
+    assert np.bincount(data.answers.truth).tolist() == [5, 5]
     assert data.answers.public_N.sum() == 5
     assert not set(data.test.paths_N) & set(data.train.paths_N)
     truth = [int("paper" in path.rsplit("/", 2)[1]) for path in data.test.paths_N.tolist()]
-    assert data.answers.labels_N.tolist() == truth
+    assert data.answers.truth.tolist() == truth
     assert all("glass" not in name and "paper" not in name for name in data.test.ids_N.tolist())
     again = competition.load(settings, tmp_path)
     assert again.test.ids_N.tolist() == data.test.ids_N.tolist()

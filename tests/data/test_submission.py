@@ -9,8 +9,8 @@ from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.tables import read_table
-from pipeline.data import host_format
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.data import answer_cells, host_format
+from pipeline.settings.submission import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("age", ("young", "old", "가나"))])
 IDS = ("007", "7", "a b", "x,y")
@@ -82,7 +82,7 @@ def test_names_may_be_the_hosts_words_and_joined_values(tmp_path):
     space = LabelSpace.product([Attribute("mood", ("sad", "happy")), Attribute("sex", ("male", "female"))])
     update = {"format": "class_name", "separator": "_", "words": {"sex": ["m", "f"]}}
     settings = INDEX.model_copy(update=update)
-    assert host_format.vocabulary(space, settings) == ("sad_m", "sad_f", "happy_m", "happy_f")
+    assert answer_cells.vocabulary(space, settings) == ("sad_m", "sad_f", "happy_m", "happy_f")
     p = Probabilities(np.array(["007"]), space.classes, np.array([[0.1, 0.2, 0.3, 0.4]], np.float32))
     path = tmp_path / "mine.csv"
     host_format.write(path, p, space, settings, sample)

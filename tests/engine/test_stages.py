@@ -199,8 +199,17 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         for name, info in getattr(field.annotation, "model_fields", {}).items():
             if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get(IF_CHOSEN):
                 chosen[f"{section}.{name}"] = info.default
-    # On a CPU `auto` is albumentations, as before; which engine ran on a GPU follows from the device.
-    assert chosen == {"augment.engine": "auto"}
+    # On a CPU `auto` is albumentations, as before; which engine ran on a GPU follows from the device. Samples
+    # always had one image of one file, three channels, the first page, and no metadata.
+    assert chosen == {
+        "augment.engine": "auto",
+        "competition.channel_files": [],
+        "competition.images_per_sample": None,
+        "competition.metadata": [],
+        "images.channels": 3,
+        "images.pages": "first",
+        "model.pool_images": "mean",
+    }
     settings = load(["competition=digits", "augment.engine=albumentations"])
     with_default = config_slice(FULL.config, ["augment"], keyed=True)["augment"]
     assert "engine" not in with_default

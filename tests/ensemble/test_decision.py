@@ -9,7 +9,8 @@ from test_decision_steps import imbalanced
 from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
 from pipeline.ensemble import decision, texts
-from pipeline.ensemble.decision import ClassScales, FittedStep, PriorCorrection, Rows
+from pipeline.ensemble.decision import ClassScales, FittedStep, Rows
+from pipeline.ensemble.priors import PriorCorrection
 
 MACRO = metrics.get("macro_f1")
 CLASSES = tuple("abcdef")

@@ -7,7 +7,8 @@ import pytest
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
-from pipeline.ensemble import decision
+from pipeline.core.targets import Target
+from pipeline.ensemble import decision, priors
 
 MACRO = metrics.get("macro_f1")
 
@@ -105,22 +106,22 @@ OLD, NEW = np.array([1 / 3, 1 / 3, 1 / 3]), np.array([0.8, 0.15, 0.05])
 
 def test_correction_gives_the_posterior_of_the_new_prior():
     x, _ = world(NEW, 500)
-    np.testing.assert_allclose(decision.corrected(posterior(x, OLD), OLD, NEW), posterior(x, NEW), atol=1e-6)
+    np.testing.assert_allclose(priors.corrected(posterior(x, OLD), OLD, NEW), posterior(x, NEW), atol=1e-6)
 
 
 def test_the_same_prior_changes_nothing():
     p = posterior(world(NEW, 50)[0], OLD)
-    np.testing.assert_allclose(decision.corrected(p, OLD, OLD), p, atol=1e-7)
+    np.testing.assert_allclose(priors.corrected(p, OLD, OLD), p, atol=1e-7)
 
 
 @pytest.mark.parametrize("new", [NEW, OLD, np.array([0.05, 0.05, 0.9])], ids=["long", "same", "turned"])
 def test_em_finds_the_prior_without_labels(new):
     x, _ = world(new)
-    np.testing.assert_allclose(decision.estimated_prior(posterior(x, OLD), OLD), new, atol=0.02)
+    np.testing.assert_allclose(priors.estimated_prior(posterior(x, OLD), OLD), new, atol=0.02)
 
 
 def test_counts_become_shares_and_no_class_is_impossible():
-    shares = decision.class_shares(np.array([9, 0, 0]))
+    shares = priors.class_shares(np.array([9, 0, 0]))
     assert shares.sum() == pytest.approx(1) and shares[0] == pytest.approx(9.5 / 10.5) and shares[1] > 0
 
 
@@ -170,7 +171,7 @@ def apply(tmp_path, monkeypatch):
         for name in names:
             own = decision.load_own(f"mine:{name}")
             after = decision.call_own(
-                own, after, np.array(["x", "y"]), np.array(["g0", "g1"]), ("a", "b", "c")
+                own, after, np.array(["x", "y"]), np.array(["g0", "g1"]), Target(("a", "b", "c"))
             )
         assert p_NC[0, 0] == np.float32(0.5), "called with copies"
         return after

@@ -8,7 +8,8 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.ensemble import external
-from pipeline.settings.competition import CompetitionSettings, SubmissionSettings
+from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.submission import SubmissionSettings
 
 SPACE = LabelSpace.product([Attribute("pet", ("cat", "dog", "강아지"))])
 IDS = np.array(["001", "002", "010"])

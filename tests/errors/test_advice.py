@@ -238,9 +238,7 @@ def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
 
 def test_flips_and_an_open_comparison():
     new = Submission("new", IDS, np.zeros(40, np.int64))
-    old = replace(
-        new, name="old", labels_N=np.r_[np.ones(9, np.int64), np.full(4, 2), np.zeros(27, np.int64)]
-    )
+    old = replace(new, name="old", answers=np.r_[np.ones(9, np.int64), np.full(4, 2), np.zeros(27, np.int64)])
     flips = find_flips(SPACE, new, old)
     open_end = Comparison(0.001, -0.01, 0.012, 0.6, 40, "can't tell")
     facts = Facts(SPACE, Config(), flips=flips, comparison=open_end)

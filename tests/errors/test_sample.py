@@ -34,7 +34,7 @@ def test_a_design_follows_from_the_answers_alone_and_grows(made):
     design, more = designed(made, 40), designed(made, 90)
     order = rng(0, "rows").permutation(len(made.new.ids_N))
     shuffled = replace(
-        made, new=replace(made.new, ids_N=made.new.ids_N[order], labels_N=made.new.labels_N[order])
+        made, new=replace(made.new, ids_N=made.new.ids_N[order], answers=made.new.labels_N[order])
     )
     again = designed(shuffled, 40)
     assert again.report == design.report and (again.sampled_F == design.sampled_F).all()

@@ -9,6 +9,7 @@ from learn_world import SIZE, accuracy, all_rows, digit_images, digit_samples, f
 
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads, ordinal_log_p
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build, restore
@@ -127,7 +128,7 @@ def test_full_training_and_inference_by_attribute(tmp_path):
     from pipeline.nets.views import parse
 
     found, _ = predict_views(
-        network, job.images, job.valid_samples.ids_N, DIGITS.classes, [parse("identity")], Pass()
+        network, job.images, job.valid_samples.ids_N, Target.of(DIGITS), [parse("identity")], Pass()
     )
     np.testing.assert_allclose(found.p_VNC[0], result.oof.p_NC, atol=1e-6)
 
@@ -153,5 +154,5 @@ def test_a_linear_probe_by_attribute_learns_and_is_restored():
     # The pairs are no order that pixels show linearly; parity alone lifts it above one in five.
     assert result.history[-1]["valid_score"] > 0.3, "chance is 0.1"
     head, features = restore_head(state, heads), job.features.take(job.valid_samples.ids_N)
-    found, _ = predict_head(head, features, DIGITS.classes)
+    found, _ = predict_head(head, features, Target.of(DIGITS))
     np.testing.assert_allclose(found.p_VNC[0], result.oof.p_NC, atol=1e-6)

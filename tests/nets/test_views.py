@@ -8,6 +8,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as reference
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.targets import Target
 from pipeline.nets.forward import Pass
 from pipeline.nets.model import build
 from pipeline.nets.views import REGISTRY, parse, parse_all
@@ -185,7 +186,7 @@ def network():
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 1e-2)])
 def test_every_view_gives_equal_results_for_any_batch_size(network, precision, tolerance):
     images, every = digit_images(20), parse_all(list(examples()))
-    classes = tuple("0123456789")
+    classes = Target(tuple("0123456789"))
     runs = [
         predict_views(network, images, images.ids_N, classes, every, Pass(batch=b, precision=precision))
         for b in (1, 7, 20)

@@ -24,9 +24,9 @@ def rows_of(labels, settings, fold, epoch):
 
 def after(**settings):
     rows = rows_of(LABELS, ResampleSettings(**settings), 0, 0)
-    before, now = indices.counts(LABELS, rows, 4)
-    assert before.tolist() == [60, 20, 0, 7]
-    return now.tolist()
+    found = indices.counts(part().samples, rows, ResampleSettings(**settings))
+    assert found["before"].tolist() == [60, 20, 0, 7]
+    return found["after"].tolist()
 
 
 def test_none_is_every_row_in_order():

@@ -69,7 +69,9 @@ def test_one_public_score_of_the_weakest_makes_no_command_call_it_the_best(home)
 
 
 def test_a_pin_moves_every_command_and_its_removal_says_what_is_the_best_now(home):
-    first, _, last = ranked(home)
+    first = ranked(home)[0]
+    # The blend is not compared with itself, wherever one epoch ranks it.
+    last = [name for name in ranked(home) if ledger(home)[name]["kind"] != "blend"][-1]
     assert run(home, "pin-best", small=SMALL, options=("--name", last)).code == 0
     assert best(run(home, "leaderboard", small=SMALL)) == [last], "a page of before the pin is not shown"
     assert best(run(home, "final", small=SMALL)) == [last]

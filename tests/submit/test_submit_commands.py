@@ -351,7 +351,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
     edited(path, lambda known: known.update(csv_sha256=sha256_file(path)))
     said = reproduce(home, path)
     assert said.code == 2 and "the bytes differ, on the same hardware profile" in said.err
-    assert "labels agree on 98.00%" in said.err and "then: " in said.err and "now: " in said.err
+    assert "answers agree on 98.00%" in said.err and "then: " in said.err and "now: " in said.err
 
     def elsewhere(known):
         for made in known["machines"]:

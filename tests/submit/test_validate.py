@@ -6,7 +6,7 @@ import pytest
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.data import host_format
-from pipeline.settings.competition import SubmissionSettings
+from pipeline.settings.submission import SubmissionSettings
 from pipeline.submit import validate
 
 SPACE = LabelSpace.product([Attribute("mask", ("on", "off")), Attribute("age", ("young", "가나"))])
@@ -33,7 +33,8 @@ def checked(tmp_path, sample, data, settings=INDEX):
 def test_a_file_in_the_samples_form_needs_no_repair(tmp_path, sample):
     text = "id,label\n007,3\n0010,1\nb,3\n"
     found = checked(tmp_path, sample, text)
-    assert found == validate.Checked((), (), (0, 1, 0, 2), text.encode())
+    assert found == validate.Checked((), (), found.predicted, text.encode())
+    assert found.predicted.startswith("3 images, 2 of 4 classes predicted; not predicted: on · young")
 
 
 @pytest.mark.parametrize(

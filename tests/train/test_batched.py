@@ -12,7 +12,7 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.samples import SyntheticRows, TrainRows
-from pipeline.core.targets import softmax
+from pipeline.core.targets import Target, softmax
 from pipeline.train.batched_heads import ELEMENTWISE, clip_each, fit_heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 from pipeline.train.losses import Loss
@@ -145,8 +145,10 @@ def test_learns_digits_and_joins_by_id(job):
     assert list(result.oof.ids_N) == list(job.valid_samples.ids_N)
     keys = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
     assert set(result.history[0]) == set(keys) and len(result.history) == 8
-    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).numpy()
-    np.testing.assert_allclose(head_probabilities(restore_head(state), x_ND)[0], result.oof.p_NC, atol=1e-6)
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N))
+    np.testing.assert_allclose(
+        head_probabilities(restore_head(state), x_ND, job.target)[0], result.oof.p_NC, atol=1e-6
+    )
 
 
 def test_an_mlp_learns_what_a_linear_head_cannot(job):
@@ -294,7 +296,9 @@ def test_an_unknown_optimizer_is_told(job):
 
 
 def test_softmax_of_a_stack_is_that_of_its_heads():
-    from pipeline.train.heads import softmax_JNC
+    from pipeline.train.heads import from_logits_JNC
 
     logits = torch.randn(2, 3, 4)
-    np.testing.assert_array_equal(softmax_JNC(logits)[1], softmax(logits[1].numpy()))
+    np.testing.assert_array_equal(
+        from_logits_JNC(logits, Target(tuple("abcd")))[1], softmax(logits[1].numpy())
+    )

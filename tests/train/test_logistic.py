@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import SyntheticRows, TrainRows
 from pipeline.settings.loss import LossSettings
-from pipeline.train import heads
+from pipeline.train import solved_heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 
 
@@ -21,7 +21,7 @@ def job():
 
 
 def fit(job):
-    (found,) = heads.fit_heads([job])
+    (found,) = solved_heads.fit_heads([job])
     return found
 
 
@@ -45,7 +45,7 @@ def test_it_is_scikit_learns_answer_and_a_head(job):
     assert entry["valid_score"] > 0.85 and entry["iterations"] > 3
     assert entry["gap"] == entry["valid_loss"] - entry["train_loss"] > 0
     x_ND = plain_view(job.features.take(job.valid_samples.ids_N))
-    again = head_probabilities(restore_head(found.state), x_ND.numpy())[0]
+    again = head_probabilities(restore_head(found.state), x_ND, job.target)[0]
     np.testing.assert_array_equal(again, found.result.oof.p_NC)
 
 
@@ -108,6 +108,6 @@ def test_another_loss_is_refused(job):
 
 
 def test_a_solver_that_gives_up_says_so(job, monkeypatch, caplog):
-    monkeypatch.setattr(heads, "MAX_ITERATIONS", 2)
+    monkeypatch.setattr(solved_heads, "MAX_ITERATIONS", 2)
     fit(job)
     assert "fold 1: logistic regression has not converged after 2 iterations" in caplog.text

@@ -12,7 +12,8 @@ from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.settings.load import load
 from pipeline.settings.loss import LossSettings
 from pipeline.train import stages
-from pipeline.train.losses import make_loss, refuse_soft, trial
+from pipeline.train.losses import make_loss
+from pipeline.train.own_loss import refuse_soft, trial
 from pipeline.train.targets import ClassFacts
 
 DOCS = Path(__file__).parents[2] / "docs" / "plugins.md"

@@ -7,12 +7,16 @@ import pytest
 from learn_world import digit_images, digit_samples
 
 from pipeline.core.errors import DataError
+from pipeline.core.targets import Target
 from pipeline.data.loader import Chained
 from pipeline.resample.indices import Part
 from pipeline.settings.members import PseudoSettings
 from pipeline.train import teacher_labels, teachers
 
 P = np.array([[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.5, 0.5]], np.float32)
+
+
+TARGET = Target(("a", "b"))
 
 
 def test_threshold_and_share():
@@ -52,10 +56,10 @@ def test_test_images_get_names_of_their_own_and_groups_that_mean_something():
 def test_teachers_are_averaged_by_id():
     ids = np.array(["a", "b"])
     one, two = np.array([[1, 0], [0, 1]], np.float32), np.array([[0.5, 0.5], [0.8, 0.2]], np.float32)
-    found = teacher_labels.mean_of([(ids, one), (ids[::-1], two)], ids)
+    found = teacher_labels.mean_of([(ids, one), (ids[::-1], two)], ids, TARGET)
     assert np.allclose(found, [[0.9, 0.1], [0.25, 0.75]])
     with pytest.raises(DataError, match="missing"):
-        teacher_labels.mean_of([(ids, one)], np.array(["c"]))
+        teacher_labels.mean_of([(ids, one)], np.array(["c"]), TARGET)
 
 
 def test_two_sets_of_images_read_as_one():

@@ -17,7 +17,7 @@ from pipeline.settings.load import load
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.stages import open_session
-from pipeline.train import batched_heads, heads, loop, teachers
+from pipeline.train import batched_heads, heads, loop, solved_heads, teachers
 from pipeline.train.committee import Committee
 from pipeline.train.teachers import teacher
 
@@ -63,7 +63,7 @@ def equal(a, b):
 def jobs(monkeypatch):
     """Every job that is trained, as the stages made it."""
     kept = []
-    for module, name in ((loop, "fit"), (batched_heads, "fit_heads"), (heads, "fit_heads")):
+    for module, name in ((loop, "fit"), (batched_heads, "fit_heads"), (solved_heads, "fit_heads")):
         true = getattr(module, name)
 
         def recorded(job, *more, true=true):

@@ -5,6 +5,7 @@ import torch
 
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.core.targets import Target
 from pipeline.settings.model import ModelSettings
 from pipeline.train import committee as predict
 from pipeline.train import committee as votes
@@ -24,7 +25,7 @@ def test_heads_vote_by_their_shares():
     x = np.random.default_rng(0).normal(size=(5, 2, 4)).astype(np.float32)
     features = Features(np.array(list("abcde")), ("identity", "hflip"), x, "digest")
     heads = [head(1), head(2)]
-    alone = [predict.predict_head(h, features, tuple("xyz"))[0].p_VNC for h in heads]
+    alone = [predict.predict_head(h, features, Target(tuple("xyz")))[0].p_VNC for h in heads]
     committee = Committee(tuple(h.state_dict() for h in heads), (0.2, 0.8))
     ((found, _),) = votes.heads(ModelSettings(), SPACE, committee, [features])
     np.testing.assert_allclose(found.p_VNC, 0.2 * alone[0] + 0.8 * alone[1], atol=1e-6)

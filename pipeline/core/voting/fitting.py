@@ -16,23 +16,25 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.samples import Floats, Ints, Strings, positions
-from pipeline.core.targets import softmax
+from pipeline.core.samples import Floats, Strings, Truth, positions
+from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target
 from pipeline.core.voting import soft_voting, stacking
 from pipeline.core.voting import weights as searches
 from pipeline.core.voting.soft_voting import RULES, VotingRule
 
 Method = Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"]
-# (members, true classes, metric) -> one weight for each member.
-Fit = Callable[[Sequence[Probabilities], Ints, Metric], tuple[float, ...]]
+# (members, truth, metric) -> one weight for each member.
+Fit = Callable[[Sequence[Probabilities], Truth, Metric], tuple[float, ...]]
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +117,9 @@ class Fitted:
         Raises:
             DataError: members predict other ids or other classes.
         """
-        self.rule.refuse(members[0].target)
+        self.rule.refuse(members[0].target)  # a file of another kind was given in place of a member
         total_NC = soft_voting.summed(self.votes(members), self.weight_M)
-        return Probabilities(members[0].ids_N, members[0].classes, self.rule.finish(total_NC), name)
+        return replace(members[0], p_NC=self.rule.finish(total_NC), name=name)
 
     def without_each(self, members: Sequence[Probabilities]) -> list[Floats]:
         """(N, C) the blend without each member in turn, not refitted; it has at least two members."""
@@ -143,19 +145,21 @@ class FittedBlend:
     fitted: Fitted
 
 
-def fit_weights(members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+def fit_weights(members: Sequence[Probabilities], y_N: Truth, metric: Metric) -> tuple[float, ...]:
     """One weight a member, ≥ 0, summing to 1, by greedy selection on out-of-fold probabilities.
 
     Equal weights are kept unless the selection is better by more than rounding. `y_N` is in the order of the
     first member's ids.
     """
-    p_MNC = [member.p_NC for member in align(members)]
-    return _or_equal(searches.select(p_MNC, y_N, metric), p_MNC, y_N, metric)
+    aligned = align(members)
+    p_MNC = [member.p_NC for member in aligned]
+    mean = RULES["mean"].suited(aligned[0].target)
+    return _or_equal(searches.select(p_MNC, y_N, metric), p_MNC, y_N, metric, mean)
 
 
 def cross_fit(
     members: Sequence[Probabilities],
-    y_N: Ints,
+    y_N: Truth,
     parts: Sequence[Strings],
     metric: Metric,
     method: Method | Recipe = "weighted",
@@ -164,7 +168,7 @@ def cross_fit(
 
     Args:
         members: their out-of-fold probabilities.
-        y_N: true class index, in the order of the first member's ids.
+        y_N: true class index, or the truth (N, K), in the order of the first member's ids.
         parts: disjoint id arrays that together are the members' ids, no group in two of them: the
             folds' validation ids.
         metric: to score and to optimise.
@@ -208,7 +212,7 @@ def cross_fit(
     return FittedBlend(names, fitted.weights, naive, crossfitted, fitted), pooled
 
 
-def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Metric) -> Fitted:
+def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Truth, metric: Metric) -> Fitted:
     """Fit a recipe on out-of-fold probabilities; `y_N` is in the order of the first member's ids.
 
     Raises:
@@ -217,38 +221,50 @@ def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Ints, metric: Met
     """
     members = align(members)
     metric.refuse(members[0].target)
-    if recipe.temperature or recipe.method == "stacking":
-        members[0].target.require_exclusive("ensemble.temperature" if recipe.temperature else "stacking")
-    heat = tuple(stacking.fit_temperature(m.p_NC, y_N) if recipe.temperature else 1.0 for m in members)
+    target = members[0].target
+    if recipe.temperature:
+        target.require((EXCLUSIVE, LABELS, SHARES), "ensemble.temperature")
+    heat = tuple(
+        stacking.fit_temperature(m.p_NC, y_N, target) if recipe.temperature else 1.0 for m in members
+    )
     p_MNC = _heated(members, heat)
-    mean = RULES["mean"]
+    mean = RULES["mean"].suited(target)
     if recipe.fit is not None:
         heated = [replace(m, p_NC=p_NC) for m, p_NC in zip(members, p_MNC, strict=True)]
         return Fitted(recipe.fit(heated, y_N, metric), mean, heat)
     if not recipe.finds_weights:
         weight_M = soft_voting.checked(recipe.weights, len(p_MNC))
-        return Fitted(_floats(weight_M), RULES.get(recipe.method, mean), heat)
+        rule = RULES.get(recipe.method, mean)
+        rule.refuse(target)
+        return Fitted(_floats(weight_M), rule.suited(target), heat)
     if recipe.method == "stacking":
-        stack = stacking.fit(p_MNC, y_N, recipe.c)
-        rule = VotingRule("stacking", mean.prepare, lambda total_NC: softmax(total_NC + stack.bias_C))
+        stack = stacking.fit(p_MNC, y_N, recipe.c, target)
+        finish = partial(_stacked, target, stack.bias_C)
+        rule = VotingRule("stacking", mean.prepare, finish, mean.kinds)
         return Fitted(_floats(stack.shares_M), rule, heat, stack)
     if len(p_MNC) == 1:
         return Fitted((1.0,), mean, heat)
     weight_M = searches.select(p_MNC, y_N, metric)
     if recipe.method == "search":
         weight_M = searches.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
-    return Fitted(_or_equal(weight_M, p_MNC, y_N, metric), mean, heat)
+    return Fitted(_or_equal(weight_M, p_MNC, y_N, metric, mean), mean, heat)
+
+
+def _stacked(target: Target, bias_C: Reals, total_NC: Reals) -> Floats:
+    return target.from_logits(total_NC + bias_C)
 
 
 def _heated(members: Sequence[Probabilities], heat: Sequence[float]) -> list[Floats]:
-    return [stacking.apply_temperature(m.p_NC, t) for m, t in zip(members, heat, strict=True)]
+    return [stacking.apply_temperature(m.p_NC, t, m.target) for m, t in zip(members, heat, strict=True)]
 
 
-def _or_equal(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> tuple[float, ...]:
+def _or_equal(
+    weight_M: Reals, p_MNC: Sequence[Floats], y_N: Truth, metric: Metric, mean: VotingRule
+) -> tuple[float, ...]:
     """The weights, or equal ones where these are as good."""
     equal_M = soft_voting.checked(None, len(p_MNC))
     best, equal = (
-        metric.sign * metric.score(y_N, RULES["mean"].finish(soft_voting.summed(p_MNC, w_M)))
+        metric.sign * metric.score(y_N, mean.finish(soft_voting.summed(p_MNC, w_M)))
         for w_M in (weight_M, equal_M)
     )
     return _floats(weight_M if best > equal + searches.TINY else equal_M)

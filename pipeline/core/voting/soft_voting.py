@@ -5,26 +5,42 @@ finding weights (`core/voting/weights.py`) nor cross-fitting them (`core/voting/
 
 Every rule is a weighted mean: of probabilities (soft voting), of their logarithms (geometric), of ranks
 within a class, or of labels (hard voting). So leaving a member out, or changing its weight, is the same code
-for all rules.
+for all rules. Labels that hold together vote column by column: their logarithms are log odds, and a vote of
+labels is yes or no for each of them. Values have a mean and nothing else.
 
-Shape legend: M members, N samples, C classes.
+Shape legend: M members, N samples, C classes or columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.metrics import LOG_FLOOR, Reals
+from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.samples import Floats
-from pipeline.core.targets import EXCLUSIVE, Kind, Target, most_probable, normalised, softmax
+from pipeline.core.samples import Floats, Kind
+from pipeline.core.targets import (
+    EXCLUSIVE,
+    LABELS,
+    SHARES,
+    VALUES,
+    Target,
+    most_probable,
+    normalised,
+    softmax,
+)
 
 # A tie of labels falls to the class with more probability; no other count of labels is changed by it.
 TIE_BREAK = 1e-3
+# Values that differ by less than this many standard deviations are the same answer.
+SAME_VALUE = 0.01
+
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,13 @@ class VotingRule:
     prepare: Callable[[Floats], Floats]
     finish: Callable[[Reals], Floats]
     kinds: tuple[Kind, ...] = (EXCLUSIVE,)
+
+    def suited(self, target: Target) -> VotingRule:
+        """The same rule for the columns of this target; exclusive classes and shares are its plain form."""
+        if target.rows_sum_to_one or self.name not in COLUMN_VOTES:
+            return self
+        prepare, finish = COLUMN_VOTES[self.name](target)
+        return replace(self, prepare=prepare, finish=finish)
 
     def refuse(self, target: Target) -> None:
         """Raise a `ConfigError` for a target whose predictions this rule cannot combine."""
@@ -70,11 +93,25 @@ def _labels(p_NC: Floats) -> Floats:
 RULES: dict[str, VotingRule] = {
     rule.name: rule
     for rule in (
-        VotingRule("mean", lambda p_NC: p_NC, normalised),
-        VotingRule("geometric", log_floored, softmax),
-        VotingRule("rank", _ranks, normalised),
-        VotingRule("hard", _labels, normalised),
+        VotingRule("mean", lambda p_NC: p_NC, normalised, (EXCLUSIVE, LABELS, VALUES, SHARES)),
+        VotingRule("geometric", log_floored, softmax, (EXCLUSIVE, LABELS, SHARES)),
+        VotingRule("rank", _ranks, normalised, (EXCLUSIVE, LABELS)),
+        VotingRule("hard", _labels, normalised, (EXCLUSIVE, LABELS)),
     )
+}
+
+
+def _held(target: Target, p_NK: Floats) -> Floats:
+    """1 for each label that holds, plus a small part of the probabilities to break ties."""
+    return np.asarray(TIE_BREAK * p_NK + (1 - TIE_BREAK) * target.held(p_NK), dtype=np.float32)
+
+
+# `prepare` and `finish` of each rule for columns that do not sum to 1.
+COLUMN_VOTES: dict[str, Callable[[Target], tuple[Callable[[Floats], Floats], Callable[[Reals], Floats]]]] = {
+    "mean": lambda target: (lambda p_NK: p_NK, target.normalised),
+    "geometric": lambda target: (target.logits, target.from_logits),
+    "rank": lambda target: (_ranks, target.normalised),
+    "hard": lambda target: (partial(_held, target), target.normalised),
 }
 
 
@@ -117,8 +154,9 @@ def combine(
     weight_M = checked(weights, len(members))
     aligned = align(members)
     rule.refuse(aligned[0].target)
+    rule = rule.suited(aligned[0].target)
     total_NC = summed([rule.prepare(member.p_NC) for member in aligned], weight_M)
-    return Probabilities(aligned[0].ids_N, aligned[0].classes, rule.finish(total_NC), name)
+    return replace(aligned[0], p_NC=rule.finish(total_NC), name=name)
 
 
 def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:
@@ -131,13 +169,44 @@ def summed(votes_MNC: Sequence[Floats], weight_M: Reals) -> Reals:
 
 
 def disagreement(members: Sequence[Probabilities]) -> Reals:
-    """(M, M) share of samples, 0 to 1, on which two members' labels differ.
+    """(M, M) how much the predictions of two members differ; 0: not at all.
+
+    The share of samples, 0 to 1, on which the most probable classes differ; of labels that hold together the
+    share of their answers; of shares half the mean sum of absolute differences, 0 to 1; of values the mean
+    absolute difference divided by the standard deviation of the members' mean.
 
     Raises:
         DataError: members predict other ids or other classes.
     """
-    label_MN = np.stack([member.labels() for member in align(members)]).astype(np.int16)
-    return np.stack([(label_MN != label_N).mean(axis=1) for label_N in label_MN])
+    aligned = align(members)
+    target = aligned[0].target
+    if target.kind == EXCLUSIVE:
+        label_MN = np.stack([member.labels() for member in aligned]).astype(np.int16)
+        return np.stack([(label_MN != label_N).mean(axis=1) for label_N in label_MN])
+    if target.kind == LABELS:
+        says = [target.held(member.p_NC).astype(np.float64) for member in aligned]
+        unit_K = np.ones(target.n_columns)
+    else:
+        says = [member.p_NC.astype(np.float64) for member in aligned]
+        spread_K = np.mean(says, axis=0).std(axis=0)
+        unit_K = np.where(spread_K > 0, spread_K, 1.0)
+    if target.kind == SHARES:
+        unit_K = np.full(target.n_columns, 2 / target.n_columns)
+    return np.array([[float((np.abs(a - b) / unit_K).mean()) for b in says] for a in says])
+
+
+def differs(one: Probabilities, other: Probabilities) -> Bools:
+    """Where the answers of two predictions of the same rows differ.
+
+    (N,) of exclusive classes and of shares: the most probable class; (N, K) of labels; (N, K) of values: by
+    more than 1 % of their standard deviation.
+    """
+    target = one.target
+    if target.kind == LABELS:
+        return np.asarray(target.held(one.p_NC) != target.held(other.p_NC))
+    if target.kind == VALUES:
+        return np.asarray(np.abs(one.p_NC - other.p_NC) > SAME_VALUE * one.p_NC.std(axis=0))
+    return np.asarray(one.labels() != other.labels())
 
 
 def without_each(votes_MNC: Sequence[Floats], weight_M: Reals, rule: VotingRule) -> Iterator[Floats]:

@@ -7,7 +7,7 @@ it asks for losses of weights and returns the best ones.
 A row's label can only change where its lead, the sum of its first class minus that of its second, is no
 larger than the weight that is added or removed, because probabilities are in [0, 1]. So a label metric is
 computed from those rows only, exactly; with a bag of 25 votes few rows are open. Other metrics score every
-row.
+row, as does every kind of target other than exclusive classes.
 
 Sources: greedy selection with replacement: Caruana et al., Ensemble Selection from Libraries of Models (ICML
 2004); pattern search: Hooke & Jeeves, Direct Search Solution of Numerical and Statistical Problems (JACM
@@ -23,8 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from pipeline.core import metrics
-from pipeline.core.metrics import Metric, Reals
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
+from pipeline.core.samples import Floats, Ints, Truth
 from pipeline.core.targets import most_probable, normalised
 
 # Rows at a time: their sums stay in the processor's cache.
@@ -38,12 +39,15 @@ class Tally:
 
     Args:
         p_MNC: each member's probabilities, all for the same rows; memory-mapped arrays work as well.
-        y_N: true class index.
+        y_N: true class index, or the truth (N, K) of another kind of target.
         metric: to score; scores are signed, so that more is better.
     """
 
-    def __init__(self, p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> None:
+    def __init__(self, p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> None:
         self.p_MNC, self.y_N, self.metric = p_MNC, y_N, metric
+        self.exclusive = y_N.ndim == 1
+        # The weight of the current blend: columns that do not sum to 1 are a mean only if divided by it.
+        self.weight = 0.0
         self.n_classes = p_MNC[0].shape[1]
         self.total_NC: Floats = np.zeros(p_MNC[0].shape, np.float32)
         self._label_N = np.zeros(len(y_N), np.int64)
@@ -54,6 +58,9 @@ class Tally:
         """Change the current blend: add these weights, by member."""
         for m, weight in changes.items():
             self.total_NC += np.float32(weight) * self.p_MNC[m]
+        self.weight += sum(changes.values())
+        if not self.exclusive:
+            return
         self._label_N = most_probable(self.total_NC)
         rest_NC = self.total_NC.copy()
         np.put_along_axis(rest_NC, self._label_N[:, None], -np.inf, axis=1)
@@ -63,20 +70,23 @@ class Tally:
 
     def score(self, changes: Mapping[int, float]) -> float:
         """The signed score of the current blend with these weights added; negative weights remove votes."""
-        if self.metric.on_counts is None:
+        if self.metric.on_counts is None or not self.exclusive:
             total_NC = self.total_NC.copy()
             for m, weight in changes.items():
                 total_NC += np.float32(weight) * self.p_MNC[m]
+            if not self.exclusive:
+                mean_NC = total_NC / np.float32(self.weight + sum(changes.values()))
+                return self.metric.sign * self.metric.score(self.y_N, mean_NC)
             # Removed votes leave values below 0 by rounding, which are not probabilities.
             return self.metric.sign * self.metric.score(self.y_N, normalised(np.maximum(total_NC, 0)))
-        counts_CC = self._counts(changes)[None].astype(np.float64)
+        counts_CC = self._counts(np.asarray(self.y_N, np.int64), changes)[None].astype(np.float64)
         return self.metric.sign * float(self.metric.on_counts(counts_CC)[0])
 
-    def _counts(self, changes: Mapping[int, float]) -> Ints:
+    def _counts(self, y_N: Ints, changes: Mapping[int, float]) -> Ints:
         """(C, C) confusion: settled rows from the cache, open rows computed."""
-        at, settled_CC, near_RC = self._opened(sum(abs(weight) for weight in changes.values()))
+        at, settled_CC, near_RC = self._opened(y_N, sum(abs(weight) for weight in changes.values()))
         label_R = np.empty(len(at), np.int64)
-        every = len(at) == len(self.y_N)
+        every = len(at) == len(y_N)
         for start in range(0, len(at), BLOCK):
             rows = slice(start, start + BLOCK)
             sums_RC = near_RC[rows].copy()
@@ -84,15 +94,15 @@ class Tally:
                 seen_RC = self.p_MNC[m][rows] if every else self.p_MNC[m][at[rows]]
                 sums_RC += seen_RC if weight == 1 else np.float32(weight) * seen_RC
             label_R[rows] = most_probable(sums_RC)
-        return settled_CC + metrics.confusion(self.y_N[at], label_R, self.n_classes)
+        return settled_CC + metrics.confusion(y_N[at], label_R, self.n_classes)
 
-    def _opened(self, reach: float) -> tuple[Ints, Ints, Floats]:
+    def _opened(self, y_N: Ints, reach: float) -> tuple[Ints, Ints, Floats]:
         """Rows whose label a change of this size may move, the confusion of the others, and their sums."""
         if self._open is None or self._open[0] != reach:
             open_N = self._lead_N <= reach + SLACK
             at = np.flatnonzero(open_N)
             settled = ~open_N
-            settled_CC = metrics.confusion(self.y_N[settled], self._label_N[settled], self.n_classes)
+            settled_CC = metrics.confusion(y_N[settled], self._label_N[settled], self.n_classes)
             self._open = (reach, at, settled_CC, self.total_NC[at])
         return self._open[1:]
 
@@ -103,7 +113,7 @@ ROUNDS = 25
 TINY = 1e-12
 
 
-def select(p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, rounds: int = ROUNDS) -> Reals:
+def select(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric, rounds: int = ROUNDS) -> Reals:
     """(M,) weights, summing to 1, that score well on these rows.
 
     The bag starts with the best single member; each round adds the member that improves the score most, and
@@ -141,7 +151,7 @@ PASSES = 4
 
 
 def search(
-    p_MNC: Sequence[Floats], y_N: Ints, metric: Metric, start_M: Reals, minimise: Minimise | None = None
+    p_MNC: Sequence[Floats], y_N: Truth, metric: Metric, start_M: Reals, minimise: Minimise | None = None
 ) -> Reals:
     """(M,) weights, summing to 1, found by a minimiser (None: `pattern`); never worse here than the start."""
     objective = _loss(p_MNC, y_N, metric)
@@ -172,7 +182,7 @@ def pattern(objective: Objective, start_M: Reals) -> Reals:
     return np.asarray(best_M, dtype=np.float64)
 
 
-def _loss(p_MNC: Sequence[Floats], y_N: Ints, metric: Metric) -> Objective:
+def _loss(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> Objective:
     """The loss of weights; a change of one weight since an earlier call does not sum all members again."""
     tally = Tally(p_MNC, y_N, metric)
     known_M = np.zeros(len(p_MNC))

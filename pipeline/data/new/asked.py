@@ -9,12 +9,15 @@ a host accepts. Several different cells do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.data.long_form import BETWEEN
 from pipeline.data.new import columns, kinds
 from pipeline.data.paths import image_suffix, nfc
 
@@ -31,12 +34,29 @@ class Asked:
         id_column: its column of ids.
         answers: its columns that a submission fills.
         copied: its other columns, which say something about the images.
+        long: settings of `competition.submission` for a sample in long form, whose `table` here has one
+            row an image; empty for any other sample.
+        key: of such a sample, what names its first row.
     """
 
     table: Table
     id_column: str
     answers: tuple[str, ...]
     copied: tuple[str, ...] = ()
+    long: dict[str, Any] = field(default_factory=dict)
+    key: str = ""
+
+    @property
+    def image_pattern(self) -> str:
+        """Of the ids of a sample in long form: a regular expression whose group is the image."""
+        long_id = self.long.get("long_id")
+        if long_id is None:
+            return "^(.+)$"
+        names = dict.fromkeys(answer.rpartition(BETWEEN)[0] or answer for answer in self.answers)
+        # The longest first, as one name may be the end of another.
+        known = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+        pattern = re.escape(long_id).replace(re.escape("{id}"), "(.+)")
+        return f"^{pattern.replace(re.escape('{answer}'), f'(?:{known})')}$"
 
     def cells(self, column: str) -> set[str]:
         """The different answers of a column, without empty ones."""

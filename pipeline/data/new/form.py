@@ -10,7 +10,7 @@ one; where a wrong guess would be scored without a word, the format stays open a
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +19,18 @@ from pipeline.core.tables import DECIMAL_COMMA, Table, read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
 from pipeline.data.new.asked import Asked
+from pipeline.data.new.choices import Choice, Form
 from pipeline.data.new.columns import decimal, numeric
-from pipeline.data.new.label import Label
 from pipeline.data.new.request import scalar
+from pipeline.data.new.target import Label
 from pipeline.data.paths import nfc
 
-Choice = tuple[str, dict[str, Any]]
-
 STEEP = 1.5
+RANK_SEPARATORS = (" ", "|", ";", ",")
+# With more classes an answer than this, MAP@5 is likelier than MAP@3.
+LEAST_OF_FIVE = 3
 # Tables beside the sample that may hold the host's numbers of the classes.
 MOST_TABLES, MOST_BYTES = 20, 2_000_000
-
-
-@dataclass(frozen=True)
-class Form:
-    """The format of the answers.
-
-    Args:
-        format: of `competition.submission.format`; None: only the user can say.
-        why: the reason.
-        label_column: the answer's column, where there is one.
-        settings: further settings of `competition.submission`, by name.
-        question: what the user has to answer before anything can run; empty: nothing.
-        trial: overrides with which the files can be read before the question is answered.
-        choices: the possible answers: what each means, and its settings of `competition.submission`.
-    """
-
-    format: str | None
-    why: str
-    label_column: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
-    question: str = ""
-    trial: tuple[str, ...] = ()
-    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,14 +81,47 @@ def decide(asked: Asked, label: Label, attribute: str, beside: Beside) -> Form:
     if len(label.values) > 1:
         return _joined(label, answer, cells)
     kind, example = kinds.several_answers(cells, label.classes)
-    if kind and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell) and "," in example:
+    ranks = _ranks(kind, example, cells, label, answer)
+    if (
+        kind
+        and not ranks
+        and all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell)
+        and "," in example
+    ):
         raise DataError(texts.COMMA_OR_LIST.format(where=where, cell=example), remedy=texts.COMMA_REMEDY)
+    if ranks is not None:
+        return ranks
     if kind:
-        kinds.refuse(kind, where, texts.CELL.format(cell=example))
+        kinds.refuse("several_of_one", where, texts.CELL.format(cell=example))
     if len(label.classes) == 2 and (form := _one_probability(label.classes, answer, cells)):
         return form
     ids = {nfc(v) for v in asked.table.column(asked.id_column)}
     return _class(label, answer, (cells, ids), attribute, where, beside)
+
+
+def _ranks(kind: str, example: str, cells: set[str], label: Label, answer: str) -> Form | None:
+    """Several classes an answer, the most probable one first, or a class with its confidence; None if not.
+
+    The separator must be in no class, or words could not be told apart.
+    """
+    if not kind:
+        return None
+    between = next((s for s in RANK_SEPARATORS if s in example), " ")
+    if any(between in value for value in label.classes) or (between == "," and decimal_comma(cells)):
+        return None
+    confidence = kind == "confidence"
+    longest = max(len(cell.split(between)) for cell in cells)
+    k = max(longest // 2, 1) if confidence else longest
+    settings: dict[str, Any] = {"k": k}
+    settings |= {"confidence": True} if confidence else {}
+    settings |= {"separator": between} if between != " " else {}
+    why = texts.SAMPLE_CONFIDENCE if confidence else texts.SAMPLE_RANKS.format(k=k, cell=example)
+    return Form("top_k", why, answer, settings)
+
+
+def decimal_comma(cells: Collection[str]) -> bool:
+    """Whether every comma may be that of a number."""
+    return all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell)
 
 
 def _columns(asked: Asked, label: Label, beside: Beside) -> Form:
@@ -311,14 +323,18 @@ def _mapped(values: Sequence[str], cells: set[str], beside: Beside) -> tuple[str
     return found[0] if len(different) == 1 else None
 
 
-def metric(form: str | None, label: Label, steep: float) -> tuple[str, str]:
+def metric(form: str | None, label: Label, steep: float, k: int = 0) -> tuple[str, str]:
     """(metric, reason): always a guess, because no file says how a host scores.
 
     Args:
         form: the submission's format.
+        k: classes an answer, for format=top_k; 0: each has its confidence.
         label: whose name tells grades.
         steep: images of the largest class / of the smallest.
     """
+    if form == "top_k":
+        ranked = "map@5" if k > LEAST_OF_FIVE else "map@3"
+        return (ranked if k > 1 else "accuracy" if k else "gap"), texts.METRIC_RANKS
     if form == "probability":
         return "auc", texts.METRIC_PROBABILITY
     if form == "probabilities":

@@ -8,22 +8,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
-from pipeline.data.new import columns, form, given, groups, kinds, packed, words
+from pipeline.data.new import columns, form, given, groups, kinds, matrix_form, packed, several, words
 from pipeline.data.new.asked import Asked
+from pipeline.data.new.choices import Form
 from pipeline.data.new.folders import TEST, split_of
-from pipeline.data.new.label import Label
 from pipeline.data.new.request import HOLDOUT, NewRequest, Proposal, relative
+from pipeline.data.new.target import Label
 from pipeline.data.paths import Locator, images_below, nfc
 from pipeline.data.readers.reading import ROW
 from pipeline.data.readers.registry import packed as of_several
 
 TABLES = (".csv", ".tsv", ".txt")
+# The whole id names the image, which several rows repeat.
+ANY_IMAGE = "^(.+)$"
+READABLE = Form("class_name", texts.READABLE)
+
+
+class Known(NamedTuple):
+    """What is known of the training table: its id column, the place of its images, its columns, its files.
+
+    `files` are patterns, where the names in the table are those of samples of several files.
+    """
+
+    id_column: str
+    place: columns.Place
+    columns: Sequence[str] = ()
+    files: tuple[str, ...] = ()
 
 
 def test_table(request: NewRequest, holds_images: bool = False) -> Table | None:
@@ -41,7 +59,7 @@ def test_set(
     request: NewRequest,
     root: Path,
     asked: Asked | None,
-    train: tuple[str, columns.Place] | None,
+    train: Known | None,
     labels: Sequence[str] = (),
     values: Sequence[str] = (),
 ) -> None:
@@ -52,7 +70,7 @@ def test_set(
         request: the files.
         root: paths are written relative to it.
         asked: the sample, if there is one.
-        train: id column and place of the training table.
+        train: what is known of the training table.
         labels: columns of the training table that may be answers.
         values: what such columns hold.
     """
@@ -71,8 +89,10 @@ def test_set(
     starts = [*([folder] if folder else []), request.images, *beside, root]
     near = columns.folders_near(*starts, split="test")
     table, header = given.read(path, near, request.encoding)
+    if asked is not None and asked.long and path == request.sample:
+        table = asked.table
     within = None
-    if train is not None and request.train is not None and train[1].folder == request.train:
+    if train is not None and request.train is not None and train.place.folder == request.train:
         within = packed.in_table(path, request.encoding)
     if within is not None:
         table, header = within.table, within.header
@@ -82,8 +102,10 @@ def test_set(
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
     if within is not None:
         place: columns.Place | None = columns.Place(ROW, path, 1.0)
+    elif train is not None and train.files:
+        place = several.place_of(table, near, train.files)
     else:
-        place = columns.place(table, near, train[1].folder if train else None) if len(table) else None
+        place = columns.place(table, near, train.place.folder if train else None) if len(table) else None
         place = place or packed.near(table, [request.images, *beside, root], TEST, request.encoding)
     if place is None:
         if asked is not None:
@@ -91,18 +113,25 @@ def test_set(
         held = _container(root)
         raise DataError(
             f"{path.name}: no column leads to test images{f', and {held}' if held else ''}",
-            columns.misses(table, near, train[1].folder if train else None),
+            columns.misses(table, near, train.place.folder if train else None),
             f"the search covered {request.images} and {root}, with and without extension; add the missing "
             "files, or give TEST",
         )
     own = None
+    if asked is not None and asked.long:
+        # Several rows for an image ask for its answers one by one.
+        table = one_row_an_image(table, place.column)
     if asked is not None:
-        _refuse_long(table, place.column, labels)
+        if not (train is not None and train.files):
+            _refuse_long(table, place.column, labels)
         if request.sample is not None and path != request.sample and _same_images(table, place, asked):
             # The sample's ids are the names of the images, and no column of the test table has them.
             path, table = request.sample, asked.table
             place = columns.Place(asked.id_column, place.folder, 1.0)
         own = _ids(table, asked) if path != request.sample else asked.id_column
+        if len(set(table.column(own))) < len(table):
+            _rows_of_samples(proposal, table, own, asked, train)
+            own = None
     named = columns.id_column(table, place.column, own)
     if named is None:
         raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
@@ -111,10 +140,21 @@ def test_set(
         why = texts.TEST_IDS_FROM_SAMPLE.format(test=request.test.name)
     proposal.set("competition.test_table", relative(path, root), why)
     proposal.set("competition.test_images", relative(place.folder, root), texts.IMAGES_HERE)
-    if train is None or named[0] != train[0]:
+    if asked is not None and asked.long:
+        pattern = asked.image_pattern if path == request.sample else ANY_IMAGE
+        proposal.set("competition.test_id_pattern", pattern, texts.ROWS_OF_ANSWERS)
+    if train is None or named[0] != train.id_column:
         proposal.set("competition.test_id_column", *named)
-    if train is None or place.column != train[1].column:
+    if train is None or place.column != train.place.column:
         proposal.set("competition.test_path_column", place.column, texts.LEADS_TO_TEST_IMAGES)
+
+
+def one_row_an_image(table: Table, column: str) -> Table:
+    """The table with the first row of each image only."""
+    first = {name: row for row, name in reversed(list(enumerate(table.column(column))))}
+    kept = sorted(first.values())
+    rows, lines = tuple(table.rows[n] for n in kept), tuple(table.lines[n] for n in kept)
+    return replace(table, rows=rows, lines=lines)
 
 
 def _container(root: Path) -> str | None:
@@ -141,17 +181,13 @@ def _ids(table: Table, asked: Asked) -> str:
     """The column of the test table that holds the sample's ids.
 
     Raises:
-        DataError: none does, or the sample has one row for several images.
+        DataError: none does.
     """
     wanted = asked.table.column(asked.id_column)
     shared = {c: len(set(table.column(c)) & set(wanted)) for c in table.columns}
     best = max(table.columns, key=lambda c: (shared[c], c == asked.id_column))
     given = table.column(best)
     if set(given) == set(wanted):
-        if len(given) > len(set(given)):
-            numbers = {"rows": len(given), "ids": len(set(given))}
-            found = texts.SEVERAL_IMAGES_FOUND.format(table=table.name, column=best, **numbers)
-            kinds.refuse("several_images", asked.table.name, found)
         return best
     where = f"{asked.table.name} does not list the images of {table.name}"
     if not shared[best]:
@@ -166,6 +202,26 @@ def _ids(table: Table, asked: Asked) -> str:
         for f in host_format.id_faults(wanted, given)
     ]
     raise DataError(f"{where}, whose column `{best}` holds its ids", faults, "add or remove these rows")
+
+
+def _rows_of_samples(
+    proposal: Proposal, table: Table, column: str, asked: Asked, train: Known | None
+) -> None:
+    """Set the columns that name a sample, of which the test table has several images.
+
+    Raises:
+        DataError: no columns of both tables name it.
+    """
+    ids = table.column(column)
+    numbers = {"rows": len(ids), "ids": len(set(ids)), "column": column}
+    named = several.sample_columns(table, ids, train.columns if train is not None else ())
+    if not named:
+        found = texts.SEVERAL_IMAGES_FOUND.format(table=table.name, **numbers)
+        kinds.refuse(
+            "several_images", asked.table.name, found, texts.SAMPLE_COLUMNS_REMEDY.format(column=column)
+        )
+    why = texts.ROWS_ARE_IMAGES.format(table=table.name, **numbers)
+    proposal.set("competition.images_per_sample.sample", named, why)
 
 
 def _refuse_long(table: Table, path_column: str, labels: Sequence[str]) -> None:
@@ -193,25 +249,36 @@ def _refuse_long_ids(asked: Asked, labels: Sequence[str], values: Sequence[str])
 
 
 def answers(
-    proposal: Proposal, request: NewRequest, root: Path, asked: Asked | None, label: Label, name: str
+    proposal: Proposal,
+    request: NewRequest,
+    root: Path,
+    asked: Asked | None,
+    label: Label,
+    names: Sequence[str],
 ) -> None:
-    """Set the metric and the submission format; `name` is that of the only attribute."""
-    counts = Counter(zip(*label.cells, strict=True)).values()
-    steep = max(counts) / min(counts)
+    """Set the metric and the submission format; `names` are those of the attributes."""
     if asked is None:
+        chosen = matrix_form.without_sample(label) if label.target != "exclusive" else READABLE
         proposal.set("competition.sample_submission", None, texts.NO_SAMPLE)
-        proposal.set("competition.metric", *form.metric("class_name", label, steep))
-        proposal.set("competition.submission.format", "class_name", texts.READABLE)
+        proposal.set("competition.metric", *_metric(chosen, label))
+        proposal.set("competition.submission.format", chosen.format, texts.READABLE)
         return
     assert request.sample is not None, "the sample was read from somewhere"
     beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
-    chosen = form.decide(asked, label, name, form.Beside(beside, request.encoding))
+    if label.target == "exclusive":
+        chosen = form.decide(asked, label, names[0], form.Beside(beside, request.encoding))
+    else:
+        chosen = matrix_form.decide(asked, label, names)
     why = worded(texts.ROWS, rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
-    proposal.set("competition.metric", *form.metric(chosen.format, label, steep))
+    proposal.set("competition.metric", *_metric(chosen, label))
     proposal.set("competition.submission.id_column", asked.id_column, texts.SAMPLE_IDS)
     if chosen.label_column:
         proposal.set("competition.submission.label_column", chosen.label_column, texts.SAMPLE_ANSWER)
+    reasons = {"label_column": texts.SAMPLE_ANSWER}
+    for key in (k for k in asked.long if k not in ("id_column", "copied")):
+        reason = reasons.get(key, texts.SAMPLE_LONG.format(key=asked.key))
+        proposal.set(f"competition.submission.{key}", asked.long[key], reason)
     proposal.set("competition.submission.format", chosen.format, chosen.why)
     for key, value in chosen.settings.items():
         proposal.set(f"competition.submission.{key}", value)
@@ -219,6 +286,14 @@ def answers(
         proposal.set("competition.submission.copied", list(asked.copied), texts.COPIED)
     proposal.question, proposal.trial = chosen.question, chosen.trial
     proposal.choices = chosen.choices
+
+
+def _metric(chosen: Form, label: Label) -> tuple[str, str]:
+    if label.target != "exclusive":
+        return matrix_form.metric(chosen.format, label)
+    counts = Counter(zip(*label.cells, strict=True)).values()
+    k = 0 if chosen.settings.get("confidence") else int(chosen.settings.get("k", 0))
+    return form.metric(chosen.format, label, max(counts) / min(counts), k)
 
 
 def refuse_ids_as_classes(folder: Path, names: Sequence[str], encoding: str | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Kinds of target: classes, or what cannot be predicted yet: values, several labels, masks, ranked answers.
+"""Kinds of target by their cells: classes, values, several labels, ranked answers, masks, boxes.
 
-Owns recognising a kind from the cells of a column, and the sentence that refuses it. Does not own choosing
-the column (`data/new/label.py`).
+Owns recognising a kind from the cells of a column, and the sentence that refuses one that cannot be
+predicted. Does not own choosing the column (`data/new/label.py`).
 """
 
 from __future__ import annotations
@@ -184,6 +184,19 @@ def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
         counts = {len(parts[c]) for c in distinct}
         enough = len(shared) >= HALF * len(alone) if alone else len(counts) > 1
         if len(recurring) >= HALF * len(several) and enough:
+            return max(several, key=len), separator
+    return None
+
+
+def several_by_sample(sample: set[str], cells: Sequence[str]) -> tuple[str, str] | None:
+    """As `several_in_a_cell`, where the sample's answers combine words of cells as no cell does."""
+    given = {c for c in cells if c}
+    for separator in SEPARATORS:
+        known = {p.strip() for c in given for p in c.split(separator)}
+        several = [c for c in given if separator in c]
+        new = [c for c in sample - given if separator in c]
+        asked = [c for c in new if {p.strip() for p in c.split(separator)} <= known]
+        if several and asked and len(asked) == len(sample - given):
             return max(several, key=len), separator
     return None
 

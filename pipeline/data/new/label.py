@@ -1,8 +1,8 @@
-"""Which column of the training table is the label, and that it holds classes.
+"""Which column of the training table is the label, or which columns are.
 
 Owns the choice and its evidence: what the user says, what the host's sample names, which columns the test
-table lacks, and names. Does not own the host's format (`data/new/form.py`) nor groups
-(`data/new/columns.py`).
+table lacks, and names. Does not own the kinds of label (`data/new/target.py`), the host's format
+(`data/new/form.py`) nor groups (`data/new/columns.py`).
 
 A column that the sample names is the label, and no other column takes its place: if its kind cannot be
 predicted, that is said. Where nothing decides between several columns, the user is asked.
@@ -14,16 +14,18 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 from pipeline.core.errors import DataError, nearest
+from pipeline.core.samples import Kind
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
-from pipeline.data.new import columns, groups, kinds, words
+from pipeline.data.new import columns, groups, kinds, target, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.columns import decimal, numeric
+from pipeline.data.new.target import Label
 from pipeline.data.paths import nfc
 
 BETWEEN = ("_", "-", " ", ",", ", ", "|", "/", ":", ";", "+", ".", "")
@@ -35,41 +37,66 @@ MOST_JOINED = 12
 FEWEST_MARKS = 3
 
 
-@dataclass(frozen=True)
-class Label:
-    """The label: one column, several whose combination is the class, or one-hot columns.
-
-    Args:
-        names: of the columns, one an attribute; for one-hot columns a name of our own.
-        values: of each attribute, in class order.
-        cells: (A, N) the value of each attribute in each row.
-        why: the reason of the choice.
-        one_hot: `values` are columns of the table.
-        separator: what the sample writes between the values of several attributes, None if it does not.
-        column: the name of the label in the training table, for one plain column.
-    """
-
-    names: tuple[str, ...]
-    values: tuple[tuple[str, ...], ...]
-    cells: tuple[tuple[str, ...], ...] = field(repr=False)
-    why: str = ""
-    one_hot: bool = False
-    separator: str | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The values of the only attribute, or none."""
-        return self.values[0] if len(self.values) == 1 else ()
-
-
 def of_folders(names: Sequence[str], cells: Sequence[str], column: str) -> Label:
     """The label of a folder per class."""
     return Label((column,), (tuple(columns.in_order(names)),), (tuple(nfc(c) for c in cells),))
 
 
-def choose(
-    table: Table, taken: set[str], asked: Asked | None, test: Table | None, given: str | None
-) -> Label:
+@dataclass(frozen=True)
+class Wish:
+    """What the user says about the label.
+
+    Args:
+        columns: their names, separated by commas; None: nothing.
+        target: its kind; None: nothing.
+    """
+
+    columns: str | None = None
+    target: Kind | None = None
+
+
+def choose(table: Table, taken: set[str], asked: Asked | None, test: Table | None, wish: Wish) -> Label:
+    """The label of a training table, of the kind that the user names.
+
+    The arguments are those of `_chosen`.
+
+    Raises:
+        DataError: nothing decides between several columns, or they are not of that kind.
+    """
+    found = _chosen(table, taken, asked, test, wish)
+    if wish.target is None or found.target == wish.target:
+        return found
+    return _as(table, found, wish.target)
+
+
+def _as(table: Table, found: Label, kind: Kind) -> Label:
+    """The same columns as another kind of label.
+
+    Raises:
+        DataError: their cells do not allow it.
+    """
+    named = found.values[0] if found.one_hot else (found.column,) if found.column else found.names
+    cells = [table.column(c) for c in named]
+    where = texts.TARGET_GIVEN.format(table=table.name, columns=words.some(named), target=kind)
+    if kind == "values":
+        if not all(numeric({c for c in column if c}) for column in cells):
+            raise DataError(where, remedy=texts.TARGET_NUMBERS)
+        return target.of_values(table, named, texts.LABEL_TARGET)
+    if kind == "shares":
+        if len(named) < 2 or not target.are_shares(table, named, [("1",)]):
+            raise DataError(where, remedy=texts.TARGET_SHARES)
+        return target.of_shares(table, named, texts.LABEL_TARGET)
+    if kind == "labels":
+        if len(named) == 1 and (several := kinds.several_in_a_cell(cells[0])):
+            return target.of_words(table, named[0], several[1], texts.LABEL_TARGET)
+        if all(target.is_mark(column) for column in cells):
+            return target.of_marks(table, named, texts.LABEL_TARGET)
+    parts = [_classes_of(table, c) for c in named]
+    together = target.of_levels(parts, texts.LABEL_TARGET)
+    return together if kind == "labels" else replace(together, target="exclusive")
+
+
+def _chosen(table: Table, taken: set[str], asked: Asked | None, test: Table | None, wish: Wish) -> Label:
     """The label of a training table.
 
     Args:
@@ -77,14 +104,14 @@ def choose(
         taken: columns with another meaning: id and path.
         asked: the host's sample, if there is one.
         test: the host's test table, if there is one besides the sample: it has no answers.
-        given: the columns that the user names, separated by commas, or None.
+        wish: what the user says.
 
     Raises:
         DataError: nothing decides between several columns, or the label's kind cannot be predicted.
     """
     free = [c for c in table.columns if c not in taken]
-    if given:
-        return _given(table, free, given)
+    if wish.columns:
+        return _given(table, free, wish.columns, wish.target is None)
     found = _by_sample(table, free, asked) if asked else None
     if found is not None:
         return found
@@ -105,6 +132,8 @@ def choose(
     numbers = [c for c in candidates if c not in like and _numbers(table, c)]
     if len(marks) >= FEWEST_MARKS and set(like) <= set(marks) and not numbers:
         return _several(table, marks, texts.LABEL_MARKS)
+    if len(numbers) > 1 and not like and target.are_shares(table, numbers, []):
+        return target.of_shares(table, numbers, texts.LABEL_SHARES)
     if len(like) == 1 and not numbers:
         return one(table, like[0], texts.LABEL_ONLY, asked)
     left = [c for c in candidates if _varies(table, c)]
@@ -161,7 +190,7 @@ def _filled(test: Table, column: str) -> bool:
     return column in test.columns and any(test.column(column))
 
 
-def _given(table: Table, free: Sequence[str], given: str) -> Label:
+def _given(table: Table, free: Sequence[str], given: str, sure: bool) -> Label:
     named = [given] if given in table.columns else [c.strip() for c in given.split(",")]
     faults = []
     for column in named:
@@ -173,7 +202,7 @@ def _given(table: Table, free: Sequence[str], given: str) -> Label:
     if faults:
         raise DataError(f"LABEL={given}: not a label of {table.name}", faults)
     if len(named) == 1:
-        return one(table, named[0], texts.LABEL_GIVEN, None, sure=True)
+        return one(table, named[0], texts.LABEL_GIVEN, None, sure=sure)
     return _several(table, named, texts.LABEL_GIVEN, sure=True)
 
 
@@ -182,25 +211,11 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
     for answer in asked.answers:
         if kind := kinds.pixels_or_boxes(answer, asked.cells(answer)):
             kinds.refuse(kind, f"{asked.table.name}: column `{answer}`", _example(asked, answer))
-    folded = {nfc(c).casefold(): c for c in free}
-    inside = [folded[nfc(a).casefold()] for a in asked.answers if nfc(a).casefold() in folded]
+    inside = words.named_columns(free, asked.answers)
     if len(inside) == len(asked.answers) == 1:
-        return one(table, inside[0], texts.LABEL_IN_SAMPLE, asked)
+        return one(table, next(iter(inside.values())), texts.LABEL_IN_SAMPLE, asked)
     if len(asked.answers) > 1:
-        if len(inside) == len(asked.answers):
-            return _several(table, inside, texts.LABEL_SEVERAL_IN_SAMPLE, asked=asked)
-        for column in free:
-            values = columns.values_of(table, column)
-            if len(values) > 1 and (named := words.columns_for(values, asked.answers)):
-                return _with_more(table, column, named, asked.answers)
-        if inside:
-            lost = [a for a in asked.answers if nfc(a).casefold() not in folded]
-            kinds.refuse(
-                "answers",
-                f"{asked.table.name}: it asks for {', '.join(asked.answers)}",
-                texts.UNFILLED.format(table=table.name, columns=", ".join(lost)),
-            )
-        return None
+        return _by_columns(table, free, asked, inside)
     (answer,) = asked.answers
     cells = asked.cells(answer)
     if not cells or (len(cells) == 1 and numeric(cells)):
@@ -208,7 +223,44 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
     holding = [c for c in free if cells <= {nfc(v) for v in table.column(c)}]
     if len(holding) == 1:
         return one(table, holding[0], texts.LABEL_HOLDS, asked)
-    return None if holding else _joined(table, free, cells)
+    if holding:
+        return None
+    several = {c: found for c in free if (found := kinds.several_in_a_cell(_cells(table, c)))}
+    known = [
+        c for c, (_, between) in several.items() if cells <= set(target.of_words(table, c, between, "").names)
+    ]
+    if len(known) == 1:
+        return one(table, known[0], texts.LABEL_HOLDS, asked)
+    return _joined(table, free, cells)
+
+
+def _by_columns(table: Table, free: Sequence[str], asked: Asked, inside: dict[str, str]) -> Label | None:
+    """The label that several answers of a sample name; `inside` are those that are columns of the table."""
+    if len(inside) == len(asked.answers):
+        return _several(table, [inside[a] for a in asked.answers], texts.LABEL_SEVERAL_IN_SAMPLE, asked=asked)
+    for column in free:
+        values = columns.values_of(table, column)
+        if len(values) > 1 and (named := words.columns_for(values, asked.answers)):
+            return _with_more(table, column, named, asked.answers)
+        if several := kinds.several_in_a_cell(_cells(table, column)):
+            found = target.of_words(table, column, several[1], texts.LABEL_WORDS)
+            if named := words.columns_for(found.names, asked.answers):
+                also = [a for a in asked.answers if a not in named.values()]
+                return target.of_words(table, column, several[1], texts.LABEL_WORDS, also)
+    like = {c: columns.values_of(table, c) for c in free if columns.like_classes(table, c)}
+    if (levels := words.levels_for(like, asked.answers)) is not None:
+        named_columns = list(dict.fromkeys(name for name, _ in levels.values()))
+        parts = [one(table, c, texts.LABEL_IN_COLUMNS, None, sure=True) for c in named_columns]
+        parts = [replace(p, values=(tuple(v for c, v in levels.values() if c == p.names[0]),)) for p in parts]
+        return target.of_levels(parts, texts.LABEL_IN_COLUMNS)
+    if inside:
+        lost = [a for a in asked.answers if a not in inside]
+        kinds.refuse(
+            "answers",
+            f"{asked.table.name}: it asks for {', '.join(asked.answers)}",
+            texts.UNFILLED.format(table=table.name, columns=", ".join(lost)),
+        )
+    return None
 
 
 def _example(asked: Asked, column: str) -> str:
@@ -250,20 +302,28 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         )
     if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
         found = texts.VALUES_FOUND.format(values=words.some(values))
-        kinds.refuse("values", where, found, texts.VALUES_REMEDY)
+        return target.of_values(table, [column], texts.LABEL_VALUES_WHY.format(why=why, found=found))
     if not sure and kinds.likely_values(column, cells):
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
-        kinds.refuse("values", where, found, texts.NUMBERS_REMEDY.format(column=column))
+        reason = texts.NUMBERS_GUESS.format(why=why, found=found, column=column)
+        return target.of_values(table, [column], reason)
     if held := kinds.structured(cells):
         kind, example, names = held
         fields = texts.STRUCTURED_FIELDS.format(fields=", ".join(names)) if names else ""
         remedy = texts.STRUCTURED_REMEDY.format(fields=fields) if kind == "structured" else ""
         kinds.refuse(kind, where, texts.CELL.format(cell=example), remedy)
-    if several := kinds.several_in_a_cell(cells):
-        kinds.refuse("several", where, texts.CELL.format(cell=several[0]))
+    if several := kinds.several_in_a_cell(cells) or kinds.several_by_sample(shown, cells):
+        example, between = several
+        reason = texts.LABEL_WORDS_WHY.format(why=why, cell=example)
+        return target.of_words(table, column, between, reason)
     if len(values) == len(cells):
         kinds.refuse("texts", where, texts.CELL.format(cell=values[0]))
     return Label((column,), (tuple(values),), (cells,), why)
+
+
+def _classes_of(table: Table, column: str) -> Label:
+    """A column as classes, because the user says so."""
+    return Label((column,), (tuple(columns.values_of(table, column)),), (_cells(table, column),))
 
 
 def _rows_of_one(table: Table, marks: Sequence[str]) -> int:
@@ -284,25 +344,52 @@ def _several(
 ) -> Label:
     """Several columns: one-hot columns of one label, or attributes that are answered one by one."""
     where = f"{table.name}: columns {words.some(named)} ({why})"
-    marks = [c for c in named if set(table.column(c)) <= ONE_HOT.keys()]
-    if len(marks) == len(named):
-        if (held := _rows_of_one(table, marks)) == len(table):
-            return _one_hot(table, marks, texts.LABEL_ONE_HOT)
+    if all(target.is_mark(table.column(c)) for c in named):
+        full = all(set(table.column(c)) <= ONE_HOT.keys() for c in named)
+        held = _rows_of_one(table, named) if full else 0
+        if held == len(table):
+            return _one_hot(table, named, texts.LABEL_ONE_HOT)
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
-        kinds.refuse("several", where, found)
-    if all(set(table.column(c)) <= {*ONE_HOT, "", "-1", "-1.0"} for c in named):
-        kinds.refuse("several", where, texts.CELL.format(cell=table.rows[0]))
+        return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
-    for column in named:
-        if kinds.certain_values(table.column(column), shown.get(column, set())) or (
-            not sure and kinds.likely_values(column, table.column(column))
-        ):
-            values = words.some([v for v in columns.values_of(table, column) if v])
-            kinds.refuse("several_values", where, f"`{column}`: {values}")
+    numbers = [c for c in named if _is_value(table, c, shown.get(c, set()), sure)]
+    if numbers:
+        return _numbers_of(table, named, numbers, where, asked)
     parts = [one(table, column, why, None, sure=True) for column in named]
-    if (count := math.prod(len(p.values[0]) for p in parts)) > MOST_PRODUCTS:
-        kinds.refuse("answers", where, texts.COMBINATIONS.format(count=count))
+    if (odd := [p for p in parts if p.target != "exclusive"]) and len(odd) < len(parts):
+        kinds.refuse("several_values", where, f"`{odd[0].names[0]}`")
+    if odd:
+        kinds.refuse("several_words", where, f"`{named[0]}`, `{named[1]}`")
+    if target.too_many(parts) if asked is not None else _products(parts) > MOST_PRODUCTS:
+        return target.of_levels(parts, target.attributes_reason(parts))
     return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
+
+
+def _products(parts: Sequence[Label]) -> int:
+    return math.prod(len(p.values[0]) for p in parts)
+
+
+def _is_value(table: Table, column: str, shown: set[str], sure: bool) -> bool:
+    cells = table.column(column)
+    return kinds.certain_values(cells, shown) or (not sure and kinds.likely_values(column, cells))
+
+
+def _numbers_of(
+    table: Table, named: Sequence[str], numbers: Sequence[str], where: str, asked: Asked | None
+) -> Label:
+    """Several columns of which some are numbers: shares, or values.
+
+    Raises:
+        DataError: the others hold words.
+    """
+    words_in = [c for c in named if not numeric({v for v in table.column(c) if v})]
+    if words_in:
+        values = words.some([v for v in columns.values_of(table, words_in[0]) if v])
+        kinds.refuse("several_values", where, f"`{numbers[0]}`, and `{words_in[0]}`: {values}")
+    sample = [asked.table.column(a) for a in asked.answers] if asked else []
+    if target.are_shares(table, named, sample):
+        return target.of_shares(table, named, texts.LABEL_SHARES)
+    return target.of_values(table, named, texts.LABEL_SEVERAL_VALUES)
 
 
 def _joined(table: Table, free: Sequence[str], cells: set[str]) -> Label | None:
@@ -315,7 +402,7 @@ def _joined(table: Table, free: Sequence[str], cells: set[str]) -> Label | None:
                 products = words.products([values[c] for c in chosen], between, MOST_PRODUCTS)
                 if products and cells <= products:
                     label = _several(table, chosen, texts.LABEL_JOINED.format(separator=between), sure=True)
-                    return Label(label.names, label.values, label.cells, label.why, separator=between)
+                    return replace(label, separator=between)
     return None
 
 

@@ -26,7 +26,20 @@ from pipeline.core.wording import worded
 from pipeline.data import containers, texts
 from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
-from pipeline.data.new import asked, columns, folders, given, groups, host, kinds, label, packed, words
+from pipeline.data.new import (
+    asked,
+    columns,
+    folders,
+    given,
+    groups,
+    host,
+    label,
+    long,
+    metadata,
+    packed,
+    several,
+    words,
+)
 from pipeline.data.new.request import (
     HOLDOUT,
     LabelledRows,
@@ -36,9 +49,11 @@ from pipeline.data.new.request import (
     relative,
     root_of,
 )
-from pipeline.data.paths import Locator, hidden, image_suffix, images_below, nfc
+from pipeline.data.new.target import Label
+from pipeline.data.paths import Locator, hidden, images_below, nfc
 from pipeline.data.readers.pixels import numbered
-from pipeline.data.readers.reading import ROW, ROW_FROM_0
+from pipeline.data.readers.reading import ROW, ROW_FROM_0, Reading
+from pipeline.data.readers.registry import Sources
 from pipeline.data.readers.registry import packed as of_several
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
@@ -76,11 +91,30 @@ def propose(request: NewRequest) -> Proposal:
     return proposal
 
 
-def _asked(request: NewRequest, test: Table | None, ids: Sequence[str] = ()) -> asked.Asked | None:
-    """What the sample asks for, if there is one."""
+def _asked(
+    request: NewRequest, test: Table | None, ids: Sequence[str] = (), train: Table | None = None
+) -> asked.Asked | None:
+    """What the sample asks for, if there is one; in long form if the training table knows its answers."""
     if request.sample is None:
         return None
-    return asked.read(read_table(request.sample, encoding=request.encoding), test, ids)
+    table = read_table(request.sample, encoding=request.encoding)
+    found = long.recognised(table, train, test) if train is not None else None
+    if found is None or _names_images(table, found.settings["id_column"], request):
+        return asked.read(table, test, ids)
+    answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
+    copied = tuple(found.settings.get("copied", ()))
+    return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
+
+
+def _names_images(sample: Table, column: str, request: NewRequest) -> bool:
+    """Whether the ids of a sample are those of images, so that its rows are no answers about others."""
+    ids = sample.column(column)
+    if len(set(ids)) < len(ids):
+        return False
+    given_folders = [p for p in (request.test, request.images, root_of(request)) if p and p.is_dir()]
+    near = columns.folders_near(*given_folders, split="test")
+    alone = Table(sample.name, (column,), tuple((i,) for i in ids), sample.lines)
+    return columns.place(alone, near) is not None
 
 
 def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
@@ -99,14 +133,16 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         place := packed.near(table, [request.images, root_of(request)], folders.TRAIN, request.encoding)
     ):
         table = numbered(table) if place.column == ROW else table
+    parts = several.named(table, near) if place is None else several.beside(proposal, table, place)
+    place = parts.place if parts is not None else place
     test = host.test_table(request, inside is not None)
-    sample = _asked(request, test, table.columns)
+    sample = _asked(request, test, table.columns, table)
     if place is None:
         # A target of another kind is the first thing to say: no file that is found could help.
         label.refuse_kinds(table, sample)
         raise _no_images(table, request, near)
     try:
-        place, unused = _one_image_a_row(proposal, table, place, test)
+        place, unused = several.in_columns(proposal, table, place, test, sample is None)
         named = _id(table, place, sample)
     except DataError:
         label.refuse_kinds(table, sample)
@@ -121,32 +157,37 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     why = texts.ROW_NUMBER if place.column == ROW else texts.LEADS_TO_IMAGES.format(share=share)
     proposal.set("competition.path_column", place.column, why)
+    several.settle(proposal, parts)
     taken = {named[0], place.column, *unused, *NUMBERED} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     like = [c for c in free if columns.like_classes(table, c)]
     values = [v for c in like for v in columns.values_of(table, c)]
-    host.test_set(proposal, request, root, sample, (named[0], place), free, values)
-    found = label.choose(table, taken, sample, test, request.label)
+    known = host.Known(named[0], place, table.columns, parts.files if parts is not None else ())
+    host.test_set(proposal, request, root, sample, known, free, values)
+    found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     _refuse_test_rows(table, found)
-    likely = groups.group_columns(table, sorted(taken | set(found.names) | set(found.values[0])))
-    paths, classes = table.column(place.column), _classes(found)
+    used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
+    likely = groups.group_columns(table, sorted(taken | used))
+    paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
-    chosen = _group(proposal, table, likely, found.names, (place.folder, named_by, classes))
-    attributes = [_attribute(found, n, chosen) for n in range(len(found.names))]
-    proposal.set("competition.attributes", attributes, found.why)
-    numbers = [c for c in free if c not in found.names and columns.is_number(table, c)]
+    chosen = _group(proposal, table, likely, (*found.names, found.column), (place.folder, named_by, classes))
+    metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
+    attributes = label_attributes(proposal, found, chosen)
+    numbers = [c for c in free if c not in used and columns.is_number(table, c)]
     # Columns that the test table has, too, are not answers.
     for column in [c for c in numbers if test is None or c not in test.columns][:MOST_HINTS]:
         middle = float(np.median([float(v) for v in table.column(column)]))
         proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
-    host.answers(proposal, request, root, sample, found, attributes[0]["name"])
-    known = None
+    host.answers(proposal, request, root, sample, found, [a["name"] for a in attributes])
+    sides_known = None
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
         asked_shape = packed.question(held)
         proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
-        known = tuple(packed.sides(place, table, held, request.encoding))
-    return LabelledRows(paths, place.folder, classes, known)
+        sides_known = tuple(packed.sides(place, table, held, request.encoding))
+    if parts is not None:
+        paths = tuple(several.first_files(parts, paths))
+    return LabelledRows(paths, place.folder, classes, sides_known)
 
 
 def _where(place: columns.Place, inside: packed.Inside | None) -> str:
@@ -165,7 +206,7 @@ def _host_folds(proposal: Proposal, table: Table) -> set[str]:
     return {column for column, _ in (*found, *splits)}
 
 
-def _refuse_test_rows(table: Table, found: label.Label) -> None:
+def _refuse_test_rows(table: Table, found: Label) -> None:
     """Refuse rows without a label that a column of the table gives to the test set."""
     empty = [n for n, cells in enumerate(zip(*found.cells, strict=True)) if not any(cells)]
     for column, _ in groups.split_columns(table) if empty else []:
@@ -176,41 +217,6 @@ def _refuse_test_rows(table: Table, found: label.Label) -> None:
                 rows=len(empty), column=column, values=words.some(sorted(splits))
             )
             raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
-
-
-def _one_image_a_row(
-    proposal: Proposal, table: Table, place: columns.Place, test: Table | None
-) -> tuple[columns.Place, list[str]]:
-    """The place of the one image of each row, and columns of further images that the test table lacks.
-
-    Raises:
-        DataError: several images belong to a row of the test set, too.
-    """
-    if of_several(place.folder):
-        return place, []
-    locator = Locator(place.folder)
-    own = table.column(place.column)
-    rows = some_of(len(table), columns.LOOKED_UP)
-    others = []
-    for column in table.columns:
-        cells = table.column(column)
-        if column == place.column or not all(image_suffix(cells[n]) for n in rows):
-            continue
-        pairs = [(locator.find(own[n]), locator.find(cells[n])) for n in rows]
-        if all(not a[0] and not b[0] and a[1] != b[1] for a, b in pairs):
-            others.append(column)
-    if not others:
-        return place, []
-    both = [place.column, *others]
-    tested = [c for c in both if test is not None and c in test.columns]
-    if len(tested) != 1:
-        names = " and ".join(f"`{c}`" for c in both[:2])
-        cells = table.column(others[0])
-        found = texts.IMAGES_A_ROW.format(columns=names, first=own[rows[0]], second=cells[rows[0]])
-        kinds.refuse("several_images", table.name, found, texts.IMAGES_A_ROW_REMEDY)
-    unused = [c for c in both if c != tested[0]]
-    proposal.hints.append(texts.IMAGES_UNUSED.format(columns=", ".join(unused), used=tested[0]))
-    return replace(place, column=tested[0]), unused
 
 
 def _below(path: Path, folder: Path | None) -> bool:
@@ -249,29 +255,40 @@ def _id(table: Table, place: columns.Place, sample: asked.Asked | None) -> tuple
     return named
 
 
-def _classes(found: label.Label) -> list[int]:
-    """The class of each row as a number: the combination of all attributes; 0 for an empty label."""
-    codes = np.zeros(len(found.cells[0]), np.int64)
-    for known, cells in zip(found.values, found.cells, strict=True):
-        index = {value: code for code, value in enumerate(known)}
-        codes = codes * len(known) + np.array([index.get(v, 0) for v in cells])
-    return [int(c) for c in codes]
+def label_attributes(proposal: Proposal, found: Label, groups: Sequence[str]) -> list[dict[str, Any]]:
+    """Set the kind of target and its attributes; returns these as the file writes them."""
+    attributes = [_attribute(found, n, groups) for n in range(len(found.names))]
+    for number, attribute in enumerate(attributes):
+        # Names that are equal without their signs, as `C` and `C#`.
+        if attribute["name"] in [a["name"] for a in attributes[:number]]:
+            attribute["name"] = f"{attribute['name']}{number}"
+    if found.target != "exclusive":
+        proposal.set("competition.target", found.target, texts.TARGETS[found.target])
+    if found.column and found.separator != " ":
+        proposal.set("competition.label_separator", found.separator)
+    if found.unknown:
+        proposal.set("competition.unknown_labels", list(found.unknown), texts.UNKNOWN_CELLS)
+    proposal.set("competition.attributes", attributes, found.why)
+    return attributes
 
 
-def _attribute(found: label.Label, number: int, groups: Sequence[str]) -> dict[str, Any]:
+def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, Any]:
     """One attribute as the file writes it; `groups` is the group of each row, or empty."""
-    column, cells = found.names[number], found.cells[number]
+    name, cells = found.names[number], found.cells[number]
     # Names are ASCII, because commands and names of metrics contain them.
-    word = "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "" for c in column).strip("_-")
+    word = "".join(c if c.isascii() and (c.isalnum() or c in "_-.") else "_" for c in name).strip("_-.")
     attribute: dict[str, Any] = {
         "name": word or (f"label{number}" if number else "label"),
-        "column": column,
-        "values": list(found.values[number]),
+        "column": found.column or name,
     }
+    if found.column:
+        attribute["word"] = name
+    elif found.values[number]:
+        attribute["values"] = list(found.values[number])
     if found.one_hot:
         attribute["one_hot"] = True
     pairs = set(zip(groups, cells, strict=True)) if groups else set()
-    if pairs and len(pairs) == len(set(groups)):
+    if pairs and len(pairs) == len(set(groups)) and found.target in ("exclusive", "labels"):
         attribute["constant_in_group"] = True
     return attribute
 
@@ -358,11 +375,11 @@ def _by_part(
     proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(sorted({nfc(word) for word in named.labels}), named.labels, CLASS)
-    chosen = _group(proposal, None, [], [CLASS], (folder, paths, _classes(found)), named.group)
+    chosen = _group(proposal, None, [], [CLASS], (folder, paths, found.numbers()), named.group)
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], named.whys[2])
-    host.answers(proposal, request, root, sample, found, attribute["name"])
-    return LabelledRows(paths, folder, _classes(found))
+    host.answers(proposal, request, root, sample, found, [attribute["name"]])
+    return LabelledRows(paths, folder, found.numbers())
 
 
 def _in_every_folder(
@@ -429,11 +446,11 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
         proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
-    classes = _classes(found)
+    classes = found.numbers()
     chosen = _group(proposal, None, [], [CLASS], (folder, inside, classes))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
-    host.answers(proposal, request, root, sample, found, attribute["name"])
+    host.answers(proposal, request, root, sample, found, [attribute["name"]])
     return LabelledRows(inside, folder, classes)
 
 
@@ -500,7 +517,7 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
 def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     """Set folds, image size, resizing and ensemble members."""
     folds(proposal, len(rows.paths))
-    sides = _sides(rows)
+    sides = _sides(rows, several.look(proposal, rows))
     if not len(sides):
         return
     short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
@@ -520,11 +537,12 @@ def folds(proposal: Proposal, groups: int) -> None:
         proposal.set("folds.n", n, texts.FEW_IMAGES)
 
 
-def _sides(rows: LabelledRows) -> npt.NDArray[np.float64]:
+def _sides(rows: LabelledRows, reading: Reading) -> npt.NDArray[np.float64]:
     """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
     if rows.sides is not None:
         return np.array(rows.sides, dtype=np.float64).reshape(-1, 2)
-    locator, how = Locator(rows.folder, rows.paths), Decoding(LARGEST_PX)
+    locator = Locator(rows.folder, rows.paths)
+    how = Decoding(LARGEST_PX, channels=reading.channels, sources=Sources(reading))
     sides = []
     for n in some_of(len(rows.paths), LOOKED_AT):
         kind, path = locator.find(rows.paths[n])

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.samples import Kind
 from pipeline.data import texts
 from pipeline.data.readers.registry import packed
 
 HOLDOUT = 0.2
 COMMENT_COLUMN, WIDEST = 56, 118
+# Attributes that the summary names.
+MOST_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class NewRequest:
         home: paths below it are written relative to it.
         label: the label's column, or several separated by commas; None: it is guessed.
         encoding: of tables that are not UTF-8; None: found.
+        target: the kind of the label; None: it is guessed.
     """
 
     name: str
@@ -45,6 +49,7 @@ class NewRequest:
     home: Path
     label: str | None = None
     encoding: str | None = None
+    target: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -198,8 +203,16 @@ def _mappings(value: Any) -> bool:
 
 def _short(value: Any) -> str:
     if _mappings(value):
-        return ", ".join(f"{v['name']} ({_some(v['values'])})" for v in value)
+        shown = ", ".join(_attribute(v) for v in value[:MOST_SHOWN])
+        return shown + (f", … ({len(value)} in all)" if len(value) > MOST_SHOWN else "")
     return "none" if value is None else _some(value) if isinstance(value, list) else str(value)
+
+
+def _attribute(item: dict[str, Any]) -> str:
+    """An attribute with its values, if it has any; or a column of metadata with its kind."""
+    if item.get("values"):
+        return f"{item['name']} ({_some(item['values'])})"
+    return str(item["name"]) if "name" in item else " ".join(str(word) for word in item.values())
 
 
 def _some(values: Sequence[Any], shown: int = 6) -> str:

@@ -6,7 +6,8 @@ Owns ways of writing that keep the meaning. Does not own what is done where none
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
 from pipeline.data.new.columns import decimal, number
@@ -98,6 +99,46 @@ def columns_for(values: Sequence[str], answers: Sequence[str]) -> dict[str, str]
             if len(at) == len(answers) and len(set(own)) == len(values) and set(own) <= at.keys():
                 return {v: at[k] for v, k in zip(values, own, strict=True)}
     return None
+
+
+def named_columns(free: Sequence[str], answers: Sequence[str]) -> dict[str, str]:
+    """Answer → column of the same name, whatever its letters, spaces and hyphens."""
+    folded: dict[str, str | None] = {}
+    for key, column in zip(_plain(free), free, strict=True):
+        # Two columns that differ in letters only are no column of the other name.
+        folded[key] = None if key in folded else column
+    exact = {nfc(c): c for c in free}
+    found = {a: exact.get(nfc(a), folded.get(key)) for a, key in zip(answers, _plain(answers), strict=True)}
+    return {a: c for a, c in found.items() if c is not None}
+
+
+def levels_for(
+    values: Mapping[str, Sequence[str]], answers: Sequence[str]
+) -> dict[str, tuple[str, str]] | None:
+    """Answer → (column, value) if every answer joins the name of a column and one of its values.
+
+    Args:
+        values: of each column that may be meant.
+        answers: the sample's columns, as in `left_severe`; all values of a column must be there.
+    """
+    pairs = {
+        f"{name} {value}": (column, own)
+        for column, known in values.items()
+        for name in _plain([column])
+        for own, value in zip(known, plain_words(known), strict=True)
+    }
+    found = {a: pairs.get(key) for a, key in zip(answers, plain_words(answers), strict=True)}
+    if any(pair is None for pair in found.values()):
+        return None
+    pairs_found = {a: pair for a, pair in found.items() if pair is not None}
+    counted = Counter(column for column, _ in pairs_found.values())
+    whole = all(len(values[column]) == n for column, n in counted.items())
+    return pairs_found if whole and len(set(pairs_found.values())) == len(answers) else None
+
+
+def plain_words(names: Sequence[str]) -> list[str]:
+    """Names without letter case and signs between words: a host writes `normal_mild` for `Normal/Mild`."""
+    return _plain([re.sub(r"\s*[/·]\s*", " ", name) for name in names])
 
 
 def _plain(names: Sequence[str]) -> list[str]:

@@ -21,8 +21,8 @@ HEAD_AT, HEAD = 128, b"DICM"
 FRAMES = {1: 3, 3: 4}
 
 
-def single(raw: bytes, name: str, reading: Reading) -> Values:
-    """(H, W) float32 values of a grey file, or (H, W, 3) uint8 of one in colour; the first frame of several.
+def single(raw: bytes, name: str, reading: Reading, at: int = 0) -> Values:
+    """(H, W) float32 values of a grey file, or (H, W, 3) uint8 of one in colour; frame `at` of several.
 
     Raises:
         DataError: pydicom is not installed.
@@ -36,9 +36,14 @@ def single(raw: bytes, name: str, reading: Reading) -> Values:
         raise ValueError(texts.DICOM_DAMAGED.format(why=" ".join(str(error).split()))) from error
     samples = int(data.get("SamplesPerPixel", 1))
     if pixels.ndim == FRAMES.get(samples):
-        pixels = pixels[0]
-    if samples == 3:
-        return pixels
+        if reading.pages == "channels" and samples == 1:
+            return np.stack([_shown(frame, data, reading, name) for frame in pixels], axis=-1)
+        pixels = pixels[at]
+    return pixels if samples == 3 else _shown(pixels, data, reading, name)
+
+
+def _shown(pixels: Values, data: Any, reading: Reading, name: str) -> Values:
+    """The values of one frame, which are not colours, or colours of its palette."""
     if data.get("PhotometricInterpretation") == "PALETTE COLOR":
         coloured = np.asarray(library("pydicom.pixels", EXTRA, name).apply_color_lut(pixels, data))
         return (coloured >> 8).astype(np.uint8) if coloured.dtype == np.uint16 else coloured

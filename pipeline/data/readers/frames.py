@@ -3,11 +3,15 @@
 Owns which axis is which, how plain numbers become rows and columns, and what becomes of one, two, three or
 more bands. Does not own the range of values (`data/depth.py`) nor reading files.
 
+With `images.channels=3`, which are red, green and blue:
+
     bands   become
     1       grey, repeated
     2       red and green; blue is their mean
     3       red, green and blue
     more    the one or three that `images.bands` names
+
+With another number of channels, there must be as many bands, or `images.bands` names as many.
 
 Shape legend: H height, W width, C bands.
 """
@@ -18,6 +22,7 @@ from math import isqrt, prod
 
 import numpy as np
 
+from pipeline.core.wording import worded
 from pipeline.data import depth, texts
 from pipeline.data.depth import Ranges
 from pipeline.data.readers.reading import Reading, Values
@@ -29,14 +34,14 @@ SHOWN_SHAPES = 3
 
 
 def framed(values: Values, reading: Reading) -> Values:
-    """(H, W) or (H, W, 3) values of one image.
+    """(H, W) or (H, W, C) values of one image, C as many as the channels of `reading`.
 
     Args:
         values: flat, (H, W), (H, W, C) or (C, H, W); axes of length 1 in front are ignored.
         reading: the shape of flat values, and the bands.
 
     Raises:
-        ValueError: its shape is not known, or it has more bands than colours.
+        ValueError: its shape is not known, or it has other bands than the images have channels.
     """
     if values.dtype.kind not in "buif":
         raise ValueError(texts.NO_NUMBERS.format(kind=values.dtype))
@@ -47,7 +52,7 @@ def framed(values: Values, reading: Reading) -> Values:
     shaped = _unfolded(values, reading.shape)
     if shaped.ndim == RGB_BANDS:
         shaped = _bands_last(shaped)
-    return _coloured(shaped, reading.bands)
+    return _coloured(shaped, reading)
 
 
 def unknown_shape(count: int, reading: Reading) -> str:
@@ -98,7 +103,8 @@ def _bands_last(values: Values) -> Values:
     raise ValueError(texts.MANY_AXES.format(shape=_text(values.shape)))
 
 
-def _coloured(values: Values, bands: tuple[int, ...] | None) -> Values:
+def _coloured(values: Values, reading: Reading) -> Values:
+    bands, channels = reading.bands, reading.channels
     if values.ndim == 2:
         values = values[..., None]
     count = values.shape[2]
@@ -106,6 +112,10 @@ def _coloured(values: Values, bands: tuple[int, ...] | None) -> Values:
         if max(bands) >= count:
             raise ValueError(texts.NO_BAND.format(bands=list(bands), count=count))
         values, count = values[..., list(bands)], len(bands)
+    if channels != RGB_BANDS:
+        if count != channels:
+            raise ValueError(worded(texts.OTHER_BANDS, count=count, channels=channels))
+        return values[..., 0] if count == 1 else values
     if count > RGB_BANDS:
         raise ValueError(texts.MANY_BANDS.format(count=count))
     if count == 2:
@@ -123,14 +133,14 @@ def kind_of(values: Values) -> str:
     return depth.INT32 if values.dtype.kind in "iu" else depth.FLOAT32
 
 
-def pixels(values: Values, ranges: Ranges) -> depth.Pixels:
-    """(H, W, 3) pixels of framed values.
+def pixels(values: Values, ranges: Ranges, channels: int = RGB_BANDS) -> depth.Pixels:
+    """(H, W, C) pixels of framed values with as many channels; grey is repeated for red, green and blue.
 
     Raises:
         ValueError: no range is known for their kind.
     """
     kind = kind_of(values)
     if kind:
-        return depth.to_rgb(values, kind, ranges)
+        return depth.to_channels(values, kind, ranges, channels)
     eight = values.astype(np.uint8) * (depth.WHITE if values.dtype == np.bool_ else 1)
-    return np.ascontiguousarray(np.repeat(eight[..., None], RGB_BANDS, axis=2) if eight.ndim == 2 else eight)
+    return np.ascontiguousarray(np.repeat(eight[..., None], channels, axis=2) if eight.ndim == 2 else eight)

@@ -2,7 +2,8 @@
 
 Owns the settings that readers share, the index of a file of several images, and the place of one of them,
 which is written as a path: `train.hdf5::ISIC_0015670`, or `train.csv::#17` for its 17th row. Does not own
-which reader reads which file (`data/readers/registry.py`).
+which reader reads which file (`data/readers/registry.py`) nor the path of a sample of several files
+(`core/sample_paths.py`).
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ ROW, ROW_FROM_0 = "row", "row0"
 TABLES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".parquet", ".pq")
 HDF5S = (".h5", ".hdf5", ".hdf")
 ARRAYS = (".npy", ".npz")
-_PLACE = re.compile(
-    rf"(.*?(?:{'|'.join(re.escape(s) for s in (*TABLES, *HDF5S, *ARRAYS))})(?:\.gz)?)::(.+)", re.S
-)
+# Of files whose pages or frames are images of their own.
+PAGED = (".tif", ".tiff", ".dcm", ".dicom")
+_SUFFIXES = "|".join(re.escape(suffix) for suffix in (*TABLES, *HDF5S, *ARRAYS, *PAGED))
+_PLACE = re.compile(rf"(.*?(?:{_SUFFIXES})(?:\.gz)?)::(.+)", re.S | re.I)
 _NUMBERED = re.compile(r"#(\d+)")
 
 
@@ -48,6 +50,8 @@ class Reading:
         bands: that become red, green and blue; None: all.
         window: of DICOM files: `set` or `file`.
         encoding: of tables that are not UTF-8; None: found.
+        channels: of an image; 3: red, green and blue, as everything else becomes them.
+        pages: of a TIFF, and frames of a DICOM file: `first`, `channels` or `images`.
     """
 
     reader: str = "auto"
@@ -57,6 +61,8 @@ class Reading:
     bands: tuple[int, ...] | None = None
     window: str = "set"
     encoding: str | None = None
+    channels: int = 3
+    pages: str = "first"
 
     @staticmethod
     def of(settings: ImageSettings, encoding: str | None) -> Reading:
@@ -69,7 +75,14 @@ class Reading:
             None if settings.bands is None else tuple(settings.bands),
             settings.window,
             encoding,
+            settings.channels,
+            settings.pages,
         )
+
+    @property
+    def plain(self) -> bool:
+        """Whether an image file is decoded as a picture, and not as an array of bands."""
+        return self.channels in (1, 3) and self.pages != "channels"
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ from pathlib import Path
 from threading import RLock
 
 from pipeline.core.errors import DataError
+from pipeline.core.sample_paths import files_of
 from pipeline.data import texts
 from pipeline.data.paths import IMAGE_SUFFIXES
-from pipeline.data.readers import arrays, dicom, frames, hdf5, pixels, reading
+from pipeline.data.readers import arrays, dicom, frames, hdf5, pages, pixels, reading
 from pipeline.data.readers.reading import ROW, ROW_FROM_0, Index, Packed, Reading, Values
 
 
@@ -140,13 +141,25 @@ class Sources:
     _lock: RLock = field(default_factory=RLock)
 
     def read(self, path: str) -> bytes | Values:
-        """The bytes of an image file, or framed values: (H, W) or (H, W, 3).
+        """The bytes of an image file, or framed values: (H, W) or (H, W, C).
 
         Raises:
             DataError: the file cannot be read at all, or a package is missing.
             ValueError, OSError: this image cannot be read.
         """
+        files = files_of(path)
+        if len(files) > 1:
+            return pages.stacked([pages.grey_of(self._raw(file)) for file in files])
+        found = self._raw(path)
+        if isinstance(found, bytes) and (not self.how.plain or (self.how.bands and pages.is_tiff(found))):
+            found = pages.bands_of(found, self.how.pages)
+        return found if isinstance(found, bytes) else frames.framed(found, self.how)
+
+    def _raw(self, path: str) -> bytes | Values:
+        """The bytes of an image file, or the values of another one, as they are."""
         file, key = reading.parts(path)
+        if key is not None and Path(file).suffix.lower() in reading.PAGED:
+            return self._page(file, reading.row_of(key) or 0)
         if key is not None:
             with self._lock:
                 found = self._file(file).read(key)
@@ -159,7 +172,14 @@ class Sources:
                 single = dicom.single
             if single is not None:
                 found = single(found, file, self.how)
-        return found if isinstance(found, bytes) else frames.framed(found, self.how)
+        return found
+
+    def _page(self, file: str, at: int) -> Values:
+        """The values of one page of a TIFF, or one frame of a DICOM file."""
+        raw = Path(file).read_bytes()
+        if pages.is_tiff(raw):
+            return pages.tiff_pages(raw)[at]
+        return dicom.single(raw, file, self.how, at)
 
     def single(self, file: str) -> bool:
         """Whether a file of one image is no image file, by its name or its first bytes."""

@@ -16,19 +16,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.samples import FoldPlan, Samples
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.data import load
-from pipeline.eda.survey import survey
+from pipeline.eda.survey import table_of
 from pipeline.engine import naming
 from pipeline.engine.stage import Job
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors import texts
-from pipeline.errors.advice import faults, ledger, steps
+from pipeline.errors.advice import column_steps, faults, ledger, steps
 from pipeline.errors.advice.changes import FinishedRuns, changes, inferences, request_words, trainings
 from pipeline.errors.advice.facts import BEST, Advice, Facts, NetworkInput, OtherTraining, TrainingFacts
 from pipeline.errors.advice.steps import family_of
@@ -48,6 +50,16 @@ from pipeline.submit.gap.scene import Cause, GapScene, measure_images
 Rule = Callable[[Facts], Advice | None]
 
 RULES: tuple[Rule, ...] = (*faults.RULES, *steps.RULES)
+# Where an image has several answers: those of them that ask nothing about classes, and others.
+COLUMN_RULES: tuple[Rule, ...] = (
+    faults.leaky_folds,
+    faults.wrong_normalisation,
+    faults.too_few_epochs,
+    faults.no_augmentation,
+    *column_steps.RULES,
+    steps.another_family,
+    steps.undecided,
+)
 # Augmentation policies that advice may suggest, mildest first.
 STRONGER = ("medium", "heavy")
 # With more images, looking for copies takes longer than the rest of the report.
@@ -94,7 +106,8 @@ def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     about = subject(case.new.artifact, runs)
     facts = gather(job, case.train, case.new.artifact, about, runs)
     own = again(about, job.settings) or job.settings
-    answers = advise(replace(facts, flips=flips, comparison=case.comparison))
+    rules = RULES if case.train.space.kind == EXCLUSIVE else COLUMN_RULES
+    answers = advise(replace(facts, flips=flips, comparison=case.comparison), rules)
     allowed = [advice for advice in answers if possible(own, advice)]
     todo, followed = ledger.split(allowed, about, runs, job.home)
     return Recommendation(
@@ -173,7 +186,7 @@ def gather(
         common,
         train=train,
         run=run,
-        mistakes=find_mistakes(run.oof, train),
+        mistakes=find_mistakes(run.oof, train) if train.space.kind == EXCLUSIVE else None,
         others=_others(about, runs, base),
         blended=artifact.has(BLEND),
         leaks=() if straddling else _leaks(job, train, plan),
@@ -284,8 +297,10 @@ def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
     if len(train) + len(test) > MOST_IMAGES:
         return ()
     facts = load.facts(job.inputs["images"])
-    images = survey(train, test, facts[facts["split"].isin(("train", "test"))]).images
+    images = table_of(train, test, facts[facts["split"].isin(("train", "test"))])
     seen, looks = measure_images(images, train.space.n_classes, load.image_of(job.inputs["images"]))
     metric = metrics.get(config.competition.metric)
-    scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, config.statistics.draws)
+    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
+    draws = config.statistics.draws
+    scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, draws, truth_NK)
     return leak.check(scene, shifted=False)

@@ -22,6 +22,7 @@ from pipeline.core import metrics
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.errors.diff.flips import Flips
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.command_words import make_with
@@ -37,11 +38,20 @@ BEST = 3
 # From this share of all errors on, "if these were fixed" says nothing.
 NEARLY_ALL = 0.9
 ENSEMBLE = "make ensemble"
+# Metrics of values, as they are written.
+NAMES = {"rmse": "RMSE", "mae": "MAE", "rmsle": "RMSLE", "mape": "MAPE", "r2": "R²", "kl": "KL divergence"}
+# Of a general remedy whose gain cannot be bounded, in units of the metric; never shown.
+HOPE = 0.03
 
 
 def metric_words(config: Config) -> str:
     """The name of the competition's metric in sentences."""
-    return config.competition.metric.replace("_", " ").replace("f1", "F1")
+    return worded_metric(config.competition.metric)
+
+
+def worded_metric(name: str) -> str:
+    """The name of a metric in sentences."""
+    return NAMES.get(name, name.replace("_", " ").replace("f1", "F1"))
 
 
 @dataclass(frozen=True)
@@ -253,7 +263,12 @@ class Facts:
         return self.gain_if_fixed(fixed_N), text.format(count=f"{int(fixed_N.sum()):,}")
 
     def second_guesses(self) -> float:
-        """The gain if every correct second guess became the prediction: the hope of a general remedy."""
+        """The gain if every correct second guess became the prediction: the hope of a general remedy.
+
+        Where an image has several answers there is no second guess: a plain hope takes its place.
+        """
+        if self.space.kind != EXCLUSIVE:
+            return HOPE
         second_N = np.argsort(-self.p_NC, axis=1, kind="stable")[:, min(1, self.space.n_classes - 1)]
         return self.gain_if_fixed(second_N == self.truth_N)
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.errors import texts
 from pipeline.errors.advice.facts import Advice, Bools, Facts, TrainingFacts, metric_words
 from pipeline.pages.command_words import make_with, train_with
@@ -52,6 +53,9 @@ LEAKS = ("group_leak", "duplicates")
 
 
 def _share_of_guess(facts: Facts, loss: float) -> float:
+    """A loss as a share of that of a random guess; of other targets than classes, of the first epoch's."""
+    if facts.space.kind != EXCLUSIVE and facts.run is not None:
+        return loss / max(float(facts.run.curves["valid_loss"].iloc[0]), 1e-9)
     return loss / math.log(max(facts.space.n_classes, 2))
 
 

@@ -89,17 +89,26 @@ class FollowedAdvice:
 
 
 def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
-    """The conclusion about a new submission; `metric` is its name in words.
+    """The conclusion about a new submission; without flips there is no old one. See `conclusion`."""
+    counts = None if flips is None else (len(flips.images), flips.n_images)
+    return conclusion(counts, comparison, metric)
 
-    Without flips there is no old submission; without a comparison, out-of-fold predictions are not known for
-    both.
+
+def conclusion(counts: tuple[int, int] | None, comparison: Comparison | None, metric: str) -> Conclusion:
+    """The conclusion about a new submission.
+
+    Args:
+        counts: test images with a changed answer, and all; None: there is no old submission.
+        comparison: None: out-of-fold predictions are not known for both.
+        metric: its name in words.
     """
-    if flips is None:
+    if counts is None:
         return Conclusion("first", texts.TRUTH_FIRST, "", texts.FIRST_DETAIL)
-    predictions = plural(flips.n_images, "test prediction")
-    changed = texts.CHANGED.format(flips=count(len(flips.images)), predictions=predictions)
-    if not len(flips.images):
-        detail = texts.SAME_DETAIL.format(count=count(flips.n_images))
+    changed_images, n_images = counts
+    predictions = plural(n_images, "test prediction")
+    changed = texts.CHANGED.format(flips=count(changed_images), predictions=predictions)
+    if not changed_images:
+        detail = texts.SAME_DETAIL.format(count=count(n_images))
         return Conclusion("same", texts.SAME, texts.SAME_REST, detail)
     if comparison is None:
         return Conclusion("unclear", texts.UNCLEAR, texts.UNCLEAR_REST, changed)

@@ -14,19 +14,19 @@ import pandas as pd
 from pipeline.core.errors import DataError
 from pipeline.core.metrics import confusion
 from pipeline.core.predictions import Interval, Probabilities
-from pipeline.core.samples import Ints, LabelSpace, Strings, positions, refuse_duplicates, strings
+from pipeline.core.samples import Ints, LabelSpace, Strings, Truth, positions, refuse_duplicates, strings
 
 CLASS = "class"
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One submission: its predicted labels, and its scores if they are known.
+    """One submission: its answers, and its scores if they are known.
 
     Args:
         name: the name that the user knows.
         ids_N: unique.
-        labels_N: class index of each id.
+        answers: class index of each id, or (N, K) numbers for other kinds of target.
         probabilities: of these ids or more, if there are any; the labels may differ from the most probable
             class (post-processing, voting).
         score: pooled out-of-fold score.
@@ -38,7 +38,7 @@ class Submission:
 
     name: str
     ids_N: Strings
-    labels_N: Ints
+    answers: Truth
     probabilities: Probabilities | None = None
     score: Interval | None = None
     public: float | None = None
@@ -46,7 +46,13 @@ class Submission:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
         refuse_duplicates(self.ids_N, self.name)
-        assert self.labels_N.shape == self.ids_N.shape, f"{self.name}: labels and ids differ in length"
+        assert len(self.answers) == len(self.ids_N), f"{self.name}: answers and ids differ in length"
+
+    @property
+    def labels_N(self) -> Ints:
+        """(N,) class indices; only of exclusive classes."""
+        assert self.answers.ndim == 1, f"{self.name} has several answers for each image"
+        return np.asarray(self.answers, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     Raises:
         DataError: the two have different ids, or a label is not a class.
     """
-    _refuse_other_ids(new, old)
+    refuse_other_ids(new, old)
     for side in (new, old):
         if len(side.labels_N) and not (side.labels_N.min() >= 0 and side.labels_N.max() < space.n_classes):
             raise DataError(f"{side.name}: a label is not one of the {space.n_classes} classes")
@@ -117,7 +123,8 @@ def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     return Flips(len(new.ids_N), images, _directions(space, images), agreement)
 
 
-def _refuse_other_ids(new: Submission, old: Submission) -> None:
+def refuse_other_ids(new: Submission, old: Submission) -> None:
+    """Raise a `DataError` that names every id that only one of two submissions has."""
     missing = np.setdiff1d(new.ids_N, old.ids_N)
     extra = np.setdiff1d(old.ids_N, new.ids_N)
     if len(missing) or len(extra):

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.errors import texts

@@ -21,7 +21,7 @@ from markupsafe import Markup
 
 from pipeline.core import group_resampling
 from pipeline.core.group_resampling import numbered, percentile_interval, sign_flips, sums_by_group
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
 from pipeline.errors import texts

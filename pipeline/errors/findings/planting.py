@@ -32,7 +32,8 @@ import pandas as pd
 
 from pipeline.core.errors import DataError
 from pipeline.core.group_resampling import max_t_factor, times_multinomial
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison, Features, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng

@@ -27,7 +27,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.sample_paths import every_file
 from pipeline.core.samples import Ints, Samples, positions, strings
+from pipeline.core.targets import EXCLUSIVE, LABELS
 from pipeline.data.readers.reading import parts
 from pipeline.errors import texts
 from pipeline.pages import plots
@@ -55,17 +58,30 @@ class SliceInputs:
 
     Args:
         ids_N: the predicted images.
+        predicted_N: their class; None where `loss_N` is given.
         facts: one row for each training image: id, width, height, brightness, contrast, blur.
+        loss_N: what the answers of each image cost, where they are not one class; None: 1 for a wrong class.
+        in_spreads: whether that is in standard deviations of values, and not a share of answers.
         settings: `slice_groups`, because one unusual group would make a smaller slice fail; `pair_gain`,
             because a pair that does not fail more often than its parts only repeats the worse part.
     """
 
     train: Samples
     ids_N: npt.NDArray[np.str_]
-    predicted_N: Ints
+    predicted_N: Ints | None
     facts: pd.DataFrame
     seed: int
     settings: FinderSettings = FinderSettings()
+    loss_N: Reals | None = None
+    in_spreads: bool = False
+
+    def shown(self, loss: float) -> str:
+        """A mean loss as the page shows it."""
+        return texts.SPREADS.format(value=loss) if self.in_spreads else percent(loss)
+
+    def difference(self, loss: float) -> str:
+        """A difference of mean losses as the page shows it."""
+        return f"{loss:+.2f}".replace("-", "−") if self.in_spreads else points(loss)
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,12 @@ def find(inputs: SliceInputs) -> Slices:
         DataError: an id is not a training image, or has no facts.
     """
     samples = inputs.train.take(inputs.ids_N)
-    wrong_N = (inputs.predicted_N != samples.labels).astype(np.float64)
+    exclusive = samples.space.kind == EXCLUSIVE
+    if inputs.loss_N is None:
+        assert inputs.predicted_N is not None, "classes are judged by the predicted ones"
+        wrong_N = (inputs.predicted_N != samples.labels).astype(np.float64)
+    else:
+        wrong_N = np.asarray(inputs.loss_N, dtype=np.float64)
     group_N, n_groups = numbered(samples.groups_N)
     every = _cut(samples, inputs.facts, inputs.settings.slice_groups)
     masks = _telling(every, samples)
@@ -111,7 +132,9 @@ def find(inputs: SliceInputs) -> Slices:
     more_K = sums_GK.sum(axis=0) / scale_K
     least_K = more_K - test.factor * np.sqrt((sums_GK**2).sum(axis=0)) / scale_K
     rate_K = inside_NK.T @ wrong_N / inside_NK.sum(axis=0)
-    by_class = pd.Series(wrong_N).groupby(samples.labels).transform("mean").to_numpy()
+    by_class = np.full(len(wrong_N), wrong_N.mean())
+    if exclusive:
+        by_class = pd.Series(wrong_N).groupby(samples.labels).transform("mean").to_numpy()
     rates = {name: float(wrong_N[mask].mean()) for name, mask in every.items() if len(name) == 1}
     found = []
     for k, (name, mask) in enumerate(masks.items()):
@@ -135,7 +158,8 @@ def find(inputs: SliceInputs) -> Slices:
     found.sort(key=lambda one: -float(one[0]["extra"]))
     table = pd.DataFrame([row for row, _ in found])
     inside = tuple(mask for _, mask in found)
-    wrong_ids = tuple(tuple(samples.ids_N[mask & (wrong_N > 0)].tolist()) for mask in inside)
+    order = np.arange(len(wrong_N)) if exclusive else np.argsort(-wrong_N, kind="stable")
+    wrong_ids = tuple(tuple(samples.ids_N[order[(mask & (wrong_N > 0))[order]]].tolist()) for mask in inside)
     return Slices(len(masks), float(wrong_N.mean()), table, wrong_ids, inside)
 
 
@@ -154,6 +178,8 @@ def cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]
 
 def _telling(masks: dict[Name, Bools], samples: Samples) -> dict[Name, Bools]:
     """Those that say more than which class is hard."""
+    if samples.space.kind != EXCLUSIVE:
+        return masks
     n_attributes = len(samples.space.attributes)
 
     def by_labels(name: Name) -> bool:
@@ -171,11 +197,7 @@ def _cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools
 
 def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]]:
     """The single slices."""
-    space = samples.space
-    for k, attribute in enumerate(space.attributes):
-        code_N = space.codes_CA[samples.labels, k]
-        for code, value in enumerate(attribute.values):
-            yield ((f"{LABEL}{attribute.name}", f"{attribute.name} {value}"),), code_N == code
+    yield from _by_truth(samples)
     ids = strings([str(name) for name in facts["id"]])
     rows = facts.iloc[positions(samples.ids_N, ids, "image facts")]
     for measure, (low, high) in QUARTERS.items():
@@ -189,9 +211,31 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
     ratio = width / height
     shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], ["wide", "tall"], default="square")
     yield from _values("shape", [f"{shape} images" for shape in shapes])
-    paths = [Path(parts(path)[0]) for path in samples.paths_N.tolist()]
+    paths = [Path(parts(every_file(path)[0])[0]) for path in samples.paths_N.tolist()]
     yield from _values("source", [f"folder {path.parent.name}" for path in paths])
     yield from _values("file type", [f"{path.suffix.lower().lstrip('.') or 'no'} files" for path in paths])
+
+
+def _by_truth(samples: Samples) -> Iterator[tuple[Name, Bools]]:
+    """By what is true: values of attributes, labels that hold, or the quarters of a value's range."""
+    space = samples.space
+    if space.kind == EXCLUSIVE:
+        for k, attribute in enumerate(space.attributes):
+            code_N = space.codes_CA[samples.labels, k]
+            for code, value in enumerate(attribute.values):
+                yield ((f"{LABEL}{attribute.name}", f"{attribute.name} {value}"),), code_N == code
+        return
+    truth_NK = np.asarray(samples.truth, dtype=np.float64)
+    for k, name in enumerate(space.classes):
+        if space.kind == LABELS:
+            yield ((f"{LABEL}{name}", name),), np.nan_to_num(truth_NK[:, k]) >= 0.5
+            continue
+        known = truth_NK[:, k][~np.isnan(truth_NK[:, k])]
+        low, high = (np.quantile(known, share) for share in (0.25, 0.75)) if len(known) else (0.0, 0.0)
+        if low < high:
+            named = f"{LABEL}{name}"
+            yield ((named, texts.LOWEST_QUARTER.format(name=name)),), truth_NK[:, k] <= low
+            yield ((named, texts.HIGHEST_QUARTER.format(name=name)),), truth_NK[:, k] >= high
 
 
 def _quarters(
@@ -242,7 +286,7 @@ def section(inputs: SliceInputs) -> ReportSection:
     slices = find(inputs)
     top = slices.table.head(SHOWN)
     sheets = [
-        Sheet(str(row["slice"]), _summary(row), tuple(("train", name) for name in ids[:EXAMPLES]))
+        Sheet(str(row["slice"]), _summary(row, inputs), tuple(("train", name) for name in ids[:EXAMPLES]))
         for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
     return ReportSection(
@@ -253,15 +297,24 @@ def section(inputs: SliceInputs) -> ReportSection:
             "title": TITLE,
             "slices": slices,
             "fewest": inputs.settings.slice_groups,
-            "table": _shown(slices.table) if len(slices.table) else slices.table,
+            "table": _shown(slices.table, inputs) if len(slices.table) else slices.table,
             "sheets": sheets,
-            "plot": _plot(slices, top),
+            "plot": _plot(slices, top, inputs),
+            "of_classes": inputs.train.space.kind == EXCLUSIVE,
+            "in_spreads": inputs.in_spreads,
         },
         tuple(dict.fromkeys(key for sheet in sheets for key in sheet.keys)),
     )
 
 
-def _summary(row: dict[Any, Any]) -> str:
+def _summary(row: dict[Any, Any], inputs: SliceInputs) -> str:
+    if inputs.in_spreads:
+        return texts.SLICE_OF_VALUES.format(
+            images=plural(int(row["images"]), "image"),
+            groups=plural(int(row["groups"]), "group"),
+            wrong=inputs.shown(row["wrong"]),
+            elsewhere=inputs.shown(row["elsewhere"]),
+        )
     return texts.SLICE_SUMMARY.format(
         images=plural(int(row["images"]), "image"),
         groups=plural(int(row["groups"]), "group"),
@@ -270,22 +323,26 @@ def _summary(row: dict[Any, Any]) -> str:
     )
 
 
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, inputs: SliceInputs) -> pd.DataFrame:
     shown = table[["slice", "images", "groups"]].copy()
     for name, column in zip(texts.SLICE_COLUMNS, ("wrong", "elsewhere", "expected"), strict=True):
-        shown[name] = [percent(share) for share in table[column]]
-    shown["more, points"] = [points(x) for x in table["more"]]
-    shown["at least"] = [points(x) for x in table["at_least"]]
+        if column != "expected" or inputs.train.space.kind == EXCLUSIVE:
+            name = texts.SLICE_ERROR if inputs.in_spreads and column == "wrong" else name
+            shown[name] = [inputs.shown(share) for share in table[column]]
+    more = "more" if inputs.in_spreads else "more, points"
+    shown[more] = [inputs.difference(x) for x in table["more"]]
+    shown["at least"] = [inputs.difference(x) for x in table["at_least"]]
     shown["p, corrected"] = [p_value(p) for p in table["p"]]
     return shown
 
 
-def _plot(slices: Slices, top: pd.DataFrame) -> Markup:
+def _plot(slices: Slices, top: pd.DataFrame, inputs: SliceInputs) -> Markup:
     if not len(top):
         return plots.EMPTY
     rows = [
-        plots.Bar(str(row["slice"]), (float(row["wrong"]),), (percent(row["wrong"]),))
+        plots.Bar(str(row["slice"]), (float(row["wrong"]),), (inputs.shown(row["wrong"]),))
         for row in top.to_dict("records")
     ]
-    everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (percent(slices.rate),))
-    return plots.bars([everything, *rows], texts.SLICE_PLOT)
+    everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (inputs.shown(slices.rate),))
+    title = texts.SLICE_PLOT if not inputs.in_spreads else texts.SLICE_PLOT_OF_VALUES
+    return plots.bars([everything, *rows], title)

@@ -11,13 +11,14 @@ its own teacher. tests/errors/test_answers_apart.py holds this.
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.core import metrics
 from pipeline.core.errors import DataError
+from pipeline.core.one_label import one_label
 from pipeline.core.samples import LabelSpace, Samples, positions
 from pipeline.core.tables import format_table, read_table
 from pipeline.data import host, host_format, load
@@ -32,16 +33,19 @@ from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Design
 from pipeline.pages.command_words import make_with, shown
 from pipeline.pages.report import ReportSection
-from pipeline.record.files import write_atomic
+from pipeline.record.files import sha256_text, write_atomic
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 
 FOLDER = PARAM = "verdicts"
 
 
-def path_of(home: Path, settings: Settings) -> Path:
-    """The file with the answers of a competition."""
-    return home / "submissions" / FOLDER / f"{settings.config.competition.name}.csv"
+def path_of(home: Path, settings: Settings, label: str = "") -> Path:
+    """The file with the answers of a competition, or of one of its labels."""
+    name = settings.config.competition.name
+    if label:
+        name += f"-{re.sub(r'[^0-9A-Za-z_-]', '_', label)}-{sha256_text(label)[:6]}"
+    return home / "submissions" / FOLDER / f"{name}.csv"
 
 
 def stored(path: Path, space: LabelSpace) -> tuple[Answer, ...]:
@@ -64,6 +68,7 @@ def take_in(
     home: Path,
     file: Path,
     pair: tuple[Path, Path],
+    label: str = "",
 ) -> str:
     """Check an exported file against the two submissions, new and old, that it is about; store its answers.
 
@@ -73,8 +78,8 @@ def take_in(
     Raises:
         DataError: the file has faults; all of them are named, and nothing is stored.
     """
-    train = load.samples(data, "train", home)
-    new, old = (_read(settings, data, home, path) for path in pair)
+    train = _train(data, home, label)
+    new, old = (_read(settings, data, home, path, label) for path in pair)
     flips = find_flips(train.space, new, old)
     key = sample.pair_key(new, old)
     answers, faults = form.parse(read_table(file, encoding=settings.config.competition.encoding), train.space)
@@ -87,8 +92,10 @@ def take_in(
     if not answers and not faults:
         faults.append(texts.ONLY_HEADER)
     foreign = [a.report for a in answers if sample.asked_of(a.report, key) is None]
-    form.raise_if(str(file), faults, _whose(settings, asked, data, home, file, foreign) or texts.REMEDY)
-    path = path_of(home, settings)
+    if faults:
+        remedy = _whose(settings, asked, data, home, file, foreign, label) or texts.REMEDY
+        form.raise_if(str(file), faults, remedy)
+    path = path_of(home, settings, label)
     everything = form.merged(stored(path, train.space), answers)
     write_atomic(path, format_table(form.columns(train.space), form.rows(everything, train.space)))
     controls = sum(a.control for a in answers)
@@ -101,21 +108,34 @@ def take_in(
     )
 
 
-def _read(settings: Settings, data: Artifact, home: Path, path: Path) -> Submission:
+def _train(data: Artifact, home: Path, label: str) -> Samples:
+    """The training images, or those of one label."""
+    train = load.samples(data, "train", home)
+    return one_label(train.space, label, "LABEL").samples(train) if label else train
+
+
+def _read(settings: Settings, data: Artifact, home: Path, path: Path, label: str) -> Submission:
     space = load.samples(data, "train", home).space
     config = settings.config.competition
     sample = host.sample(settings, data, home)
     read = host_format.read(path, space, config.submission, sample, config.encoding)
-    return Submission(path.stem, read.ids_N, read.labels_N)
+    answers = one_label(space, label, "LABEL").classes_of(read.answers) if label else read.answers
+    return Submission(path.stem, read.ids_N, answers)
 
 
 def _whose(
-    settings: Settings, asked: tuple[str, ...], data: Artifact, home: Path, file: Path, reports: list[str]
+    settings: Settings,
+    asked: tuple[str, ...],
+    data: Artifact,
+    home: Path,
+    file: Path,
+    reports: list[str],
+    label: str,
 ) -> str:
     """The remedy for a file about other submissions; with their names if both are in submissions/."""
 
     def again(a: str, b: str) -> str:
-        command = f"make error-analysis A={a} B={b} VERDICTS={shlex.quote(str(file))}"
+        command = f"make error-analysis{_of_label(label)} A={a} B={b} VERDICTS={shlex.quote(str(file))}"
         return make_with(command, asked)
 
     digests = dict.fromkeys(part for report in reports[:1] for part in report.split("-")[:2])
@@ -124,7 +144,7 @@ def _whose(
     paths: dict[str, Path] = {}
     for path in sorted((home / "submissions").glob("*.csv")):
         try:
-            side = _read(settings, data, home, path)
+            side = _read(settings, data, home, path, label)
         except DataError:
             continue  # the ledger, or a file of another competition
         paths[sample.pair_key(side, side).partition("-")[0]] = path
@@ -165,7 +185,7 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
     if not any(not a.control and a.id in changed for a in answers):
         return None
     config = job.settings.config
-    metric = metrics.get(config.competition.metric)
+    metric = case.metric
     if metric.needs == "probabilities" and (new.probabilities is None or old.probabilities is None):
         return None
     asked = max(of_pair, default=config.report.judge)
@@ -210,8 +230,14 @@ def _judged_images(
     )
 
 
+def _of_label(label: str) -> str:
+    """The part of a command that names a label."""
+    return f" LABEL={shlex.quote(label)}" if label else ""
+
+
 def _command(job: Job) -> str:
     """The command that turns the exported file into an estimate."""
     sides = [shlex.quote(shown(job.home / str(job.params[name]))) for name in ("a", "b")]
-    command = f"make error-analysis A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
+    label = _of_label(str(job.params.get("label", "")))
+    command = f"make error-analysis{label} A={sides[0]} B={sides[1]} VERDICTS=verdicts.csv"
     return make_with(command, job.words["error-analysis"])

@@ -31,7 +31,8 @@ from tqdm import tqdm
 
 from pipeline.core.errors import DataError
 from pipeline.core.group_resampling import percentile_interval
-from pipeline.core.metrics import Metric, Reals
+from pipeline.core.metric_arithmetic import Reals
+from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng

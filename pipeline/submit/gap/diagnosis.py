@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.core import statistics
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.statistics import Band
+from pipeline.core.targets import EXCLUSIVE
 from pipeline.submit import texts
 from pipeline.submit.gap import label_shift, leak, selection, shift
 from pipeline.submit.gap.scene import (
@@ -43,9 +44,9 @@ def diagnose(
     # data.
     joined = shift.with_look_alikes(scene)
     difference = shift.compare_sets(joined)
-    priors = (
-        None if submitted is None or not len(submitted.test_TC) else label_shift.estimate(scene, submitted)
-    )
+    predicted = None if submitted is None or not len(submitted.test_TC) else submitted
+    exclusive = scene.space.kind == EXCLUSIVE
+    priors = label_shift.estimate(scene, predicted) if predicted is not None and exclusive else None
     by_classes = False
     if priors is not None and priors.shifted and difference.alarm:
         after = shift.compare_sets(joined, label_shift.matched(scene, priors))
@@ -56,15 +57,19 @@ def diagnose(
         *shift.check(joined, difference, by_classes, submitted),
         selection.check(scene, compared, question.gap, band),
     ]
-    if submitted is not None and priors is not None:
-        moved = any(c.kind == "transform" and c.found for c in causes)
-        causes.append(label_shift.check(scene, submitted, priors, not moved))
+    if predicted is not None:
+        reliable = not any(c.kind == "transform" and c.found for c in causes)
+        causes.append(
+            label_shift.check_columns(scene, predicted, reliable)
+            if priors is None
+            else label_shift.check(scene, predicted, priors, reliable)
+        )
     causes.append(_noise(scene, question, (band, p), any(c.found for c in causes)))
     return Diagnosis(question, band, p, ranked(causes, question.gap, band))
 
 
 def _draws(scene: GapScene, submitted: Submitted, question: Question) -> Reals:
-    y_K, groups_K = scene.labels[submitted.rows_K], scene.groups[submitted.rows_K]
+    y_K, groups_K = scene.truth[submitted.rows_K], scene.groups[submitted.rows_K]
     size, seed = question.public_groups, scene.settings.seed
     return statistics.gap_draws(scene.metric, y_K, submitted.oof_KC, groups_K, size, scene.draws, seed)
 

@@ -7,6 +7,10 @@ Black box shift estimation: Lipton et al. (2018), Detecting and Correcting for L
 Predictors, arXiv:1802.03916, solved with frequencies ≥ 0. It assumes that images of one class look alike in
 train and test; `gap/shift.py` checks whether they do.
 
+Labels that may hold together are checked one at a time, as two classes where the label is known: which of
+them are more or less frequent. How that moves the score is not said, because labels change together. Values
+have no classes to count.
+
 Shape legend: N training images, K of them with predictions, T test images, C classes, B resamples, G groups.
 """
 
@@ -19,8 +23,9 @@ import numpy.typing as npt
 from scipy.optimize import nnls
 
 from pipeline.core.group_resampling import percentile_interval, times_drawn
-from pipeline.core.samples import Ints
+from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng
+from pipeline.core.targets import LABELS, Target
 from pipeline.pages.report import percent
 from pipeline.submit import texts
 from pipeline.submit.gap.scene import Cause, GapScene, Submitted
@@ -66,10 +71,15 @@ def estimate(scene: GapScene, submitted: Submitted) -> Priors:
 
     Where the groups of the test set are unknown, its images are assumed to be as clustered as in training.
     """
-    size = scene.space.n_classes
-    y_N = scene.labels[submitted.rows_K]
+    size, y_N = scene.space.n_classes, scene.labels[submitted.rows_K]
     predicted_N, predicted_T = submitted.oof_KC.argmax(axis=1), submitted.test_TC.argmax(axis=1)
-    groups_N = np.unique(scene.groups[submitted.rows_K], return_inverse=True)[1]
+    return _estimated(scene, (y_N, predicted_N, predicted_T), scene.groups[submitted.rows_K], size)
+
+
+def _estimated(scene: GapScene, seen: tuple[Ints, Ints, Ints], of_group: Strings, size: int) -> Priors:
+    """`seen`: true and predicted class of labelled images, and predicted class of the test images."""
+    y_N, predicted_N, predicted_T = seen
+    groups_N = np.unique(of_group, return_inverse=True)[1]
     groups_T = np.unique(scene.images[scene.is_test]["group"].to_numpy(str), return_inverse=True)[1]
     n_test_groups = int(groups_T.max()) + 1
     effect = _design_effect(predicted_N, groups_N, size) if n_test_groups == len(predicted_T) else 1.0
@@ -162,15 +172,46 @@ def check(scene: GapScene, submitted: Submitted, priors: Priors, reliable: bool)
     return Cause("label_shift", True, headline, how, texts.LABEL_SHIFT_ANSWER, shifted - plain)
 
 
+def check_columns(scene: GapScene, submitted: Submitted, reliable: bool) -> Cause:
+    """Label shift of labels that hold together, a label at a time; values and shares have none."""
+    if scene.space.kind != LABELS:
+        headline = texts.NO_LABELS_TO_COUNT.format(kind=scene.space.kind)
+        return Cause("label_shift", False, headline, texts.NO_LABELS_HOW, texts.NOTHING_TO_DO)
+    target = Target.of(scene.space)
+    held_K, held_T = target.held(submitted.oof_KC), target.held(submitted.test_TC)
+    found = []
+    for k, name in enumerate(scene.space.classes):
+        true_K = scene.truth[submitted.rows_K, k]
+        known = np.flatnonzero(~np.isnan(true_K))
+        seen = (true_K[known] >= 0.5).astype(np.int64)
+        if not len(known) or seen.min() == seen.max():
+            continue
+        groups = scene.groups[submitted.rows_K[known]]
+        answers = (seen, held_K[known, k].astype(np.int64), held_T[:, k].astype(np.int64))
+        found.append((name, _estimated(scene, answers, groups, 2)))
+    least = min((priors.p for _, priors in found), default=1.0)
+    sure = SURE_P / max(len(found), 1)
+    # The smallest p that resamples can give is 1 / (draws + 1).
+    shifted = [(n, p) for n, p in found if p.p <= max(sure, 1 / (scene.draws + 1)) and p.distance >= MATTERS]
+    how = texts.LABEL_SHIFT_EACH_HOW.format(labels=len(found))
+    if not shifted:
+        headline = texts.NO_LABEL_SHIFT_EACH.format(p=least)
+        return Cause("label_shift", False, headline, how, texts.NOTHING_TO_DO)
+    shifted.sort(key=lambda pair: -pair[1].distance)
+    classes = ", ".join(_change(name, priors, 1) for name, priors in shifted[:SHOWN])
+    if not reliable:
+        headline = texts.LABEL_SHIFT_UNCERTAIN.format(classes=classes)
+        return Cause("label_shift", False, headline, how, texts.SEE_TRANSFORM)
+    headline = texts.LABEL_SHIFT_EACH.format(count=len(shifted), labels=len(found), classes=classes)
+    return Cause("label_shift", True, headline, how, texts.LABEL_SHIFT_EACH_ANSWER)
+
+
+def _change(name: str, priors: Priors, c: int) -> str:
+    values = (priors.train_C[c], priors.test_C[c], priors.low_C[c], priors.high_C[c])
+    shares = dict(zip(("train", "test", "low", "high"), (percent(float(v)) for v in values), strict=True))
+    return texts.CLASS_CHANGE.format(name=name, **shares)
+
+
 def _most_changed(scene: GapScene, priors: Priors) -> str:
     order = np.argsort(-np.abs(priors.test_C - priors.train_C), kind="stable")[:SHOWN]
-    return ", ".join(
-        texts.CLASS_CHANGE.format(
-            name=scene.space.classes[c],
-            train=percent(float(priors.train_C[c])),
-            test=percent(float(priors.test_C[c])),
-            low=percent(float(priors.low_C[c])),
-            high=percent(float(priors.high_C[c])),
-        )
-        for c in order
-    )
+    return ", ".join(_change(scene.space.classes[c], priors, int(c)) for c in order)

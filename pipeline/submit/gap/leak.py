@@ -80,10 +80,10 @@ def pixels(thumbs_NTT3: npt.NDArray[np.generic]) -> Values:
     return thumbs_NTT3.reshape(len(thumbs_NTT3), -1).astype(np.float64) / 255
 
 
-def nearest_labels(x_ND: Values, query_QD: Values, labels_N: Ints) -> tuple[Ints, Values]:
-    """(Q,) label of the image nearest to each query, and its distance."""
+def nearest(x_ND: Values, query_QD: Values) -> tuple[Ints, Values]:
+    """(Q,) place of the image nearest to each query, and its distance."""
     at_Q1, square_Q1 = search(query_QD, x_ND, 1, squares)
-    return labels_N[at_Q1[:, 0]], np.sqrt(square_Q1[:, 0])
+    return at_Q1[:, 0], np.sqrt(square_Q1[:, 0])
 
 
 def plan_rows(scene: GapScene) -> list[tuple[Ints, Ints]]:
@@ -95,13 +95,14 @@ def plan_rows(scene: GapScene) -> list[tuple[Ints, Ints]]:
     ]
 
 
-def right_by_lookup(x_ND: Values, labels_N: Ints, folds: list[tuple[Ints, Ints]]) -> tuple[Values, Values]:
+def right_by_lookup(x_ND: Values, scene: GapScene, folds: list[tuple[Ints, Ints]]) -> tuple[Values, Values]:
     """(N,) share of folds in which the look-up is right, and its distance; NaN for never validated images."""
-    right_N, distance_N, times_N = (np.zeros(len(labels_N)) for _ in range(3))
+    truth = scene.truth
+    right_N, distance_N, times_N = (np.zeros(len(truth)) for _ in range(3))
     for train, valid in folds:
         if len(train) and len(valid):
-            answer, distance = nearest_labels(x_ND[train], x_ND[valid], labels_N[train])
-            right_N[valid] += answer == labels_N[valid]
+            at, distance = nearest(x_ND[train], x_ND[valid])
+            right_N[valid] += scene.agreement(truth[train][at], truth[valid])
             distance_N[valid] += distance
             times_N[valid] += 1
     with np.errstate(invalid="ignore"):
@@ -116,12 +117,12 @@ def check(scene: GapScene, shifted: bool) -> tuple[Cause, Cause]:
     families = find_families(scene)
     folds = _sampled_folds(scene, families)
     x_ND = pixels(scene.glance.thumbs_NTT3[~scene.is_test])
-    actual_N, distance_N = right_by_lookup(x_ND, scene.labels, folds)
+    actual_N, distance_N = right_by_lookup(x_ND, scene, folds)
     by_group = _split_share(np.unique(scene.groups, return_inverse=True)[1].astype(np.int64), folds)
     by_copy = _split_share(families.copies_M[: len(x_ND)], folds)
     gain, error = 0.0, 0.0
     if max(by_group, by_copy) >= TOUCHED:
-        whole_N = right_by_lookup(x_ND, scene.labels, _kept_together(scene, families, folds))[0]
+        whole_N = right_by_lookup(x_ND, scene, _kept_together(scene, families, folds))[0]
         gain, error = _gain(actual_N, whole_N, families.family_N)
     leaks = gain >= GAINED and gain > CLEAR * error
     groups = _groups(scene, by_group, (gain, error), leaks)
@@ -186,7 +187,7 @@ def _groups(scene: GapScene, share: float, gain: tuple[float, float], leaks: boo
         headline = texts.GROUPS_HARMLESS.format(split=split, gain=100 * gain[0])
         return Cause("group_leak", False, headline, how, texts.GROUPS_HARMLESS_ANSWER)
     headline = texts.GROUPS_LEAK.format(split=split, gain=100 * gain[0], error=100 * gain[1])
-    effect = in_units_of_score(scene.metric, -gain[0])
+    effect = in_units_of_score(scene.metric, -gain[0], scene.space.kind)
     flatters = -int(scene.metric.sign)
     return Cause("group_leak", True, headline, how, texts.GROUPS_LEAK_ANSWER, effect, flatters)
 
@@ -200,7 +201,7 @@ def _unknown_groups(
     if not len(test_TD) or not len(valid):
         return None
     train = folds[0][0]
-    far_T = nearest_labels(x_ND[train], test_TD, scene.labels[train])[1]
+    far_T = nearest(x_ND[train], test_TD)[1]
     order = pd.Series(np.concatenate([far_T, valid])).rank().to_numpy()[: len(far_T)]
     auc = float((order.sum() - len(far_T) * (len(far_T) + 1) / 2) / (len(far_T) * len(valid)))
     if auc < CLOSER:
@@ -218,11 +219,11 @@ def _duplicates(scene: GapScene, families: Families, leak: tuple[float, float] |
     share = float(seen_T.mean()) if len(seen_T) else 0.0
     if leak is not None:
         headline = texts.COPIES_LEAK.format(share=percent(leak[0]), gain=100 * leak[1])
-        effect = in_units_of_score(scene.metric, -leak[1])
+        effect = in_units_of_score(scene.metric, -leak[1], scene.space.kind)
         return Cause("duplicates", True, headline, how, texts.COPIES_LEAK_ANSWER, effect, -sign)
     if share >= TOUCHED:
         images = plural(int(seen_T.sum()), "test image")
         headline = texts.COPIES_IN_TEST.format(images=images, share=percent(share))
-        effect = in_units_of_score(scene.metric, share * wrong)
+        effect = in_units_of_score(scene.metric, share * wrong, scene.space.kind)
         return Cause("duplicates", True, headline, how, texts.COPIES_IN_TEST_ANSWER, effect, sign)
     return Cause("duplicates", False, texts.NO_COPIES, how, texts.NOTHING_TO_DO)

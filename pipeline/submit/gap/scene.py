@@ -22,11 +22,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core import metrics
+from pipeline.core.metric_arithmetic import Reals, ratio
 from pipeline.core.metrics import Metric
-from pipeline.core.samples import Floats, FoldPlan, Ints, LabelSpace, Samples, Strings, positions
+from pipeline.core.samples import Floats, FoldPlan, Ints, Kind, LabelSpace, Samples, Strings, Truth, positions
 from pipeline.core.statistics import Band
-from pipeline.data import load
-from pipeline.eda.survey import Glance, glance, survey
+from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES
+from pipeline.data import load, several
+from pipeline.eda.survey import Glance, glance, table_of
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf, Pixels
 from pipeline.record.store import Artifact
@@ -44,6 +46,8 @@ ORDER = (
 )
 # Shares of the gap from which a measured effect explains most or a part of it.
 MOST, PART = 0.6, 0.2
+# Values that differ by less than this many standard deviations count as equal in a look-up.
+NEAR = 0.1
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class GapScene:
         plan: the folds that the score comes from.
         settings: thresholds and seed.
         draws: bootstrap resamples.
+        truth_NK: of the training images, for other kinds of target than exclusive classes.
     """
 
     space: LabelSpace
@@ -86,6 +91,7 @@ class GapScene:
     plan: FoldPlan
     settings: EdaSettings
     draws: int
+    truth_NK: Floats | None = None
 
     @property
     def is_test(self) -> npt.NDArray[np.bool_]:
@@ -103,6 +109,26 @@ class GapScene:
         return self.train["label"].to_numpy(np.int64)
 
     @property
+    def truth(self) -> Truth:
+        """(N,) classes of the training images, or (N, K) numbers."""
+        return self.labels if self.truth_NK is None else self.truth_NK
+
+    def agreement(self, one: Truth, other: Truth) -> Reals:
+        """(N,) how right one answer is if the other is true, 0 to 1, row by row.
+
+        Of labels the share of known answers that are equal; of shares the part of the votes that is; of
+        values the share within a tenth of their standard deviation.
+        """
+        if self.truth_NK is None:
+            return np.asarray(one == other, dtype=np.float64)
+        known_NK = ~(np.isnan(one) | np.isnan(other))
+        off_NK = np.abs(np.nan_to_num(one) - np.nan_to_num(other)).astype(np.float64)
+        if self.space.kind == SHARES:
+            return np.asarray(1 - off_NK.sum(axis=1) / 2)
+        near = 0.5 if self.space.kind == LABELS else NEAR * np.nanstd(self.truth_NK, axis=0)
+        return ratio((known_NK & (off_NK <= near)).sum(axis=1), known_NK.sum(axis=1))
+
+    @property
     def groups(self) -> Strings:
         """(N,) group of the training images."""
         return self.train["group"].to_numpy(str)
@@ -113,15 +139,18 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
     config = job.settings.config
     train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
     facts = load.facts(job.inputs["images"])
-    images = survey(train, test, facts[facts["split"].isin(("train", "test"))]).images
+    images = table_of(train, test, facts[facts["split"].isin(("train", "test"))])
     parts = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
     at = {(split, name): k for split, part in parts.items() for k, name in enumerate(part.ids_N.tolist())}
     thumbnails, measured = measure_images(
-        images, train.space.n_classes, lambda split, name: np.asarray(parts[split].x_NHWC[at[split, name]])
+        images,
+        train.space.n_classes,
+        lambda split, name: several.shown(parts[split].x_NHWC[at[split, name]], parts[split].channels),
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
-    return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws)
+    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
+    return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws, truth_NK)
 
 
 def folds_of_submission(job: Job, artifact: Artifact | None) -> Artifact:
@@ -251,8 +280,10 @@ class Diagnosis:
         return f"{start} {first.headline}"
 
 
-def in_units_of_score(metric: Metric, delta_right: float) -> float | None:
+def in_units_of_score(metric: Metric, delta_right: float, kind: Kind = EXCLUSIVE) -> float | None:
     """A change of the share of right answers as a change of the score; None where they differ."""
+    if kind != EXCLUSIVE and metric.name != "accuracy":
+        return None
     return delta_right if metric.needs == "labels" and metric.higher_is_better else None
 
 

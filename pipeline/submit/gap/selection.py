@@ -17,7 +17,7 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.group_resampling import numbered, times_drawn
-from pipeline.core.metrics import Reals
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.samples import Floats, Ints, Samples
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import Band
@@ -83,7 +83,7 @@ def compared_runs(job: Job, chosen: Artifact, folds: Artifact, train: Samples, r
 
 def luck(scene: GapScene, compared: Compared) -> float:
     """How much of the best run's score, in the metric's good direction, is due to being chosen."""
-    metric, y_N = scene.metric, scene.labels[compared.rows_K]
+    metric, y_N = scene.metric, scene.truth[compared.rows_K]
     group_N, n_groups = numbered(scene.groups[compared.rows_K])
     generator = rng(scene.settings.seed, "over-selection", len(compared.oofs))
     resamplers = [metric.resampler(y_N, p_KC) for p_KC in compared.oofs]
@@ -113,7 +113,7 @@ def check(scene: GapScene, compared: Compared | None, gap: float | None, band: B
     if compared is None or len(compared.oofs) < 2 or band is None:
         return Cause("over_selection", False, texts.NO_SELECTION, how, texts.NOTHING_TO_DO)
     scores = [
-        scene.metric.sign * scene.metric.score(scene.labels[compared.rows_K], p_KC) for p_KC in compared.oofs
+        scene.metric.sign * scene.metric.score(scene.truth[compared.rows_K], p_KC) for p_KC in compared.oofs
     ]
     place = 1 + sum(s > scores[compared.names.index(compared.chosen)] for s in scores)
     lost = luck(scene, compared)

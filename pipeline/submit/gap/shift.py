@@ -28,7 +28,7 @@ from pipeline.core.neighbours import linked, search_each, squares
 from pipeline.eda import shift
 from pipeline.pages.report import percent
 from pipeline.submit import texts
-from pipeline.submit.gap.leak import MOST_IMAGES, nearest_labels, pixels, plan_rows
+from pipeline.submit.gap.leak import MOST_IMAGES, nearest, pixels, plan_rows
 from pipeline.submit.gap.scene import Cause, GapScene, Submitted, in_units_of_score
 
 Values = npt.NDArray[np.float64]
@@ -168,7 +168,7 @@ def _transform(scene: GapScene, how: str) -> Cause:
     if change is not None:
         loss = _loss_by(scene, change)
         headline = texts.TRANSFORM.format(change=change.text, removed=percent(removed), loss=100 * loss)
-        effect = in_units_of_score(scene.metric, -loss)
+        effect = in_units_of_score(scene.metric, -loss, scene.space.kind)
         return Cause("transform", True, headline, how, texts.TRANSFORM_ANSWER, effect)
     top = beyond.iloc[0]
     if top["share"] >= BEYOND:
@@ -283,14 +283,14 @@ def _loss_by(scene: GapScene, change: _Change) -> float:
     changed = pixels(np.clip(change.do(x), 0, WHITE))
     draw = seeds.rng(scene.settings.seed, "gap transform", len(x))
     few = np.sort(draw.permutation(len(x))[:MOST_IMAGES])
-    before, after, queries = 0, 0, 0
+    before, after, queries = 0.0, 0.0, 0
     for train, valid in plan_rows(scene):
         train, valid = np.intersect1d(train, few), np.intersect1d(valid, few)
         if not len(train) or not len(valid):
             continue
-        truth = scene.labels[valid]
-        before += int((nearest_labels(clean[train], clean[valid], scene.labels[train])[0] == truth).sum())
-        after += int((nearest_labels(clean[train], changed[valid], scene.labels[train])[0] == truth).sum())
+        known, truth = scene.truth[train], scene.truth[valid]
+        before += float(scene.agreement(known[nearest(clean[train], clean[valid])[0]], truth).sum())
+        after += float(scene.agreement(known[nearest(clean[train], changed[valid])[0]], truth).sum())
         queries += len(valid)
     return (before - after) / max(queries, 1)
 
@@ -321,6 +321,6 @@ def _weighted(scene: GapScene, by_facts: bool, submitted: Submitted) -> float:
     rows, at_K, at_S = np.intersect1d(submitted.rows_K, separated.rows_S[~is_test_S], return_indices=True)
     odds = np.exp(model.decision_function(separated.score_S[~is_test_S, None]))[at_S]
     weight = np.minimum(odds / odds.mean(), MOST_WEIGHT)
-    scores = scene.metric.resampler(scene.labels[rows], submitted.oof_KC[at_K])
+    scores = scene.metric.resampler(scene.truth[rows], submitted.oof_KC[at_K])
     plain, shifted = (float(scores(w[None])[0]) for w in (np.ones(len(rows)), weight))
     return shifted - plain

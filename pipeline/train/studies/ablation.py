@@ -25,7 +25,7 @@ from pipeline.pages import plots
 from pipeline.pages.report import Thumbnails, plural, render, signed
 from pipeline.record.store import Artifact
 from pipeline.settings.schema import Config
-from pipeline.train import texts
+from pipeline.train import columns, texts
 from pipeline.train.studies import grid
 from pipeline.train.studies.grid import ArmRun
 
@@ -61,7 +61,7 @@ def compare(job: Job) -> tuple[AblationPage, pd.DataFrame]:
         for number in range(len(cells))
     ]
     metric, numbers = metrics.get(config.competition.metric), config.statistics
-    compared, y_N, groups_N = [(new, old) for new, old, _ in planned], known.labels, known.groups_N
+    compared, y_N, groups_N = [(new, old) for new, old, _ in planned], known.truth, known.groups_N
     scores = statistics.compare_arms(metric, y_N, by_arm, compared, groups_N, numbers.draws, numbers.seed)
     table = pd.DataFrame([{**cell.levels, **_cost(trained, inputs, n, job)} for n, cell in enumerate(cells)])
     table[metric.name] = scores.mean_A
@@ -128,7 +128,7 @@ def _standing(trained: list[ArmRun], job: Job, score_A: list[float]) -> Standing
     metric = metrics.get(job.settings.config.competition.metric)
     best = max if metric.higher_is_better else min
     samples, plan = load.training(job.inputs["data"], job.home), load.plan(job.inputs["folds"])
-    counts = np.bincount(samples.take(plan.splits[0].train_ids).for_training().labels)
+    counts = columns.holding(samples.take(plan.splits[0].train_ids).for_training())
     return Standing(
         per_class=float(np.median(counts[counts > 0])),
         metric=metric.name,

@@ -33,7 +33,7 @@ from pipeline.resample import subsets
 from pipeline.resample.indices import Part
 from pipeline.settings.load import Settings
 from pipeline.settings.schema import Config
-from pipeline.train import texts
+from pipeline.train import columns, texts
 from pipeline.train.committee import Committee
 from pipeline.train.members import Learner, Network, Probe
 from pipeline.train.stages import folds_of
@@ -78,10 +78,10 @@ def measure(job: Job, points: Mapping[str, Settings]) -> CurvePage:
     table = pd.DataFrame(rows)
     metric, numbers = metrics.get(config.competition.metric), config.statistics
     arms = [[oofs[n].take(ids).p_NC for n in names] for names in by_share]
-    last, y_N, groups_N = [(len(shares) - 1, len(shares) - 2)], known.labels, known.groups_N
+    last, y_N, groups_N = [(len(shares) - 1, len(shares) - 2)], known.truth, known.groups_N
     compared = statistics.compare_arms(metric, y_N, arms, last, groups_N, numbers.draws, numbers.seed)
     table.insert(6, "sd of seeds", compared.spread_A)
-    wrong = [float((oofs[n].take(ids).labels() != known.labels).mean()) for n in by_share[-1]]
+    wrong = [float(columns.wrong(known, oofs[n].take(ids).p_NC)) for n in by_share[-1]]
     train_error = float(np.mean([on_training[n].error for n in by_share[-1]]))
     errors = Errors(train_error, float(np.mean(wrong)))
     step, curve = compared.comparisons[0], config.learning_curve
@@ -90,8 +90,13 @@ def measure(job: Job, points: Mapping[str, Settings]) -> CurvePage:
 
 def _learner(job: Job) -> Learner:
     if is_probe(job.settings):
-        return Probe(job.settings.config, load.features(dict(job.inputs), "train", ["identity"]))
-    return Network(job.settings.config, load.prepared(job.inputs["prepared"], "train"), job.home, job.work)
+        return Probe(
+            job.settings.config, load.features(dict(job.inputs), "train", ["identity"]).with_metadata()
+        )
+    prepared = job.inputs["prepared"]
+    columns = load.metadata_columns(prepared)
+    images = load.prepared(prepared, "train")
+    return Network(job.settings.config, images, job.home, job.work, metadata=columns)
 
 
 def _row(
@@ -109,7 +114,7 @@ def _row(
     sides = [oofs[n].take(known.ids_N).p_NC for n in names]
     drawn_MB = resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
     low, high = percentile_interval(drawn_MB.mean(axis=0))
-    score = float(np.mean([metric.score(known.labels, p_NC) for p_NC in sides]))
+    score = float(np.mean([metric.score(known.truth, p_NC) for p_NC in sides]))
     train = float(np.mean([on_training[n].score for n in names]))
     return {
         "share": share,
@@ -140,9 +145,9 @@ def _on_training(job: Job, learner: Learner, seed: int, share: float, trained: A
         committee = Committee.read(fold.folder)
         by_model = [learner.predict(s, chosen.ids_N, chosen.space) for s in committee.states]
         p_NC = np.einsum("m,mnc->nc", np.array(committee.shares), np.stack(by_model)).astype(np.float32)
-        wrong = float((p_NC.argmax(axis=1) != chosen.labels).mean())
+        wrong = columns.wrong(chosen, p_NC)
         groups = len(np.unique(part.groups_N))
-        by_fold.append(_OnTraining(groups, len(part), metric.score(chosen.labels, p_NC), wrong))
+        by_fold.append(_OnTraining(groups, len(part), metric.score(chosen.truth, p_NC), wrong))
     return _OnTraining(
         *(float(np.mean([getattr(f, n) for f in by_fold])) for n in ("groups", "images", "score", "error"))
     )

@@ -1,0 +1,180 @@
+"""What kind of answer a label is: exclusive classes, labels that hold together, values, or shares.
+
+Owns the label as the other guesses see it, and making one of each kind from columns of a table. Does not own
+which columns they are (`data/new/label.py`), recognising a kind from cells (`data/new/kinds.py`) nor the
+host's form (`data/new/form.py`, `data/new/matrix_form.py`).
+
+Legend: A attributes or labels, N rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.core.samples import Kind
+from pipeline.core.tables import Table
+from pipeline.data import texts
+from pipeline.data.layouts import ONE_HOT
+from pipeline.data.matrix_truth import words
+from pipeline.data.new import columns
+from pipeline.data.new.columns import number
+from pipeline.data.paths import nfc
+
+# Cells of 0/1 columns that say that a report is uncertain, or that nothing was looked for.
+UNCERTAIN = ("-1", "-1.0")
+# Combinations of attributes that are few enough to be classes, and images that each should have on average.
+MOST_COMBINATIONS, IMAGES_EACH = 300, 2
+# Shares of a row sum to the same number as those of all other rows, up to this part of it.
+SHARE_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Label:
+    """The label: one column, several whose combination is the class, one-hot columns, or another kind.
+
+    Args:
+        names: of the columns, one an attribute; for one-hot columns and shares a name of our own; for labels
+            that are words of a cell the words.
+        values: of each attribute, in class order; empty for a number.
+        cells: (A, N) the value of each attribute in each row.
+        why: the reason of the choice.
+        one_hot: `values` are columns of the table.
+        separator: what the sample writes between the values of several attributes, None if it does not; for
+            words of a cell what the table writes between them.
+        target: its kind.
+        column: of words, the column whose cells hold them.
+        unknown: cells that mean that a label is unknown, besides empty ones.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+    cells: tuple[tuple[str, ...], ...] = field(repr=False)
+    why: str = ""
+    one_hot: bool = False
+    separator: str | None = None
+    target: Kind = "exclusive"
+    column: str = ""
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The values of the only attribute, or none."""
+        return self.values[0] if len(self.values) == 1 else ()
+
+    @property
+    def levels(self) -> bool:
+        """Whether a label has more levels than no and yes."""
+        return self.target == "labels" and any(len(v) > 2 for v in self.values)
+
+    def numbers(self) -> list[int]:
+        """(N,) a class for each row as a number, by which rows are compared and counted."""
+        if self.target == "values":
+            numbers = np.array([number(v) or 0.0 for v in self.cells[0]])
+            cuts = np.quantile(numbers, [0.25, 0.5, 0.75])
+            return [int(c) for c in np.searchsorted(cuts, numbers)]
+        codes = [_codes(known, cells) for known, cells in zip(self.values, self.cells, strict=True)]
+        _, set_N = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
+        return [int(c) for c in set_N.reshape(-1)]
+
+
+def _codes(known: Sequence[str], cells: Sequence[str]) -> npt.NDArray[np.int64]:
+    index = {value: code for code, value in enumerate(known)}
+    return np.array([index.get(cell, 0) for cell in cells])
+
+
+def of_words(table: Table, column: str, separator: str, why: str, also: Sequence[str] = ()) -> Label:
+    """Labels that are words of the cells of one column; `also` are words that no cell holds."""
+    rows = [words(cell, separator) for cell in table.column(column)]
+    known = columns.in_order({word for row in rows for word in row} | set(also))
+    cells = tuple(tuple("1" if word in row else "0" for row in rows) for word in known)
+    values = (("0", "1"),) * len(known)
+    return Label(tuple(known), values, cells, why, False, separator, "labels", column)
+
+
+def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
+    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known."""
+    cells = tuple(tuple(table.column(c)) for c in named)
+    values = tuple(_pair(column) for column in cells)
+    unknown = tuple(u for u in UNCERTAIN if any(u in column for column in cells))
+    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown)
+
+
+def is_mark(cells: Sequence[str]) -> bool:
+    """Whether cells only say whether a label holds, or that it is unknown."""
+    return set(cells) <= {*ONE_HOT, "", *UNCERTAIN} and bool(set(cells) & ONE_HOT.keys())
+
+
+def _pair(cells: Sequence[str]) -> tuple[str, str]:
+    """How the column writes that a label does not hold, and that it does."""
+    given = set(cells) & ONE_HOT.keys()
+    no = sorted(c for c in given if not ONE_HOT[c])
+    yes = sorted(c for c in given if ONE_HOT[c])
+    other = {"0": "1", "0.0": "1.0", "False": "True"}
+    back = {b: a for a, b in other.items()}
+    if no:
+        return no[0], yes[0] if yes else other[no[0]]
+    return (back[yes[0]] if yes else "0"), (yes[0] if yes else "1")
+
+
+def of_levels(parts: Sequence[Label], why: str) -> Label:
+    """Labels of several levels each: the attributes of a table, which need not be combined."""
+    values = tuple(p.values[0] for p in parts)
+    cells = tuple(p.cells[0] for p in parts)
+    return Label(tuple(p.names[0] for p in parts), values, cells, why, target="labels")
+
+
+def of_values(table: Table, named: Sequence[str], why: str) -> Label:
+    """Numbers to predict, one a column."""
+    cells = tuple(tuple(nfc(v) for v in table.column(c)) for c in named)
+    return Label(tuple(named), ((),) * len(named), cells, why, target="values")
+
+
+def of_shares(table: Table, named: Sequence[str], why: str) -> Label:
+    """Columns of numbers that are shares of each row, such as votes."""
+    name = next(n for n in ("share", "vote", "label_share") if n not in table.columns)
+    largest = [
+        named[int(np.argmax([number(cell) or 0.0 for cell in row]))]
+        for row in zip(*(table.column(c) for c in named), strict=True)
+    ]
+    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares")
+
+
+def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers of several columns are shares of each row.
+
+    Args:
+        table: the training table.
+        named: the columns.
+        sample: the sample's cells of each column, or none.
+    """
+    rows = _sums([table.column(c) for c in named])
+    if rows is None or rows.min() <= 0:
+        return False
+    even = float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
+    asked = _sums(sample) if sample else None
+    ones = asked is not None and bool((np.abs(asked - 1) <= SHARE_TOLERANCE).all())
+    return even or ones
+
+
+def _sums(cells_AN: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:
+    """(N,) the sums of the rows; None where a cell is no number or is negative."""
+    numbers = [[number(cell) for cell in cells] for cells in cells_AN]
+    if any(n is None or n < 0 for column in numbers for n in column):
+        return None
+    return np.asarray(np.array(numbers, dtype=np.float64).sum(axis=0))
+
+
+def too_many(parts: Sequence[Label]) -> bool:
+    """Whether attributes have too many combinations for classes, which most images would have alone."""
+    count = int(np.prod([float(len(p.values[0])) for p in parts]))
+    return count > MOST_COMBINATIONS or count * IMAGES_EACH > len(parts[0].cells[0])
+
+
+def attributes_reason(parts: Sequence[Label]) -> str:
+    """Why attributes are labels of their own."""
+    count = int(np.prod([float(len(p.values[0])) for p in parts]))
+    return texts.LABEL_LEVELS.format(count=count, rows=len(parts[0].cells[0]))

@@ -1,0 +1,150 @@
+"""Texts of `predict/`: messages about folders of a predictor, images, and what a prediction took into account.
+
+Owns the words, as templates with named placeholders; text in backticks is a command or a setting. Does not own when
+a text is shown.
+"""
+
+# The folder.
+
+NO_FOLDER = "{folder}: this is no folder of a predictor; it has no {manifest}"
+NO_FOLDER_REMEDY = "`make predict FILE=submissions/NAME.csv …` makes one below predictors/"
+MANIFEST_FAULTS = "{path}: {faults:fault}"
+MANIFEST_FAULT = "{place}: {why}"
+OTHER_FORM = "{path}: it has form {form}, and this version of Podium reads form {known}"
+OTHER_FORM_REMEDY = "make the folder again with this version, or install the version that made it: {podium}"
+CHANGED_FILES = "{folder}: {files:file} {files:is|are} not as they were packed"
+CHANGED_MISSING = "{name}: it is missing"
+CHANGED_DIGEST = "{name}: its sha256 is {found}, and {known} was recorded"
+CHANGED_REMEDY = "copy the folder again, or make it again from the submission"
+MANIFEST_REMEDY = "copy the folder again, or make it again from the submission"
+
+# Making one.
+
+GONE = "{name}: {results:result} that it is made of {results:is|are} gone"
+GONE_REMEDY = "build them again: make reproduce FILE={file}"
+OUTSIDE_MEMBERS = "{name}: {members:member} {members:is a file|are files} of predictions, and no model can predict new images for {members:it|them}"
+OUTSIDE_MEMBER = "{member}: {path}"
+OUTSIDE_REMEDY = "make a submission of members that are trained here: leave these out of ensemble.members"
+NOT_THE_SAME = "{name}: the packed blend does not give the probabilities that were submitted; {rows:row} {rows:differs|differ}, by up to {most:.2g}"
+NOT_THE_SAME_REMEDY = "build the submission again with this version (make ensemble), then pack the new one"
+OTHER_BACKBONE = "{member}: the frozen backbone is not the one whose features its heads were trained on"
+OTHER_BACKBONE_REMEDY = "the weights that model.weights names have changed, or the library builds another network: install the versions of the submission's JSON file, or run make infer again"
+UNKNOWN_STEP = "{name}: the decision step {step} cannot be packed: {why}"
+STEP_UNKNOWN = "it is not known how to apply it again"
+STEP_FACTS = "decision.json does not hold {facts}"
+PACKED = "predictor: {folder} ({members:member}, {models:model}, {megabytes:.0f} MB)"
+REUSED = "predictor: {folder} (as it was packed before)"
+
+# Images.
+
+NO_IMAGES = "{where}: there are no images"
+NO_IMAGES_REMEDY = "give a folder with images, or a CSV with one row for each image"
+NO_SUCH_PLACE = "{where}: there is no such folder or table"
+TABLE_COLUMN = "{table}: no column names the images; it has {columns}"
+TABLE_COLUMN_REMEDY = "name the column of ids {id}, and the column of paths path or {path}"
+REPEATED = "{where}: {n:id} {n:occurs|occur} more than once"
+TABLE_FAULTS = "{table}: {faults:fault}"
+EMPTY_CELL = "(no file is named)"
+SEVERAL_REMEDY = "the table of new samples needs the columns of the competition's test table"
+FOLDER_OF_SEVERAL = "{where}: a sample of this competition has several files, and a folder does not show which belong together"
+FOLDER_OF_SEVERAL_REMEDY = "give a table with a row for each sample, such as the competition's test table: IMAGES=test.csv ROOT=folder"
+UNKNOWN_ARRAY = "an image is a path, bytes, an array, or a tuple of these; this is {kind}"
+WHITE = "predicted as a white image"
+
+NO_GPU = "device cuda: torch sees no GPU"
+NO_GPU_REMEDY = "use device=cpu, or install a torch build for your driver"
+
+# What a prediction took into account.
+
+WHOLE_SET = "{step} looks at all images together: it used the {images:image} that were given"
+ALONE = "{step} averages over groups, and no groups were given: it changed nothing"
+NOT_CLUSTERED = "{step} grouped the competition's test images by their features; new images are not grouped that way: give their groups, or it changes nothing"
+SHARED_WINDOW = "{images:image} {images:has|have} no box in the file of boxes: the window of all images was used"
+RANKED = "the blend votes by rank among all images: it used the {images:image} that were given"
+
+# Commands.
+
+FILE_MISSING = "FILE is missing: a predictor is made from a submission"
+FILE_REMEDY = "make predict FILE=submissions/NAME.csv IMAGES=folder; `make score` lists the submissions"
+IMAGES_MISSING = "IMAGES is missing"
+IMAGES_REMEDY = "give a folder with images, or a CSV with one row for each image"
+WRITTEN = "{path}: {images:image}, {seconds:.1f} s, {ms:.1f} ms an image"
+UNREADABLE = "{faults:image} {faults:does|do} not decode; see {path}"
+NOTE = "note: {text}"
+DEVICE = "device: {device}, batches of {batch}"
+NO_SUBMISSION = "{file}: there is no such submission, and no such folder"
+NO_SUBMISSION_REMEDY = "give a CSV of submissions/, or its name; `make score` lists the names"
+OOF_REMEDY = "make oof FILE=submissions/NAME.csv OUT=NAME.csv"
+
+# Files for team mates.
+
+OOF_WRITTEN = "{path}: out-of-fold probabilities of {images:image}, with fold and label"
+TEST_WRITTEN = "{path}: test probabilities of {images:image}"
+OOF_OF_TWIN = "a refit has no out-of-fold predictions: these are of its cross-validation"
+OOF_MEMBER = "a team mate with Podium blends them as ensemble.members=[…,{word}]"
+
+# The hidden test set.
+
+NO_TIME = "LIMIT={limit}: this is no time above 0"
+NO_TIME_REMEDY = "give a time such as 9h, 30m or 600s"
+NOT_IN_TABLE = "(not in {table})"
+DROPPED_VIEW = "the view {view} of {member} is dropped to stay inside the limit"
+DROPPED_MEMBER = "the member {member} is dropped to stay inside the limit"
+CHUNK_DONE = "{done} of {total} images, {took}, about {more} to go"
+HIDDEN_DONE = "{out}: {images:image}, {took}"
+HIDDEN_DROPPED = "dropped in time: {dropped}; images before that were predicted with them"
+HIDDEN_UNREADABLE = "{images:image} {images:does|do} not decode and {images:was|were} predicted as white: {shown}"
+HIDDEN_UNANSWERED = "the time ended: {images:image} {images:has|have} the mean prediction"
+
+# Bundles.
+
+BUNDLE_REMEDY = "make bundle FILE=submissions/NAME.csv LIMIT=9h"
+NO_SOURCES = "{folder}: a bundle needs Podium's sources, to build its wheel, and these are missing"
+NO_SOURCES_REMEDY = "run make bundle in a checkout of Podium"
+WHEEL_FAILED = "Podium's wheel could not be built"
+WHEEL_FAILED_REMEDY = "the last lines of pip are above; `make install` gives an environment that can"
+FETCH_FAILED = "{wheels}: pip could not fetch the wheels for Python {python}"
+FETCH_FAILED_REMEDY = 'fetching needs a network; name others with WHEELS="timm==1.0.31 safetensors", or none with WHEELS=none if the host has them'
+BUNDLE_TOO_LARGE = "the bundle has {gigabytes:.1f} GB, and {most:.0f} GB are allowed"
+BUNDLE_TOO_LARGE_REMEDY = "submit a smaller blend: fewer members, or their refits (ensemble.refit=true)"
+LICENCE_HEAD = "# Where the weights come from\n\nEach model was trained by the owner of this bundle; some began with pretrained weights.\n\n| member | network | began with |\n|---|---|---|\n"
+LICENCE_ROW = "| {member} | {model} | {weights} |\n"
+NOTEBOOK_HEAD = """# {name}
+
+Predicts the hidden test set without a network, and writes `submission.csv` in the host's form. Attach this dataset and
+the competition's data, check the paths in the next cell, and run all cells. Unfinished work is kept in `partial/`; near
+the time limit, views and then members are dropped, and the output says which."""
+REHEARSAL_FAILED = "{bundle}: the rehearsal failed; the bundle is there, and its notebook does not run"
+REHEARSAL_REMEDY = "if a package is missing on the host, add it with WHEELS; the last lines of the notebook are above"
+NO_ENVIRONMENT = "no fresh environment for the rehearsal could be made"
+NO_ENVIRONMENT_REMEDY = "Debian and Ubuntu: apt-get install python3-venv"
+NO_TEST_SET = "{folder}: the rehearsal needs what the host shows a notebook, and this is missing"
+NO_TEST_SET_REMEDY = "give TEST=folder, laid out as the host's folder: {sample}, {images}"
+BUNDLE_MADE = "bundle: {folder} ({megabytes:.0f} MB, {wheels:wheel})"
+REHEARSED = "rehearsal: {images:image} in {took} without a network ({how}), {ms:.0f} ms an image"
+WITH_NAMESPACE, WITH_GUARD = "in a network namespace", "by a guard of its sockets"
+SAME_ANSWERS = "its answers are those that were submitted, byte for byte"
+LIKE_ANSWERS = "its answers: {likeness}"
+OTHER_ANSWERS = "{bundle}: the rehearsal's answers are not those that were submitted: {likeness}"
+OTHER_ANSWERS_REMEDY = "the libraries differ: rehearse with the versions of the submission's JSON file, or submit again with these"
+EXPECTED = "expected for {hidden:,} images on this machine: {took}, with a margin of {margin:.0%}; the limit is {limit}"
+EXPECTED_DROPS = "that is over the limit: the notebook will drop views, then members, to stay inside it"
+LIMIT_TOO_SHORT = "LIMIT={limit} is too short: one member with one view takes about {took} for {hidden:,} images on this machine"
+LIMIT_REMEDY = "raise LIMIT, use a GPU or a smaller network, or say with HIDDEN how many images the hidden set has"
+BUNDLE_NEXT = "next: edit the user name in dataset-metadata.json, then: kaggle datasets create -p {folder} --dir-mode zip"
+BUNDLE_README = """# {name}
+
+Everything that the submission {name} is made of, for a notebook without a network.
+
+| path | holds |
+|---|---|
+| `predictor/` | models, weights of the blend, views, decision steps; `predictor.json` has the digest of every file |
+| `wheels/` | Podium (installed without its dependencies), and what the host's image may lack |
+| `LICENSES/` | of Podium, of the wheels, and where pretrained weights come from |
+| `notebook.ipynb` | installs from this folder, predicts, writes `submission.csv` |
+
+Upload this folder as a dataset, attach it and the competition's data to a notebook without internet, and run
+`notebook.ipynb`. Its first code cell names the host's files.
+
+{measured}
+"""

@@ -1,0 +1,159 @@
+"""What belongs to a sample beside one image: several images, a file for each channel, columns of metadata.
+
+Owns these settings of the section `competition`, and their rules. Does not own the other ones of that section
+(`settings/competition.py`) nor how images are decoded (`settings/images.py`).
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pipeline.core.wording import worded
+from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.resample import SYNTHETIC_METHODS
+
+# Images of a sample where `most` says nothing.
+MOST_IMAGES = 64
+_SEVERAL = "competition.images_per_sample"
+
+
+class SeveralImagesSettings(Section):
+    """Several images a sample, in one of three forms."""
+
+    columns: list[str] = fact(
+        [], "columns of paths, an image in each; an empty cell is no image: [front, back]"
+    )
+    sample: list[str] = fact(
+        [],
+        "columns that together name the sample, in tables with a row for each image; values of several are "
+        "joined with _: [patient_id, laterality]",
+    )
+    files: list[str] = fact(
+        [],
+        "patterns of files, in which {id} stands for the cell of path_column and * for any text: "
+        '["{id}_left.png", "{id}_right.png"], or ["{id}/*.jpg"]',
+    )
+    most: int | None = fact(
+        None,
+        f"so many images of a sample at most, evenly chosen; None: all, and none may have over {MOST_IMAGES}",
+        ge=2,
+        le=MOST_IMAGES,
+    )
+
+    @property
+    def fixed(self) -> int | None:
+        """The number of images that every sample has; None: it differs, or only the files show it."""
+        if self.columns:
+            return len(self.columns)
+        if self.files and not any("*" in pattern for pattern in self.files):
+            return len(self.files)
+        return self.most
+
+
+class MetadataSettings(Section):
+    """A column of both tables that says something about a sample beside its images."""
+
+    column: str = fact(..., "column of the training and the test table")
+    kind: Literal["number", "category"] = fact(
+        ..., "number: standardised; category: each value by itself; missing values have a code of their own"
+    )
+
+
+@rule("competition", "resample", "train")
+def columns_of_metadata(s: Sections) -> Iterator[Broken]:
+    """Each column is named once, the test set has a table, and no method makes up rows of features."""
+    competition, path = s["competition"], "competition.metadata"
+    if not competition.metadata:
+        return
+    names = [m.column for m in competition.metadata]
+    yield from _twice(path, names)
+    labels = {c for a in competition.attributes for c in (a.values if a.one_hot else [a.column])}
+    for name in names:
+        if name in labels:
+            yield path, f"`{name}` is a label, which the test set does not have"
+        if name == competition.id_column:
+            yield path, f"`{name}` is the id: it says nothing about a sample"
+    if competition.test_table is None and competition.holdout is None:
+        yield path, "needs a table of the test set with these columns, and competition.test_table is null"
+    if competition.layout != "table":
+        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+    if s["train"].strategy == "linear_probe" and s["resample"].method in SYNTHETIC_METHODS:
+        yield "resample.method", f"{s['resample'].method} makes rows of features, which have no metadata"
+
+
+@rule("competition", "images")
+def forms_of_several_images(s: Sections) -> Iterator[Broken]:
+    """One form is chosen, it fits the layout, and its patterns can be filled in."""
+    competition, several = s["competition"], s["competition"].images_per_sample
+    if several is None:
+        return
+    forms = [name for name in ("columns", "sample", "files") if getattr(several, name)]
+    if len(forms) != 1:
+        found = " and ".join(forms) or "none of them"
+        yield _SEVERAL, f"needs one of columns, sample and files, and has {found}"
+        return
+    (form,) = forms
+    if form != "files" and (competition.layout != "table" or competition.test_table is None):
+        message = "needs tables of the training and the test set (layout=table, test_table)"
+        if competition.layout != "table" or competition.holdout is None:
+            yield f"{_SEVERAL}.{form}", message
+    if form == "columns" and len(several.columns) < 2:
+        yield f"{_SEVERAL}.columns", "names one column: name several, or set competition.path_column to it"
+    yield from _twice(f"{_SEVERAL}.{form}", getattr(several, form))
+    for pattern in several.files:
+        if pattern.count("{id}") != 1:
+            yield f"{_SEVERAL}.files", f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_left.png"
+    for name in ("channel_files", "pages"):
+        if competition.channel_files if name == "channel_files" else s["images"].pages == "images":
+            where = f"competition.{name}" if name == "channel_files" else f"images.{name}"
+            yield where, f"cannot be combined with {_SEVERAL}: keep one of the two"
+
+
+def _twice(path: str, names: list[str]) -> Iterator[Broken]:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        yield path, f"names {', '.join(twice)} twice"
+
+
+@rule("images", "competition")
+def files_of_channels(s: Sections) -> Iterator[Broken]:
+    """There are as many files per channel as channels, and each pattern has one placeholder."""
+    images, patterns = s["images"], s["competition"].channel_files
+    if not patterns:
+        return
+    if len(patterns) != images.channels:
+        found = (
+            worded("names {n:file} per image, ", n=len(patterns)) + f"and images.channels={images.channels}"
+        )
+        yield "competition.channel_files", f"{found}: set images.channels={len(patterns)}"
+    for pattern in patterns:
+        if pattern.count("{id}") != 1:
+            yield (
+                "competition.channel_files",
+                f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_red.png",
+            )
+    yield from _twice("competition.channel_files", patterns)
+    if images.pages != "first":
+        yield "images.pages", "cannot be combined with competition.channel_files: keep one of the two"
+
+
+@rule("model", "train", "competition", "images")
+def pooling_of_images(s: Sections) -> Iterator[Broken]:
+    """The pooling is one that this training can do."""
+    pool, several = s["model"].pool_images, s["competition"].images_per_sample
+    if pool == "attention" and s["train"].strategy == "linear_probe":
+        message = "learns its weights, which a frozen backbone does not: choose mean, max or concat"
+        yield "model.pool_images", message
+    if pool == "concat" and _count(several, s["images"]) is None:
+        message = (
+            "needs the same number of images of every sample: name their columns or files, or set "
+            f"{_SEVERAL}.most"
+        )
+        yield "model.pool_images", message
+
+
+def _count(several: Any, images: Any) -> int | None:
+    """The number of images of every sample as far as settings say it."""
+    if several is not None:
+        return None if several.fixed is None else int(several.fixed)
+    return None if images.pages == "images" else 1

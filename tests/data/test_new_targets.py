@@ -1,0 +1,272 @@
+"""What `make new` makes of labels that hold together, values, shares, ranked answers and long form."""
+
+import numpy as np
+import pytest
+from bring_world import table
+from host_world import SHADES, TESTS, Host
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.predictions import Probabilities
+from pipeline.core.targets import Target
+from pipeline.data import competition, host_format
+from pipeline.data.host import competition_root
+
+GRADES = ("Normal/Mild", "Moderate", "Severe")
+
+
+@pytest.fixture
+def host(tmp_path):
+    return Host(tmp_path)
+
+
+def facts(host):
+    """Kind, names of the columns of predictions, format and metric."""
+    found = host.config
+    space = competition.label_space(found)
+    return found.target, space.classes, found.submission.format, found.metric
+
+
+def submitted(host, p_K):
+    """The rows of a submission that predicts `p_K` for each image; it is checked and read back, too."""
+    config = host.config
+    data = competition.load(config, competition_root(host.settings()))
+    space, sample, path = data.train.space, host.sample, host.root / "mine.csv"
+    p_NK = np.tile(np.array(p_K, np.float32), (len(data.test), 1))
+    predicted = Probabilities.of(Target.of(space), data.test.ids_N, p_NK, "p")
+    host_format.write(path, predicted, space, config.submission, sample)
+    host_format.check(path, sample, space, config.submission)
+    host_format.read(path, space, config.submission, sample)
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def reasons(host):
+    return "\n".join(host.said.lines)
+
+
+# Labels that hold together
+
+
+def test_columns_of_marks_with_several_or_none_a_row_are_labels(host):
+    host.labels(["scab", "leaf rust"], lambda n: [n % 2, n % 3 % 2])
+    host.asks(["scab", "leaf rust"], 0.5, 0.5).new()
+    assert facts(host) == ("labels", ("scab", "leaf_rust"), "probabilities", "auc")
+    assert host.config.submission.columns == {"scab": "scab", "leaf_rust": "leaf rust"}
+    assert "in 12 of 24 rows, none or several of these columns are 1" in reasons(host)
+    assert "several labels may hold" in reasons(host)
+    assert submitted(host, [0.9, 0.6])[:2] == ["image,scab,leaf rust", "t0,0.9,0.6"]
+
+
+def test_zeros_of_a_sample_of_labels_may_be_probabilities_or_labels_and_are_asked_for(host):
+    host.labels(["a", "b"], lambda n: [n % 2, n % 3 % 2]).asks(["a", "b"], 0, 0).new()
+    assert "which may be a probability or a label that does not hold" in host.asked
+    with pytest.raises(ConfigError, match="format"):
+        host.settings()
+    assert host.answer(0).submission.format == "probabilities"
+    host.new()
+    with pytest.raises(ConfigError) as caught:
+        host.answer(1)
+    assert "auc needs probabilities" in str(caught.value)
+    found = host.settings("competition.metric=macro_f1").config.competition
+    assert found.submission.format == "attributes"
+
+
+def test_a_sample_with_labels_that_hold_asks_for_labels(host):
+    cells = {"a": lambda n: n % 2, "b": lambda n: n % 3 % 2}
+    host.labels(list(cells), lambda n: [f(n) for f in cells.values()])
+    host.asks(["b", "a"], each=lambda n: [n % 2, 0]).new()
+    assert facts(host) == ("labels", ("b", "a"), "attributes", "macro_f1")
+    assert submitted(host, [0.9, 0.2])[:2] == ["image,b,a", "t0,1,0"]
+
+
+def test_cells_that_are_empty_or_uncertain_are_unknown(host):
+    host.labels(["a", "b"], lambda n: [("1", "", "-1", "0")[n % 4], ("1.0", "0.0", "")[n % 3]])
+    host.asks(["a", "b"], 0.5, 0.5).new()
+    assert host.config.unknown_labels == ["-1"]
+    data = competition.load(host.config, competition_root(host.settings()))
+    np.testing.assert_array_equal(data.train.truth[:4, 0], [1, np.nan, np.nan, 0])
+    assert [a.values for a in host.config.attributes] == [["0", "1"], ["0.0", "1.0"]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "asked", "answer", "between"),
+    [
+        (lambda n: " ".join("abc"[: n % 3 + 1]), "a", "a b", None),
+        (lambda n: "|".join("abc"[n % 3 :]), "a|b", "a|b", "|"),
+        (lambda n: ";".join("abc"[n % 3 :]), "", "a;b", ";"),
+    ],
+)
+def test_words_of_a_cell_are_labels_and_are_written_as_the_sample_does(host, cell, asked, answer, between):
+    host.labels(["tags"], lambda n: [cell(n)]).asks(["tags"], asked).new()
+    assert facts(host) == ("labels", ("a", "b", "c"), "words", "samples_f1")
+    assert host.config.submission.separator == between
+    assert submitted(host, [0.9, 0.8, 0.1])[1] == f"t0,{answer}"
+    assert "its cells hold several words, e.g." in reasons(host)
+
+
+def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):
+    host.labels(["Target"], lambda n: [("25 0", "16", "", "25")[n % 4]]).asks(["Predicted"], 0).new()
+    assert facts(host)[:3] == ("labels", ("0", "16", "25"), "words")
+    assert "a guess: the sample's '0'" not in reasons(host), "0 is one of the labels"
+    assert host.config.submission.no_label == ""
+    assert submitted(host, [0.1, 0.2, 0.3])[1] == "t0,"
+    assert submitted(host, [0.9, 0.2, 0.7])[1] == "t0,0 25"
+
+
+def test_words_that_no_cell_combines_are_told_by_the_sample(host):
+    host.labels(["tags"], lambda n: [("hazy day", "clear day lake")[n % 2]])
+    host.asks(["tags"], "clear lake").new()
+    assert facts(host)[:3] == ("labels", ("clear", "day", "hazy", "lake"), "words")
+
+
+def test_words_of_a_cell_may_be_the_samples_columns(host):
+    host.labels(["Finding Labels"], lambda n: [("Edema|Mass", "Mass", "No Finding", "Edema")[n % 4]])
+    host.asks(["Mass", "Edema", "No Finding", "Hernia"], 0.5, 0.5, 0.5, 0.5).new()
+    kind, names, form, _ = facts(host)
+    assert (kind, names, form) == ("labels", ("Edema", "Hernia", "Mass", "No_Finding"), "probabilities")
+    assert submitted(host, [0.1, 0.2, 0.3, 0.4])[:2] == [
+        "image,Mass,Edema,No Finding,Hernia",
+        "t0,0.3,0.1,0.4,0.2",
+    ]
+
+
+def test_levels_of_labels_have_columns_in_the_sample(host):
+    grade = {"left": lambda n: GRADES[n % 3], "right side": lambda n: GRADES[n // 2 % 3] if n else ""}
+    host.labels(list(grade), lambda n: [f(n) for f in grade.values()])
+    levels = ("normal_mild", "moderate", "severe")
+    asked = [f"{side}_{level}" for side in ("left", "right_side") for level in levels]
+    host.asks(asked, *[0.33] * 6).new()
+    kind, names, form, metric = facts(host)
+    assert (kind, form, metric) == ("labels", "probabilities", "log_loss")
+    assert names[:3] == ("left · Normal/Mild", "left · Moderate", "left · Severe")
+    assert submitted(host, [0.5, 0.25, 0.25, 0, 0, 1])[1] == "t0,0.5,0.25,0.25,0.0,0.0,1.0"
+
+
+def test_attributes_with_too_many_combinations_are_labels_by_themselves(host):
+    rows = {"root": lambda n: n * 7 % 11, "vowel": lambda n: n % 4, "sign": lambda n: n * 5 % 3}
+    host.labels(list(rows), lambda n: [f(n) for f in rows.values()]).asks(list(rows), 0, 0, 0).new()
+    kind, names, form, metric = facts(host)
+    assert (kind, form, metric, len(names)) == ("labels", "attributes", "macro_f1", 18)
+    assert "132 combinations are many for 24 images" in reasons(host)
+    p = np.zeros(18)
+    p[[3, 11 + 1, 15 + 2]] = 1
+    assert submitted(host, p)[1] == "t0,3,1,2"
+
+
+# Values and shares
+
+
+def test_numbers_are_values(host):
+    host.labels(["score"], lambda n: [n + 0.5]).asks(["score"], 1.5).new()
+    assert facts(host) == ("values", ("score",), "values", "rmse")
+    assert "0.5 … 23.5" in reasons(host) and "numbers such as" in reasons(host)
+    assert submitted(host, [42.25])[1] == "t0,42.25"
+    host.labels(["x1", "y1"], lambda n: [n + 0.5, n / 3]).asks(["y1", "x1"], 0, 0).new()
+    assert facts(host) == ("values", ("y1", "x1"), "values", "rmse")
+    assert submitted(host, [1, 2])[:2] == ["image,y1,x1", "t0,1.0,2.0"]
+
+
+def test_a_decimal_answer_makes_values_of_grades_and_whole_answers_leave_classes(host):
+    host.labels(["score"], lambda n: [n % 6]).asks(["score"], 2.5).new()
+    assert host.config.target == "values"
+    host.asks(["score"], 2).new()
+    assert facts(host)[0] == "exclusive" and host.config.metric == "qwk"
+
+
+def test_the_user_says_what_whole_numbers_are(host):
+    host.labels(["price"], lambda n: [100 + 37 * (n % 23)]).asks(["price"], 150).new()
+    assert host.config.target == "values"
+    assert "if they are classes: TARGET=exclusive LABEL=price" in reasons(host)
+    host.new(target="exclusive", label="price")
+    assert host.config.target == "exclusive" and len(host.config.attributes[0].values) == 23
+    host.labels(["grade"], lambda n: [n % 4]).asks(["grade"], 0).new(target="values")
+    assert facts(host) == ("values", ("grade",), "values", "rmse")
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    assert "values are numbers" in host.refused(target="values")
+
+
+def test_votes_and_fractions_are_shares(host):
+    votes = {"seizure_vote": lambda n: n % 3, "lpd_vote": lambda n: 2, "other_vote": lambda n: n % 2 + 1}
+    host.labels(list(votes), lambda n: [f(n) for f in votes.values()])
+    host.asks(list(votes), 0.3333, 0.3333, 0.3334).new()
+    assert facts(host) == ("shares", tuple(votes), "probabilities", "kl")
+    assert submitted(host, [0.5, 0.25, 0.25])[1] == "t0,0.5,0.25,0.25"
+    host.labels(["smooth", "disk"], lambda n: [n % 4 / 4, 1 - n % 4 / 4]).asks(["disk", "smooth"], 0, 0).new()
+    assert facts(host)[:2] == ("shares", ("disk", "smooth"))
+
+
+# Ranked answers
+
+
+def test_a_sample_that_names_several_classes_asks_for_the_most_probable_ones(host):
+    host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "new w2 w3 w4 w1").new()
+    assert facts(host)[2:] == ("top_k", "map@5") and host.config.submission.k == 5
+    assert submitted(host, np.linspace(0, 1, 9) / 4.5)[1] == "t0,w8 w7 w6 w5 w4"
+    host.labels(["id"], lambda n: [(n % 13) * 97]).asks(["landmarks"], "8815 0.03").new()
+    found = host.config
+    assert (found.submission.k, found.submission.confidence, found.metric) == (1, True, "gap")
+
+
+# Long form
+
+
+def test_a_row_for_each_image_and_class_is_a_probability_each(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    rows = [(f"t{n}_{kind}", 0.3) for n in range(TESTS) for kind in SHADES]
+    host.asks_long(["image", "p"], rows).new()
+    found = host.config.submission
+    assert (found.long_id, found.format, found.label_column) == ("{id}_{answer}", "probabilities", "p")
+    assert "long form: a row of the sample is one answer for one image, e.g. 't0_cat'" in reasons(host)
+    assert submitted(host, [0.1, 0.2, 0.7])[:4] == ["image,p", "t0_cat,0.1", "t0_dog,0.2", "t0_bird,0.7"]
+    host.test = host.root / "test"
+    host.new()
+    assert len(submitted(host, [0.1, 0.2, 0.7])) == 1 + 3 * TESTS
+
+
+def test_images_whose_names_end_like_classes_are_no_long_form(host):
+    host.labels(["kind"], lambda n: [SHADES[n % 3]])
+    for n in range(2):
+        for kind in SHADES[:2]:
+            (host.root / "test" / f"p{n}_{kind}.png").write_bytes((host.root / "test/t0.png").read_bytes())
+    rows = [(f"p{n}_{kind}", "cat") for n in range(2) for kind in SHADES[:2]]
+    host.asks_long(["image", "kind"], rows).new()
+    assert host.config.submission.long_id is None and host.config.submission.format == "class_name"
+
+
+def test_a_test_table_with_a_row_for_each_answer_has_each_image_once(host):
+    parts = {"vowel_diacritic": 4, "grapheme_root": 3}
+    host.labels(["grapheme_root", "vowel_diacritic"], lambda n: [n % 3, n % 4])
+    rows = [(f"t{n}_{part}", f"t{n}", part) for n in range(TESTS) for part in parts]
+    host.test = table(host.root / "test.csv", ["row_id", "image", "component"], rows)
+    host.asks_long(["row_id", "target"], [(r[0], 0) for r in rows]).new()
+    found = host.config
+    assert (found.submission.format, found.submission.long_id) == ("attributes", "{id}_{answer}")
+    data = competition.load(found, competition_root(host.settings()))
+    assert data.test.ids_N.tolist() == [f"t{n}" for n in range(TESTS)]
+    p = np.eye(data.train.space.n_classes)[5] if found.target == "exclusive" else None
+    assert submitted(host, p)[1] == "t0_vowel_diacritic,1"
+
+
+def test_answers_may_be_named_in_a_column_beside_ids_that_repeat(host):
+    host.labels(["left", "right"], lambda n: [n % 2, n % 3 % 2])
+    rows = [(f"t{n}", side, 0.5) for n in range(TESTS) for side in ("right", "left")]
+    host.asks_long(["image", "side", "p"], rows).new()
+    found = host.config
+    assert (found.submission.long_column, found.submission.label_column) == ("side", "p")
+    assert facts(host)[:3] == ("labels", ("right", "left"), "probabilities")
+    assert submitted(host, [0.9, 0.2])[:3] == ["image,side,p", "t0,right,0.9", "t0,left,0.2"]
+
+
+def test_long_form_may_have_a_column_for_each_level(host):
+    sides = ("left_canal_l1", "right_canal_l1")
+    host.labels(list(sides), lambda n: [GRADES[n % 3], GRADES[n // 2 % 3]])
+    rows = [(f"t{n}_{side}", 0.33, 0.33, 0.34) for n in range(TESTS) for side in sides]
+    host.test = host.root / "test"
+    host.asks_long(["row_id", "normal_mild", "moderate", "severe"], rows).new()
+    assert facts(host)[2:] == ("probabilities", "log_loss")
+    written = submitted(host, [0.5, 0.25, 0.25, 0, 0, 1])
+    assert written[1:3] == ["t0_left_canal_l1,0.5,0.25,0.25", "t0_right_canal_l1,0.0,0.0,1.0"]
+
+
+def test_columns_of_marks_without_a_sample_are_labels(host):
+    host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1]).new()
+    assert facts(host) == ("labels", ("drama", "crime", "war", "fun"), "probabilities", "auc")

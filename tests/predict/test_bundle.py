@@ -1,0 +1,175 @@
+"""A bundle predicts the hidden test set offline, keeps what is done, and always writes an answer."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+from predict_world import People
+
+from pipeline.core.errors import DataError, StorageError
+from pipeline.predict import bundle, clock, hidden, notebook, rehearsal
+from pipeline.predict.bundle import Places
+from pipeline.predict.predictor import Predictor
+
+MEMBERS = "ensemble.members=[tiny_resnet,tiny_cnn]"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory):
+    return People(tmp_path_factory.mktemp("people"))
+
+
+@pytest.fixture(scope="module")
+def made(people):
+    """A submission of a blend, and the folder of its predictor."""
+    path = people.made("ensemble", MEMBERS)
+    images = str(people.root / "images")
+    out = str(people.home / "all.csv")
+    people.run("predict", options=("--file", str(path), "--images", images, "--out", out))
+    return path, people.home / "predictors" / path.stem
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def hidden_run(people, made, out, said=None, **more):
+    sample = people.root / "sample_submission.csv"
+    say = (said if said is not None else []).append
+    return hidden.predict_hidden(made[1], sample, people.root / "images", out, say=say, **more)
+
+
+def test_the_hosts_form_is_written_as_it_was_submitted(people, made, tmp_path):
+    said = []
+    told = hidden_run(people, made, tmp_path / "submission.csv", said)
+    assert (tmp_path / "submission.csv").read_bytes() == made[0].read_bytes()
+    assert (told.images, told.dropped, told.unanswered) == (39, (), 0)
+    assert said[0].startswith("39 of 39 images") and "submission.csv: 39 images" in said[-1]
+
+
+def test_with_a_table_the_files_are_those_that_it_names(people, made, tmp_path):
+    out = tmp_path / "submission.csv"
+    hidden_run(people, made, out, table=people.root / "test.csv")
+    assert out.read_bytes() == made[0].read_bytes()
+
+
+def test_a_second_run_goes_on_after_the_chunks_that_are_kept(people, made, tmp_path, monkeypatch):
+    out, batch = tmp_path / "submission.csv", 16
+    load = Predictor.load
+    monkeypatch.setattr(Predictor, "load", lambda where, device: load(where, device, batch=batch))
+    monkeypatch.setattr(hidden, "CHUNK", batch)
+    hidden_run(people, made, out)
+    first = out.read_bytes()
+    assert len(list((tmp_path / "partial").iterdir())) == 3
+    asked = []
+    one_part = Predictor.one_part
+    monkeypatch.setattr(
+        Predictor,
+        "one_part",
+        lambda self, given, part=None: asked.append(given) or one_part(self, given, part),
+    )
+    sorted((tmp_path / "partial").iterdir())[0].unlink()
+    hidden_run(people, made, out)
+    assert len(asked) == 1 and out.read_bytes() == first
+
+
+def test_when_the_time_ends_the_rest_has_the_mean_prediction(people, made, tmp_path, monkeypatch):
+    load = Predictor.load
+    monkeypatch.setattr(Predictor, "load", lambda where, device: load(where, device, batch=16))
+    monkeypatch.setattr(clock.Clock, "fits", lambda self, part, images, elapsed: False)
+    said = []
+    told = hidden_run(people, made, tmp_path / "submission.csv", said, limit=0.001)
+    assert told.unanswered == 23 and len(told.dropped) == 3
+    found = rows(tmp_path / "submission.csv")
+    assert len(found) == 39 and len({tuple(list(row.values())[1:]) for row in found[16:]}) == 1
+    assert "the time ended: 23 images have the mean prediction" in said
+    assert any(line.startswith("dropped in time: the view hflip of") for line in said)
+
+
+def test_images_that_do_not_decode_are_answered_and_named(people, made, tmp_path):
+    shutil.copytree(people.root / "images", tmp_path / "images")
+    (tmp_path / "images" / "024_0.png").write_bytes(b"broken")
+    (tmp_path / "images" / "025_0.png").unlink()
+    said, out = [], tmp_path / "submission.csv"
+    told = hidden.predict_hidden(
+        made[1], people.root / "sample_submission.csv", tmp_path / "images", out, say=said.append
+    )
+    assert [one.id for one in told.unreadable] == ["024_0", "025_0"]
+    assert "2 images do not decode and were predicted as white: 024_0, 025_0" in said
+    assert len(rows(out)) == 39
+
+
+def test_the_notebook_is_valid_and_its_code_compiles():
+    import nbformat
+
+    record = notebook.of("9h", Places("pets", "sample.csv", "test/images", "test.csv"), "pets-ensemble")
+    nbformat.validate(nbformat.from_dict(record))
+    code = ["".join(cell["source"]) for cell in record["cells"] if cell["cell_type"] == "code"]
+    for source in code:
+        compile(source, "cell", "exec")
+    assert (
+        "COMPETITION / 'test/images'" in code[0] and "'9h'" in code[0] and "TABLE = COMPETITION /" in code[0]
+    )
+
+
+def test_wheels_are_those_of_this_environment_unless_others_are_named():
+    assert [word.split("==")[0] for word in bundle.wheels_of(None)] == ["timm", "safetensors"]
+    assert all("==" in word for word in bundle.wheels_of(None))
+    assert bundle.wheels_of("a==1, b") == ("a==1", "b") and bundle.wheels_of("none") == ()
+
+
+def test_wheels_that_cannot_be_fetched_are_named_with_what_to_do(tmp_path, monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found for nothing\n")
+    monkeypatch.setattr(bundle, "pip", lambda *words: failed)
+    with pytest.raises(StorageError) as error:
+        bundle.fetch(("nothing==1",), "3.12", tmp_path)
+    assert "nothing==1: pip could not fetch the wheels for Python 3.12" in str(error.value)
+    assert "WHEELS=none" in error.value.remedy and "No matching distribution" in error.value.faults[0]
+
+
+def test_the_guard_refuses_connections_and_names(tmp_path):
+    (tmp_path / "podium_guard.py").write_text(rehearsal.GUARD, encoding="utf-8")
+    code = (
+        "import podium_guard, socket\n"
+        "for call in (lambda: socket.create_connection(('127.0.0.1', 9), 1),\n"
+        "             lambda: socket.getaddrinfo('pypi.org', 443)):\n"
+        "    try: call()\n"
+        "    except OSError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.count("the rehearsal has no network") == 2, done.stderr
+
+
+def test_a_limit_is_refused_before_anything_is_made(people, made):
+    found = people.run("bundle", options=("--file", str(made[0]), "--limit", "soon"), code=2)
+    assert "LIMIT=soon: this is no time above 0" in found.err and not (people.home / "bundles").exists()
+
+
+def test_an_installed_podium_without_sources_says_that_a_bundle_needs_them(tmp_path, monkeypatch):
+    import pipeline
+
+    monkeypatch.setattr(pipeline, "__file__", str(tmp_path / "site-packages" / "pipeline" / "__init__.py"))
+    with pytest.raises(DataError, match="a bundle needs Podium's sources"):
+        bundle.checkout()
+
+
+@pytest.mark.slow
+def test_a_bundle_is_rehearsed_in_a_fresh_environment_without_a_network(people, made):
+    options = ("--file", str(made[0]), "--wheels", "none", "--limit", "1h", "--hidden", "1000")
+    said = people.run("bundle", options=options)
+    where = people.home / "bundles" / made[0].stem
+    assert "its answers are those that were submitted, byte for byte" in said.out
+    assert "expected for 1,000 images on this machine" in said.out
+    (wheel,) = (where / "wheels").glob("*.whl")
+    assert "pipeline/predict/hidden.py" in zipfile.ZipFile(wheel).namelist()
+    assert (where / "LICENSES" / "podium-LICENSE").is_file()
+    assert "| tiny_cnn |" in (where / "LICENSES" / "WEIGHTS.md").read_text(encoding="utf-8")
+    assert json.loads((where / "dataset-metadata.json").read_text())["id"].startswith("INSERT_USERNAME")
+    assert "rehearsal: 39 images" in (where / "README.md").read_text(encoding="utf-8")
+    short = people.run("bundle", options=(*options[:-3], "5s", *options[-2:]), code=2)
+    assert "LIMIT=5s is too short" in short.err
