@@ -60,9 +60,7 @@ def test_trials_at_once_find_what_trials_one_after_another_find(tmp_path, config
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "ray"])
-def test_trials_that_can_be_pruned_have_the_same_study_on_every_executor(
-    tmp_path, configs, monkeypatch, executor
-):
+def test_trials_that_can_be_pruned_are_the_same_on_every_executor(tmp_path, configs, monkeypatch, executor):
     """Two of three folds run side by side after the first one, and are reported in their order."""
     if executor == "ray":
         pytest.importorskip("ray")
@@ -117,9 +115,7 @@ def test_only_processes_of_this_very_host_are_waited_for(monkeypatch):
     assert bar.wait_for_others() and shown == [[False, True]]
 
 
-def test_all_first_trials_that_fail_end_the_search_also_where_none_needs_anything(
-    tmp_path, configs, monkeypatch
-):
+def test_trials_that_all_fail_at_once_end_the_search(tmp_path, configs, monkeypatch):
     def fails(bench, study, trial, at_once):
         study.fail(trial.number, "no")
         return iter(())
