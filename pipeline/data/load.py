@@ -159,8 +159,7 @@ def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Fe
         return first  # its values stay in the file
     place = inputs[f"{split}:{views[0]}"].folder.parents[1]
     x_NVD = files.joined([p.x_NVD for p in parts], place)
-    names = tuple(v for p in parts for v in p.views)
-    return Features(first.ids_N, names, x_NVD, first.digest, first.beside_NE)
+    return replace(first, views=tuple(v for p in parts for v in p.views), x_NVD=x_NVD)
 
 
 def oof(artifact: Artifact, name: str) -> Probabilities:

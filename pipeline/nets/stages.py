@@ -61,8 +61,8 @@ def build_features(job: Job) -> Built:
     started = time.perf_counter()
     digest = forward.backbone_digest(network, images.x_NHWC.shape[1:3], [view])
     parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
-    of = (images.ids_N, (view.name,), digest)
-    files.write_features_of(job.draft / "features.npz", *of, parts, images.beside_NE)
+    whose = (images.ids_N, (view.name,), digest)
+    files.write_features_of(job.draft / "features.npz", *whose, parts, images.beside_NE)
     seconds = time.perf_counter() - started
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})

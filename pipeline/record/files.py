@@ -173,9 +173,9 @@ def write_features_of(
     beside_NE: Floats | None = None,
 ) -> None:
     """Features as npz, whose (n, V, D) rows come in parts: they are never in memory together."""
-    rest = {"digest": np.array(digest), **({} if beside_NE is None else {"beside": beside_NE})}
+    beside = [] if beside_NE is None else [("beside", beside_NE)]
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
-        for name, array in (("ids", ids_N), ("views", np.array(views))):
+        for name, array in [("ids", ids_N), ("views", np.array(views)), *beside]:
             with z.open(f"{name}.npy", "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
         rows = 0
@@ -188,9 +188,8 @@ def write_features_of(
                 file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
                 rows += len(part)
         assert rows == len(ids_N), f"{path}: {rows} rows for {len(ids_N)} ids"
-        for name, array in rest.items():
-            with z.open(f"{name}.npy", "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        with z.open("digest.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, np.array(digest), allow_pickle=False)
 
 
 def read_features(path: Path) -> Features:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
@@ -124,8 +123,8 @@ def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
     parts = []
     for start in range(0, len(x_ND), HEAD_ROWS):
-        x_BD = torch.from_numpy(x_ND[start : start + HEAD_ROWS].copy())
-        rows = torch.nn.functional.pad(x_BD, (0, 0, 0, HEAD_ROWS - len(x_BD)))
+        x_BD = x_ND[start : start + HEAD_ROWS]
+        rows = np.pad(x_BD, ((0, HEAD_ROWS - len(x_BD)), (0, 0)))
         parts.append(head_probabilities(head, rows, target)[:, : len(x_BD)])
     return np.concatenate(parts, axis=1)
 

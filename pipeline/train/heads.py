@@ -114,18 +114,17 @@ class HeadJob:
         """
         x_NVD = self.features.x_NVD
         at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
-        own = x_NVD.shape[2] - self.features.n_beside
-        means, stds = [], []
+        own, means, stds = x_NVD.shape[2] - self.features.n_beside, [], []
         for start in range(0, own, _COLUMNS):  # not all in memory, and in double precision
             block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
             flat = torch.from_numpy(block).flatten(0, 1).double()
             means.append(flat.mean(0).float())
             stds.append(flat.std(0, correction=0).clamp_min(_SMALLEST_STD).float())
         if self.features.n_beside:
-            beside = np.ascontiguousarray(x_NVD[at_N, :, own:]).reshape(-1, self.features.n_beside)
-            mean_E, std_E = (torch.from_numpy(part) for part in metadata.spread(beside))
-            means.append(mean_E)
-            stds.append(std_E)
+            block = np.ascontiguousarray(x_NVD[at_N, :, own:])
+            mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
+            means.append(torch.from_numpy(mean_E))
+            stds.append(torch.from_numpy(std_E))
         return torch.cat(means), torch.cat(stds)
 
 
@@ -267,10 +266,11 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
-    """(J, N, C) predictions of each head, without gradients."""
+def head_probabilities(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+    """(J, N, C) predictions of each head, without gradients; the features may be those of a file."""
     with torch.inference_mode():
-        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in torch.split(x_ND, _ROWS)]
+        blocks = (torch.from_numpy(x_ND[n : n + _ROWS].copy()) for n in range(0, len(x_ND), _ROWS))
+        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in blocks]
     return np.concatenate(parts, axis=1)
 
 

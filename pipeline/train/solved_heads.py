@@ -111,7 +111,7 @@ def _figures(
     """The losses and the score of a solved head, and (1, N, C) predictions of the validation part."""
     valid = job.valid_samples
     x_ND = heads.plain_view(job.features, valid.ids_N)
-    p_1NC = heads.head_probabilities(head, x_ND, job.target)
+    p_1NC = heads.head_probabilities(head, x_ND.numpy(), job.target)
     if job.target.rows_sum_to_one:
         problem = _problem(z_NVD, target_NC, weight_N)
         with torch.inference_mode():
