@@ -363,13 +363,14 @@ class FileIndex:
             except (OSError, ValueError, TypeError, AttributeError, OverflowError):
                 self._known = {}  # a lost index costs time, never a result
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: Path | str) -> str:
         """Hex sha256 of `path`; raises `FileNotFoundError` when it is missing."""
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - of every image in every command
         stamp = _stamp(status)
         known = self._known.get(str(path))
         if known and known[0] == stamp:
             return known[1]
+        path = Path(path)
         digest = sha256_file(path)
         # Not if it changed while it was read, or may change again within the resolution of the clock.
         settled = time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS

@@ -83,7 +83,7 @@ def _fit(job: HeadJob) -> HeadFit:
     if features.n_beside:
         np.nan_to_num(z_NVD[..., -features.n_beside :], copy=False)
     target_NC = job.target_NC.numpy()
-    times_N = np.bincount(job.rows(0).index_R, minlength=len(x_NVD)).astype(np.float32)
+    times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
     solved = solve(z_NVD, target_NC, weight_N, job)
@@ -225,7 +225,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     row_K, class_K = np.nonzero(share_NC)
     n_views = z_NVD.shape[1]
     weight_K = np.asarray(share_NC[row_K, class_K] / n_views, dtype=np.float32)
-    z_MD = z_NVD[row_K].reshape(-1, z_NVD.shape[2])
+    every = len(row_K) == len(z_NVD) and bool((row_K == np.arange(len(z_NVD))).all())
+    z_MD = (z_NVD if every else z_NVD[row_K]).reshape(-1, z_NVD.shape[2])
     return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
