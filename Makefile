@@ -93,7 +93,7 @@ error-analysis: env
 
 explain: env
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \
-		$(if $(FOLD),--fold $(FOLD)) $(ARGS)
+		$(if $(FOLD),--fold $(FOLD)) $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 score: env
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \

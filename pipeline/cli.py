@@ -266,9 +266,10 @@ COMMANDS = (
             Option("id", "ids, separated by commas; default: the worst errors", {"default": ""}),
             Option("run", "the experiment; default: the best finished one", {"default": ""}),
             Option("what", "panels, separated by commas; default: all"),
+            Option("label", "of labels or values: the one that is explained; default: the worst out of fold"),
             Option("fold", "fold whose network explains test images; default: 0", {"type": int}),
         ),
-        make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0",
+        make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0 LABEL=one",
         then="error-analysis",
     ),
     Command(
