@@ -11,6 +11,7 @@ Owns these commands. Does not own predicting (`predict/predictor.py`). Imports n
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 from pipeline.core.errors import DataError
 from pipeline.core.wording import worded
 from pipeline.data import team_tables
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import finding, team_files, texts
@@ -65,6 +67,8 @@ def predict(session: Session, options: Options) -> None:
         session.say(line)
     figures = {"seconds": seconds, "ms": 1000 * seconds / max(len(given), 1)}
     session.say(worded(texts.WRITTEN, path=shown(out), images=len(answers.p), **figures))
+    target = "export" if Path(options.file).is_dir() else "bundle"
+    next_step.say(session, f"{target} FILE={shlex.quote(options.file)}", words=())
 
 
 def write(out: Path, answers: Answers) -> list[str]:
@@ -91,6 +95,7 @@ def oof(session: Session, options: Options) -> None:
     team_tables.refuse(out)
     for line in team_files.export(session.store, record, out):
         session.say(line)
+    next_step.say(session, "leaderboard", words=())
 
 
 def bundle(session: Session, options: Options) -> None:

@@ -6,6 +6,7 @@ Owns this order and the lines. Does not own the formats (`predict/export.py`, `p
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,7 @@ import numpy as np
 
 from pipeline.core.wording import worded
 from pipeline.data.decode import Pixels
+from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import bundle, export, finding, served, texts
@@ -58,7 +60,9 @@ def run(session: Session, options: Options) -> None:
     session.say(texts.EXPORTED.format(folder=shown(out), megabytes=bundle.size_of(out) / 1e6))
     for line in lines:
         session.say(line)
-    if form == "mlflow":
+    if form != "mlflow":
+        next_step.say(session, "bundle FILE=" + shlex.quote(options.file), words=())
+    else:
         session.say(texts.SERVE.format(bin=Path(sys.executable).parent, folder=shown(out / "mlflow")))
 
 
