@@ -151,12 +151,15 @@ def views_of(inputs: Mapping[str, Artifact], split: str) -> list[str]:
 
 
 def features(inputs: Mapping[str, Artifact], split: str, views: list[str]) -> Features:
-    """Cached features of one split, the named views joined."""
+    """Cached features of one split, the named views joined; large ones stay in a file until they are used."""
     parts = [files.read_features(inputs[f"{split}:{view}"].folder / "features.npz") for view in views]
     first = parts[0]
     assert all((p.ids_N == first.ids_N).all() for p in parts), "views of one split share their ids"
-    x = np.concatenate([p.x_NVD for p in parts], axis=1)
-    return Features(first.ids_N, tuple(v for p in parts for v in p.views), x, first.digest, first.beside_NE)
+    if len(parts) == 1:
+        return first  # its values stay in the file
+    place = inputs[f"{split}:{views[0]}"].folder.parents[1]
+    x_NVD = files.joined([p.x_NVD for p in parts], place)
+    return replace(first, views=tuple(v for p in parts for v in p.views), x_NVD=x_NVD)
 
 
 def oof(artifact: Artifact, name: str) -> Probabilities:

@@ -9,9 +9,10 @@ Legend: N images, B a batch, V views, H height, W width, C channels or classes, 
 image.
 """
 
+import contextlib
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -31,6 +32,8 @@ from pipeline.nets.weights import classifier_keys
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("channels_last", "contiguous")
+# Features are fetched from the device after so many batches.
+PART_BATCHES = 32
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,14 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
         DataError: an id has no image.
     """
     assert len(ids), "a pass over no images"
-    at = positions(ids, images.ids_N, "prepared images")
+    return _run(network, images, positions(ids, images.ids_N, "prepared images"), view, how)
+
+
+def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     with torch.inference_mode(), autocast(how.device, how.precision):
-        for start in range(0, len(at), how.batch):
-            at_B = at[start : start + how.batch]
+        for start in range(0, len(at_N), how.batch):
+            at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
             seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
             beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
@@ -172,6 +178,22 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
         if key not in head:
             digest.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def extract_in_parts(
+    model: Classifier, images: Images, ids: Strings, view: View, how: Pass
+) -> Iterator[Floats]:
+    """The x_NVD of `extract` for one view, in parts of some thousand images: they need not all be kept."""
+    assert len(ids), "a pass over no images"
+    model.eval()
+    images = on_device(images, how.device, how.images_share)
+    at_N, rows = positions(ids, images.ids_N, "prepared images"), how.batch * PART_BATCHES
+    bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", disable=not sys.stderr.isatty())
+    with contextlib.closing(bar):
+        for start in range(0, len(at_N), rows):
+            x_ND = _run(model.features, images, at_N[start : start + rows], view, how)
+            bar.update(len(x_ND))
+            yield x_ND[:, None]
 
 
 def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[View], how: Pass) -> Features:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
@@ -60,9 +59,11 @@ def build_features(job: Job) -> Built:
     view = views.parse(str(job.params["view"]))
     how = Pass(device, config.runtime.infer_batch, padded=True)
     started = time.perf_counter()
-    made = forward.extract(network, images, images.ids_N, [view], how)
+    digest = forward.backbone_digest(network, images.x_NHWC.shape[1:3], [view])
+    parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
+    whose = (images.ids_N, (view.name,), digest)
+    files.write_features_of(job.draft / "features.npz", *whose, parts, images.beside_NE)
     seconds = time.perf_counter() - started
-    files.write_features(job.draft / "features.npz", replace(made, beside_NE=images.beside_NE))
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
 

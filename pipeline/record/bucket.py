@@ -57,7 +57,7 @@ class Bucket:
         self.address = address.rstrip("/")
         scheme, _, rest = self.address.partition("://")
         assert scheme in SCHEMES, f"{scheme} was refused with the settings"
-        self._is_local = scheme == "file"
+        self._scheme, self._is_local = scheme, scheme == "file"
         self._root = rest.rstrip("/")
         self._fs = _filesystem(scheme)
         self._is_probed = False
@@ -230,6 +230,33 @@ class Bucket:
         with contextlib.suppress(FileNotFoundError):
             self._fs.rm_file(path)
 
+    def _remove_if(self, path: str, text: str) -> bool:
+        """Remove an object that still has this text; whether it was removed.
+
+        S3 removes what has a known tag only. Where a host does not know that, and in Google's buckets, the
+        object is read just before.
+        """
+        try:
+            tag = self._fs.info(path).get("ETag") if self._scheme == "s3" else None
+        except FileNotFoundError:
+            return False
+        content = self._read(path)
+        if content is None or content.decode(errors="replace") != text:
+            return False
+        if tag is not None:
+            bucket, _, key = path.partition("/")
+            try:
+                self._fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=tag)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                if _code(error) in ("PreconditionFailed", "412", "ConditionalRequestConflict", "409"):
+                    return False
+            else:
+                return True
+        self._remove(path)
+        return True
+
 
 class BucketPlace:
     """Claims in a bucket, by conditional creation."""
@@ -260,6 +287,11 @@ class BucketPlace:
         with self._bucket.errors(texts.CANNOT_REMOVE):
             for name in names:
                 self._bucket._remove(self._path(name))
+
+    def remove_if(self, name: str, text: str) -> bool:
+        """See `Place`."""
+        with self._bucket.errors(texts.CANNOT_REMOVE):
+            return self._bucket._remove_if(self._path(name), text)
 
     def names(self, below: str = "") -> list[str]:
         """See `Place`."""

@@ -46,6 +46,8 @@ from pipeline.record.store import (
 log = logging.getLogger(__name__)
 
 BUCKETS, KNOWN = ".buckets", ".manifests"
+# All local copies are looked at again after this part of the free budget was added; others add, too.
+LOOKS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,9 @@ class BucketStore(Store):
         super().__init__(home, index, root, host, silence)
         self.bucket, self._budget, self._only_here = bucket, budget, only_here
         self._local_claims, self._host = self.claims, host
+        # Bytes of local copies; those added and those left since the last look at all of them.
+        self._sizes: dict[tuple[str, str], int] = {}
+        self._added, self._left = 0.0, 0.0
         self.claims = Claims(bucket.claims, host, silence, Watch.of(root / CLAIMS, host))
         bucket.probe()
 
@@ -200,7 +205,7 @@ class BucketStore(Store):
                 self.bucket.remove(stage, key)
             return None
         self._verified[stage, key] = artifact
-        self._keep_budget()
+        self._keep_budget(artifact)
         return artifact
 
     def _fetched(self, stage: str, key: str, content: bytes) -> tuple[Artifact | None, str]:
@@ -242,7 +247,7 @@ class BucketStore(Store):
         content = (artifact.folder / MANIFEST).read_bytes()
         if self.bucket.push(stage, key, artifact.folder, artifact.manifest, content):
             self._know(stage, key, content)
-            self._keep_budget()
+            self._keep_budget(artifact)
             return artifact
         there = self.bucket.manifest(stage, key)
         if there in (None, content):
@@ -310,35 +315,56 @@ class BucketStore(Store):
         shutil.rmtree(folder, ignore_errors=True)
         self._known(stage, key).unlink(missing_ok=True)
 
-    def _keep_budget(self) -> None:
+    def _keep_budget(self, added: Artifact | None = None) -> None:
         """Free the least recently used local copies, but none that a process of this host may be reading.
 
         A process touches what it uses, so what was last used before the oldest of them began is read by none.
+
+        Args:
+            added: the copy that was made just now; nothing is looked at while what this process has added
+                since its last look is a small part of what was left then. None: look in any case.
         """
-        copies = []
-        for artifact in Store.all(self):
-            if artifact.stage not in self._only_here and self._known(artifact.stage, artifact.key).is_file():
-                copies.append((self._last_used(artifact), self.bytes_of(artifact), artifact))
-        total = sum(size for _, size, _ in copies)
+        if added is not None:
+            self._added += self._size(added.stage, added.key)
+            if self._added * LOOKS <= self._left:
+                return
+        copies = self._copies()
+        total = sum(size for _, size, *_ in copies)
+        self._added, self._left = 0.0, max(self._budget - total, 0.0)
         if total <= self._budget:
             return
         began = [
             int(name.rpartition("-")[2]) for name in self._local_claims.held() if name.startswith(PROCESS)
         ]
         oldest = min(began, default=0)
-        for used, size, artifact in sorted(copies, key=lambda one: one[:2]):
+        for used, size, stage, key in sorted(copies):
             if total <= self._budget or used >= oldest:
                 return
-            if self._last_used(artifact) == used and (artifact.stage, artifact.key) not in self._verified:
-                self._forget(artifact.stage, artifact.key)
+            if self._last_used(stage, key) == used and (stage, key) not in self._verified:
+                self._forget(stage, key)
                 total -= size
-                log.info(texts.FREED, artifact.stage, artifact.key[:SHORT], size / 1e6)
+                log.info(texts.FREED, stage, key[:SHORT], size / 1e6)
 
-    @staticmethod
-    def _last_used(artifact: Artifact) -> int:
+    def _copies(self) -> list[tuple[int, int, str, str]]:
+        """When each local copy was last used, its bytes, its stage and its key; no file is read."""
+        known = {path.stem for path in (self.root / KNOWN).glob("*.json")}
+        found = (path.parent for path in self.root.glob(f"[!.]*/*/{MANIFEST}"))
+        names = [(folder.parent.name, folder.name) for folder in found]
+        names = [(s, k) for s, k in names if s not in self._only_here and f"{s}-{k}" in known]
+        wanted = set(names)
+        self._sizes = {name: size for name, size in self._sizes.items() if name in wanted}
+        return [(self._last_used(*name), self._size(*name), *name) for name in names]
+
+    def _size(self, stage: str, key: str) -> int:
+        """Bytes of a local copy, which do not change."""
+        if (stage, key) not in self._sizes:
+            self._sizes[stage, key] = self.bytes_in(self.root / stage / key)
+        return self._sizes[stage, key]
+
+    def _last_used(self, stage: str, key: str) -> int:
         """In nanoseconds since the epoch; 0: another process of this host freed it at this moment."""
         try:
-            return (artifact.folder / MANIFEST).stat().st_mtime_ns
+            return (self.root / stage / key / MANIFEST).stat().st_mtime_ns
         except FileNotFoundError:
             return 0
 

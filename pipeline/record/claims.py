@@ -13,7 +13,9 @@ bucket.
 
 The last of such a chain holds the name. A dead holder is succeeded by creating the one file that is named by
 its number, so of any number of waiters one wins. A claim is given back by removing `<name>` first: a
-successor that then wins by what it read before looks once more and finds that it is not in the chain.
+successor that then wins by what it read before looks once more and finds that it is not in the chain. A
+holder that was paused before it removes `<name>` may have been succeeded, and its successor as well: so only
+the very file that it read is removed, and it is put back if there is a successor.
 """
 
 from __future__ import annotations
@@ -74,6 +76,9 @@ class Place(Protocol):
 
     def remove(self, *names: str) -> None:
         """Remove files, in this order."""
+
+    def remove_if(self, name: str, text: str) -> bool:
+        """Remove a file that still has this text; whether it was removed."""
 
     def names(self, below: str = "") -> list[str]:
         """The names of all files, or of those in a folder below; empty: nothing was ever claimed."""
@@ -144,6 +149,23 @@ class Folder:
         """See `Place`."""
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
+
+    def remove_if(self, name: str, text: str) -> bool:
+        """See `Place`: it is taken away under a name of its own, looked at, and put back if it differs."""
+        path = self.folder / name
+        aside = temporary_of(path.with_name(f"{name}.{uuid.uuid4().hex[:8]}"))
+        try:
+            path.rename(aside)
+        except FileNotFoundError:
+            return False
+        try:
+            found = aside.read_text(encoding="utf-8", errors="replace")
+            if found == text:
+                return True
+            self.create(name, found)
+            return False
+        finally:
+            aside.unlink(missing_ok=True)
 
     def names(self, below: str = "") -> list[str]:
         """See `Place`."""
@@ -332,12 +354,17 @@ class Claims:
 
     def last(self, name: str) -> list[Record]:
         """The chain of a name, whose last record is the holder; empty: nobody holds it."""
-        chain: list[Record] = []
+        return self._chain(name)[1]
+
+    def _chain(self, name: str) -> tuple[str, list[Record]]:
+        """The text of the first file, and `last`."""
+        chain, first = list[Record](), ""
         file = name
         while (text := self.place.read(file)) is not None:
+            first = first if chain else text
             chain.append(Record.read(text, len(chain)))
             file = f"{name}{SUCCESSOR}{chain[-1].number}"
-        return chain
+        return first, chain
 
     def is_living(self, record: Record) -> bool:
         """Whether the owner of a record runs, as far as this process can tell."""
@@ -351,10 +378,14 @@ class Claims:
         """See `Claim.release`; a fork of the holder leaves the claim to it."""
         if claim.record.owner != this(self._host):
             return
-        chain = self.last(claim.name)
+        name, (root, chain) = claim.name, self._chain(claim.name)
         if chain and chain[-1].number == claim.record.number:
-            before = [f"{claim.name}{SUCCESSOR}{record.number}" for record in chain[:-1]]
-            self.place.remove(claim.name, *before)
+            before = [f"{name}{SUCCESSOR}{record.number}" for record in chain[:-1]]
+            if self.place.remove_if(name, root):
+                if self.place.read(f"{name}{SUCCESSOR}{claim.record.number}") is None:
+                    self.place.remove(*before)
+                else:  # another process took this claim over after the chain was read
+                    self.place.create(name, root)
         self._let_go(claim.record)
 
     def sweep(self) -> int:

@@ -6,22 +6,41 @@ path, size, inode and times of change. Does not own the folders or the use of di
 
 import hashlib
 import json
+import math
 import os
 import shutil
+import struct
+import tempfile
 import time
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
 from pipeline.core.sample_paths import each
-from pipeline.core.samples import Attribute, FoldPlan, Kind, LabelSpace, Samples, Split, strings
+from pipeline.core.samples import (
+    Attribute,
+    Floats,
+    FoldPlan,
+    Kind,
+    LabelSpace,
+    Samples,
+    Split,
+    Strings,
+    strings,
+)
 from pipeline.core.targets import EXCLUSIVE
 from pipeline.record.hosts import Host
 
 CHUNK = 1 << 20
+# Joined arrays up to this many bytes are in memory.
+IN_MEMORY = 64 * CHUNK
+# The number of a field in a zip that holds nothing.
+PADDING = 0xD935
 # A file younger than this could change again without a new mtime, within the resolution of the clock.
 SETTLED_SECONDS = 2.0
 
@@ -142,15 +161,95 @@ def _kind_of(z: Any) -> tuple[Kind, tuple[int, ...]]:
 
 def write_features(path: Path, f: Features) -> None:
     """Features as npz."""
-    beside: dict[str, Any] = {} if f.beside_NE is None else {"beside": f.beside_NE}
-    np.savez(path, ids=f.ids_N, views=np.array(f.views), x=f.x_NVD, digest=np.array(f.digest), **beside)
+    write_features_of(path, f.ids_N, f.views, f.digest, [f.x_NVD], f.beside_NE)
+
+
+def write_features_of(
+    path: Path,
+    ids_N: Strings,
+    views: tuple[str, ...],
+    digest: str,
+    parts: Iterable[Floats],
+    beside_NE: Floats | None = None,
+) -> None:
+    """Features as npz, whose (n, V, D) rows come in parts: they are never in memory together."""
+    beside = [] if beside_NE is None else [("beside", beside_NE)]
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
+        for name, array in [("ids", ids_N), ("views", np.array(views)), *beside]:
+            with z.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+        rows = 0
+        with z.open(_aligned(z, "x.npy"), "w", force_zip64=True) as file:
+            for part in parts:
+                if not rows:
+                    shape = (len(ids_N), *part.shape[1:])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                file.write(np.ascontiguousarray(part, dtype="<f4").tobytes())
+                rows += len(part)
+        assert rows == len(ids_N), f"{path}: {rows} rows for {len(ids_N)} ids"
+        with z.open("digest.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array(file, np.array(digest), allow_pickle=False)
 
 
 def read_features(path: Path) -> Features:
-    """Features from `write_features`."""
+    """Features from `write_features`; their values stay in the file until they are used."""
     with np.load(path) as z:
+        ids, views, digest = z["ids"], tuple(str(v) for v in z["views"]), str(z["digest"])
         beside = z["beside"] if "beside" in z.files else None
-        return Features(z["ids"], tuple(str(v) for v in z["views"]), z["x"], str(z["digest"]), beside)
+    return Features(ids, views, mapped(path, "x"), digest, beside)
+
+
+def _aligned(z: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """An entry of a zip whose content begins at a multiple of 64 bytes, so that it can be mapped."""
+    assert z.fp is not None
+    info = zipfile.ZipInfo(name)
+    # Of the local header: its fixed part, the name, this field's head, and the field of large files.
+    before = z.fp.tell() + 30 + len(name) + 4 + 20
+    padding = -before % 64
+    info.extra = struct.pack("<HH", PADDING, padding) + bytes(padding)
+    return info
+
+
+def mapped(path: Path, name: str) -> npt.NDArray[Any]:
+    """One array of an npz as a read-only map of the file; it is read where it cannot be mapped."""
+    with zipfile.ZipFile(path) as z, path.open("rb") as file:
+        info = z.getinfo(f"{name}.npy")
+        # The local header has lengths of its own, which may differ from those in the directory.
+        file.seek(info.header_offset + 26)
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        if info.compress_type == zipfile.ZIP_STORED and np.lib.format.read_magic(file) == (1, 0):
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+            at = file.tell()
+            if math.prod(shape) and not fortran and not dtype.hasobject and at % dtype.itemsize == 0:
+                return np.memmap(path, dtype=dtype, mode="r", offset=at, shape=shape)
+    with np.load(path) as whole:
+        return np.asarray(whole[name])
+
+
+def joined(parts: Sequence[Floats], place: Path, in_memory: int = IN_MEMORY) -> Floats:
+    """Arrays of (N, …) side by side on their second axis; a large result is a map of a file without a name.
+
+    Args:
+        parts: float32, alike but for the second axis.
+        place: a folder on the disk of that file.
+        in_memory: bytes up to which the result is in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    width = sum(part.shape[1] for part in parts)
+    shape = (len(parts[0]), width, *parts[0].shape[2:])
+    row = 4 * math.prod(shape[1:])
+    if row * len(parts[0]) <= in_memory:
+        return np.concatenate(parts, axis=1)
+    with tempfile.TemporaryFile(dir=place) as file:
+        rows = max(CHUNK // row, 1)
+        for start in range(0, len(parts[0]), rows):
+            # Written plainly: a full disk would kill a process that writes to a map.
+            file.write(np.concatenate([part[start : start + rows] for part in parts], axis=1).tobytes())
+        file.flush()
+        return np.memmap(file, dtype=np.float32, mode="r", shape=shape)
 
 
 def write_plan(path: Path, plan: FoldPlan) -> None:
@@ -179,14 +278,18 @@ def space_text(space: LabelSpace) -> str:
     """A label space as JSON."""
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
     kind = [] if space.kind == EXCLUSIVE else [space.kind]
-    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
+    weights = [list(space.weights)] if space.weights else []
+    columns = [attributes, list(space.classes), space.codes_CA.tolist()]
+    return json.dumps([*columns, *kind, *weights], ensure_ascii=False)
 
 
 def space_of_text(text: str) -> LabelSpace:
     """The label space of a text from `space_text`."""
-    attributes, classes, codes, *kind = json.loads(text)
+    attributes, classes, codes, *more = json.loads(text)
+    kind = more[0] if more else EXCLUSIVE
+    weights = tuple((name, weight) for name, weight in more[1]) if len(more) > 1 else ()
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
-    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)
+    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), kind, weights)
 
 
 def sqlite_url(path: Path) -> str:
@@ -260,13 +363,14 @@ class FileIndex:
             except (OSError, ValueError, TypeError, AttributeError, OverflowError):
                 self._known = {}  # a lost index costs time, never a result
 
-    def digest(self, path: Path) -> str:
+    def digest(self, path: Path | str) -> str:
         """Hex sha256 of `path`; raises `FileNotFoundError` when it is missing."""
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - of every image in every command
         stamp = _stamp(status)
         known = self._known.get(str(path))
         if known and known[0] == stamp:
             return known[1]
+        path = Path(path)
         digest = sha256_file(path)
         # Not if it changed while it was read, or may change again within the resolution of the clock.
         settled = time.time() - max(status.st_mtime, status.st_ctime) > SETTLED_SECONDS

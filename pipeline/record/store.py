@@ -377,7 +377,12 @@ class Store:
 
     def bytes_of(self, artifact: Artifact) -> int:
         """Bytes of a result; a file with two names counts half for each."""
-        files = (p.stat() for p in artifact.folder.rglob("*") if p.is_file() and not p.is_symlink())
+        return self.bytes_in(artifact.folder)
+
+    @staticmethod
+    def bytes_in(folder: Path) -> int:
+        """Bytes of the files in a folder, those with two names by half."""
+        files = (p.stat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
         return sum(status.st_size // max(status.st_nlink, 1) for status in files)
 
     def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:

@@ -85,6 +85,7 @@ RULES: tuple[Rule, ...] = (
     submission.scores_for_the_metric,
     folds.settings_of_the_kind,
     competition.labelled_attributes,
+    competition.weighted_labels,
     competition.data_sources,
     competition.known_encoding,
     competition.group_pattern,

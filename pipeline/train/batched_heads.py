@@ -16,6 +16,7 @@ C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows tha
 import math
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,6 @@ class _Fold:
     Args:
         at_T: for each row that it may train on, the position of its first view in the pool; V views follow.
         mean_D, std_D: of its training features.
-        z_ND: standardised features of its validation part.
     """
 
     job: heads.HeadJob
@@ -66,7 +66,15 @@ class _Fold:
     weight_T: torch.Tensor
     mean_D: torch.Tensor
     std_D: torch.Tensor
-    z_ND: torch.Tensor
+
+    @property
+    def z_ND(self) -> torch.Tensor:
+        """Standardised features of its validation part; not kept, because those of all folds are many."""
+        valid_ND = heads.plain_view(self.job.features, self.job.valid_samples.ids_N)
+        z_ND = valid_ND.sub_(self.mean_D).div_(self.std_D)
+        if self.job.features.n_beside:
+            z_ND[:, -self.job.features.n_beside :].nan_to_num_(nan=0.0)
+        return z_ND
 
 
 @dataclass(frozen=True)
@@ -137,12 +145,18 @@ def _prepare(jobs: Sequence[heads.HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
             at = np.concatenate([at, np.arange(end, end + len(job.synthetic))])
             end += len(job.synthetic)
         mean_D, std_D = job.statistics()
-        valid_ND = heads.plain_view(features.take(job.valid_samples.ids_N))
-        at_T, z_ND = torch.from_numpy(at * n_views), (valid_ND - mean_D) / std_D
-        if features.n_beside:
-            z_ND[:, -features.n_beside :].nan_to_num_(nan=0.0)
-        folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D, z_ND))
-    return folds, torch.from_numpy(np.concatenate(blocks)).flatten(0, 1)
+        at_T = torch.from_numpy(at * n_views)
+        folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D))
+    return folds, _tensor(blocks).flatten(0, 1)
+
+
+def _tensor(blocks: Sequence[Floats]) -> torch.Tensor:
+    """These blocks of features below each other; a single one, which nobody changes, is not copied."""
+    if len(blocks) > 1:
+        return torch.from_numpy(np.concatenate(blocks))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*not writable", category=UserWarning)
+        return torch.from_numpy(blocks[0])
 
 
 def _steps(job: heads.HeadJob) -> tuple[int, ...]:

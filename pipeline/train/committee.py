@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
@@ -114,18 +113,18 @@ def predict_head(
     blocks, ms_V = [], []
     for v in range(len(features.views)):
         begin = time.perf_counter()
-        block = torch.from_numpy(features.x_NVD[:, v].copy())
-        blocks.append(mean_of_heads(_in_equal_blocks(head, block, target)))
+        blocks.append(mean_of_heads(_in_equal_blocks(head, features.x_NVD[:, v], target)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(features.ids_N))
     p_VNC = np.stack(blocks)
     return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
 
 
-def _in_equal_blocks(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
+def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
     parts = []
-    for x_BD in torch.split(x_ND, HEAD_ROWS):
-        rows = torch.nn.functional.pad(x_BD, (0, 0, 0, HEAD_ROWS - len(x_BD)))
+    for start in range(0, len(x_ND), HEAD_ROWS):
+        x_BD = x_ND[start : start + HEAD_ROWS]
+        rows = np.pad(x_BD, ((0, HEAD_ROWS - len(x_BD)), (0, 0)))
         parts.append(head_probabilities(head, rows, target)[:, : len(x_BD)])
     return np.concatenate(parts, axis=1)
 

@@ -20,10 +20,10 @@ from torch import nn
 from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
-from pipeline.core.samples import Floats, Samples, SyntheticRows, TrainRows, Truth
+from pipeline.core.samples import Floats, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.model import ValueScale
+from pipeline.nets.model import OutputScale
 from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
@@ -36,6 +36,8 @@ from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 _SMALLEST_STD = 1e-6
 # Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
+# Columns of features whose mean and deviation are computed together.
+_COLUMNS = 128
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class HeadJob:
 
     @property
     def scale(self) -> Scale | None:
-        """Mean and deviation of values over the training part; None for other targets."""
+        """Where the outputs of values and labels start, and their unit; None for other targets."""
         return Scale.of(self.train_samples)
 
     def make_loss(self, epoch: int) -> Loss:
@@ -110,15 +112,20 @@ class HeadJob:
 
         A column of metadata that does not vary in them has an infinite deviation.
         """
-        flat = torch.from_numpy(self.features.take(self.train_samples.ids_N).x_NVD.copy()).flatten(0, 1)
-        flat = flat.double()
-        own = flat.shape[1] - self.features.n_beside
-        std_D = flat[:, :own].std(0, correction=0).clamp_min(_SMALLEST_STD)
-        mean_D = flat[:, :own].mean(0).float()
-        if not self.features.n_beside:
-            return mean_D, std_D.float()
-        mean_E, std_E = (torch.from_numpy(part) for part in metadata.spread(flat[:, own:].float().numpy()))
-        return torch.cat([mean_D, mean_E]), torch.cat([std_D.float(), std_E])
+        x_NVD = self.features.x_NVD
+        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
+        own, means, stds = x_NVD.shape[2] - self.features.n_beside, [], []
+        for start in range(0, own, _COLUMNS):  # not all in memory, and in double precision
+            block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
+            flat = torch.from_numpy(block).flatten(0, 1).double()
+            means.append(flat.mean(0).float())
+            stds.append(flat.std(0, correction=0).clamp_min(_SMALLEST_STD).float())
+        if self.features.n_beside:
+            block = np.ascontiguousarray(x_NVD[at_N, :, own:])
+            mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
+            means.append(torch.from_numpy(mean_E))
+            stds.append(torch.from_numpy(std_E))
+        return torch.cat(means), torch.cat(stds)
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ class HeadStack(nn.Module):
         n_outputs: C, or the number of outputs of `by_attribute`.
         hidden: H of an MLP; None: a linear head.
         by_attribute: a head per attribute; None: one output per class.
-        scale: of values, from the outputs of each head to the unit of the table; part of the state dict.
+        scale: of values and labels, from the outputs of each head to logits; part of the state dict.
         n_beside: how many of the last features are metadata, which may be missing (NaN).
     """
 
@@ -182,7 +189,7 @@ class HeadStack(nn.Module):
         n_outputs: int,
         hidden: int | None = None,
         by_attribute: AttributeHeads | None = None,
-        scale: ValueScale | None = None,
+        scale: OutputScale | None = None,
         n_beside: int = 0,
     ) -> None:
         super().__init__()
@@ -232,19 +239,19 @@ class HeadStack(nn.Module):
         return self.logits(self.standardise(x_JBD))
 
 
-def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> ValueScale | None:
-    """The last step of heads side by side, (J, 1, C); None where they predict no values.
+def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> OutputScale | None:
+    """The last step of heads side by side, (J, 1, C); None where they predict neither values nor labels.
 
-    An output of 1 stands for 1/√D of a standard deviation, D inputs of the last layer: an optimizer such as
-    Adam moves all D weights at once, and its step then changes a prediction by about √D · lr deviations
-    instead of D · lr. Squared errors do not forgive such steps as probabilities do: the same learning rate
-    serves classes and values (measured on 2,468 images and three values: mean R² .49 instead of .31).
+    An output of 1 stands for 1/√D of a standard deviation or logit, D inputs of the last layer: an optimizer
+    such as Adam moves all D weights at once, and its step then changes a prediction by about √D · lr instead
+    of D · lr. Squared errors do not forgive such steps (measured on 2,468 images and three values: mean R²
+    .49 instead of .31), nor do labels that rarely hold.
     """
     given = [scale.tensors() for scale in scales_J if scale is not None]
     if not given:
         return None
     mean, spread, low, high = (torch.stack(parts)[:, None] for parts in zip(*given, strict=True))
-    return ValueScale(mean, spread / math.sqrt(n_inputs), low, high)
+    return OutputScale(mean, spread / math.sqrt(n_inputs), low, high)
 
 
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
@@ -253,28 +260,30 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
     n_outputs, scale = state["out.bias"].shape[1], None
     if "scale.mean" in state:
-        scale = ValueScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
+        scale = OutputScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
     head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale, n_beside)
     head.load_state_dict(state, strict=True)
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: torch.Tensor, target: Target) -> Floats:
-    """(J, N, C) predictions of each head, without gradients."""
+def head_probabilities(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+    """(J, N, C) predictions of each head, without gradients; the features may be those of a file."""
     with torch.inference_mode():
-        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in torch.split(x_ND, _ROWS)]
+        blocks = (torch.from_numpy(x_ND[n : n + _ROWS].copy()) for n in range(0, len(x_ND), _ROWS))
+        parts = [from_logits_JNC(head(x_BD[None]), target) for x_BD in blocks]
     return np.concatenate(parts, axis=1)
 
 
-def plain_view(features: Features) -> torch.Tensor:
-    """(N, D) features of the view `identity`, which is used in validation.
+def plain_view(features: Features, ids: Strings | None = None) -> torch.Tensor:
+    """(N, D) features of the view `identity`, which is used in validation, in the order of `ids` (None: all).
 
     Raises:
         ConfigError: it is not one of the views.
     """
     if "identity" not in features.views:
         raise ConfigError("infer.views: add identity, on which heads are validated")
-    return torch.from_numpy(features.x_NVD[:, features.views.index("identity")].copy())
+    at_N = positions(features.ids_N if ids is None else ids, features.ids_N, "features")
+    return torch.from_numpy(features.x_NVD[at_N, features.views.index("identity")])
 
 
 def from_logits_JNC(logits_JNC: torch.Tensor, target: Target) -> Floats:

@@ -131,6 +131,19 @@ def test_manifests_that_are_known_are_not_fetched_again_unless_one_was_adopted(a
     assert len(two.chosen()) == 2 and asked == [("fold", KEY)]
 
 
+def test_an_object_is_removed_only_while_it_is_what_was_read(address):
+    place = Bucket(address).claims
+    place.write("fold-k", "one")
+    assert not place.remove_if("fold-k", "other") and not place.remove_if("nothing", "one")
+    read = getattr(place, "_bucket", None) and place._bucket._read
+    if read is not None:  # another host replaces it between the look and the removal
+        place._bucket._read = lambda path: (read(path), place.write("fold-k", "two"))[0]
+        assert not place.remove_if("fold-k", "one")
+        place._bucket._read = read
+        place.write("fold-k", "one")
+    assert place.remove_if("fold-k", "one") and place.read("fold-k") is None
+
+
 def test_a_removed_result_is_gone_for_everybody(address, tmp_path):
     one, two = at(address, tmp_path / "one"), at(address, tmp_path / "two")
     build(one)
@@ -374,3 +387,17 @@ def test_nothing_in_the_bucket_or_the_copy_holds_a_credential(address, tmp_path)
     local = [p.read_bytes() for p in (tmp_path / "one").rglob("*") if p.is_file()]
     assert texts and not any(SECRET.encode() in text for text in (*texts, *local))
     assert json.loads(one.bucket.manifest("fold", KEY))["key"] == KEY
+
+
+def test_a_budget_with_room_does_not_look_at_every_copy_each_time(folder_address, tmp_path, monkeypatch):
+    one, looks = at(folder_address, tmp_path / "one", budget=1e5), []
+    monkeypatch.setattr(one, "_copies", lambda whole=one._copies: looks.append(1) or whole())
+    opened = []
+    whole = Store._open
+    monkeypatch.setattr(Store, "_open", lambda self, *name: opened.append(name) or whole(self, *name))
+    for number in range(20):
+        build(one, key=f"{number:016x}")
+    assert len(looks) == 1, "later results are a small part of what is left"
+    manifests = len(opened)
+    one._keep_budget()
+    assert len(opened) == manifests, "no manifest is read for it"

@@ -350,6 +350,60 @@ def test_sweeping_removes_what_dead_machines_left_and_nothing_else(folder, clock
     assert kept.is_held()
 
 
+class Paused(Folder):
+    """A place whose user is paused before it removes the first file of a chain; others act meanwhile."""
+
+    def __init__(self, folder, meanwhile):
+        super().__init__(folder)
+        self._meanwhile = meanwhile
+
+    def remove_if(self, name, text):
+        self._meanwhile()
+        return super().remove_if(name, text)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_holder_that_is_paused_while_it_gives_back_does_not_remove_its_successor(
+    folder, clock, monkeypatch, links
+):
+    if not links:
+        monkeypatch.setattr(module.os, "link", refuse_links)
+    taken = []
+    slow = Claims(Paused(folder, lambda: taken.append(of(folder, B, clock=clock).take("fold-k"))), A, 60.0)
+    claim, other = slow.take("fold-k"), of(folder, B, clock=clock)
+    assert other.take("fold-k") is None
+    clock.now += 61
+    other._watch = None
+    monkeypatch.setattr(Claims, "is_living", lambda self, record: record.owner["machine"] != A.machine)
+    claim.release()
+    assert taken[0].is_held(), "the process that took it over holds it all the same"
+    taken[0].release()
+    assert not [name for name in files(folder) if name.startswith("fold-k")]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_holder_that_is_paused_while_it_gives_back_does_not_remove_a_later_claim(
+    folder, monkeypatch, links
+):
+    if not links:
+        monkeypatch.setattr(module.os, "link", refuse_links)
+    later = []
+
+    def others():
+        monkeypatch.setattr(Claims, "is_living", lambda self, record: False)
+        of(folder, B).take("fold-k").release()
+        monkeypatch.undo()
+        later.append(of(folder, B).take("fold-k"))
+
+    claim = Claims(Paused(folder, others), A, 60.0).take("fold-k")
+    claim.release()
+    assert later[0].is_held()
+
+
+def refuse_links(*_):
+    raise OSError(errno.EPERM, "no links here")
+
+
 def test_threads_of_one_process_hold_names_one_after_another(folder):
     inside, most = [], []
 

@@ -129,3 +129,33 @@ def test_the_label_space_is_kept_as_json(tmp_path):
         attributes, classes, codes = json.loads(str(z["space"]))
     assert attributes[0] == ["마스크", ["착용", "미착용"], False]
     assert classes == list(SPACE.classes) and codes == SPACE.codes_CA.tolist()
+
+
+def is_mapped(array):
+    while array is not None and not isinstance(array, np.memmap):
+        array = array.base
+    return array is not None
+
+
+def test_features_stay_in_their_file_and_may_be_written_in_parts(tmp_path):
+    x = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
+    whole = Features(np.array([f"i{n}" for n in range(7)]), ("identity", "hflip"), x, "digest")
+    files.write_features(tmp_path / "whole.npz", whole)
+    parts = (x[:3], x[3:6], x[6:])
+    files.write_features_of(tmp_path / "parts.npz", whole.ids_N, whole.views, whole.digest, parts)
+    assert (tmp_path / "whole.npz").read_bytes() == (tmp_path / "parts.npz").read_bytes()
+    np.savez(
+        tmp_path / "old.npz", ids=whole.ids_N, views=np.array(whole.views), x=x, digest=np.array("digest")
+    )
+    np.savez_compressed(tmp_path / "small.npz", x=x)
+    for name in ("whole", "old"):
+        read = files.read_features(tmp_path / f"{name}.npz")
+        assert (read.x_NVD == x).all() and read.views == whole.views and read.digest == "digest"
+        assert not read.x_NVD.flags.writeable
+        assert name == "old" or (is_mapped(read.x_NVD) and read.x_NVD.ctypes.data % 64 == 0)
+    assert (files.mapped(tmp_path / "small.npz", "x") == x).all(), "a compressed one is read"
+    both = files.joined([x, x[:, :1]], tmp_path, in_memory=0)
+    assert is_mapped(both) and (both == np.concatenate([x, x[:, :1]], axis=1)).all()
+    assert not is_mapped(files.joined([x, x], tmp_path)) and len(list(tmp_path.iterdir())) == 4
+    with pytest.raises(AssertionError, match="3 rows for 7 ids"):
+        files.write_features_of(tmp_path / "short.npz", whole.ids_N, whole.views, "", [x[:3]])

@@ -145,7 +145,7 @@ def test_learns_digits_and_joins_by_id(job):
     assert list(result.oof.ids_N) == list(job.valid_samples.ids_N)
     keys = ["epoch", "train_loss", "lr", "images_per_second", "valid_loss", "valid_score", "gap"]
     assert set(result.history[0]) == set(keys) and len(result.history) == 8
-    x_ND = plain_view(job.features.take(job.valid_samples.ids_N))
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).numpy()
     np.testing.assert_allclose(
         head_probabilities(restore_head(state), x_ND, job.target)[0], result.oof.p_NC, atol=1e-6
     )

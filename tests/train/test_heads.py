@@ -45,13 +45,13 @@ def test_a_stack_is_its_heads_side_by_side(hidden):
 def test_probabilities_are_the_mean_over_the_heads_and_survive_a_restore(hidden):
     head = stack(hidden)
     x_ND = torch.randn(5000, D, generator=torch.Generator().manual_seed(2))
-    p_JNC = head_probabilities(head, x_ND, Target(tuple("abcd")))
+    p_JNC = head_probabilities(head, x_ND.numpy(), Target(tuple("abcd")))
     expected = [softmax(by_hand(head, j, x_ND).detach().numpy()) for j in range(3)]
     np.testing.assert_allclose(p_JNC, expected, atol=1e-6)
     np.testing.assert_allclose(mean_of_heads(p_JNC), np.mean(expected, axis=0), atol=1e-6)
     again = restore_head(head.state_dict())
     assert equal_states(again.state_dict(), head.state_dict()) and not again.training
-    np.testing.assert_array_equal(head_probabilities(again, x_ND, Target(tuple("abcd"))), p_JNC)
+    np.testing.assert_array_equal(head_probabilities(again, x_ND.numpy(), Target(tuple("abcd"))), p_JNC)
 
 
 def test_hidden_weights_come_from_each_heads_own_seed():

@@ -45,7 +45,7 @@ def test_it_is_scikit_learns_answer_and_a_head(job):
     assert entry["valid_score"] > 0.85 and entry["iterations"] > 3
     assert entry["gap"] == entry["valid_loss"] - entry["train_loss"] > 0
     x_ND = plain_view(job.features.take(job.valid_samples.ids_N))
-    again = head_probabilities(restore_head(found.state), x_ND, job.target)[0]
+    again = head_probabilities(restore_head(found.state), x_ND.numpy(), job.target)[0]
     np.testing.assert_array_equal(again, found.result.oof.p_NC)
 
 
