@@ -31,7 +31,7 @@ TOP = ("cli", "stages", "everything", "api", "__main__")
 CONFINED = {
     "timm": ("pipeline.nets", "pipeline.train"),
     "albumentations": ("pipeline.data.augment",),
-    "mlflow": ("pipeline.record.tracking",),
+    "mlflow": ("pipeline.record.tracking", "pipeline.record.registry"),
     "optuna": ("pipeline.record.study",),
     "omegaconf": ("pipeline.settings.load",),
     "ray": ("pipeline.engine.executors.ray", "pipeline.engine.executors.ray_tasks"),
@@ -220,9 +220,9 @@ def test_a_planted_name_of_no_file_is_found(tmp_path: Path) -> None:
     assert unknown_files(tmp_path) == ["README.md: train/gone.py"]
 
 
-def loaded_after(code: str) -> list[str]:
+def loaded_after(code: str, *more: str) -> list[str]:
     """Which heavy libraries a fresh process has loaded after running `code`."""
-    heavy = (*TORCH, "albumentations", "mlflow", "optuna")
+    heavy = (*TORCH, "albumentations", "mlflow", "optuna", *more)
     report = f"import sys; print(*[m for m in {heavy!r} if m in sys.modules], file=sys.stderr)"
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", f"{code}\n{report}"],
@@ -250,6 +250,12 @@ def test_ensembling_reports_stages_and_commands_load_no_torch() -> None:
     names = sorted({module_of(path, CHECKOUT) for path in paths})
     assert len(names) > 60
     assert loaded_after("\n".join(f"import {name}" for name in names)) == []
+
+
+def test_a_command_that_only_finds_results_loads_no_library_that_computes() -> None:
+    """Loading scikit-learn and SciPy takes as long as all the rest of `make train` of finished work."""
+    code = "import pipeline.stages, pipeline.train.commands, pipeline.submit.commands"
+    assert loaded_after(code, "sklearn", "scipy") == []
 
 
 def test_make_help_needs_no_package_at_all() -> None:

@@ -20,8 +20,6 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.seeds import some_of
@@ -205,6 +203,9 @@ def search_each(
 
 def linked(one_E: Ints, other_E: Ints, size: int) -> Ints:
     """(N,) number of each row's component when these E pairs of rows are linked; numbered by first row."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_matrix((np.ones(len(one_E), np.int8), (one_E, other_E)), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from pipeline.core.metric_arithmetic import LOG_FLOOR, OnWeights, Reals, by_rows, ratio
 from pipeline.core.samples import Floats
@@ -105,6 +104,7 @@ def pearson(y_NK: Floats, p_NK: Floats) -> OnWeights:
 
 def spearman(y_NK: Floats, p_NK: Floats) -> OnWeights:
     """Pearson's correlation of ranks, ties sharing their mean rank."""
+    from scipy.stats import rankdata
 
     def score(y: Floats, p: Floats) -> float:
         ranks_y, ranks_p = y.copy(), p.copy()

@@ -118,7 +118,7 @@ def input_files(settings: CompetitionSettings, root: Path) -> list[Path]:
     return [*dict.fromkeys(tables), *(Path(p) for p in sorted(images))]
 
 
-def content(samples: Samples, digest: Callable[[Path], str]) -> str:
+def content(samples: Samples, digest: Callable[[str], str]) -> str:
     """A digest of one split: what the tables say of each image, its file's bytes and its name.
 
     The name counts from the folder that contains all images of the split, so it does not matter where that
@@ -130,14 +130,21 @@ def content(samples: Samples, digest: Callable[[Path], str]) -> str:
 
     def digest_of(path: str) -> str:
         file, key = parts(path)
-        known[file] = known.get(file) or digest(Path(file))
+        if file not in known:
+            known[file] = digest(file)
         return known[file] if key is None else f"{known[file]} {key}"
 
+    # Strings and no Path: this runs for every image in every command.
     own = [one for path in paths for one in every_file(path) if parts(one)[1] is None]
-    base = os.path.commonpath([Path(path).parent for path in own]) if own else ""
+    folders = {os.path.dirname(one) for one in own}  # noqa: PTH120
+    base = os.path.commonpath(folders) if folders else ""
+    before = f"{base.rstrip('/')}/"
 
     def name_of(path: str) -> str:
-        return parts(path)[1] or Path(os.path.relpath(path, base)).as_posix()
+        file, key = parts(path)
+        if key is None and file.startswith(before):
+            return file[len(before) :]
+        return key or Path(os.path.relpath(path, base)).as_posix()
 
     columns: dict[str, object] = {
         "split": samples.split,

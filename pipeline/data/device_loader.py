@@ -5,7 +5,9 @@ Does not own where images lie (`data/device_images.py`), the augmentation (`data
 loader that augments on the CPU (`data/loader.py`), whose order of rows and batches are used here, too.
 
 There are no loader processes: indices and parameters of an epoch are computed at its start, and a batch is a
-slice of them. The pixels of a batch that was augmented are floats from 0 to 1; of one that was not, bytes.
+slice of them. Parameters of an epoch that is expected are drawn by a thread while another one trains; they
+are the same, because each row has a seed of its own. The pixels of a batch that was augmented are floats from
+0 to 1; of one that was not, bytes.
 
 Legend: N samples, R rows of an epoch, B of a batch, H height, W width, C channels, P parameters.
 """
@@ -13,6 +15,7 @@ Legend: N samples, R rows of an epoch, B of a batch, H height, W width, C channe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +42,21 @@ class _Rows:
     params_RP: torch.Tensor
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """The parameters of an epoch's rows, drawn or being drawn."""
+
+    rows: TrainRows
+    table: Future[Table]
+
+    def is_of(self, rows: TrainRows) -> bool:
+        """Whether these are the rows."""
+        pairs = (
+            (getattr(self.rows, name), getattr(rows, name)) for name in ("index_R", "copy_R", "policy_R")
+        )
+        return self.rows.policies == rows.policies and all(np.array_equal(*pair) for pair in pairs)
+
+
 class DeviceLoader:
     """Batches of any epoch of one fold, like `EpochLoader`, but on the device.
 
@@ -51,6 +69,9 @@ class DeviceLoader:
         self._at_N = positions(plan.samples.ids_N, images.ids_N, "prepared images")
         self._augment = DeviceAugmenter([plan.augmenter, *plan.copies], images.channels)
         self._places = images.x_NHWC.shape[3] // images.channels
+        self._drawing = ThreadPoolExecutor(1, thread_name_prefix="podium draws")
+        # By epoch, and whether they are those of partners.
+        self._expected: dict[tuple[int, bool], _Expected] = {}
 
     @property
     def workers(self) -> int:
@@ -61,14 +82,22 @@ class DeviceLoader:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        return
+        self._drawing.shutdown(cancel_futures=True)
+
+    def expect(self, epoch: int, rows: TrainRows, partners: TrainRows | None = None) -> None:
+        """Begin to draw the parameters of an epoch that follows."""
+        self._expected = {key: one for key, one in self._expected.items() if key[0] >= epoch - 1}
+        for of, is_partner in ((rows, False), (partners, True)):
+            if of is not None and self._augment.width and (epoch, is_partner) not in self._expected:
+                table = self._drawing.submit(self._table, of, epoch)
+                self._expected[epoch, is_partner] = _Expected(of, table)
 
     def batches(self, epoch: int, rows: TrainRows, partners: TrainRows | None = None) -> Iterator[Batch]:
         """The batches of one epoch, counted from 0, in the order of `EpochLoader.batches`."""
         plan = self._plan
         order_R = epoch_order(len(rows), plan.root_seed, plan.fold, epoch)
-        own = self._rows(rows, order_R, epoch)
-        other = None if partners is None else self._rows(partners, order_R, epoch)
+        own = self._rows(rows, order_R, epoch, False)
+        other = None if partners is None else self._rows(partners, order_R, epoch, True)
         bounds = batch_bounds(len(rows), plan.batch_size)
         gathered = (self._gathered(own, other, start, end) for start, end in bounds)
         arrived = gathered if self._images.resident else ahead(gathered, self._device)
@@ -78,15 +107,20 @@ class DeviceLoader:
                 partner = self._augmented(partner, other.params_RP[start:end])
             yield self._augmented(batch, own.params_RP[start:end])._replace(partner=partner)
 
-    def _rows(self, rows: TrainRows, order_R: Ints, epoch: int) -> _Rows:
-        plan = self._plan
-        # Each image of a sample has draws of its own; those of the first are as if it were alone.
-        params_RP = np.concatenate([self._drawn(rows, at, epoch)[order_R] for at in range(self._places)], 1)
+    def _rows(self, rows: TrainRows, order_R: Ints, epoch: int, is_partner: bool) -> _Rows:
+        plan, expected = self._plan, self._expected.get((epoch, is_partner))
+        is_there = expected is not None and expected.is_of(rows)
+        table = expected.table.result() if expected and is_there else self._table(rows, epoch)
+        params_RP = table[order_R]
         index_R = rows.index_R[order_R]
         image_R = self._at_N[index_R]
         columns = (index_R, plan.class_N[index_R], params_RP, image_R)
         there = [moved(torch.from_numpy(column), self._device) for column in columns]
         return _Rows(there[3] if self._images.resident else image_R, there[0], there[1], there[2])
+
+    def _table(self, rows: TrainRows, epoch: int) -> Table:
+        """(R, P) parameters; each image of a sample has its own, those of the first as if it were alone."""
+        return np.concatenate([self._drawn(rows, at, epoch) for at in range(self._places)], 1)
 
     def _drawn(self, rows: TrainRows, at: int, epoch: int) -> Table:
         plan, ids = self._plan, self._plan.samples.ids_N

@@ -33,7 +33,6 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
@@ -150,6 +149,8 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
 
 
 def _one(samples: Samples, n: int, state: int, by_group: bool) -> Ints:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     alone = not by_group or len(np.unique(samples.groups_N)) == len(samples)
     if not strata.one_each(samples):
         return _iterative(samples, n, state, alone)

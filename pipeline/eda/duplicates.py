@@ -27,8 +27,6 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from pipeline.core.samples import Floats, Ints
@@ -176,6 +174,9 @@ def _standardised(thumbs: Pixels) -> tuple[Floats, Floats]:
 
 def _join(pairs: list[tuple[int, int]], size: int) -> list[list[int]]:
     """Pairs to sets: images linked through others belong together; sets in order of first members."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     at_P2 = np.array(pairs, np.int64).reshape(-1, 2)
     links = coo_array((np.ones(len(pairs)), tuple(at_P2.T)), shape=(size, size))
     set_N = connected_components(links, directed=False)[1]

@@ -17,10 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.decomposition import PCA
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GroupKFold
-from sklearn.preprocessing import SplineTransformer
 
 from pipeline.core import seeds
 from pipeline.pages.report import Key
@@ -140,6 +136,8 @@ def _ranks(facts: pd.DataFrame) -> pd.DataFrame:
 
 def _basis(ranks: pd.DataFrame) -> Values:
     """Each fact as a piecewise linear function of its rank: any difference of distributions can be used."""
+    from sklearn.preprocessing import SplineTransformer
+
     if ranks.shape[1] == 0:
         return np.zeros((len(ranks), 1))
     knots = np.linspace(0, 1, KNOTS)[:, None].repeat(ranks.shape[1], axis=1)
@@ -148,6 +146,8 @@ def _basis(ranks: pd.DataFrame) -> Values:
 
 def _reduced(features_ND: Values) -> Values:
     """The leading principal components, each of variance 1."""
+    from sklearn.decomposition import PCA
+
     size = min(COMPONENTS, features_ND.shape[1], len(features_ND) - 1)
     return np.asarray(PCA(size, whiten=True, random_state=0).fit_transform(features_ND), np.float64)
 
@@ -164,6 +164,9 @@ def _shuffled(split_N: npt.NDArray[np.str_], groups_N: npt.NDArray[np.str_], set
 
 
 def _out_of_fold(x_ND: Values, y_NP: Values, groups_N: npt.NDArray[np.str_], seed: int) -> Values:
+    from sklearn.linear_model import Ridge
+    from sklearn.model_selection import GroupKFold
+
     score_NP = np.empty_like(y_NP)
     folds = GroupKFold(FOLDS, shuffle=True, random_state=seeds.seed(seed, "shift folds") % 2**32)
     for train, valid in folds.split(x_ND, groups=groups_N):

@@ -26,7 +26,7 @@ import torch
 from tqdm import tqdm
 
 from pipeline.core.predictions import FoldResult, Probabilities
-from pipeline.core.samples import Floats, Samples
+from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
 from pipeline.data.device_images import DeviceImages, ahead, on_device
 from pipeline.data.device_loader import DeviceLoader
@@ -114,11 +114,21 @@ def checkpoint_path(work: Path, fold: int) -> Path:
 
 def _batches(job: FoldJob, loader: Loader, epoch: int, mixed: bool = True) -> Iterator[Batch]:
     """The micro-batches of an epoch on the device; with partners where mixing takes them from elsewhere."""
-    settings, rows, partners = job.train, job.rows(epoch), None
-    if mixed:
-        partners = partner_rows(settings.mix, job.train_samples, rows, settings.seed, job.fold, epoch)
+    rows, partners = _rows(job, epoch, mixed)
     batches = loader.batches(epoch, rows, partners)
-    return batches if isinstance(loader, DeviceLoader) else ahead(batches, job.device)
+    if not isinstance(loader, DeviceLoader):
+        return ahead(batches, job.device)
+    if mixed and epoch + 1 < job.train.epochs:
+        loader.expect(epoch + 1, *_rows(job, epoch + 1))
+    return batches
+
+
+def _rows(job: FoldJob, epoch: int, mixed: bool = True) -> tuple[TrainRows, TrainRows | None]:
+    """The rows of an epoch, and those of their partners where mixing takes them from elsewhere."""
+    mix, rows = job.train.mix, job.rows(epoch)
+    if not mixed:
+        return rows, None
+    return rows, partner_rows(mix, job.train_samples, rows, job.train.seed, job.fold, epoch)
 
 
 def _train_epoch(

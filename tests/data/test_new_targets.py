@@ -297,3 +297,10 @@ def test_long_form_may_have_a_column_for_each_level(host):
 def test_columns_of_marks_without_a_sample_are_labels(host):
     host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1]).new()
     assert facts(host) == ("labels", ("drama", "crime", "war", "fun"), "probabilities", "auc")
+
+
+def test_grades_whose_columns_have_blanks_in_their_names_are_written_under_the_hosts_names(host):
+    grades = ["Retinopathy grade", "Risk of edema"]
+    host.labels(grades, lambda n: [n % 3, n % 2]).asks(grades, 0, 0).new()
+    assert host.config.submission.columns == {"Retinopathy_grade": grades[0], "Risk_of_edema": grades[1]}
+    assert host.config.submission.format == "attributes" and not host.said.question

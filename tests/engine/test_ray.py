@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,8 +16,10 @@ from toil_world import catalogue, digests, session_of, team
 from pipeline.core.errors import UserError
 from pipeline.engine.executors.parallel import Parallel
 from pipeline.engine.executors.ray import open_ray
+from pipeline.engine.executors.work import search_path
 from pipeline.engine.session import Session
 from pipeline.record.study import Studies, storage_of
+from pipeline.settings.load import CONFIGS
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -143,13 +146,19 @@ trials: 3
 
 
 def tune(folder, home, *words, **options):
-    """The command that searches, and its options for `subprocess`."""
+    """The command that searches, started in a folder with settings of its own: a winner is written there."""
     (folder / "space.yaml").write_text(SEARCH, encoding="utf-8")
+    if not (folder / "configs").exists():
+        shutil.copytree(CONFIGS, folder / "configs", ignore=shutil.ignore_patterns("tuned-*"))
     train = [TRAIN[0], "train.epochs=25", TRAIN[2]]
     words = [*OTHERS, *train, f"runtime.home={home}", *words]
     extra = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "pipeline", "tune", *words, "--stage", "train"]
-    return [*command, "--space", str(folder / "space.yaml"), *extra]
+    command = [*command, "--space", str(folder / "space.yaml"), *extra]
+    env = {**os.environ, "PYTHONPATH": search_path()}
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def searched(home):
@@ -163,11 +172,11 @@ def searched(home):
 def test_trials_at_once_on_a_cluster_survive_a_machine_that_dies(tmp_path, cluster, monkeypatch):
     """With the scores of one process, though the folds of a trial begin on one machine and end on another."""
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
-    done = subprocess.run(tune(tmp_path, tmp_path / "here"), capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = tune(tmp_path, tmp_path / "here")
+    out, _ = done.communicate(timeout=400)
+    assert done.returncode == 0, out
     words = ("runtime.executor=ray", f"runtime.address={cluster.address}")
-    command = tune(tmp_path, tmp_path / "ray", *words, jobs=2)
-    search = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    search = tune(tmp_path, tmp_path / "ray", *words, jobs=2)
 
     def busy():
         """The machines that compute, once a trial besides the default has trained an epoch."""
@@ -189,8 +198,7 @@ def test_a_search_whose_command_is_killed_goes_on_with_the_trials_it_would_have_
 ):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     words = ("runtime.executor=ray", f"runtime.address={cluster.address}")
-    command = tune(tmp_path, tmp_path, *words)
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    first = tune(tmp_path, tmp_path, *words)
 
     def second_trial():
         if first.poll() is not None:
@@ -201,8 +209,9 @@ def test_a_search_whose_command_is_killed_goes_on_with_the_trials_it_would_have_
     first.send_signal(signal.SIGKILL)
     out, _ = first.communicate()
     assert len(searched(tmp_path)) == 2, out
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = tune(tmp_path, tmp_path, *words)
+    out, _ = done.communicate(timeout=400)
+    assert done.returncode == 0, out
     trials = searched(tmp_path)
     assert [state for state, *_ in trials].count("killed") == 1
     tried = [point["train.lr"] for state, point, _ in trials if state == "complete"]

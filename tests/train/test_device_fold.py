@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import learn_world
@@ -12,6 +13,7 @@ import torch
 from learn_world import equal_states, fold_job
 
 from pipeline.data.device_images import DeviceImages
+from pipeline.data.device_loader import DeviceLoader
 from pipeline.nets import model
 from pipeline.settings.train import MixSettings
 from pipeline.train import captured, job, loop
@@ -43,6 +45,38 @@ def test_where_the_images_lie_changes_no_bit(as_gpu, tmp_path, more):
     assert as_gpu[-1].resident and result.extra["engine"] == "device"
     _, other = fit(replace(one, images_share=0.0), tmp_path / "host")
     assert not as_gpu[-1].resident and equal_states(state, other)
+
+
+@pytest.mark.parametrize("more", MORE[1:])
+def test_draws_are_made_while_the_epoch_before_trains_and_are_the_same(as_gpu, tmp_path, monkeypatch, more):
+    drawn, table = [], DeviceLoader._table
+
+    def seen(loader, rows, epoch):
+        drawn.append((epoch, threading.current_thread() is threading.main_thread()))
+        return table(loader, rows, epoch)
+
+    monkeypatch.setattr(DeviceLoader, "_table", seen)
+    one = fold_job(epochs=3, policy="medium", **more)
+    _, ahead = fit(one, tmp_path / "ahead")
+    assert all(in_main == (epoch == 0) for epoch, in_main in drawn), (
+        "only the first epoch waits for its draws"
+    )
+    assert {epoch for epoch, _ in drawn} == {0, 1, 2}
+    monkeypatch.setattr(DeviceLoader, "expect", lambda *asked: None)
+    _, alone = fit(one, tmp_path / "alone")
+    assert equal_states(ahead, alone)
+
+
+def test_draws_for_other_rows_than_expected_are_made_anew(as_gpu, tmp_path, monkeypatch):
+    one = fold_job(epochs=2, policy="medium")
+    _, whole = fit(one, tmp_path / "whole")
+    expect = DeviceLoader.expect
+
+    def wrong(loader, epoch, rows, partners):
+        expect(loader, epoch, replace(rows, index_R=rows.index_R[::-1].copy()), partners)
+
+    monkeypatch.setattr(DeviceLoader, "expect", wrong)
+    assert equal_states(fit(one, tmp_path / "again")[1], whole)
 
 
 def test_a_policy_without_transforms_trains_alike_on_both_engines(as_gpu, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Trials on every executor: one after another here, or several at once in other processes."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,13 @@ trials: 4
 FOLDS = TRAIN.replace("trials: 4", "trials: 4\nsampler: random")
 
 
+@pytest.fixture
+def configs(tmp_path):
+    """A copy: a winner is written there."""
+    shutil.copytree(CONFIGS, tmp_path / "configs", ignore=shutil.ignore_patterns("tuned-*"))
+    return tmp_path / "configs"
+
+
 @pytest.fixture(autouse=True)
 def own_storage(monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
@@ -41,31 +49,31 @@ def states(home):
 
 
 @pytest.mark.slow
-def test_trials_at_once_find_what_trials_one_after_another_find(tmp_path, monkeypatch):
+def test_trials_at_once_find_what_trials_one_after_another_find(tmp_path, configs, monkeypatch):
     space = space_at(tmp_path, GRID)
-    tuned(tmp_path / "one", CONFIGS, "--stage", "tta", "--space", space)
+    tuned(tmp_path / "one", configs, "--stage", "tta", "--space", space)
     with_pool(monkeypatch, pool := HerePool(size=3))
-    tuned(tmp_path / "three", CONFIGS, "--stage", "tta", "--space", space, "--jobs", "3")
+    tuned(tmp_path / "three", configs, "--stage", "tta", "--space", space, "--jobs", "3")
     assert sorted(map(repr, points(tmp_path / "one")[0])) == sorted(map(repr, points(tmp_path / "three")[0]))
     assert sum(title.startswith("infer") for title in pool.order) >= 3, "trials ran in the processes"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("executor", ["local", "ray"])
-def test_trials_that_can_be_pruned_have_the_same_study_on_every_executor(tmp_path, monkeypatch, executor):
+def test_trials_that_can_be_pruned_are_the_same_on_every_executor(tmp_path, configs, monkeypatch, executor):
     """Two of three folds run side by side after the first one, and are reported in their order."""
     if executor == "ray":
         pytest.importorskip("ray")
     monkeypatch.setattr(test_tune, "WORDS", (*(w for w in WORDS if w != "folds.n=2"), "folds.n=3"))
     words, space = (*TRAINED[:2], "runtime.device=cpu"), space_at(tmp_path, FOLDS)
-    tuned(tmp_path / "here", CONFIGS, "--stage", "train", "--space", space, words=words)
+    tuned(tmp_path / "here", configs, "--stage", "train", "--space", space, words=words)
     words = (*words, f"runtime.executor={executor}")
-    tuned(tmp_path / executor, CONFIGS, "--stage", "train", "--space", space, words=words)
+    tuned(tmp_path / executor, configs, "--stage", "train", "--space", space, words=words)
     assert states(tmp_path / "here") == states(tmp_path / executor)
     assert {state for state, *_ in states(tmp_path / "here")} == {"complete", "pruned"}
 
 
-def test_a_search_that_is_stopped_gives_all_of_its_trials_back(tmp_path, monkeypatch):
+def test_a_search_that_is_stopped_gives_all_of_its_trials_back(tmp_path, configs, monkeypatch):
     class Stops(HerePool):
         def wait(self, seconds):
             raise KeyboardInterrupt
@@ -73,21 +81,21 @@ def test_a_search_that_is_stopped_gives_all_of_its_trials_back(tmp_path, monkeyp
     space = space_at(tmp_path, GRID)
     pool = HerePool(size=2)
     with_pool(monkeypatch, pool)
-    tuned(tmp_path, CONFIGS, "--stage", "tta", "--space", space, "--jobs", "2", "--trials", "1")
+    tuned(tmp_path, configs, "--stage", "tta", "--space", space, "--jobs", "2", "--trials", "1")
     with_pool(monkeypatch, stops := Stops(size=2))
     with pytest.raises(KeyboardInterrupt):
-        tuned(tmp_path, CONFIGS, "--stage", "tta", "--space", space, "--jobs", "2")
+        tuned(tmp_path, configs, "--stage", "tta", "--space", space, "--jobs", "2")
     assert stops.closed, "the processes have ended"
     assert [state for state, *_ in states(tmp_path)] == ["complete", "killed", "killed"]
     with_pool(monkeypatch, pool)
-    tuned(tmp_path, CONFIGS, "--stage", "tta", "--space", space, "--jobs", "2")
+    tuned(tmp_path, configs, "--stage", "tta", "--space", space, "--jobs", "2")
     assert [state for state, *_ in states(tmp_path)].count("complete") == 4, "they were run again"
 
 
-def test_more_trials_at_once_than_cores_are_refused_before_any_work(tmp_path, monkeypatch):
+def test_more_trials_at_once_than_cores_are_refused_before_any_work(tmp_path, configs, monkeypatch):
     words = ("--stage", "tta", "--space", space_at(tmp_path, CHEAP), "--jobs", "64")
     with pytest.raises(ConfigError, match=r"64 processes with 1 threads each need 64 cores"):
-        tuned(tmp_path, CONFIGS, *words, words=(*TRAINED, "runtime.device=cpu"))
+        tuned(tmp_path, configs, *words, words=(*TRAINED, "runtime.device=cpu"))
     assert not (tmp_path / "optuna.db").exists()
 
 
@@ -107,11 +115,11 @@ def test_only_processes_of_this_very_host_are_waited_for(monkeypatch):
     assert bar.wait_for_others() and shown == [[False, True]]
 
 
-def test_all_first_trials_that_fail_end_the_search_also_where_none_needs_anything(tmp_path, monkeypatch):
+def test_trials_that_all_fail_at_once_end_the_search(tmp_path, configs, monkeypatch):
     def fails(bench, study, trial, at_once):
         study.fail(trial.number, "no")
         return iter(())
 
     monkeypatch.setattr(trials, "steps", fails)
     with pytest.raises(ConfigError, match="all of 5 trials failed"):
-        tuned(tmp_path, CONFIGS, "--stage", "tta", "--space", space_at(tmp_path, TTA))
+        tuned(tmp_path, configs, "--stage", "tta", "--space", space_at(tmp_path, TTA))

@@ -19,7 +19,6 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
@@ -79,6 +78,8 @@ def log_floored(p_NC: Floats) -> Floats:
 
 def _ranks(p_NC: Floats) -> Floats:
     """For each class the share of samples with less probability; ties share their rank."""
+    from scipy.stats import rankdata
+
     return np.asarray((rankdata(p_NC, axis=0) - 0.5) / len(p_NC), dtype=np.float32)
 
 

@@ -29,8 +29,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize, minimize_scalar
-from scipy.special import logsumexp
 
 from pipeline.core.metric_arithmetic import LOG_FLOOR, Reals
 from pipeline.core.samples import Floats, Ints, Truth
@@ -115,6 +113,9 @@ def _near_mean(x_MNC: Sequence[Floats], y_NC: Truth, c: float) -> tuple[Reals, R
     without evidence they are averaged, and not flattened. One column is a label by itself, several are
     exclusive.
     """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
     n_members, n_columns = len(x_MNC), x_MNC[0].shape[1]
     mean_MCC = np.stack([np.eye(n_columns) / n_members] * n_members)
     held_C = np.nansum(y_NC, axis=0)
@@ -225,6 +226,8 @@ def fit_temperature(p_NC: Floats, y_N: Truth, target: Target | None = None) -> f
 
 
 def _lowest(loss: Callable[[float], float]) -> float:
+    from scipy.optimize import minimize_scalar
+
     bounds = (math.log(COLDEST), math.log(HOTTEST))
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": TOLERANCE})
     return float(math.exp(found.x))
