@@ -290,7 +290,7 @@ def answers(
 
 
 def _score(proposal: Proposal, chosen: Form, label: Label) -> None:
-    """Set the metric, and the threshold of each label where the metric judges answers and not probabilities."""
+    """Set the metric, and thresholds of labels where the metric judges answers and not probabilities."""
     metric, why = _metric(chosen, label)
     proposal.set("competition.metric", metric, why)
     if label.target == "labels" and METRICS[metric].needs == "labels":
