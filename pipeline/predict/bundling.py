@@ -19,9 +19,9 @@ from pipeline.data import host, host_format, load
 from pipeline.engine import request
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import bundle, commands, packing, rehearsal, texts
-from pipeline.predict.bundle import Places
+from pipeline.predict import bundle, finding, packing, rehearsal, texts
 from pipeline.predict.hidden import seconds_of
+from pipeline.predict.notebook import Places
 from pipeline.predict.rehearsal import MARGIN, Rehearsed
 from pipeline.record import files, paths
 from pipeline.record.store import Artifact
@@ -50,12 +50,12 @@ def run(session: Session, options: Options) -> None:
     """See `commands.bundle`."""
     limit = options.limit or "9h"
     seconds = seconds_of(limit)
-    csv = commands.csv_of(session, options.file, texts.BUNDLE_REMEDY)
+    csv = finding.csv_of(session, options.file, texts.BUNDLE_REMEDY)
     record = submission.read(csv)
     settings = request.repeated(record["request"], session.settings)
     places = places_of(settings)
     wheels = bundle.wheels_of(options.wheels)
-    where = commands.folder_of(session, options.file, texts.BUNDLE_REMEDY)
+    where = finding.folder_of(session, options.file, texts.BUNDLE_REMEDY)
     name = str(record["name"])
     out = Path(options.out) if options.out else paths.below(session.home / BUNDLES, name)
     order = bundle.Order(where, limit, wheels, options.python or bundle.PYTHON, places)

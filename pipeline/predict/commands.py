@@ -16,74 +16,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.core.errors import DataError, UserError
+from pipeline.core.errors import DataError
 from pipeline.core.wording import worded
 from pipeline.data import team_tables
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import team_files, texts
-from pipeline.record import paths
+from pipeline.predict import finding, team_files, texts
 from pipeline.submit import submission
 
 if TYPE_CHECKING:
     from pipeline.predict.predictor import Answers, Predictor
 
 Options = argparse.Namespace
-# The folder of the home in which predictors lie.
-PREDICTORS = "predictors"
 PREDICTIONS = "predictions.csv"
-
-
-def csv_of(session: Session, text: str, remedy: str) -> Path:
-    """The CSV of FILE, by its path or its name; only its provenance may be left.
-
-    Raises:
-        DataError: FILE is missing, or there is no such submission.
-    """
-    if not text.strip():
-        raise DataError(texts.FILE_MISSING, remedy=remedy)
-    stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
-    if not paths.fault_of(stem):
-        for path in (Path(text).with_name(f"{stem}.csv"), session.home / "submissions" / f"{stem}.csv"):
-            if path.is_file() or path.with_suffix(".json").is_file():
-                return path
-    raise DataError(texts.NO_SUBMISSION.format(file=text), remedy=texts.NO_SUBMISSION_REMEDY)
-
-
-def folder_of(session: Session, text: str, remedy: str) -> Path:
-    """The folder of the predictor of FILE: a submission, which is packed where that is not done, or a folder.
-
-    Raises:
-        DataError: there is no such submission, or it cannot be packed.
-    """
-    # Imported here: torch.
-    from pipeline.predict import packing
-
-    if text.strip() and Path(text).is_dir():
-        return Path(text)
-    csv = csv_of(session, text, remedy)
-    record = submission.read(csv)
-    where = paths.below(session.home / PREDICTORS, str(record["name"]))
-    batch = session.settings.config.runtime.infer_batch
-    if _is_current(where, record, batch):
-        session.say(texts.REUSED.format(folder=shown(where)))
-        return where
-    made = packing.pack(session.store, record, where, batch, Path.cwd())
-    figures = {"members": len(made.members), "models": made.models, "megabytes": made.megabytes}
-    session.say(worded(texts.PACKED, folder=shown(where), **figures))
-    return where
-
-
-def _is_current(where: Path, record: submission.Provenance, batch: int) -> bool:
-    """Whether a folder holds what would be packed now; a damaged one is made again."""
-    from pipeline.predict import folder
-
-    try:
-        known = folder.read(where)
-    except UserError:
-        return False
-    wanted = (record["artifact"], record["csv_sha256"], batch)
-    return (known.artifact, known.csv_sha256, known.batch) == wanted
 
 
 def predictor_of(session: Session, where: Path) -> Predictor:
@@ -109,7 +54,7 @@ def predict(session: Session, options: Options) -> None:
     team_tables.refuse(out)
     if not where.exists():
         raise DataError(texts.NO_SUCH_PLACE.format(where=where), remedy=texts.IMAGES_REMEDY)
-    predictor = predictor_of(session, folder_of(session, options.file, texts.FILE_REMEDY))
+    predictor = predictor_of(session, finding.folder_of(session, options.file, texts.FILE_REMEDY))
     given = predictor.pictures(where, root=options.root)
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
@@ -141,7 +86,7 @@ def oof(session: Session, options: Options) -> None:
     Raises:
         DataError: there is no such submission, its results are gone, or OUT has an unknown ending.
     """
-    record = submission.read(csv_of(session, options.file, texts.OOF_REMEDY))
+    record = submission.read(finding.csv_of(session, options.file, texts.OOF_REMEDY))
     out = Path(options.out or f"{record['name']}-oof.csv")
     team_tables.refuse(out)
     for line in team_files.export(session.store, record, out):
@@ -171,3 +116,20 @@ def export(session: Session, options: Options) -> None:
     from pipeline.predict import exporting
 
     exporting.run(session, options)
+
+
+def weights(session: Session, options: Options) -> None:
+    """Write pretrained weights as one file, for a machine without a network.
+
+    Raises:
+        DataError: MODEL is missing.
+        ModelError: an unknown model or source, or no hub.
+    """
+    from pipeline.predict import weights_file
+
+    if not options.model.strip():
+        raise DataError(texts.MODEL_MISSING, remedy=texts.MODEL_REMEDY)
+    out = Path(options.out or "weights")
+    path, about = weights_file.write(options.model.strip(), options.source or weights_file.HUB, out)
+    session.say(texts.WEIGHTS_WRITTEN.format(path=shown(path), megabytes=about["bytes"] / 1e6, **about))
+    session.say(texts.WEIGHTS_NEXT.format(path=shown(path), model=about["model"]))

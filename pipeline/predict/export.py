@@ -11,6 +11,7 @@ Owns the formats, the comparison and the description. Does not own the graph (`p
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import warnings
@@ -124,8 +125,8 @@ def _pt2(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> R
 
 
 def _onnx(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> Run:
-    import onnxruntime
-
+    # By name: the extra may not be installed where the code is checked.
+    onnxruntime = importlib.import_module("onnxruntime")
     names = names_of(len(given))
     size = sum(p.numel() * p.element_size() for p in graph.state_dict().values())
     with _quiet():

@@ -18,7 +18,7 @@ from pipeline.core.wording import worded
 from pipeline.data.decode import Pixels
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import bundle, commands, export, served, texts
+from pipeline.predict import bundle, export, finding, served, texts
 from pipeline.predict.card import card
 from pipeline.predict.predictor import Predictor
 from pipeline.record import paths, registry
@@ -32,7 +32,7 @@ def run(session: Session, options: Options) -> None:
     """See `commands.export`."""
     form = (options.format or "onnx").lower()
     export.refuse(form)
-    where = commands.folder_of(session, options.file, texts.EXPORT_REMEDY_FILE)
+    where = finding.folder_of(session, options.file, texts.EXPORT_REMEDY_FILE)
     # Graphs are traced and compared on the CPU, which every machine has.
     predictor = Predictor.load(where, "cpu", session.settings.config.runtime.threads)
     name = predictor.manifest.name

@@ -6,12 +6,10 @@ variables `PODIUM_…` of its environment stand for the host's folders.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from pipeline.predict import texts
-
-if TYPE_CHECKING:
-    from pipeline.predict.bundle import Places
 
 PARAMETERS = """import os, time
 from pathlib import Path
@@ -44,6 +42,21 @@ told = predict_hidden(BUNDLE, SAMPLE, IMAGES, OUT, LIMIT, TABLE, begin=BEGIN)
 SHOW = """with OUT.open() as file:
     print("".join(line for _, line in zip(range(5), file)))
 """
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the host has its files, as the notebook writes them; each can be edited there.
+
+    Args:
+        slug: the competition's name in its URL; empty: not known.
+        sample, images, table: relative to the competition's folder; an empty table: ids name the files.
+    """
+
+    slug: str
+    sample: str
+    images: str
+    table: str
 
 
 def of(limit: str, places: Places, name: str) -> dict[str, Any]:

@@ -235,6 +235,10 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
     refit = infer.stage == "refit"
     views = infer if refit else p.at(infer.inputs["views"])
     twin = p.at(infer.inputs["twin"]) if refit else infer
+    if given := views.setting("competition.metadata"):
+        columns = ", ".join(str(one["column"]) for one in given)
+        headline = texts.METADATA.format(name=p.record["name"], member=source.name, columns=columns)
+        raise DataError(headline, remedy=texts.METADATA_REMEDY)
     names = _view_names(views)
     table: Mapping[str, Mapping[str, Any]] = twin.json("views.json")
     settings = _section(views, "model", ModelSettings)

@@ -29,6 +29,8 @@ NOT_THE_SAME = "{name}: the packed blend does not give the probabilities that we
 NOT_THE_SAME_REMEDY = "build the submission again with this version (make ensemble), then pack the new one"
 OTHER_BACKBONE = "{member}: the frozen backbone is not the one whose features its heads were trained on"
 OTHER_BACKBONE_REMEDY = "the weights that model.weights names have changed, or the library builds another network: install the versions of the submission's JSON file, or run make infer again"
+METADATA = "{name}: {member} reads columns of metadata beside its images ({columns}), which new images do not bring"
+METADATA_REMEDY = "submit a blend of members without competition.metadata; a predictor takes images alone"
 UNKNOWN_STEP = "{name}: the decision step {step} cannot be packed: {why}"
 STEP_UNKNOWN = "it is not known how to apply it again"
 STEP_FACTS = "decision.json does not hold {facts}"
@@ -201,3 +203,13 @@ CARD_NO_REPORT = "No error report of this submission was found: `make error-anal
 CARD_NO_SCORE = "No out-of-fold score is known."
 CARD_SCORE = "{metric} on pooled out-of-fold predictions: {value:.4f}"
 CARD_INTERVAL = ", 95 % interval over groups [{low:.4f}, {high:.4f}]"
+
+# Weights.
+
+MODEL_MISSING = "MODEL is missing: weights are those of a network"
+MODEL_REMEDY = "make weights MODEL=resnet18 OUT=folder; any name that model.name takes"
+WEIGHTS_SOURCE = "SOURCE={source}: there is no such source of weights"
+WEIGHTS_SOURCE_REMEDY = "choose hub, or package:NAME of an installed package with weights"
+LICENCE_UNKNOWN = "not stated: see the page of the weights"
+WEIGHTS_WRITTEN = "{path}: {megabytes:.0f} MB, licence {licence}, sha256 {sha256}"
+WEIGHTS_NEXT = 'next: on the other machine, make train ARGS="model.name={model} model.weights=file:{path}"'

@@ -12,7 +12,7 @@ from predict_world import People
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.predict import bundle, clock, hidden, notebook, rehearsal
-from pipeline.predict.bundle import Places
+from pipeline.predict.notebook import Places
 from pipeline.predict.predictor import Predictor
 
 MEMBERS = "ensemble.members=[tiny_resnet,tiny_cnn]"
