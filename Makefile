@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	predict oof bundle runs ui \
+	predict oof bundle export runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
 
@@ -93,7 +93,7 @@ error-analysis: env
 
 explain: env
 	@$(PIPELINE) explain $(if $(ID),--id "$(ID)") $(if $(RUN),--run "$(RUN)") $(if $(WHAT),--what "$(WHAT)") \
-		$(if $(FOLD),--fold $(FOLD)) $(ARGS)
+		$(if $(FOLD),--fold $(FOLD)) $(if $(LABEL),--label "$(LABEL)") $(ARGS)
 
 score: env
 	@$(PIPELINE) score $(if $(FILE),--file "$(FILE)") $(if $(PUBLIC),--public $(PUBLIC)) \
@@ -115,6 +115,9 @@ bundle: env
 	@$(PIPELINE) bundle --file "$(FILE)" $(if $(LIMIT),--limit "$(LIMIT)") $(if $(OUT),--out "$(OUT)") \
 		$(if $(WHEELS),--wheels "$(WHEELS)") $(if $(HOST_PYTHON),--python "$(HOST_PYTHON)") \
 		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(ARGS)
+
+export: env
+	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 oof: env
 	@$(PIPELINE) oof --file "$(FILE)" $(if $(OUT),--out "$(OUT)") $(ARGS)

@@ -112,10 +112,12 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof" | "bundle":
+        case "predict" | "oof" | "bundle" | "export":
             from pipeline.predict import commands as new
 
-            return {"predict": new.predict, "oof": new.oof, "bundle": new.bundle}[command]
+            return {"predict": new.predict, "oof": new.oof, "bundle": new.bundle, "export": new.export}[
+                command
+            ]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -259,9 +261,10 @@ COMMANDS = (
             Option("id", "ids, separated by commas; default: the worst errors", {"default": ""}),
             Option("run", "the experiment; default: the best finished one", {"default": ""}),
             Option("what", "panels, separated by commas; default: all"),
+            Option("label", "of labels or values: the one that is explained; default: the worst out of fold"),
             Option("fold", "fold whose network explains test images; default: 0", {"type": int}),
         ),
-        make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0",
+        make="ID=17,test/4 RUN=lite0 WHAT=cam,occlusion FOLD=0 LABEL=one",
         then="error-analysis",
     ),
     Command(
@@ -350,6 +353,17 @@ COMMANDS = (
             Option("test", "a folder laid out as the host's; default: the competition's own"),
         ),
         make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        about_current=False,
+    ),
+    Command(
+        "export",
+        "write a submission as ONNX, a torch program or an MLflow model, with a model card",
+        (
+            Option("file", "a submission, or the folder of a predictor", {"default": ""}),
+            Option("format", "onnx, pt2 or mlflow; default: onnx"),
+            Option("out", "the folder to make; default: exports/NAME-FORMAT of the home"),
+        ),
+        make="FILE=… FORMAT=onnx|pt2|mlflow OUT=folder",
         about_current=False,
     ),
     Command(

@@ -31,7 +31,7 @@ TOP = ("cli", "stages", "everything", "api", "__main__")
 CONFINED = {
     "timm": ("pipeline.nets", "pipeline.train"),
     "albumentations": ("pipeline.data.augment",),
-    "mlflow": ("pipeline.record.tracking",),
+    "mlflow": ("pipeline.record.tracking", "pipeline.record.registry"),
     "optuna": ("pipeline.record.study",),
     "omegaconf": ("pipeline.settings.load",),
     "ray": ("pipeline.engine.executors.ray", "pipeline.engine.executors.ray_tasks"),

@@ -25,7 +25,7 @@ from pipeline.core.metric_arithmetic import (
     mean_of_columns,
     ratio,
 )
-from pipeline.core.samples import Floats, Ints
+from pipeline.core.samples import Cells, Floats, Ints
 
 Bools = npt.NDArray[np.bool_]
 # The part of the ROC curve that partial AUC counts: true positive rates above this.
@@ -98,6 +98,39 @@ def log_loss(y_NK: Floats, p_NK: Floats) -> OnWeights:
     def scores(w_BN: Reals) -> Reals:
         seen = w_BN @ known_NK
         return ratio(ratio(w_BN @ loss_NK, seen).sum(-1), (seen > 0).sum(-1))
+
+    return scores
+
+
+def log_loss_of_cells(y_NK: Floats, p_NK: Floats, cells: Cells) -> OnWeights:
+    """Mean over the labels, by their weights, of each one's cross-entropy; of levels that of the true one.
+
+    The rows of a label of several levels count by the weight of their level, as in competitions where severe
+    findings count more. Probabilities are floored at 1.2e-7.
+    """
+    known_NK, y = ~np.isnan(y_NK), np.nan_to_num(y_NK).astype(np.float64)
+    p = np.clip(p_NK.astype(np.float64), LOG_FLOOR, 1 - LOG_FLOOR)
+    losses, weights, start = [], [], 0
+    for width in cells.widths:
+        at = slice(start, start + width)
+        start += width
+        known_N = known_NK[:, at].all(axis=1)
+        if width == 1:
+            loss_N = -(y[:, at] * np.log(p[:, at]) + (1 - y[:, at]) * np.log1p(-p[:, at])).sum(axis=1)
+            weight_N = known_N.astype(np.float64)
+        else:
+            sums_N1 = p_NK[:, at].sum(axis=1, keepdims=True, dtype=np.float64)
+            inside = np.clip(p_NK[:, at] / np.maximum(sums_N1, LOG_FLOOR), LOG_FLOOR, 1)
+            loss_N = -(y[:, at] * np.log(inside)).sum(axis=1)
+            weight_N = known_N * (y[:, at] @ np.array(cells.level_weights[at]))
+        losses.append(loss_N * weight_N)
+        weights.append(weight_N)
+    loss_NL, weight_NL, share_L = np.stack(losses, 1), np.stack(weights, 1), np.array(cells.label_weights)
+
+    def scores(w_BN: Reals) -> Reals:
+        seen = w_BN @ weight_NL
+        each = ratio(w_BN @ loss_NL, seen)
+        return ratio((each * share_L).sum(-1), ((seen > 0) * share_L).sum(-1))
 
     return scores
 

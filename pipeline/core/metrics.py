@@ -33,7 +33,7 @@ from pipeline.core.metric_arithmetic import (
     ratio,
 )
 from pipeline.core.predictions import Prediction
-from pipeline.core.samples import Floats, Ints, Kind, LabelSpace, Truth
+from pipeline.core.samples import Cells, Floats, Ints, Kind, LabelSpace, Truth, cells_of
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, VALUES, Target, most_probable
 
 OnCounts = Callable[[Reals], Reals]
@@ -41,6 +41,7 @@ Prepare = Callable[[Ints, Floats], OnWeights]
 Needs = Literal["labels", "probabilities"]
 # The same for truths with a column each: (y_NK, p_NK) -> a function of (B, N) weights.
 PrepareMatrix = Callable[[Floats, Floats], OnWeights]
+PrepareCells = Callable[[Floats, Floats, Cells], OnWeights]
 
 
 def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
@@ -133,6 +134,8 @@ class Metric:
         kinds: of targets that it can score; see `refuse`.
         on_matrix: for kinds other than exclusive classes: like `on_weights`, for a truth (N, K) whose NaN
             are unknown.
+        on_cells: like `on_matrix`, where labels of several levels or weights make cells of the columns; None:
+            the columns count as labels of their own.
     """
 
     name: str
@@ -145,6 +148,7 @@ class Metric:
     on_weights: Prepare | None = field(default=None, repr=False)
     kinds: tuple[Kind, ...] = (EXCLUSIVE,)
     on_matrix: PrepareMatrix | None = field(default=None, repr=False)
+    on_cells: PrepareCells | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         given = self.on_counts if self.needs == "labels" else self.on_weights
@@ -195,6 +199,9 @@ class Metric:
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
         if y_N.ndim == 2:
             assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
+            cells = cells_of(y_N)
+            if cells is not None and self.on_cells is not None:
+                return self.on_cells(np.asarray(y_N, np.float32), p_NC, cells)
             return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
         y_N = np.asarray(y_N, np.int64)
         if self.on_counts is None:
@@ -425,6 +432,7 @@ METRICS: dict[str, Metric] = {
             on_weights=log_loss,
             kinds=(EXCLUSIVE, LABELS),
             on_matrix=label_metrics.log_loss,
+            on_cells=label_metrics.log_loss_of_cells,
         ),
         Metric(
             "auc",

@@ -89,6 +89,42 @@ class Attribute:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """How the K columns of a truth make L labels, for metrics that count a label as one cell.
+
+    Args:
+        widths: (L,) columns of each label, in their order.
+        label_weights: (L,) weight of each label in the mean over labels, > 0.
+        level_weights: (K,) weight of a row by the level that is true, > 0; 1 for labels of one column.
+    """
+
+    widths: tuple[int, ...]
+    label_weights: tuple[float, ...]
+    level_weights: tuple[float, ...]
+
+    @property
+    def plain(self) -> bool:
+        """Whether every column is a label of its own, and all count equally."""
+        return set(self.widths) <= {1} and set(self.label_weights) <= {1.0}
+
+
+class TruthOfLabels(np.ndarray):
+    """A truth of labels that knows its cells; rows of it know them, too, and any other array is plain."""
+
+    cells: Cells | None = None
+
+    def __array_finalize__(self, of: Any) -> None:
+        """Keep the cells of the array that this one is made of, such as rows of it."""
+        self.cells = getattr(of, "cells", None)
+
+
+def cells_of(truth: npt.NDArray[Any]) -> Cells | None:
+    """The cells of a truth that knows them; None where each column is a label or columns are missing."""
+    cells = getattr(truth, "cells", None)
+    return cells if cells is not None and sum(cells.widths) == truth.shape[-1] else None
+
+
+@dataclass(frozen=True)
 class LabelSpace:
     """The columns of predictions, and the attribute values that each one stands for.
 
@@ -97,12 +133,14 @@ class LabelSpace:
         classes: (C,) display names, in the order of every prediction's columns.
         codes_CA: the value of each attribute for each column; -1: the column says nothing about it.
         kind: how the columns belong together.
+        weights: of labels or of their levels, by name, where the metric counts them differently; others: 1.
     """
 
     attributes: tuple[Attribute, ...]
     classes: tuple[str, ...]
     codes_CA: Ints
     kind: Kind = "exclusive"
+    weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         codes = frozen_array(self.codes_CA, np.int64)
@@ -154,6 +192,14 @@ class LabelSpace:
         if self.kind in ("exclusive", "shares"):
             return (self.n_classes,)
         return tuple(int((self.codes_CA[:, a] >= 0).sum()) for a in range(len(self.attributes)))
+
+    @property
+    def cells(self) -> Cells:
+        """The labels among the columns, and the weights of both, for metrics of labels."""
+        weight = dict(self.weights)
+        names = [attribute.name for attribute in self.attributes]
+        levels = [weight.get(column, 1.0) if column not in names else 1.0 for column in self.classes]
+        return Cells(self.widths, tuple(weight.get(name, 1.0) for name in names), tuple(levels))
 
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
@@ -290,6 +336,10 @@ class Samples:
         if self.space.kind == "exclusive":
             return self.labels
         assert self.y_NK is not None, f"the {self.split} split has no truth"
+        if self.space.kind == "labels" and not self.space.cells.plain:
+            truth = self.y_NK.view(TruthOfLabels)
+            truth.cells = self.space.cells
+            return truth
         return self.y_NK
 
     def take(self, ids: Strings) -> Samples:

@@ -83,6 +83,8 @@ def new(session: Session, options: Options) -> None:
     if not options.images.strip():
         raise DataError(texts.NEW_NO_IMAGES, remedy=texts.NEW_NO_IMAGES_REMEDY)
     train, test, sample = (Path(p) if p else None for p in (options.train, options.test, options.sample))
+    if test is not None and sample is not None and test.resolve() == sample.resolve():
+        test = None  # the sample lists the test images
     target = _target(options.target)
     given = options.label or None, options.encoding or None, target
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home, *given)

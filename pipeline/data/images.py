@@ -48,7 +48,7 @@ from pipeline.record import files
 T = TypeVar("T")
 R = TypeVar("R")
 
-LookOf = Callable[[str, Pixels], Pixels]
+LookOf = Callable[[str, Pixels], Sequence[Pixels]]
 
 CHUNK = 64
 MEASURED = 2000
@@ -371,7 +371,8 @@ def build_prepared(
     Args:
         decoded: the source of the pixels.
         names: of the images of each sample, in order; the first is the id of the sample.
-        look: from an id and its decoded pixels to (H, W, C) pixels; called from several threads.
+        look: from an id and its decoded pixels to (H, W, C) pixels, of one or of several tiles; called from
+            several threads.
         size: H and W, px.
         path: ends in .npy.
         most: images of a sample; those of one with fewer are followed by nothing, see `data/several.py`.
@@ -380,7 +381,7 @@ def build_prepared(
     header = {"descr": "|u1", "fortran_order": False, "shape": (len(names), *shape)}
 
     def seen(own: Sequence[str]) -> Pixels:
-        pictures = [look(name, decoded[name]) for name in own]
+        pictures = [picture for name in own for picture in look(name, decoded[name])]
         return pictures[0] if most == 1 else several.stacked(pictures, most)
 
     with path.open("wb") as file:

@@ -75,13 +75,16 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
     if faults:
         raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
     if settings.target == "values":
-        return LabelSpace.numbers([a.name for a in settings.attributes])
+        numbers = LabelSpace.numbers([a.name for a in settings.attributes])
+        shared = tuple(Attribute(a.name, (), a.constant_in_group) for a in settings.attributes)
+        return replace(numbers, attributes=shared)
     attributes = [
         Attribute(a.name, tuple(a.names or a.values or (texts.ABSENT, texts.PRESENT)), a.constant_in_group)
         for a in settings.attributes
     ]
     if settings.target == "labels":
-        return LabelSpace.independent(attributes)
+        weights = tuple(sorted((settings.label_weights or {}).items()))
+        return replace(LabelSpace.independent(attributes), weights=weights)
     space = LabelSpace.product(attributes)
     return replace(space, kind="shares") if settings.target == "shares" else space
 

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.plugin import Own, described
-from pipeline.data import crop
+from pipeline.data import crop, tiles
 from pipeline.data.channels import RGB
 from pipeline.data.crop import CropPlan, Key
 from pipeline.data.decode import WHITE, Pixels, Size, resize
-from pipeline.settings.images import PreprocessSettings
+from pipeline.settings.images import PreprocessSettings, TilesSettings
 from pipeline.settings.schema import Config
 
 if TYPE_CHECKING:
@@ -150,6 +150,7 @@ class Look:
         preprocess: at the final size and before padding, so that sharpening is not averaged away and
             white bars do not count in the contrast.
         own: the user's own function, on the cropped image before it is resized.
+        tiles: cut the image into these after that; None: it is seen whole.
     """
 
     crop: CropPlan
@@ -157,6 +158,7 @@ class Look:
     resize: str
     preprocess: Preprocessor
     own: OwnPreprocessing
+    tiles: TilesSettings | None = None
 
     @staticmethod
     def of(config: Config, boxes: pd.DataFrame | None) -> Look:
@@ -169,11 +171,20 @@ class Look:
         size = config.images.hw
         windows = crop.plan(config.crop, boxes, size)
         preprocess = Preprocessor(config.preprocess)
-        return Look(windows, size, config.images.resize, preprocess, OwnPreprocessing.of(config.preprocess))
+        own = OwnPreprocessing.of(config.preprocess)
+        return Look(windows, size, config.images.resize, preprocess, own, config.images.tiles)
 
     def __call__(self, key: Key, image: Pixels) -> Pixels:
         """(H, W, C) pixels of the image with this (split, id)."""
         return resize(self.own(self.crop.cut(key, image)), self.size, self.resize, self.preprocess)
+
+    def all(self, key: Key, image: Pixels, plain: bool = False) -> list[Pixels]:
+        """(H, W, C) pixels of the image, or of each of its tiles; `plain`: without preprocessing."""
+        if self.tiles is None:
+            return [self.plain(key, image) if plain else self(key, image)]
+        whole = self.crop.cut(key, image) if plain else self.own(self.crop.cut(key, image))
+        finish = None if plain else self.preprocess
+        return [resize(tile, self.size, self.resize, finish) for tile in tiles.cut(whole, self.tiles)]
 
     def plain(self, key: Key, image: Pixels) -> Pixels:
         """Like calling it, without preprocessing: the `before` of a before-and-after sheet."""

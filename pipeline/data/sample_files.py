@@ -33,7 +33,8 @@ from pipeline.data.readers import pages
 from pipeline.data.readers.reading import PAGED, place, row_key
 from pipeline.data.readers.registry import Members, Sources, packed
 from pipeline.settings.competition import CompetitionSettings
-from pipeline.settings.inputs import MOST_IMAGES, SeveralImagesSettings
+from pipeline.settings.images import MOST_IMAGES
+from pipeline.settings.inputs import SeveralImagesSettings
 
 # Between the values of the columns that name a sample.
 JOINED = "_"

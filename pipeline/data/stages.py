@@ -73,7 +73,7 @@ DATA_SETTINGS = READER_SETTINGS + tuple(
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
         *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
-        *("unknown_labels", "test_id_pattern"),
+        *("unknown_labels", "label_weights", "test_id_pattern"),
     )
 )
 
@@ -421,13 +421,14 @@ def _prepared(job: Job, name: str, splits: Sequence[Samples]) -> Built:
     height, width = config.images.hw
     names = [own for split in splits for own in several.names(load.keyed(split))]
     most = several.most(names, config.competition.images_per_sample)
+    most *= 1 if config.images.tiles is None else config.images.tiles.most
     wanted = most * len(names) * height * width * decoded.channels
     announced = texts.PREPARED_SPACE.format(images=len(names))
     _require_space(job, wanted, announced, texts.PREPARED_WHAT, texts.PREPARED_SPACE_REMEDY)
 
-    def seen(key: str, image: decode.Pixels) -> decode.Pixels:
+    def seen(key: str, image: decode.Pixels) -> list[decode.Pixels]:
         split, _, sample = key.partition("/")
-        return look((split, sample), image)
+        return look.all((split, sample), image)
 
     images.build_prepared(decoded, names, seen, config.images.hw, job.draft / f"{name}.npy", most)
     if config.competition.metadata:

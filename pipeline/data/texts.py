@@ -319,6 +319,7 @@ NUMBER_HINT = "{column}: a number; as an attribute it needs bins, e.g. bins: [{m
 NO_GROUP = "nothing looks like a group; every image is its own group"
 GROUP_COLUMN_HINT = "could also be the group: group_column: {column} ({why})"
 GROUP_PATTERN_HINT = "could also be the group: group_pattern: '{pattern}' ({why})"
+FOLDER_OF_ONE = "the folder of a person"
 PARTS_OF_NAMES = (
     "letters and digits before the first _ or - of the file name",
     "the file name up to its first number",

@@ -62,7 +62,7 @@ def gather(
         DataError: an image has no features.
     """
     images = survey.images
-    seen = glance(images, survey.space.n_classes, image)
+    seen = glance(images, len(survey.strata.names), image, survey.strata)
     facts = pd.DataFrame(
         {
             "width": images["width"],

@@ -15,11 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from pipeline.core.wording import plural_of
 from pipeline.eda import texts
 from pipeline.eda.evidence import SHOWN, Evidence, Finding, severity_of, some
 from pipeline.eda.outliers import LOOKS, SHAPES
 from pipeline.eda.shift import Shift
 from pipeline.eda.survey import Duplicates, Survey, keys_of, ratio
+from pipeline.eda.truth_findings import codes_of, nouns, of_truth
 from pipeline.pages.command_words import train_with
 from pipeline.pages.report import Key, count, percent, plural
 from pipeline.settings.eda import EdaSettings
@@ -84,6 +86,7 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *straddling(survey, evidence.parted),
         *shifted(evidence.shift, config.eda),
         *imbalance(survey, config, asked),
+        *of_truth(survey, config.eda),
         *_odd(evidence.outliers, survey, config.eda, "outlier_look", LOOKS, texts.LOOK),
         *_odd(evidence.outliers, survey, config.eda, "outlier_shape", SHAPES, texts.SHAPE),
         *flat(survey),
@@ -247,11 +250,12 @@ def disagreements(survey: Survey) -> list[Finding]:
     for k, attribute in enumerate(survey.space.attributes):
         if not attribute.constant_in_group:
             continue
-        codes = pd.Series(survey.space.codes_CA[train["label"], k], index=train.index)
-        values = codes.groupby(train["group"]).nunique()
+        codes = pd.Series(codes_of(survey, k), index=train.index)
+        known = codes[codes >= 0]
+        values = known.groupby(train["group"].loc[known.index]).nunique()
         names = [str(group) for group in values[values > 1].index]
         if names:
-            rows = train[train["group"].isin(names)].assign(code=codes)
+            rows = train[train["group"].isin(names) & (codes >= 0)].assign(code=codes)
             out.append(
                 Finding(
                     f"disagree_{attribute.name}",
@@ -281,8 +285,11 @@ def groups_wanted(folds: FoldSettings) -> int:
 
 def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
     """Classes that some fold cannot validate, or that no model can learn."""
+    if survey.space.kind == "values":
+        return []
     wanted = groups_wanted(folds)
     classes = survey.classes
+    noun = nouns(survey.space.kind)
     empty = [str(name) for name in classes.loc[classes["images"] == 0, "class"]]
     thin = classes[(classes["images"] > 0) & (classes["groups"] < wanted)]
     out = []
@@ -291,7 +298,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "empty_class",
                 len(empty) / len(classes),
-                texts.EMPTY_CLASS.format(classes=plural(len(empty), "class"), names=some(empty)),
+                texts.EMPTY_CLASS.format(classes=plural(len(empty), noun), names=some(empty)),
                 texts.EMPTY_CLASS_MEANING,
                 texts.EMPTY_CLASS_ANSWER,
             )
@@ -299,7 +306,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
     if len(thin):
         named = [f"{c} ({g})" for c, g in zip(thin["class"], thin["groups"], strict=True)]
         lone = int((thin["groups"] < 2).sum())
-        rows = survey.split("train")
+        rows = pd.concat([survey.rows_of(int(at)) for at in thin.index])
         few, answer = texts.THIN_ONE_GROUP, texts.THIN_ANSWER
         if wanted == folds.n:
             few = texts.THIN_FEW_GROUPS.format(folds=wanted)
@@ -309,11 +316,11 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "thin_class",
                 (LONE * lone + THIN * (len(thin) - lone)) / len(classes),
-                texts.THIN_CLASS.format(classes=plural(len(thin), "class"), few=few, names=some(named)),
+                texts.THIN_CLASS.format(classes=plural(len(thin), noun), few=few, names=some(named)),
                 texts.THIN_MEANING.format(share=percent(1 / len(classes)))
                 + (texts.THIN_LONE if lone else "."),
                 answer,
-                examples=keys_of(rows[rows["label"].isin(thin.index)].head(SHOWN)),
+                examples=keys_of(rows[~rows.index.duplicated()].head(SHOWN)),
             )
         )
     return out
@@ -361,13 +368,15 @@ def _groups_of(rows: pd.DataFrame) -> tuple[tuple[Key, ...], ...]:
 def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> list[Finding]:
     """How much larger the largest class is than the smallest; the advised command starts with `asked`."""
     filled = survey.classes[survey.classes["images"] > 0]
-    if len(filled) < 2:
+    if len(filled) < 2 or survey.space.kind == "values":
         return []
+    noun = nouns(survey.space.kind)
     steep = ratio(filled["images"])
     at = int(filled["images"].argmin())
     rare, label = filled.iloc[at], filled.index[at]
     by_attribute = {name: ratio(table["images"]) for name, table in survey.attributes.items()}
     headline = texts.IMBALANCE.format(
+        what=plural_of(noun).capitalize(),
         balance=texts.IMBALANCED if steep >= NOTABLE else texts.BALANCED,
         ratio=steep,
         name=rare["class"],
@@ -388,8 +397,7 @@ def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> li
     answer = texts.IMBALANCE_ANSWER.format(command=over)
     if now != "none":
         answer = texts.RESAMPLED_ANSWER.format(method=now)
-    rows = survey.split("train")
-    rarest = keys_of(rows[rows["label"] == label].head(SHOWN))
+    rarest = keys_of(survey.rows_of(int(label)).head(SHOWN))
     harm = min(IMBALANCE * steep, MOST_IMBALANCE)
     return [Finding("imbalance", harm, headline, meaning, answer, examples=rarest)]
 

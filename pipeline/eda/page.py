@@ -16,6 +16,7 @@ from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import groups_wanted, judge
 from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
+from pipeline.eda.truth_findings import nouns
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails
 from pipeline.settings.schema import Config
@@ -24,6 +25,8 @@ SIZES_SHOWN = 12
 # More bars than this are unreadable; the table below them has every class.
 BARS_SHOWN = 60
 LARGEST_GROUPS = 10
+# Labels of the heat map; the most frequent ones.
+CELLS_SHOWN = 40
 # Rows of a table on the page; the CSV beside it has all of them.
 MOST_ROWS = 200
 # Stands in for a split where the picture is the mean of a class.
@@ -128,9 +131,14 @@ def _group_table(counted: Survey) -> pd.DataFrame:
 def _largest_groups(counted: Survey) -> pd.DataFrame:
     train = counted.split("train")
     top = counted.group_sizes.head(LARGEST_GROUPS)
-    classes = train.groupby("group")["label"].nunique()
+    members = train["group"].to_numpy()[counted.strata.row_P]
+    classes = pd.Series(counted.strata.stratum_P).groupby(members).nunique()
     return pd.DataFrame(
-        {"group": list(top.index), "images": list(top), "classes": [int(classes[g]) for g in top.index]}
+        {
+            "group": list(top.index),
+            "images": list(top),
+            "classes": [int(classes.get(g, 0)) for g in top.index],
+        }
     )
 
 
@@ -202,7 +210,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     wanted = [key for f in exploration.findings for members in f.shown for key in members]
     if evidence.shift is not None:
         wanted += [*evidence.shift.test_like, *evidence.shift.train_like]
-    means = tuple((MEAN, name) for name in counted.space.classes)[: inputs.config.eda.thumbnails // 4]
+    means = tuple((MEAN, name) for name in counted.strata.names)[: inputs.config.eda.thumbnails // 4]
     room = inputs.config.eda.thumbnails - len(set(wanted)) - len(means)
     sheets = _sheets(counted, settings.per_class, room)
     wanted += [*means, *(key for sheet in sheets for key in sheet.keys)]
@@ -222,6 +230,8 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
         balance=balance(counted),
+        nouns=texts.NOUNS[nouns(counted.space.kind)],
+        truth_plots=truth_plots(counted),
         size_plots=sizes_plot(counted),
         quality_plots=quality(counted),
         group_plot=groups_plot(counted),
@@ -230,7 +240,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
 
 def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
     """The pictures of the competition, and the classes' mean pictures."""
-    means = dict(zip(evidence.survey.space.classes, evidence.seen.means_CMM3, strict=True))
+    means = dict(zip(evidence.survey.strata.names, evidence.seen.means_CMM3, strict=True))
 
     def either(split: str, name: str) -> Pixels:
         return means[name] if split == MEAN else image(split, name)
@@ -243,10 +253,24 @@ def _labels(counted: Survey, wanted: set[Key]) -> dict[Key, str]:
     keys = zip(counted.images["split"], counted.images["id"], counted.images["label"], strict=True)
     classes = counted.space.classes
     return {
-        (split, image): (classes[label] if label >= 0 else texts.TEST_IMAGE)
-        for split, image, label in keys
+        (split, image): (_caption(counted, at) if label < 0 else classes[label])
+        for at, (split, image, label) in enumerate(keys)
         if (split, image) in wanted
     }
+
+
+def _caption(counted: Survey, row: int) -> str:
+    """What is true of an image that has not exactly one class: its labels, values or largest share."""
+    if counted.truth is None or row >= len(counted.truth):
+        return texts.TEST_IMAGE
+    y_K, names = counted.truth[row], counted.space.classes
+    if counted.space.kind == "values":
+        known = [(name, value) for name, value in zip(names, y_K.tolist(), strict=True) if value == value]
+        return ", ".join(texts.CAPTION_VALUE.format(name=name, value=value) for name, value in known)
+    if counted.space.kind == "shares":
+        return names[int(y_K.argmax())]
+    held = [names[k] for k in np.flatnonzero(np.nan_to_num(y_K) >= 0.5)]
+    return ", ".join(held) or texts.CAPTION_NONE
 
 
 def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
@@ -261,11 +285,10 @@ def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
 
 def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     """One sheet per class; together they show `room` pictures; classes beyond that have no sheet."""
-    train = counted.split("train")
     limit = min(per_class, max(room // max(len(counted.classes), 1), 1))
     sheets = []
     for label, row in enumerate(counted.classes.head(max(room, 0)).to_dict("records")):
-        chosen = contact_sheet(train[train["label"] == label], limit)
+        chosen = contact_sheet(counted.rows_of(label), limit)
         sheets.append(_Sheet(f"class-{label}", row["class"], row["images"], row["groups"], keys_of(chosen)))
     return sheets
 
@@ -273,7 +296,7 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
 def balance(counted: Survey) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {"class": counted.classes}
+    tables = {texts.NOUNS[nouns(counted.space.kind)][0]: counted.classes}
     if len(counted.attributes) > 1:
         tables |= counted.attributes
     for name, table in tables.items():
@@ -282,12 +305,44 @@ def balance(counted: Survey) -> list[tuple[str, Markup]]:
             plots.Bar(r[first], (r["images"],), (f"{count(r['images'])} · {percent(r['share'])}",))
             for r in table.to_dict("records")
         ]
-        if name == "class":
+        if table is counted.classes and counted.space.kind != "values":
             rows.sort(key=lambda row: -row.values[0])
         if len(rows) > BARS_SHOWN:
             rows = [*rows[: BARS_SHOWN // 2], *rows[-BARS_SHOWN // 2 :]]
         drawn.append((name, plots.bars(rows, texts.BALANCE_PLOT.format(name=name))))
     return drawn
+
+
+def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
+    """(title, explanation, plot) of labels that hold together and of values; none for exclusive classes."""
+    if counted.truth is None or counted.space.kind == "shares":
+        return []
+    y_NK, names = np.asarray(counted.truth, dtype=np.float64), counted.space.classes
+    if counted.space.kind == "values":
+        return [
+            (
+                texts.VALUE_PLOT.format(name=name),
+                "",
+                plots.histogram({name: y_N[~np.isnan(y_N)]}, texts.VALUE_PLOT.format(name=name), name),
+            )
+            for name, y_N in zip(names, y_NK.T, strict=True)
+        ][:BARS_SHOWN]
+    held_NK = (np.nan_to_num(y_NK) >= 0.5).astype(np.float64)
+    both_KK = held_NK.T @ held_NK
+    shown = np.sort(np.argsort(-both_KK.diagonal(), kind="stable")[:CELLS_SHOWN])
+    share_KK = (both_KK / np.maximum(both_KK.diagonal(), 1)[:, None])[np.ix_(shown, shown)]
+    each = np.bincount(held_NK.sum(axis=1).astype(np.int64))
+    rows = [
+        plots.Bar(
+            plural(n, "label"), (int(images),), (f"{count(int(images))} · {percent(images / len(y_NK))}",)
+        )
+        for n, images in enumerate(each)
+    ]
+    heat = plots.heat_map(share_KK, [names[k] for k in shown], texts.TOGETHER_PLOT)
+    return [
+        (texts.EACH_PLOT, "", plots.bars(rows[:BARS_SHOWN], texts.EACH_PLOT)),
+        (texts.TOGETHER_PLOT, texts.TOGETHER_PLOT_TEXT, heat),
+    ]
 
 
 def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:

@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from pipeline.core import seeds
 from pipeline.core.errors import DataError
-from pipeline.core.samples import LabelSpace, Samples
+from pipeline.core.samples import Floats, LabelSpace, Samples
+from pipeline.data.strata import Strata
 from pipeline.pages.report import ImageOf, Key, Pixels
 
 FACT_COLUMNS = ("id", "split", "width", "height", "sha256", "phash", "brightness", "contrast", "blur")
@@ -38,6 +39,8 @@ UNLABELLED = -1
 THUMB_SIDE = 8
 MEAN_SIDE = 48
 JPEG_BLOCK = 8
+# The part of its standard deviation by which a value of two copies must differ to be a contradiction.
+CONTRADICTION, TINY = 0.1, 1e-6
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,17 @@ class Survey:
 
     Args:
         images: one row per image, train first: split, id, group, label (class index, -1 for a test
-            image) and the image facts.
-        classes: one row per class in class order: class, images, share, groups.
-        attributes: by attribute, one row per value in code order: value, images, share, groups.
+            image, and where an image has not exactly one class) and the image facts.
+        classes: one row per class, label or range of a value, in the order of the strata: class, images,
+            share, groups, and of labels the share of images in which it is unknown.
+        attributes: by attribute, one row per value in code order: value, images, share, groups; of exclusive
+            classes only.
         sizes: one row per size, commonest first: size, train, test.
         duplicates: sets of identical images.
         group_sizes: images of each training group, largest first, by group name.
         grouped: the training images have groups, i.e. some group holds several.
+        strata: of the training images, whose rows are the first ones of `images`.
+        truth: (N, K) of the training images, for other kinds of target than exclusive classes; else None.
     """
 
     space: LabelSpace
@@ -82,6 +89,13 @@ class Survey:
     duplicates: tuple[Duplicates, ...]
     group_sizes: "pd.Series[int]"
     grouped: bool
+    strata: Strata
+    truth: Floats | None = None
+
+    def rows_of(self, stratum: int) -> pd.DataFrame:
+        """The training images of a class, with a label, or of a range of a value."""
+        rows: pd.DataFrame = self.images.iloc[self.strata.row_P[self.strata.stratum_P == stratum]]
+        return rows
 
     def split(self, name: str) -> pd.DataFrame:
         """The images of one split, "train" or "test"."""
@@ -104,24 +118,37 @@ def survey(train: Samples, test: Samples | None, facts: pd.DataFrame) -> Survey:
     images = table_of(train, test, facts)
     rows = images[images["split"] == "train"]
     group_sizes = rows.groupby("group").size().sort_values(ascending=False, kind="stable")
+    strata, exclusive = Strata.of(train), train.space.kind == "exclusive"
+    codes = {
+        a.name: (a.values, train.space.codes_CA[rows["label"], k])
+        for k, a in enumerate(train.space.attributes)
+        if exclusive
+    }
     return Survey(
         space=train.space,
         images=images,
-        classes=_balance("class", train.space.classes, rows["label"], rows["group"]),
+        classes=_strata_table(strata, rows["group"], len(train)),
         attributes={
-            a.name: _balance(
-                "value",
-                a.values,
-                pd.Series(train.space.codes_CA[rows["label"], k], index=rows.index),
-                rows["group"],
-            )
-            for k, a in enumerate(train.space.attributes)
+            name: _balance("value", values, pd.Series(code, index=rows.index), rows["group"])
+            for name, (values, code) in codes.items()
         },
         sizes=_sizes(images),
         duplicates=_duplicates(images),
         group_sizes=group_sizes,
         grouped=bool((group_sizes > 1).any()),
+        strata=strata,
+        truth=None if exclusive else np.asarray(train.truth, dtype=np.float32),
     )
+
+
+def _strata_table(strata: Strata, groups: "pd.Series[str]", n_images: int) -> pd.DataFrame:
+    """Images and groups of each class, label or range; several labels of an image count it several times."""
+    members = groups.iloc[strata.row_P].reset_index(drop=True)
+    table = _balance("class", strata.names, pd.Series(strata.stratum_P), members)
+    table["share"] = table["images"] / max(n_images, 1)
+    if strata.unknown_NS is not None:
+        table["unknown"] = strata.unknown_NS.mean(axis=0)
+    return table
 
 
 def table_of(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.DataFrame:
@@ -135,6 +162,9 @@ def table_of(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.Da
             continue
         labels = np.full(len(samples), UNLABELLED) if samples.labels_N is None else samples.labels
         table = pd.DataFrame({"id": samples.ids_N, "group": samples.groups_N, "label": labels})
+        if samples.space.kind != "exclusive":
+            # A row of numbers in a cell: two images contradict each other where one differs by more than 1.
+            table["truth"] = list(_scaled(samples)) if samples.labelled else [None] * len(samples)
         tables.append(table.assign(split=split))
     images = pd.concat(tables, ignore_index=True)
     known = facts[list(FACT_COLUMNS)].astype({"id": str, "split": str})
@@ -145,6 +175,28 @@ def table_of(train: Samples, test: Samples | None, facts: pd.DataFrame) -> pd.Da
         what = f"image facts: {len(lost)} images were not measured"
         raise DataError(what, named, "measure the images again")
     return merged.drop(columns="_merge").astype({"width": int, "height": int})
+
+
+def _scaled(samples: Samples) -> Floats:
+    """(N, K) the truth, scaled so that a difference above 1 contradicts: half a label, a part of a spread."""
+    y_NK = np.asarray(samples.truth, dtype=np.float32)
+    if samples.space.kind != "values":
+        return y_NK * 2
+    spread_K = np.maximum(np.nanstd(y_NK, axis=0), TINY)
+    return np.asarray(y_NK / (CONTRADICTION * spread_K), dtype=np.float32)
+
+
+def contradict(rows: pd.DataFrame) -> bool:
+    """Whether training images of one picture have different truths; what is unknown contradicts nothing."""
+    if "truth" not in rows.columns:
+        return bool(rows["label"].nunique() > 1)
+    if len(rows) < 2:
+        return False
+    y_NK = np.stack(rows["truth"].to_list())
+    known_NK = ~np.isnan(y_NK)
+    high_K = np.where(known_NK, y_NK, -np.inf).max(axis=0)
+    low_K = np.where(known_NK, y_NK, np.inf).min(axis=0)
+    return bool((high_K - low_K > 1).any())
 
 
 def _balance(
@@ -182,7 +234,7 @@ def duplicates_of(rows: pd.DataFrame, exact: bool) -> Duplicates:
     trained = rows[rows["split"] == "train"]
     return Duplicates(
         keys_of(rows),
-        conflict=trained["label"].nunique() > 1,
+        conflict=contradict(trained),
         across_groups=trained["group"].nunique() > 1,
         train_test=rows["split"].nunique() > 1,
         exact=exact,
@@ -219,20 +271,29 @@ class Glance:
     means_CMM3: Pixels
 
 
-def glance(images: pd.DataFrame, n_classes: int, image: ImageOf) -> Glance:
-    """Look at every picture once; a label of -1 is a test image's."""
+def glance(images: pd.DataFrame, n_classes: int, image: ImageOf, strata: Strata | None = None) -> Glance:
+    """Look at every picture once; a label of -1 is a test image's.
+
+    With strata of the first images, mean pictures are those of each stratum; an image may be in several.
+    """
+    members: dict[int, list[int]] = {}
+    if strata is None:
+        members = {n: [c] for n, c in enumerate(images["label"].tolist()) if c != UNLABELLED}
+    else:
+        for row, stratum in zip(strata.row_P.tolist(), strata.stratum_P.tolist(), strict=True):
+            members.setdefault(row, []).append(stratum)
     thumbs = np.empty((len(images), THUMB_SIDE, THUMB_SIDE, 3), np.uint8)
     blocks = np.empty(len(images))
     sums = np.zeros((n_classes, MEAN_SIDE, MEAN_SIDE, 3))
     counts = np.zeros(n_classes, np.int64)
-    rows = zip(images["split"], images["id"], images["label"], strict=True)
+    rows = zip(images["split"], images["id"], strict=True)
     bar = tqdm(rows, "glance", len(images), unit="img", leave=False, disable=not sys.stderr.isatty())
-    for at, (split, name, label) in enumerate(bar):
+    for at, (split, name) in enumerate(bar):
         pixels = np.ascontiguousarray(image(str(split), str(name)))
         middle = cv2.resize(pixels, (MEAN_SIDE, MEAN_SIDE), interpolation=cv2.INTER_AREA)
         thumbs[at] = cv2.resize(middle, (THUMB_SIDE, THUMB_SIDE), interpolation=cv2.INTER_AREA)
         blocks[at] = _blocks(pixels)
-        if label != UNLABELLED:
+        for label in members.get(at, ()):
             sums[label] += middle
             counts[label] += 1
     means = sums / np.maximum(counts, 1)[:, None, None, None]

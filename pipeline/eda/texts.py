@@ -98,7 +98,7 @@ GROUP_IN_TEST_MEANING = "{share} of the test images come from groups that are al
 GROUP_IN_TEST_ANSWER = "Compare experiments by their out-of-fold score, and expect a gap."
 
 # Imbalance.
-IMBALANCE = "Classes are {balance}, {ratio:.1f} : 1; the rarest, {name}, has {images} in {groups}"
+IMBALANCE = "{what} are {balance}, {ratio:.1f} : 1; the rarest, {name}, has {images} in {groups}"
 IMBALANCED, BALANCED = "imbalanced", "balanced"
 BALANCED_MEANING = "Resampling can improve little here."
 IMBALANCE_MEANING = "The F1 of the rarest class is {weight} of a macro score, but is based on {share} of the images."
@@ -106,6 +106,43 @@ IMBALANCE_ATTRIBUTES = " By attribute: {ratios}."
 IMBALANCE_ATTRIBUTE = "{attribute} {ratio:.1f}\u00a0:\u00a01"
 RESAMPLED_ANSWER = "`resample.method={method}` is on: `make resample` shows the counts."
 IMBALANCE_ANSWER = "Try `{command}`, and compare with `under`."
+
+# Labels that hold together, values and shares.
+UNKNOWN = "{share} of the truth is unknown; of {name} {most}"
+UNKNOWN_MEANING = "Unknown entries are neither trained nor scored. If hosts or radiologists leave out what they did not look for, what is known is no random part."
+UNKNOWN_ANSWER = "Nothing to do if empty cells mean unknown. If they mean that a label does not hold, write 0 in the training table."
+ALWAYS = "{labels} that no image lacks: {names}"
+ALWAYS_MEANING = "Nothing can be learned about such a label, and its AUC is undefined."
+ALWAYS_ANSWER = "Check the column, or remove the label from the competition's attributes."
+TOGETHER = "{pairs} of labels that nearly always hold together: {names}"
+PAIR = "{one} and {other}"
+TOGETHER_MEANING = "For a model they are one label with two columns."
+TOGETHER_ANSWER = "Nothing to do if the host scores both; a decision that answers them alike loses nothing."
+LABELS_EACH = "An image has {mean:.2f} labels on average, up to {most}; {none} none"
+LABELS_EACH_MEANING = "Images without a label teach what none of them looks like. If labels were forgotten, they teach the wrong thing."
+LABELS_EACH_ANSWER = "Look at some of them: the pictures below."
+FAR = "{values} of {name} far from all others: {shown}"
+FAR_MEANING = "More than {limit:g} robust standard deviations from the median {middle:.4g}. One such image outweighs many others in a squared error."
+FAR_ANSWER = "Check them, and correct the training table; `suspects.csv` lists them. If they are right, try `loss.name=huber`."
+CLUMP = "{share} of the images have {name} = {value:.4g}, the end of its range"
+CLUMP_MEANING = "Such a number often stands for a limit of the scale, or for something that was not measured."
+CLUMP_ANSWER = "If it means unknown, name it in `competition.unknown_labels`."
+RANGE_OF = "{name} goes from {low:.4g} to {high:.4g}, median {middle:.4g}, standard deviation {spread:.4g}"
+LONG_TAIL = "The upper tail is long: large values dominate a squared error."
+LONG_TAIL_ANSWER = "Compare `loss.name=huber` with the default."
+MAJORITY = "{images} no share above one half ({share})"
+MAJORITY_MEANING = "The answers of people differ there; the best prediction is the distribution, and not one class."
+CAPTION_NONE = "no label"
+CAPTION_VALUE = "{name} {value:.4g}"
+TOGETHER_PLOT = "How often labels hold together"
+TOGETHER_PLOT_TEXT = "Of the images with the label of the row, the share that also has the label of the column."
+EACH_PLOT = "Labels of an image"
+VALUE_PLOT = "Distribution of {name}"
+NOUNS = {
+    "class": ("class", "classes"),
+    "label": ("label", "labels"),
+    "range": ("range of values", "ranges of values"),
+}
 
 # Groups, for information.
 NO_GROUPS = "Every image is a group of its own"

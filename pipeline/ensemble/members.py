@@ -111,7 +111,7 @@ def load_members(
         DataError: a CSV has faults, or members predict other images.
     """
     members, refits = by_name(inputs, MEMBER), by_name(inputs, REFIT)
-    _refuse_mismatch(members, inputs)
+    refuse_mismatch(members, inputs)
     oofs = [load.oof(artifact, name) for name, artifact in members.items()]
     tests = [load.test(refits.get(name, artifact), name) for name, artifact in members.items()]
     given = settings.config.ensemble.weights or {}
@@ -165,7 +165,8 @@ def _provenance(word: MemberWord) -> dict[str, str]:
     return {"kind": word.kind, **paths, **digests}
 
 
-def _refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artifact]) -> None:
+def refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artifact]) -> None:
+    """Raise ConfigError for members that are one run, or have other data or folds than the blend."""
     name_of_key: dict[str, str] = {}
     faults = []
     for name, artifact in members.items():

@@ -43,6 +43,7 @@ class EnsemblePage:
         answer: one sentence: the blend against its best member, and its cost.
         notes: how to read the figures.
         kind: of the target.
+        importance: columns that the trees of the member gbdt read, and their share; None: no such member.
     """
 
     title: str
@@ -55,6 +56,7 @@ class EnsemblePage:
     answer: str
     notes: tuple[str, ...]
     kind: Kind = EXCLUSIVE
+    importance: pd.DataFrame | None = None
 
 
 def recommended(facts: Mapping[str, Any], delta: float, times: float | None) -> str:

@@ -13,14 +13,16 @@ a blend of finished members takes seconds.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import align
+from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.voting import fitting, soft_voting
@@ -47,12 +49,14 @@ from pipeline.record import files
 from pipeline.record.tracking import note
 from pipeline.resample.page import shown, shown_rows
 from pipeline.settings.decision import ANSWER_STEPS, STEP_KINDS
-from pipeline.settings.ensemble import word_of
+from pipeline.settings.ensemble import GBDT, word_of
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
 from pipeline.train.teachers import teacher
 
 BLEND = "blend.json"
+# What the trees of the member gbdt read most, and how many of its columns a line names.
+IMPORTANCE, TOP, SHOWN_COLUMNS = "importance.csv", 6, 30
 # Inputs of a decision: the class counts of each member's training rows, `shown:<member>`.
 SHOWN = "shown:"
 
@@ -131,7 +135,7 @@ def ensemble_sections(settings: Settings) -> tuple[str, ...]:
     return ("ensemble", "statistics", "competition.metric", *host)
 
 
-def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+def trained_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The members that are inferences; CSVs from elsewhere enter the blend's identity by their digests."""
     inputs = {"data": Need("data", settings), "folds": Need("folds", settings)}
     for word in map(word_of, settings.config.ensemble.members):
@@ -148,6 +152,59 @@ def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
             )
             inputs |= {f"{members.MEMBER}{n}": Need("infer", settings, key=key) for n, key in keys.items()}
     return inputs
+
+
+def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
+    """The same, and the trees on their predictions if they are a member."""
+    inputs = trained_inputs(ask, settings, params)
+    if GBDT in settings.config.ensemble.members:
+        inputs[f"{members.MEMBER}{GBDT}"] = Need("gbdt", settings)
+    return inputs
+
+
+def build_gbdt(job: Job) -> Built:
+    """Boosted trees on the members' predictions and the metadata: oof.npz, test.npz and importance.csv.
+
+    Each sample is predicted by trees that saw nothing of its part, and parts share no group.
+
+    Raises:
+        ConfigError: more columns than trees are made for, or members with other data or folds.
+        DataError: LightGBM is not installed.
+    """
+    from pipeline.ensemble import gbdt
+
+    config, started = job.settings.config, time.perf_counter()
+    train, test = (load.samples(job.inputs["data"], split, job.home) for split in ("train", "test"))
+    plan, inferred = load.plan(job.inputs["folds"]), members.by_name(job.inputs, members.MEMBER)
+    members.refuse_mismatch(inferred, job.inputs)
+    oofs = align([load.oof(artifact, name) for name, artifact in inferred.items()])
+    tests = align([load.test(artifact, name) for name, artifact in inferred.items()])
+    ids_N, target = oofs[0].ids_N, Target.of(train.space)
+    scored, asked = train.take(ids_N), test.take(tests[0].ids_N)
+    parts = scoring.crossfit_parts(config, train, plan, ids_N)
+    at = [positions(part, ids_N, "out-of-fold predictions") for part in parts]
+    rows, tested = (gbdt.table(p, s, config.competition) for p, s in ((oofs, scored), (tests, asked)))
+    made = gbdt.cross_fitted(rows, scored.truth, at, tested, target, config.ensemble.gbdt)
+    oof = Probabilities.of(target, ids_N, made.oof_NK, GBDT)
+    files.write_probabilities(job.draft / "oof.npz", oof)
+    files.write_probabilities(
+        job.draft / "test.npz", Probabilities.of(target, tests[0].ids_N, made.test_NK, GBDT)
+    )
+    made.importance.to_csv(job.draft / IMPORTANCE, index=False)
+    by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
+    card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), None)
+    top = ", ".join(
+        f"{name} {share:.0%}" for name, share in made.importance.head(TOP).itertuples(index=False, name=None)
+    )
+    trees = texts.GBDT_TREES.format(rounds=made.rounds, top=top)
+    lines = (*scoring.lines(card, len(train), compared=False), trees)
+    figures = {
+        **card.figures,
+        "rounds": made.rounds,
+        "complete": float(all(a.metrics.get("complete") == 1.0 for a in inferred.values())),
+        "ms_per_image": 1000 * (time.perf_counter() - started) / max(len(ids_N) + len(asked), 1),
+    }
+    return Built(figures, lines)
 
 
 def ensemble_identity(ask: Ask, settings: Settings, params: Params) -> str:
@@ -205,6 +262,7 @@ def build_cost(job: Job) -> Built:
         kind=oofs[0].kind,
         advice=recommended(facts, blend.metrics["delta_vs_member"], times),
         answer=answer,
+        importance=_importance(job),
         notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
     )
     html = render_html(page, config.report.thumbnail_px)
@@ -214,6 +272,12 @@ def build_cost(job: Job) -> Built:
     description = note(texts.COST_RUN, texts.COST_WHY, "make distill", "ensemble.html", answer)
     figures = {"parameters": total.parameters, "ms_1": total.ms_1, "ms_64": total.ms_64}
     return Built(figures, lines, description, ("ensemble.html", "cost.csv"))
+
+
+def _importance(job: Job) -> pd.DataFrame | None:
+    """What the trees of the member gbdt read; None without that member."""
+    trees = job.inputs.get(f"{members.MEMBER}{GBDT}")
+    return None if trees is None else pd.read_csv(trees.folder / IMPORTANCE).head(SHOWN_COLUMNS)
 
 
 def cost_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -440,6 +504,15 @@ def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 STAGES = (
+    Stage(
+        "gbdt",
+        1,
+        "boosted trees on the predictions of members and the metadata",
+        build_gbdt,
+        reads=("ensemble.gbdt", "statistics", "competition.metric"),
+        inputs=trained_inputs,
+        label=of_competition,
+    ),
     Stage(
         "ensemble",
         4,

@@ -23,6 +23,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.core.metadata import Kind
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, positions, strings
 from pipeline.core.voting import stacking
@@ -407,7 +408,15 @@ def on_slices(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     facts = load.facts(case.job.inputs["images"])
     of_train = facts[facts["split"] == "train"]
     seed, finders = case.job.settings.config.statistics.seed, case.job.settings.config.finders
-    return slices.section(slices.SliceInputs(case.train, oof.ids_N, oof.labels(), of_train, seed, finders))
+    inputs = slices.SliceInputs(
+        case.train, oof.ids_N, oof.labels(), of_train, seed, finders, metadata=metadata_of(case)
+    )
+    return slices.section(inputs)
+
+
+def metadata_of(case: ReportCase) -> tuple[tuple[str, Kind], ...]:
+    """Name and kind of each column of metadata."""
+    return tuple((one.column, one.kind) for one in case.job.settings.config.competition.metadata)
 
 
 def on_suspects(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:

@@ -163,6 +163,7 @@ SLICES_TITLE = "Slices that fail more often than chance"
 SLICE_OF_VALUES = "{images} of {groups}: error {wrong}, elsewhere {elsewhere}"
 SPREADS = "{value:.2f} SD"
 SLICE_ERROR, SLICE_PLOT_OF_VALUES = "error", "Mean distance from the truth, in standard deviations"
+NO_METADATA, MISSING_METADATA = "", "{name} missing"
 LOWEST_QUARTER, HIGHEST_QUARTER = "lowest quarter of {name}", "highest quarter of {name}"
 SLICE_SUMMARY = "{images} of {groups}: {wrong} wrong, {elsewhere} elsewhere"
 SLICE_COLUMNS = ("wrong", "elsewhere", "expected from its classes")

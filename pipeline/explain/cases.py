@@ -13,10 +13,11 @@ Legend: N images, B a batch, C classes, H height, W width.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from pipeline.core.errors import DataError
@@ -33,6 +34,7 @@ from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
 from pipeline.explain import network, texts
 from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
+from pipeline.explain.view import ColumnView, view_of
 from pipeline.nets.forward import probabilities
 from pipeline.train.committee import Committee
 from pipeline.train.stages import folds_of
@@ -91,6 +93,10 @@ def scene_of(job: Job) -> Scene:
     test = load.samples(job.inputs["data"], "test", job.home)
     plan, folds = load.plan(job.inputs["folds"]), folds_of(job.settings)
     oof = load.oof(job.inputs["train"], job.settings.experiment)
+    view, whole = view_of(train, oof, str(job.params.get("label", ""))), train
+    shown_plan = plan
+    if view is not None:
+        train, oof, shown_plan = view.samples, view.oof, view.plan(plan)
     requested = _requested(job, plan, folds, oof, train)
     images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
     committees = {
@@ -98,11 +104,15 @@ def scene_of(job: Job) -> Scene:
         for k in sorted({one.fold for one in requested} or {folds[0]})
     }
     nets = {
-        k: network.of_fold(config, train.space, committee, images["train"], k, device)
+        k: network.of_fold(config, whole.space, committee, images["train"], k, device, view)
         for k, committee in committees.items()
     }
     object_of = _objects(job)
-    cases = [_case(one, nets[one.fold], images[one.split], train, test, object_of) for one in requested]
+    shown = {"train": train, "test": test}
+    if view is not None:
+        unknown = view.of_test(whole.take(np.setdiff1d(whole.ids_N, train.ids_N)))
+        shown |= {"test": view.of_test(test), "unknown": unknown}
+    cases = [_case(one, nets[one.fold], images[one.split], shown, object_of, view) for one in requested]
     return Scene(
         config=config,
         experiment=naming.label_of(job.inputs["train"]),
@@ -110,12 +120,14 @@ def scene_of(job: Job) -> Scene:
         nets=nets,
         cases=tuple(cases),
         samples=train,
-        plan=plan,
+        plan=shown_plan,
         oof=oof,
         batches=_batches(images, nets, config.runtime.infer_batch),
         object_of=object_of,
         device=device,
         seed=config.explain.seed,
+        about="" if view is None else view.about,
+        captions={} if view is None else view.captions,
     )
 
 
@@ -154,15 +166,19 @@ def _case(
     requested: Requested,
     net: Net,
     images: PreparedImages,
-    train: Samples,
-    test: Samples,
+    shown: Mapping[str, Samples],
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
+    view: ColumnView | None,
 ) -> ExplainedImage:
     at = int(positions(strings([requested.id]), images.ids_N, f"prepared {requested.split} images")[0])
     pixels = np.array(images.x_NHWC[at])
     x_1CHW = net.normalise(pixels[None])
     p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
-    samples = (train if requested.split == "train" else test).take(strings([requested.id]))
+    of = requested.split
+    if of == "train" and not (shown["train"].ids_N == requested.id).any():
+        of = "unknown"
+    samples = shown[of].take(strings([requested.id]))
+    told = "" if view is None else _told(view, net, x_1CHW, requested)
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
@@ -179,7 +195,18 @@ def _case(
         rival=true if errs and true is not None else int(order[1]),
         object_HW=mask,
         object_from=source,
+        told=told,
     )
+
+
+def _told(view: ColumnView, net: Net, x_1CHW: torch.Tensor, requested: Requested) -> str:
+    """The truth and the prediction in words, where classes do not say them."""
+    assert isinstance(net.module, network.Explained), "the network must be made by `network.of_module`"
+    with torch.no_grad():
+        outputs_K = net.module.outputs(x_1CHW)[0].float().cpu().numpy().astype(np.float64)
+    predicted = view.tell(outputs_K)
+    true = view.told.get(requested.id, "") if requested.split == "train" else ""
+    return f"{true}{predicted}" if predicted else ""
 
 
 def _batches(

@@ -13,10 +13,11 @@ from pipeline.core import best, metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Samples
 from pipeline.data import load
+from pipeline.data.labels import label_space
 from pipeline.engine import naming, request
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.explain import texts
+from pipeline.explain import texts, view
 from pipeline.explain.panels import check_names
 from pipeline.settings.load import Settings
 
@@ -35,6 +36,9 @@ def explain(session: Session, options: argparse.Namespace) -> None:
         params["ids"] = json.dumps(keys_of(options.id, *tables), ensure_ascii=False)
     if options.fold is not None:
         params["fold"] = options.fold
+    if options.label:
+        view.check(label_space(settings.config.competition), str(options.label))
+        params["label"] = str(options.label)
     need = Need("explain", settings, params)
     session.check(need)
     session.show(session.get(need))

@@ -135,6 +135,8 @@ def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
 
 def title(scene: Scene, case: ExplainedImage) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
+    if case.told:
+        return texts.TITLE_TOLD.format(key=case.key, told=case.told)
     template = texts.TITLE_CORRECT
     if case.true is None:
         template = texts.TITLE_TEST

@@ -148,7 +148,8 @@ def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Re
     for space, reading in (("features", by_features), ("pixels", by_pixels)):
         for rank, near in enumerate(reading.neighbours, 1):
             marks = ", ".join(near.marks)
-            caption = scene.space.classes[near.label] + (f" ({marks})" if marks else "")
+            truth = scene.captions.get(near.id, scene.space.classes[near.label])
+            caption = truth + (f" ({marks})" if marks else "")
             title = texts.NEIGHBOURS_PICTURE.format(
                 rank=rank, space=space, id=near.id, caption=caption, distance=near.distance
             )

@@ -20,6 +20,7 @@ from pipeline.core.wording import worded
 from pipeline.data.images import PreparedImages
 from pipeline.explain import layers, texts
 from pipeline.explain.scene import Layer, Net
+from pipeline.explain.view import ColumnView
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.intake import Intake
@@ -35,10 +36,23 @@ _SAME = 1e-3
 
 
 class Explained(nn.Module):
-    """Logits of normalised pixels: a network, or a frozen backbone and a fold's heads, which are averaged."""
+    """Logits of normalised pixels: a network, or a frozen backbone and a fold's heads, which are averaged.
 
-    def __init__(self, classifier: Classifier, head: HeadStack | None = None) -> None:
+    With a view they are the logits of its classes.
+    """
+
+    map_CK: torch.Tensor
+    shift_C: torch.Tensor
+
+    def __init__(
+        self, classifier: Classifier, head: HeadStack | None = None, view: ColumnView | None = None
+    ) -> None:
         super().__init__()
+        self.viewed = view is not None
+        if view is not None:
+            self.register_buffer("map_CK", torch.tensor(view.map_CK, dtype=torch.float32))
+            self.register_buffer("shift_C", torch.tensor(view.shift_C, dtype=torch.float32))
+        self.scale = None if head is not None else classifier.scale
         self.backbone = cast(nn.Module, classifier.backbone)
         self.heads = classifier.heads
         self.head = head
@@ -50,8 +64,8 @@ class Explained(nn.Module):
         classifier = self._classifier[0]
         return classifier.features(x_BCHW * classifier.std_C11 + classifier.mean_C11)
 
-    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """(B, K) logits."""
+    def outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, K) what the network says: logits, or values."""
         if self.head is not None:
             x_BD = self.features(x_BCHW)
             if self.head.n_beside:  # metadata at its mean: the explanation is of the image
@@ -60,16 +74,29 @@ class Explained(nn.Module):
             logits_JBK: torch.Tensor = self.head(x_BD[None])
             return logits_JBK.mean(0)
         given: torch.Tensor = self.backbone(x_BCHW)
+        if self.scale is not None:
+            given = self.scale(given)
         logits: torch.Tensor = given if self.heads is None else self.heads(given)
         return logits
 
+    def forward(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, K) logits; of a view (B, C)."""
+        logits = self.outputs(x_BCHW)
+        return logits @ self.map_CK.T + self.shift_C if self.viewed else logits
+
 
 def of_fold(
-    config: Config, space: LabelSpace, committee: Committee, images: PreparedImages, fold: int, device: str
+    config: Config,
+    space: LabelSpace,
+    committee: Committee,
+    images: PreparedImages,
+    fold: int,
+    device: str,
+    view: ColumnView | None = None,
 ) -> Net:
     """The network of a fold's weights; if several vote, the one with the largest share.
 
-    `images` are the prepared training images.
+    `images` are the prepared training images; `view`: the label or value that is explained.
 
     Raises:
         ModelError: weights that do not fit the model, or no layer with a map.
@@ -87,9 +114,10 @@ def of_fold(
             notes.append(worded(texts.MEAN_OF_HEADS, n=seeds))
         network = model.build(model.frozen(config.model), 2, 0, hw, intake=Intake.of(config))
         network.normalise_by(images, images.ids_N)
-        module = Explained(network, head)
+        module = Explained(network, head, view)
     else:
-        module = Explained(model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config)))
+        restored = model.restore(config.model, space.n_classes, state, hw, space, Intake.of(config))
+        module = Explained(restored, view=view)
     if config.competition.metadata:
         notes.append(texts.METADATA_AT_MEAN)
     return of_module(module, fold, hw, device, config.explain.min_grid, tuple(notes))
@@ -133,6 +161,8 @@ def averaged(module: Explained, last: Layer, x_1CHW: torch.Tensor) -> torch.Tens
     if linear is None:
         return None
     weight_KD, bias_K = linear
+    if module.viewed:
+        weight_KD, bias_K = module.map_CK @ weight_KD, module.map_CK @ bias_K + module.shift_C
     with torch.no_grad(), layers.outputs(module, [last.name]) as seen:
         logits_BK = module(x_1CHW)
         mean_BC = last.maps(seen[last.name]).mean((2, 3))

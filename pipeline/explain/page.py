@@ -84,6 +84,10 @@ def _gallery(job: Job, scene: Scene, panels: Sequence[Panel]) -> gallery.Gallery
 
 def lead(job: Job, scene: Scene) -> str:
     """Which images these are, and which networks explain them."""
+    return f"{scene.about} {_images(job, scene)}".strip()
+
+
+def _images(job: Job, scene: Scene) -> str:
     by = texts.BY_UNSEEN_FOLD
     if any(case.split == "test" for case in scene.cases):
         by += texts.BY_ONE_FOLD

@@ -9,7 +9,7 @@ Legend: N images, B a batch, C channels or classes, H height, W width, h and w o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +111,7 @@ class ExplainedImage:
         rival: the class to compare with: the true one if the network is wrong, else the second most probable.
         object_HW: where the object is, or None if unknown.
         object_from: "box" (crop.boxes), "border" (differs from the border's colour) or "" (unknown).
+        told: truth and prediction in words, where classes do not say them.
     """
 
     id: str
@@ -124,6 +125,7 @@ class ExplainedImage:
     rival: int
     object_HW: Mask | None = None
     object_from: str = ""
+    told: str = ""
 
     @property
     def predicted(self) -> int:
@@ -169,6 +171,8 @@ class Scene:
             in `ExplainedImage`.
         device: "cpu" or "cuda".
         seed: root of every draw.
+        about: what the classes mean where they are a view of a label or value; empty: they are the target.
+        captions: what is true of training images, by id, where it is more than a class.
     """
 
     config: Config
@@ -183,6 +187,8 @@ class Scene:
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]]
     device: str
     seed: int
+    about: str = ""
+    captions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def lead(self) -> Net:

@@ -21,7 +21,8 @@ def refuse_explain(settings: Settings) -> None:
     if settings.config.explain.parts is not None:
         check_names(settings.config.explain.parts)
     competition, images = settings.config.competition, settings.config.images
-    if competition.images_per_sample is not None or images.pages == "images":
+    several = competition.images_per_sample is not None or images.pages == "images"
+    if several or images.tiles is not None:
         raise ConfigError(texts.SEVERAL_IMAGES, remedy=texts.SEVERAL_IMAGES_REMEDY)
 
 

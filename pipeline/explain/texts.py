@@ -5,6 +5,7 @@ Does not own when a text is shown. Text in backticks is shown as code.
 """
 
 # --- Images and maps, shared by the panels
+TITLE_TOLD = "{key}: {told}"
 TITLE_TEST = "{key}: predicted {predicted} ({p_predicted}), second {rival} ({p_rival})"
 TITLE_ERROR = "{key}: true {true} ({p_true}), predicted {predicted} ({p_predicted})"
 TITLE_CORRECT = "{key}: correctly predicted {predicted} ({p_predicted}), second {rival} ({p_rival})"
@@ -210,3 +211,13 @@ EMBEDDING_DISAGREE = "The maps share {share} of a point's neighbours (by chance 
 SEVERAL_IMAGES = "explain: samples have several images, and its maps are about one"
 SEVERAL_IMAGES_REMEDY = "make error-analysis shows all images of a sample; explain a competition with an image a sample"
 METADATA_AT_MEAN = "the maps are about the image alone: metadata is left out, so probabilities differ from those of the report"
+
+# One label or value as classes.
+NO_COLUMN = "LABEL names a label or a value, and competition.target={target} has classes, which are shown together"
+WORST_COLUMN = " {name} is the worst out of fold; LABEL=… shows another."
+VIEW_OF_LABEL = "Everything below is about the label {name}."
+VIEW_OF_VALUE = "Everything below is about the value {name}, against its median {middle}: evidence for “higher” raises the predicted value, and shares in % only say how far it is from the median."
+VIEW_OF_SHARES = "The true class of an image is the one with the largest share."
+LOWER, HIGHER = "lower {name}", "higher {name}"
+TRUE_VALUE, PREDICTED_VALUE = "true {value}, ", "predicted {name} {value}"
+NO_LABEL = "none"

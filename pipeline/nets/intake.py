@@ -40,7 +40,9 @@ class Intake:
     def of(config: Config) -> Intake:
         """From the settings."""
         several = config.competition.images_per_sample
-        images = several.fixed if several is not None else None if config.images.pages == "images" else 1
+        images = several.fixed if several is not None else 1
+        if config.images.pages == "images" or config.images.tiles is not None:
+            images = None
         return Intake(config.images.channels, images, config.model.pool_images)
 
 

@@ -41,13 +41,15 @@ MOST_IMAGES = 256
 SMALLEST_STD = 1e-6
 
 
-class ValueScale(nn.Module):
-    """The last step where values are predicted: from outputs in standard deviations to the table's unit.
+class OutputScale(nn.Module):
+    """The last step where values or labels are predicted: from a layer's outputs to logits.
 
-    A network learns numbers about 0 with a deviation of about 1, whatever their unit. In evaluation mode no
-    prediction lies further than one deviation beyond the values of the training part: a linear layer follows
-    an odd image to any number, and one such answer would decide a squared error. The four buffers are of the
-    training part and belong to the state dict.
+    A network learns numbers about 0 with a deviation of about 1. For values, mean and deviation of the
+    training part give them the unit of the table, and in evaluation mode no prediction lies further than one
+    deviation beyond the values of the training part: a linear layer follows an odd image to any number, and
+    one such answer would decide a squared error. For labels the mean is the log-odds with which each holds in
+    the training part, so that a network starts there instead of at one half (Lin et al.,
+    https://arxiv.org/abs/1708.02002, section 4.1). The four buffers belong to the state dict.
     """
 
     mean: torch.Tensor
@@ -68,18 +70,18 @@ class ValueScale(nn.Module):
             own.copy_(value)
 
     @staticmethod
-    def none(space: LabelSpace | None) -> "ValueScale | None":
-        """A scale that changes nothing yet; None for other targets than values."""
-        if space is None or space.kind != "values":
+    def none(space: LabelSpace | None) -> "OutputScale | None":
+        """A scale that changes nothing yet; None for other targets than values and labels."""
+        if space is None or space.kind not in ("values", "labels"):
             return None
         zeros, ones = torch.zeros(space.n_classes), torch.ones(space.n_classes)
-        return ValueScale(zeros, ones, zeros - torch.inf, zeros + torch.inf)
+        return OutputScale(zeros, ones, zeros - torch.inf, zeros + torch.inf)
 
     def forward(self, outputs: torch.Tensor) -> torch.Tensor:
-        """(…, C) values, in float32: half precision would round a large mean."""
+        """(…, C) logits, in float32: half precision would round a large mean."""
         wide = outputs if outputs.dtype == torch.float64 else outputs.float()
-        values = wide * self.spread + self.mean
-        return values if self.training else values.clamp(self.low, self.high)
+        logits = wide * self.spread + self.mean
+        return logits if self.training else logits.clamp(self.low, self.high)
 
 
 class Classifier(nn.Module):
@@ -92,7 +94,7 @@ class Classifier(nn.Module):
         mean: per channel, of pixels in [0, 1].
         std: per channel.
         heads: from the backbone's outputs to classes; None: the outputs are the classes.
-        scale: from the backbone's outputs to values; None: they are no values.
+        scale: from the backbone's outputs to logits of values or labels; None: the outputs are logits.
         intake: what the network takes in; of several images it pools the outputs (mean) or the features.
         measured: the mean and the deviation are those of training images, see `normalise_by`, and part of the
             state dict.
@@ -108,7 +110,7 @@ class Classifier(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         heads: AttributeHeads | None = None,
-        scale: ValueScale | None = None,
+        scale: OutputScale | None = None,
         measured: bool = False,
         intake: Intake = PICTURES,
     ) -> None:
@@ -302,7 +304,7 @@ def build(
         n_classes: outputs of the new classifier.
         seed: of every other weight that is not loaded; ≥ 0.
         size: height and width of the images, px, for a trial pass; None: its own.
-        space: of the classes, for a head per attribute (see `settings.heads`) and for values (`ValueScale`);
+        space: of the classes, for a head per attribute (see `settings.heads`) and for values (`OutputScale`);
             None: one output per class.
         intake: what the network takes in beside the size of the images.
 
@@ -330,7 +332,7 @@ def build(
     measured = settings.mean is None and intake.channels not in (1, RGB)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        scale = ValueScale.none(space)
+        scale = OutputScale.none(space)
         return Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
 
 
@@ -495,7 +497,13 @@ def channel_values(images: Images, ids: Strings, channels: int) -> npt.NDArray[n
     """(P, C) pixels in [0, 1] of at most 256 of these images, evenly spaced."""
     taken = np.unique(np.linspace(0, len(ids) - 1, min(len(ids), MOST_IMAGES)).astype(int))
     rows = np.sort(positions(ids[taken], images.ids_N, "prepared images"))
-    return np.asarray(images.x_NHWC[rows], np.float64).reshape(-1, channels) / 255
+    x_NHWE = np.asarray(images.x_NHWC[rows])
+    if x_NHWE.shape[3] == channels:
+        return x_NHWE.astype(np.float64).reshape(-1, channels) / 255
+    # Of several images a sample, those that are there.
+    x_NIPC = x_NHWE.reshape(len(rows), -1, x_NHWE.shape[3] // channels, channels).swapaxes(1, 2)
+    there_NI = x_NIPC.any(axis=(2, 3))
+    return x_NIPC[there_NI].astype(np.float64).reshape(-1, channels) / 255
 
 
 def _log(ratio_C: np.ndarray) -> np.ndarray:

@@ -22,6 +22,10 @@ from pipeline.core.statistics import Band
 
 FONT = 12.0
 WIDTH = 440.0
+# Of a heat map, px: the longest name, the largest cell, and the smallest one with its number.
+HEAT_NAME, HEAT_CELL, HEAT_TEXT = 96.0, 40.0, 26.0
+# Smaller shares have no number.
+HEAT_LEAST = 0.005
 # Left margin of a band, height of public against OOF, side of a correlation matrix.
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
 # More points of a scatter plot than this hide each other, and make a page slow.
@@ -425,6 +429,34 @@ def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
     corners = " ".join([*edge(band.low), *reversed(edge(band.high))])
     tip = f"<title>luck: public − OOF from {band.low:+.4f} to {band.high:+.4f}</title>"
     return f'<polygon points="{corners}" class="area s0" style="stroke:none;fill-opacity:.14">{tip}</polygon>'
+
+
+def heat_map(share_KK: npt.NDArray[np.float64], names: Sequence[str], title: str) -> Markup:
+    """Shares from 0 to 1 of rows and columns with the same names: the stronger the colour, the larger."""
+    size = len(share_KK)
+    if not size:
+        return EMPTY
+    left = min(max(text_width(shorten(name, HEAT_NAME)) for name in names) + 8, HEAT_NAME + 8)
+    cell = min((WIDTH - left - 8) / size, HEAT_CELL)
+    top = 8
+    body = []
+    for i, row in enumerate(names):
+        y = top + i * cell
+        body.append(svg_text(left - 6, y + cell / 2 + 4, shorten(row, HEAT_NAME), "end tiny"))
+        for k, column in enumerate(names):
+            value = float(share_KK[i, k])
+            tip = f"<title>{escape(row)} → {escape(column)}: {value:.0%}</title>"
+            body.append(
+                f'<rect x="{left + k * cell:.1f}" y="{y:.1f}" width="{cell - 1:.1f}" height="{cell - 1:.1f}"'
+                f' class="s0" style="fill-opacity:{0.04 + 0.96 * value:.2f}">{tip}</rect>'
+            )
+            if cell >= HEAT_TEXT and value >= HEAT_LEAST:
+                body.append(svg_text(left + (k + 0.5) * cell, y + cell / 2 + 4, f"{value:.0%}", "mid tiny"))
+    floor = top + size * cell
+    for k, column in enumerate(names):
+        x, turned = left + (k + 0.5) * cell, f"rotate(-60 {left + (k + 0.5) * cell:.1f} {floor + 12:.1f})"
+        body.append(svg_text(x, floor + 12, shorten(column, HEAT_NAME), "end tiny", turned))
+    return svg(WIDTH, floor + HEAT_NAME, title, body)
 
 
 def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:

@@ -3,6 +3,7 @@
     make predict FILE=submissions/pets-ensemble-3fa29b.csv IMAGES=new/photos OUT=new.csv
     make oof FILE=submissions/pets-ensemble-3fa29b.csv OUT=mine.csv
     make bundle FILE=submissions/pets-ensemble-3fa29b.csv LIMIT=9h
+    make export FILE=submissions/pets-ensemble-3fa29b.csv FORMAT=onnx
 
 Owns these commands. Does not own predicting (`predict/predictor.py`). Imports no torch until it predicts.
 """
@@ -157,3 +158,16 @@ def bundle(session: Session, options: Options) -> None:
     from pipeline.predict import bundling
 
     bundling.run(session, options)
+
+
+def export(session: Session, options: Options) -> None:
+    """Write a submission as one file for other programs, with a model card, after comparing it.
+
+    Raises:
+        ConfigError: an unknown format, a missing package, or a part that cannot be in a graph.
+        ModelError: a network has an operator that the format lacks.
+        DataError: there is no such submission, or the exported model predicts something else.
+    """
+    from pipeline.predict import exporting
+
+    exporting.run(session, options)

@@ -28,6 +28,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, strings
 from pipeline.core.targets import Target
 from pipeline.core.wording import worded
+from pipeline.data.decode import Pixels
 from pipeline.predict import blending, folder, members, pictures, steps, texts
 from pipeline.predict.members import Machine, Models
 from pipeline.predict.pictures import Eye, Picture, Source, Unreadable
@@ -100,8 +101,8 @@ class Predictor:
         self.space: LabelSpace = space_of_text(manifest.space)
         self.whole = Part({m.name: tuple(m.views) for m in manifest.members})
         places = {member.look: member.images for member in manifest.members}
-        self._eyes = [Eye.of(home, look, places.get(n, 1)) for n, look in enumerate(manifest.looks)]
-        self._models = Models(home, manifest, machine)
+        self.eyes = [Eye.of(home, look, places.get(n, 1)) for n, look in enumerate(manifest.looks)]
+        self.models = Models(home, manifest, machine)
         self._fitted = blending.fitted_of(home, manifest)
 
     @staticmethod
@@ -145,11 +146,28 @@ class Predictor:
         """What the columns mean."""
         return Target.of(self.space)
 
+    def size_of(self, member: folder.Member) -> tuple[int, int]:
+        """Height and width of what a member sees, px."""
+        return self.eyes[member.look].look.size
+
+    def of_pixels(self, x_LNHWC: Sequence[Pixels]) -> Probabilities:
+        """The predictions of images that are prepared already, for each look; without groups."""
+        ids = [f"{n:06d}" for n in range(len(x_LNHWC[0]))]
+        votes = []
+        for member in self.manifest.members:
+            vote = members.predict(self.models, member, x_LNHWC[member.look], member.views)
+            votes.append(replace(vote.p, ids_N=strings(ids)))
+        given = tuple(Picture(name, "") for name in ids)
+        p_M = (
+            tuple(votes) if self._is_ranked else (self._vote(votes, [m.name for m in self.manifest.members]),)
+        )
+        return self.finished([Predicted(given, p_M, (), {})]).p
+
     @property
     def chunk(self) -> int:
         """Images that are decoded and predicted together; a multiple of the batch."""
         bytes_each = sum(
-            eye.look.size[0] * eye.look.size[1] * eye.channels * (eye.places or 4) for eye in self._eyes
+            eye.look.size[0] * eye.look.size[1] * eye.channels * (eye.places or 4) for eye in self.eyes
         )
         batches = max(int(min(CHUNK_BYTES / bytes_each, MOST_IMAGES) / self.machine.batch), 1)
         return batches * self.machine.batch
@@ -170,7 +188,7 @@ class Predictor:
         """
         if not isinstance(images, str | Path):
             return pictures.listed(images, ids, groups)
-        where, source, reading = Path(images), self.manifest.source, self._eyes[0].how.sources.how
+        where, source, reading = Path(images), self.manifest.source, self.eyes[0].how.sources.how
         if where.is_dir():
             return pictures.below(where, source, reading)
         return pictures.of_table(where, None if root is None else Path(root), source, reading)
@@ -181,7 +199,7 @@ class Predictor:
         Raises:
             DataError: an id occurs twice, or files of a sample cannot be found by its id.
         """
-        reading = self._eyes[0].how.sources.how
+        reading = self.eyes[0].how.sources.how
         return pictures.of_ids(ids, Path(root), self.manifest.source, reading)
 
     def predict(
@@ -226,13 +244,13 @@ class Predictor:
     def one_part(self, given: Sequence[Picture], part: Part | None = None) -> Predicted:
         """The predictions of the members for one chunk; `part` is the part of the ensemble that predicts."""
         views = (part or self.whole).views
-        seen = pictures.see(given, self._eyes)
+        seen = pictures.see(given, self.eyes)
         votes: list[Probabilities] = []
         seconds: dict[tuple[str, str], float] = {}
         for member in self.manifest.members:
             if member.name not in views:
                 continue
-            vote = members.predict(self._models, member, seen.x_LNHWC[member.look], views[member.name])
+            vote = members.predict(self.models, member, seen.x_LNHWC[member.look], views[member.name])
             votes.append(replace(vote.p, ids_N=strings([one.id for one in given])))
             seconds |= {(member.name, v): s for v, s in zip(views[member.name], vote.seconds_V, strict=True)}
         if not self._is_ranked:

@@ -39,12 +39,24 @@ ANSWER, TRUE = "label", "true"
 def write(path: Path, p: Probabilities) -> None:
     """Predictions as `id`, the answer where there is one (`label`), and a column for each class or value."""
     columns: dict[str, Sequence[str]] = {"id": p.ids_N.tolist()}
-    if p.kind in (EXCLUSIVE, SHARES) and ANSWER not in p.classes:
-        columns[ANSWER] = [p.classes[c] for c in p.labels().tolist()]
-    elif p.kind == LABELS and ANSWER not in p.classes:
-        held = [np.flatnonzero(row).tolist() for row in p.target.held(p.p_NC)]
-        columns[ANSWER] = ["|".join(p.classes[c] for c in row) for row in held]
+    label = answered(p)
+    if label is not None:
+        columns[ANSWER] = label
     write_table(path, {**columns, **_numbers(p)}, p.classes)
+
+
+def answered(p: Probabilities) -> list[str] | None:
+    """The answer to each image: its class, or the labels that hold; None for values, and where a column has
+    that name.
+    """
+    if ANSWER in p.classes:
+        return None
+    if p.kind in (EXCLUSIVE, SHARES):
+        return [p.classes[c] for c in p.labels().tolist()]
+    if p.kind != LABELS:
+        return None
+    held = [np.flatnonzero(row).tolist() for row in p.target.held(p.p_NC)]
+    return ["|".join(p.classes[c] for c in row) for row in held]
 
 
 def _numbers(p: Probabilities) -> dict[str, Sequence[str]]:

@@ -148,3 +148,56 @@ Upload this folder as a dataset, attach it and the competition's data to a noteb
 
 {measured}
 """
+
+# Export.
+
+EXPORT_REMEDY_FILE = "make export FILE=submissions/NAME.csv FORMAT=onnx"
+NO_FORMAT = "FORMAT={form}: there is no such format"
+NO_FORMAT_REMEDY = "choose onnx, pt2 or mlflow"
+NO_PACKAGE = "FORMAT=onnx: not installed: {packages}"
+NO_PACKAGE_REMEDY = 'install the extra: pip install "podium[export]", or choose FORMAT=pt2'
+NO_GRAPH = "{name}: it cannot be one graph"
+NO_GRAPH_REMEDY = "FORMAT=mlflow takes any submission; or submit one without these"
+GRAPH_VIEW = "{member}: the view {view} leaves torch"
+GRAPH_SEVERAL = "{member}: several images of a sample"
+GRAPH_RULE = "the blend: voting by {rule}"
+GRAPH_STEP = "the decision step {step}: it looks at all images, or is a function of your own"
+EXPORT_FAILED = "{what} cannot take a network of this submission"
+EXPORT_REMEDY = "the lines above name the operator; FORMAT=mlflow takes any submission"
+OTHER_MODEL = "FORMAT={form}: on {images} images the exported model is up to {most:.2g} off, and {same:.1%} of its answers are the same"
+OTHER_MODEL_REMEDY = "this is a fault of the exporter: try another FORMAT, and keep the predictor"
+EXPORTED = "export: {folder} ({megabytes:.0f} MB)"
+PARITY = "against the predictor, on {images:image}: {same:.1%} equal answers, up to {most:.1g} off"
+REGISTERED = "registered as {name} version {version}; make ui shows it under Models"
+SERVE = "next: PATH={bin}:$PATH mlflow models serve -m {folder} --env-manager local -p 5001"
+NOT_REGISTERED = "runtime.mlflow=false: it is not registered"
+CARD = """# {name}
+
+{competition}: {kind} target. Columns: {columns}.
+
+## Score
+{score}
+
+## Members
+| member | network | weights began with | models | views | weight | OOF alone |
+|---|---|---|---|---|---|---|
+{members}
+
+## Decision steps
+{steps}
+
+## Known weaknesses
+{weaknesses}
+
+## This file
+{exported}
+
+Made of the result of {created}, Podium at commit {git}. Intended for images like those of the competition; nothing is
+known about others.
+"""
+CARD_MEMBER = "| {name} | {model} | {start} | {models} | {views} | {weight:.3f} | {score} |"
+CARD_NO_STEPS = "none"
+CARD_NO_REPORT = "No error report of this submission was found: `make error-analysis A=…` makes one."
+CARD_NO_SCORE = "No out-of-fold score is known."
+CARD_SCORE = "{metric} on pooled out-of-fold predictions: {value:.4f}"
+CARD_INTERVAL = ", 95 % interval over groups [{low:.4f}, {high:.4f}]"

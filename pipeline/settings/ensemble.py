@@ -12,9 +12,19 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.core.errors import nearest
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 
-AUTO = "auto"
+AUTO, GBDT = "auto", "gbdt"
+
+
+class GbdtSettings(Section):
+    """The trees of the member `gbdt`."""
+
+    rounds: int = fact(300, "trees at most; their number is chosen by groups that they do not score", ge=1)
+    rate: float = fact(0.05, "learning rate", gt=0, le=1)
+    leaves: int = fact(7, "leaves of a tree", ge=2, le=1000)
+    min_rows: int = fact(20, "samples of a leaf at least", ge=1)
+    seed: int = fact(2026, "seed of the rows and columns that a tree sees", ge=0)
 
 
 class EnsembleSettings(Section):
@@ -24,7 +34,8 @@ class EnsembleSettings(Section):
         ["lite0", "small_cnn", "probe"],
         "experiments by name (a+b: b overrides a); auto: every finished one on these data and folds; "
         "key:PREFIX: a finished inference; file:TEST.csv+OOF.csv: probabilities from elsewhere, the OOF file "
-        "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only",
+        "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only; gbdt: "
+        "boosted trees on the predictions of the other members and the metadata",
         min_length=1,
     )
     method: Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"] = fact(
@@ -38,6 +49,7 @@ class EnsembleSettings(Section):
     )
     temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
     stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)
+    gbdt: GbdtSettings = fact_if_chosen(GbdtSettings(), "the trees of the member gbdt")
     max_ms: float | None = fact(
         None, "the best blend that takes at most this many ms per image, measured in batches of 64", gt=0
     )
@@ -52,13 +64,14 @@ class MemberWord:
 
     Args:
         kind: experiment: by its name; auto: all finished ones; key: a finished inference by the start
-            of its key; file: a CSV of probabilities; labels: a CSV of labels in the host's format.
+            of its key; file: a CSV of probabilities; labels: a CSV of labels in the host's format; gbdt:
+            trees on the predictions of the others.
         name: of the member: the word, or the stem of its file.
         path: of a file or labels.
         oof: of a file, the CSV of its out-of-fold probabilities; None: there is none.
     """
 
-    kind: Literal["experiment", "auto", "key", "file", "labels"]
+    kind: Literal["experiment", "auto", "key", "file", "labels", "gbdt"]
     name: str
     path: str = ""
     oof: str | None = None
@@ -72,8 +85,8 @@ class MemberWord:
 def word_of(text: str) -> MemberWord:
     """Read one word, e.g. `lite0`, `lite0+long`, `key:3fa29b`, `file:test.csv+oof.csv`, `labels:mate.csv`."""
     kind, _, rest = text.partition(":")
-    if text == AUTO:
-        return MemberWord("auto", text)
+    if text in (AUTO, GBDT):
+        return MemberWord("auto" if text == AUTO else "gbdt", text)
     if kind == "key":
         return MemberWord("key", rest)
     if kind == "file":
@@ -106,6 +119,9 @@ def member_words(s: Sections) -> Iterator[Broken]:
         yield path, f"{names.count(name)} members would have the name {name}: rename a file"
     if not any(word.has_oof for word in words):
         yield (path, "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file")
+    of_trees = [word for word in words if word.kind in ("experiment", "auto", "key")]
+    if GBDT in members and not of_trees:
+        yield path, "gbdt reads the predictions of other members: add an experiment, auto or key:"
     without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
     if s["ensemble"].refit and without_settings:
         yield "ensemble.refit", "needs members by name: auto and key: give finished runs without settings"
@@ -150,6 +166,8 @@ def time_budget(s: Sections) -> Iterator[Broken]:
     outside = [word.name for word in map(word_of, ensemble.members) if word.path]
     if outside:
         yield path, f"a CSV from elsewhere has no measured time: remove {', '.join(outside)}, or the budget"
+    if GBDT in ensemble.members:
+        yield path, "gbdt needs the time of all other members: remove it, or the budget"
     if ensemble.method not in ("weighted", "greedy"):
         yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:

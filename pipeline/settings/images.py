@@ -26,8 +26,20 @@ from pipeline.settings.fields import (
     rule,
 )
 
-MOST_CHANNELS = 8
+# Channels of an image, and images of a sample where a setting says no less.
+MOST_CHANNELS, MOST_IMAGES = 8, 64
 DETECTOR = re.compile(r"(haar:[a-z0-9_]+|lbp:frontalface)")
+
+
+class TilesSettings(Section):
+    """Tiles of large pictures, which are several images of one sample."""
+
+    size: int = fact(
+        ..., "side of a tile, px of the decoded picture, whose longest side is images.cache_px", ge=16
+    )
+    stride: int | None = fact(None, "px from one tile to the next; None: `size`, without overlap", ge=8)
+    drop_background: bool = fact(True, "leave out tiles that are nearly all background, or of one colour")
+    most: int = fact(16, "tiles of a picture at most: those that vary most", ge=1, le=MOST_IMAGES)
 
 
 class ImageSettings(Section):
@@ -93,6 +105,9 @@ class ImageSettings(Section):
         "first",
         "TIFFs of several pages and DICOM files of several frames; first: only the first one is used; "
         "channels: each page, in grey, is a channel; images: each page is an image of the sample",
+    )
+    tiles: TilesSettings | None = fact_if_chosen(
+        None, "cut pictures into tiles, which are pooled like several images: {size: 256, stride: 192}"
     )
     window: Literal["set", "file"] = fact(
         "set",
@@ -239,3 +254,14 @@ def own_preprocessing(s: Sections) -> Iterator[Broken]:
     name = s["preprocess"].function
     if name is not None and not is_plugin(name):
         yield "preprocess.function", f"`{name}` is not of the form module:function; see docs/plugins.md"
+
+
+@rule("images")
+def tiles_of_pictures(s: Sections) -> Iterator[Broken]:
+    """A tile is a part of the decoded picture."""
+    images = s["images"]
+    if images.tiles is None:
+        return
+    if images.tiles.size > images.cache_px:
+        message = f"{images.tiles.size} is larger than images.cache_px={images.cache_px}: raise that, too"
+        yield "images.tiles.size", message

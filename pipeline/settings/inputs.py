@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from pipeline.core.wording import worded
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.images import MOST_IMAGES
 from pipeline.settings.resample import SYNTHETIC_METHODS
 
-# Images of a sample where `most` says nothing.
-MOST_IMAGES = 64
 _SEVERAL = "competition.images_per_sample"
 
 
@@ -154,6 +153,8 @@ def pooling_of_images(s: Sections) -> Iterator[Broken]:
 
 def _count(several: Any, images: Any) -> int | None:
     """The number of images of every sample as far as settings say it."""
+    if images.tiles is not None:
+        return None
     if several is not None:
         return None if several.fixed is None else int(several.fixed)
     return None if images.pages == "images" else 1

@@ -43,7 +43,7 @@ READS = ("competition.submission",)
 SHORT_NAME = 6
 LEDGER = "leaderboard.csv"
 # How each kind of prediction is named.
-NAMES = {"infer": "{experiment}", "refit": "{experiment}-refit", "ensemble": "ensemble"}
+NAMES = {"infer": "{experiment}", "refit": "{experiment}-refit", "ensemble": "ensemble", "gbdt": "gbdt"}
 # Only a result with decision steps has this file.
 DECISION = "decision.json"
 # Characters that the provenance keeps of a digest of settings.

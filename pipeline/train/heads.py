@@ -23,7 +23,7 @@ from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewP
 from pipeline.core.samples import Floats, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.model import ValueScale
+from pipeline.nets.model import OutputScale
 from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
@@ -99,7 +99,7 @@ class HeadJob:
 
     @property
     def scale(self) -> Scale | None:
-        """Mean and deviation of values over the training part; None for other targets."""
+        """Where the outputs of values and labels start, and their unit; None for other targets."""
         return Scale.of(self.train_samples)
 
     def make_loss(self, epoch: int) -> Loss:
@@ -175,7 +175,7 @@ class HeadStack(nn.Module):
         n_outputs: C, or the number of outputs of `by_attribute`.
         hidden: H of an MLP; None: a linear head.
         by_attribute: a head per attribute; None: one output per class.
-        scale: of values, from the outputs of each head to the unit of the table; part of the state dict.
+        scale: of values and labels, from the outputs of each head to logits; part of the state dict.
         n_beside: how many of the last features are metadata, which may be missing (NaN).
     """
 
@@ -189,7 +189,7 @@ class HeadStack(nn.Module):
         n_outputs: int,
         hidden: int | None = None,
         by_attribute: AttributeHeads | None = None,
-        scale: ValueScale | None = None,
+        scale: OutputScale | None = None,
         n_beside: int = 0,
     ) -> None:
         super().__init__()
@@ -239,19 +239,19 @@ class HeadStack(nn.Module):
         return self.logits(self.standardise(x_JBD))
 
 
-def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> ValueScale | None:
-    """The last step of heads side by side, (J, 1, C); None where they predict no values.
+def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> OutputScale | None:
+    """The last step of heads side by side, (J, 1, C); None where they predict neither values nor labels.
 
-    An output of 1 stands for 1/√D of a standard deviation, D inputs of the last layer: an optimizer such as
-    Adam moves all D weights at once, and its step then changes a prediction by about √D · lr deviations
-    instead of D · lr. Squared errors do not forgive such steps as probabilities do: the same learning rate
-    serves classes and values (measured on 2,468 images and three values: mean R² .49 instead of .31).
+    An output of 1 stands for 1/√D of a standard deviation or logit, D inputs of the last layer: an optimizer
+    such as Adam moves all D weights at once, and its step then changes a prediction by about √D · lr instead
+    of D · lr. Squared errors do not forgive such steps (measured on 2,468 images and three values: mean R²
+    .49 instead of .31), nor do labels that rarely hold.
     """
     given = [scale.tensors() for scale in scales_J if scale is not None]
     if not given:
         return None
     mean, spread, low, high = (torch.stack(parts)[:, None] for parts in zip(*given, strict=True))
-    return ValueScale(mean, spread / math.sqrt(n_inputs), low, high)
+    return OutputScale(mean, spread / math.sqrt(n_inputs), low, high)
 
 
 def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
@@ -260,7 +260,7 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
     n_outputs, scale = state["out.bias"].shape[1], None
     if "scale.mean" in state:
-        scale = ValueScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
+        scale = OutputScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
     head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale, n_beside)
     head.load_state_dict(state, strict=True)
     return head.eval()

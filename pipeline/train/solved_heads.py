@@ -12,7 +12,6 @@ Legend: N samples, V views, D features, C classes or columns, K rows of single c
 """
 
 import logging
-import math
 import sys
 import time
 import warnings
@@ -67,7 +66,7 @@ def refuse_loss(loss: LossSettings) -> None:
 
 @dataclass(frozen=True)
 class _Solved:
-    """A linear head on standardised features; `iterations` is 0 for a closed form."""
+    """The logits of a linear head on standardised features; `iterations` is 0 for a closed form."""
 
     weight_CD: Floats
     bias_C: Floats
@@ -95,9 +94,14 @@ def _fit(job: HeadJob) -> HeadFit:
         scale=heads.scale_of_heads([job.scale], len(mean_D)),
         n_beside=features.n_beside,
     )
+    weight_CD, bias_C = (torch.from_numpy(v).double() for v in (solved.weight_CD, solved.bias_C))
+    if head.scale is not None:
+        # The last step of the head turns this round again.
+        mean_C, spread_C = head.scale.mean[0, 0].double(), head.scale.spread[0, 0].double()
+        weight_CD, bias_C = weight_CD / spread_C[:, None], (bias_C - mean_C) / spread_C
     with torch.no_grad():
-        head.out.weight.copy_(torch.from_numpy(solved.weight_CD)[None])
-        head.out.bias.copy_(torch.from_numpy(solved.bias_C)[None])
+        head.out.weight.copy_(weight_CD[None])
+        head.out.bias.copy_(bias_C[None])
     head.eval()
     entry, p_1NC = _figures(job, head, z_NVD, target_NC, weight_N)
     state = {key: value.detach().clone() for key, value in head.state_dict().items()}
@@ -195,16 +199,15 @@ def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
     for c in range(target_NC.shape[1]):
         known_N = ~np.isnan(target_NC[:, c]) & (weight_N > 0)
         if not known_N.any():
-            continue  # the mean, which is 0 then
+            continue  # 0, as nothing is known
         z_MD = z_NVD[known_N].reshape(-1, z_NVD.shape[2]).astype(np.float64)
         y_N = (target_NC[known_N, c].astype(np.float64) - scale.mean_C[c]) / scale.spread_C[c]
         weight_M = weight_N[known_N].repeat(n_views).astype(np.float64) / n_views
         solver: Any = Ridge(alpha=_RIDGE / job.train.head_c, solver="cholesky")
         solver.fit(z_MD, y_N.repeat(n_views), sample_weight=weight_M)
-        weight_CD[c], bias_C[c] = solver.coef_, solver.intercept_
-    # In the unit of a head's outputs; see `heads.scale_of_heads`.
-    unit = np.float32(math.sqrt(weight_CD.shape[1]))
-    return _Solved(weight_CD * unit, bias_C * unit, 0)
+        weight_CD[c] = solver.coef_ * scale.spread_C[c]
+        bias_C[c] = solver.intercept_ * scale.spread_C[c] + scale.mean_C[c]
+    return _Solved(weight_CD, bias_C, 0)
 
 
 @dataclass(frozen=True)

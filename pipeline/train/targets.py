@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, SyntheticRows, TrainRows
-from pipeline.core.targets import VALUES, Target
+from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.nets.attributes import AttributeHeads
 
 # The least standard deviation of a value, relative to its size: a constant one is learned as it is.
@@ -53,8 +53,11 @@ class ClassFacts:
 
 @dataclass(frozen=True)
 class Scale:
-    """Of each value over a training part, in the unit of the table: its mean and standard deviation, and the
-    ends of what is predicted, one standard deviation beyond the smallest and the largest value.
+    """Where the outputs of values and labels start, and their unit, from a training part: (C,) each.
+
+    Of values the mean, the standard deviation, and the ends of what is predicted, one standard deviation
+    beyond the smallest and the largest value, all in the unit of the table. Of labels the log-odds with which
+    each holds, 1, and no ends.
     """
 
     mean_C: Floats
@@ -64,10 +67,12 @@ class Scale:
 
     @staticmethod
     def of(samples: Samples) -> "Scale | None":
-        """The scale of a training part's known values, each sample counted once; None for other targets.
+        """The scale of a training part's known cells, each sample counted once; None for other targets.
 
         A value without a known cell has mean 0, and one that is constant has a standard deviation of 1.
         """
+        if samples.space.kind == LABELS:
+            return _of_labels(samples)
         if samples.space.kind != VALUES:
             return None
         y_NC = np.asarray(samples.truth, dtype=np.float64)
@@ -89,6 +94,17 @@ class Scale:
         return tuple(
             torch.from_numpy(v.copy()) for v in (self.mean_C, self.spread_C, self.low_C, self.high_C)
         )  # type: ignore[return-value]
+
+
+def _of_labels(samples: Samples) -> Scale:
+    """Log-odds of labels of two values, log-probabilities of levels; half a sample more of each."""
+    y_NC = np.asarray(samples.truth, dtype=np.float64)
+    held_C, known_C = np.nan_to_num(y_NC).sum(axis=0), (~np.isnan(y_NC)).sum(axis=0)
+    start_C = np.log(held_C + 0.5) - np.log(known_C - held_C + 0.5)
+    for block in Target.of(samples.space).blocks:
+        start_C[block] = np.log(held_C[block] + 0.5) - np.log(known_C[block] + 0.5)
+    ones_C = np.ones_like(start_C)
+    return Scale(*(v.astype(np.float32) for v in (start_C, ones_C, -np.inf * ones_C, np.inf * ones_C)))
 
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
@@ -136,5 +152,5 @@ def class_facts(
         samples.space,
         np.asarray(times_N @ np.nan_to_num(y_NC), dtype=np.float32),
         known_C=np.asarray(times_N @ ~np.isnan(y_NC), dtype=np.float32),
-        spread_C=None if scale is None else scale.spread_C,
+        spread_C=None if scale is None or samples.space.kind != VALUES else scale.spread_C,
     )

@@ -12,7 +12,8 @@ import yaml
 from PIL import Image
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.data import competition
+from pipeline.core.targets import Target
+from pipeline.data import competition, host
 from pipeline.data.demo import competitions, emoji, long_tail
 from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.settings.competition import CompetitionSettings, DigitsDemo, EmojiDemo
@@ -158,14 +159,18 @@ def test_competition_files_name_the_values_that_the_demo_writes(path):
     settings = _settings(path.stem)
     assert settings.name == path.stem
     written = {a.column: tuple(a.values) for a in settings.attributes}
-    if isinstance(settings.demo, EmojiDemo):
+    if settings.target == "labels":
+        assert tuple(a.word for a in settings.attributes) == emoji.WORDS
+    elif settings.target == "values":
+        assert tuple(a.column for a in settings.attributes) == competitions.PAIR
+    elif isinstance(settings.demo, EmojiDemo):
         assert written == dict(emoji.attributes(settings.demo))
     else:
         assert written == {"digit": tuple("0123456789")}
 
 
-def test_there_are_four_competition_files():
-    assert len(list(CONFIGS.glob("*.yaml"))) == 4
+def test_there_are_six_competition_files():
+    assert len(list(CONFIGS.glob("*.yaml"))) == 6
 
 
 def test_digits_come_whole_and_twice_the_same(tmp_path):
@@ -251,3 +256,49 @@ def test_even_hold_out_takes_at_most_half_of_the_smallest():
     found = _pictures({"a": 100, "b": 100, "c": 10})
     held = long_tail.hold_out_evenly(found, 0.25, seed=1)
     assert Counter(name[0] for name in held) == {"a": 5, "b": 5, "c": 5}
+
+
+@needs_emoji
+def test_labels_of_emoji_hold_together_and_are_told_by_words(tmp_path):
+    settings = _settings("emoji-labels")
+    root = competitions.materialise(settings.demo, tmp_path, "labels")
+    data = competition.load(settings, root)
+    y = np.asarray(data.train.truth)
+    names = data.train.space.classes
+    assert data.train.space.kind == "labels" and names == emoji.WORDS
+    assert (len(data.train), len(data.test)) == (2916, 980)
+    np.testing.assert_array_equal(y[:, : len(emoji.CATEGORIES)].sum(axis=1), 1)
+    people, toned = names.index("people"), names.index("skin-tone")
+    assert (y[y[:, toned] == 1, people] == 1).all(), "only people have a skin tone"
+    held = y.mean(axis=0)
+    assert held.min() > 0.03 and held.max() < 0.6, "every label is worth learning"
+    ids, truth, usage = host.read_answers(root / "answers.csv", Target.of(data.train.space))
+    assert truth.shape == (980, len(names)) and set(usage) == {"public", "private"}
+    assert sorted(ids) == sorted(data.test.ids_N)
+    shared = set(data.train.groups_N) & set(_table(root / "answers.csv")["concept"])
+    assert not shared
+
+
+def test_colours_are_those_of_the_drawing_and_not_of_the_paper():
+    paper = np.full((60, 60, 3), 255, np.uint8)
+    paper[10:50, 10:30], paper[10:50, 30:50] = (220, 20, 20), (30, 60, 220)
+    assert emoji.colours(Image.fromarray(paper)) == ("red", "blue")
+    paper[10:50, 10:50] = 20
+    assert emoji.colours(Image.fromarray(paper)) == (), "black is no colour"
+
+
+def test_two_digits_are_two_values_and_no_digit_is_in_two_pictures(tmp_path):
+    settings = _settings("digits-values")
+    root = competitions.materialise(settings.demo, tmp_path, "values")
+    data = competition.load(settings, root)
+    assert (len(data.train), len(data.test)) == (674, 224)
+    assert data.train.space.classes == ("left", "right") and data.train.space.kind == "values"
+    y = np.asarray(data.train.truth)
+    assert set(np.unique(y)) == set(range(10)) and abs(np.corrcoef(y.T)[0, 1]) < 0.15
+    with Image.open(root / "images" / f"{data.train.ids_N[0]}.png") as image:
+        assert image.size == (64, 32)
+    _, truth, _ = host.read_answers(root / "answers.csv", Target.of(data.train.space))
+    assert truth.shape == (224, 2)
+    assert competitions.root_of(DigitsDemo(), tmp_path, "d") != competitions.root_of(
+        settings.demo, tmp_path, "d"
+    )

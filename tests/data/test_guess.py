@@ -95,6 +95,14 @@ def test_values_in_order(tmp_path):
     assert columns.values_of(found, "b") == ["가", "나", "다"]
 
 
+def test_settings_of_a_section_stand_together_in_whatever_order_they_were_found():
+    proposal = Proposal("x")
+    for path, value in (("competition.name", "x"), ("images.size", 64), ("competition.metric", "auc")):
+        proposal.set(path, value)
+    read_back = proposal.yaml()
+    assert read_back.count("competition:") == 1 and read_back.index("metric") < read_back.index("images:")
+
+
 def test_yaml_of_awkward_text_reads_back():
     proposal = Proposal("x")
     values = ["no", "012", "58:30", 'a"b\\', "가", "# c", "1e5"]

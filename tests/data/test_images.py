@@ -365,7 +365,7 @@ def test_prepared_images_by_id(built, tmp_path, how, size):
     _, decoded = built
 
     def look(name, image):
-        return resize(image, size, how)
+        return [resize(image, size, how)]
 
     images.build_prepared(
         decoded, [[name] for name in decoded.ids.tolist()], look, size, tmp_path / "prepared.npy", 1

@@ -197,3 +197,44 @@ def test_without_a_test_table_metadata_is_a_hint(tmp_path):
     proposal, found = guess(tmp_path, "train.csv")
     assert "competition.metadata" not in found
     assert any("could be metadata" in hint and "age" in hint for hint in proposal.hints)
+
+
+def write_rows(root, name, *rows):
+    (root / name).write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n", encoding="utf-8")
+
+
+def test_columns_of_paths_that_hold_the_image_folders_own_name_are_images_of_the_row(tmp_path):
+    train, test = [["frame", "center", "left", "turn"]], [["frame", "center", "left"]]
+    for n in range(N):
+        paths = [f"IMG/{side}_{n}.png" for side in ("center", "left")]
+        for kind, path in enumerate(paths):
+            drawn(tmp_path / path, n, kind)
+        if n < 18:
+            train.append([f"f{n}", *paths, n / 10 - 0.83])
+        else:
+            test.append([f"f{n}", *paths])
+    write_rows(tmp_path, "train.csv", *train)
+    write_rows(tmp_path, "test.csv", *test)
+    write_rows(tmp_path, "sample.csv", ["frame", "turn"], *([row[0], 0.0] for row in test[1:]))
+    _, found = guess(tmp_path, "train.csv", "test.csv", "sample.csv", where="IMG")
+    assert found["competition.images_per_sample.columns"] == ["center", "left"]
+    assert found["competition.train_images"] == "."
+    data = read(tmp_path, found)
+    assert all(len(images_of(path)) == 2 for path in data.test.paths_N.tolist())
+
+
+def test_folders_of_patients_above_those_of_their_studies_are_groups_of_labels_too(tmp_path):
+    train, test = [["path", "edema", "effusion"]], []
+    for n in range(N):
+        path = f"scans/patient{n // 2:03d}/study1/view{n % 2}.png"
+        drawn(tmp_path / path, n)
+        if n < 18:
+            train.append([path, n % 2, n % 3 % 2])
+        else:
+            test.append([path, 0.5, 0.5])
+    write_rows(tmp_path, "train.csv", *train)
+    write_rows(tmp_path, "sample.csv", train[0], *test)
+    _, found = guess(tmp_path, "train.csv", None, "sample.csv", where="scans")
+    assert "patient" in found["competition.group_pattern"] and found["competition.target"] == "labels"
+    data = read(tmp_path, found)
+    assert len(set(data.train.groups_N.tolist())) == 9

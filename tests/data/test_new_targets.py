@@ -165,6 +165,13 @@ def test_numbers_are_values(host):
     assert submitted(host, [1, 2])[:2] == ["image,y1,x1", "t0,1.0,2.0"]
 
 
+def test_numbers_that_are_not_known_are_no_classes(host):
+    host.labels(["weight"], lambda n: [("NaN", "", f"{n}.5")[min(n, 2)]]).asks(["weight"], 1.5).new()
+    assert host.config.target == "values" and host.config.unknown_labels == ["NaN"]
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert np.isnan(data.train.truth[:2]).all() and data.train.truth[2] == 2.5
+
+
 def test_a_decimal_answer_makes_values_of_grades_and_whole_answers_leave_classes(host):
     host.labels(["score"], lambda n: [n % 6]).asks(["score"], 2.5).new()
     assert host.config.target == "values"
@@ -270,3 +277,10 @@ def test_long_form_may_have_a_column_for_each_level(host):
 def test_columns_of_marks_without_a_sample_are_labels(host):
     host.labels(["drama", "crime", "war", "fun"], lambda n: [n % 2, n % 3 % 2, n // 3 % 2, 1]).new()
     assert facts(host) == ("labels", ("drama", "crime", "war", "fun"), "probabilities", "auc")
+
+
+def test_grades_whose_columns_have_blanks_in_their_names_are_written_under_the_hosts_names(host):
+    grades = ["Retinopathy grade", "Risk of edema"]
+    host.labels(grades, lambda n: [n % 3, n % 2]).asks(grades, 0, 0).new()
+    assert host.config.submission.columns == {"Retinopathy_grade": grades[0], "Risk_of_edema": grades[1]}
+    assert host.config.submission.format == "attributes" and not host.said.question

@@ -15,6 +15,7 @@ from pipeline.engine.stage import Catalogue, needs, no_files
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.competition import PLACES
+from pipeline.settings.ensemble import GbdtSettings
 from pipeline.settings.fields import IF_CHOSEN, NEUTRAL
 from pipeline.settings.load import load
 from pipeline.settings.resample import CopySettings
@@ -207,7 +208,9 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "competition.images_per_sample": None,
         "competition.metadata": [],
         "images.channels": 3,
+        "ensemble.gbdt": GbdtSettings(),
         "images.pages": "first",
+        "images.tiles": None,
         "model.pool_images": "mean",
     }
     settings = load(["competition=digits", "augment.engine=albumentations"])

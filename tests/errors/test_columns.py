@@ -175,6 +175,32 @@ def test_slices_of_labels_and_values_find_what_fails():
     )
 
 
+def test_metadata_cuts_slices_too():
+    case = columns_world.world("values")
+    scored = Scored.of(case.train, case.new.oof)
+    facts_of_train = case.job.facts[case.job.facts["split"] == "train"]
+    number = np.arange(len(case.train)) // 4 % 20
+    cells = np.array([["" if i % 40 < 4 else str(n), "abc"[n % 3]] for i, n in enumerate(number)])
+    loss = np.where(np.isin(number, (16, 17, 18, 19)), 2.0, scored.loss_N * 0.1)
+    inputs = slices.SliceInputs(
+        replace(case.train, cells_NM=cells),
+        scored.ids_N,
+        None,
+        facts_of_train,
+        0,
+        loss_N=loss,
+        in_spreads=True,
+        metadata=(("age", "number"), ("site", "category")),
+    )
+    found = slices.find(inputs).table["slice"].tolist()
+    assert any("highest quarter of age" in name for name in found)
+    cut = slices._cut(inputs.train, facts_of_train, 10, inputs.metadata)
+    names = {name[0][1] for name in cut if len(name) == 1}
+    assert {"age missing", "lowest quarter of age", "site a", "site b", "site c"} <= names
+    missing = next(mask for name, mask in cut.items() if name == (("metadata age", "age missing"),))
+    assert missing.sum() == (cells[:, 0] == "").sum()
+
+
 class TestOneLabel:
     def test_values_that_say_nothing_alone_get_the_labels_name(self):
         space = columns_world.LABELS

@@ -51,7 +51,7 @@ def test_heads_learn_from_metadata_and_take_missing_values(head):
     assert right > blind + 0.3
     restored = heads.restore_head(made.state)
     x = torch.from_numpy(job.features.take(job.valid_samples.ids_N).x_NVD[:, 0].copy())
-    p = heads.head_probabilities(restored, x, job.target).mean(0)
+    p = heads.head_probabilities(restored, x.numpy(), job.target).mean(0)
     assert np.allclose(p, made.result.oof.p_NC, atol=1e-5) and np.isfinite(p).all()
 
 
@@ -64,7 +64,7 @@ def test_a_category_that_the_training_part_never_had_counts_as_nothing(head):
     x = torch.zeros(2, job.features.x_NVD.shape[2])
     x[:, 6:] = torch.from_numpy(TABLE.encoded(np.array([["never seen", "1"], ["never seen", "1"]])))
     x[1, 6 + 3] = 0  # neither of its codes
-    p = heads.head_probabilities(restored, x, job.target)[0]
+    p = heads.head_probabilities(restored, x.numpy(), job.target)[0]
     assert np.isfinite(p).all() and np.allclose(p[0], p[1], atol=1e-6)
 
 

@@ -4,9 +4,9 @@ Owns: the folder's name, its files and their atomic creation, and the digits. Do
 (`data/demo/emoji.py`), the long tail and the test set (`data/demo/long_tail.py`), nor reading the result
 (`data/competition.py`).
 
-    data/<name>-<8 hex>/train.csv              id, path, one column per attribute, concept (the group)
+    data/<name>-<8 hex>/train.csv              id, path, a column per attribute or one of words, concept
                         test.csv               id, path
-                        sample_submission.csv  id, label
+                        sample_submission.csv  id, label; or a column for each label or value
                         images/<id>.png        RGB on white
                         answers.csv            the host's: read by submit/host_scores.py alone, for scores
                         README.txt             licences and attribution
@@ -22,7 +22,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipeline.core.errors import StorageError
+from pipeline.core.samples import Ints
+from pipeline.core.seeds import rng
 from pipeline.data.demo import emoji, long_tail
 from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.record.files import temporary_of
@@ -45,6 +47,9 @@ log = logging.getLogger(__name__)
 LAYOUT = 1
 DIGIT_ENLARGED = 4
 DIGIT_MAX = 16
+CLASSES = "class"
+# The values of a picture of two digits.
+PAIR = ("left", "right")
 
 EMOJI_README = """\
 Images of this folder
@@ -65,9 +70,19 @@ Changes: the test part that ships with scikit-learn (BSD), dark on white, enlarg
 
 @dataclass(frozen=True)
 class _Contest:
-    """The content of a demo's folder."""
+    """The content of a demo's folder.
 
-    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    Args:
+        columns: of the training table besides id, path and group.
+        cells: of these columns, for a picture.
+        asked: the columns of answers of the sample, and what stands in each of their cells.
+        answer: what is true of a picture, as `data/host.py` reads it.
+    """
+
+    columns: tuple[str, ...]
+    cells: Callable[[DemoPicture], Sequence[str]]
+    asked: tuple[tuple[str, ...], str]
+    answer: Callable[[DemoPicture], str]
     grouped: bool
     train: tuple[DemoPicture, ...]
     test: tuple[DemoPicture, ...]
@@ -87,7 +102,10 @@ def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
         import sklearn
 
         made_from = f"scikit-learn=={sklearn.__version__}"
-    text = json.dumps([settings.model_dump(mode="json"), made_from, LAYOUT], sort_keys=True)
+    chosen = settings.model_dump(mode="json")
+    if chosen["task"] == CLASSES:
+        del chosen["task"]  # files that were made before there were other tasks keep their folder
+    text = json.dumps([chosen, made_from, LAYOUT], sort_keys=True)
     return home / "data" / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
@@ -139,7 +157,38 @@ def _emoji(settings: EmojiDemo) -> _Contest:
         train = long_tail.long_tail(rest, settings.tail_ratio, settings.min_concepts, settings.seed)
     test = tuple(p for p in pictures if p.group in held)
     public = long_tail.public_half(test, settings.seed)
-    return _Contest(emoji.attributes(settings), True, train, test, public, EMOJI_README)
+    told = _of_words(emoji.WORDS) if settings.task == "labels" else _of_classes(emoji.attributes(settings))
+    return _Contest(*told, True, train, test, public, EMOJI_README)
+
+
+_Told = tuple[
+    tuple[str, ...],
+    Callable[[DemoPicture], Sequence[str]],
+    tuple[tuple[str, ...], str],
+    Callable[[DemoPicture], str],
+]
+
+
+def _of_classes(attributes: Sequence[tuple[str, tuple[str, ...]]]) -> _Told:
+    """Exclusive classes: a column per attribute, and the number of the class as the answer."""
+    classes = itertools.product(*(values for _, values in attributes))
+    index = {values: str(code) for code, values in enumerate(classes)}
+    names = tuple(name for name, _ in attributes)
+    return names, lambda p: p.values, (("label",), "0"), lambda p: index[p.values]
+
+
+def _of_words(known: Sequence[str]) -> _Told:
+    """Labels that hold together: words of one cell, and a probability per label as the answer."""
+
+    def answer(picture: DemoPicture) -> str:
+        return " ".join(str(int(word in picture.values)) for word in known)
+
+    return ("labels",), lambda p: (" ".join(p.values),), (tuple(known), "0.5"), answer
+
+
+def _of_numbers(names: tuple[str, ...], middle: str) -> _Told:
+    """Values: a column per number; `middle` is the placeholder of the sample."""
+    return names, lambda p: p.values, (names, middle), lambda p: " ".join(p.values)
 
 
 def _digits(settings: DigitsDemo) -> _Contest:
@@ -147,17 +196,37 @@ def _digits(settings: DigitsDemo) -> _Contest:
 
     bunch = load_digits()
     drawn, labels = bunch.images[: settings.limit], bunch.target[: settings.limit]
-    pictures = []
-    for number, (grey, label) in enumerate(zip(drawn, labels, strict=True)):
-        name = hashlib.sha256(f"digits/{number}".encode()).hexdigest()[:8]
-        pictures.append(DemoPicture(name, name, (str(label),), partial(_draw_digit, grey)))
+    one = settings.task == CLASSES
+    pictures = (_single if one else partial(_paired, settings.seed))(drawn, labels)
     pictures.sort(key=lambda p: p.id)
     held = long_tail.hold_out(pictures, settings.test_share, settings.seed)
     train = tuple(p for p in pictures if p.group not in held)
     test = tuple(p for p in pictures if p.group in held)
     public = long_tail.public_half(test, settings.seed)
-    columns = (("digit", tuple(str(d) for d in range(10))),)
-    return _Contest(columns, False, train, test, public, DIGITS_README)
+    classes = (("digit", tuple(str(d) for d in range(10))),)
+    told = _of_classes(classes) if one else _of_numbers(PAIR, "4.5")
+    return _Contest(*told, False, train, test, public, DIGITS_README)
+
+
+def _single(drawn: npt.NDArray[np.float64], labels: Ints) -> list[DemoPicture]:
+    """A picture of each digit."""
+    pictures = []
+    for number, (grey, label) in enumerate(zip(drawn, labels, strict=True)):
+        name = hashlib.sha256(f"digits/{number}".encode()).hexdigest()[:8]
+        pictures.append(DemoPicture(name, name, (str(label),), partial(_draw_digit, grey)))
+    return pictures
+
+
+def _paired(seed: int, drawn: npt.NDArray[np.float64], labels: Ints) -> list[DemoPicture]:
+    """Pictures of two digits side by side; each digit is in one picture only, so that no fold knows it."""
+    order = rng(seed, "pairs").permutation(len(labels))
+    pictures = []
+    for number, (left, right) in enumerate(zip(order[::2].tolist(), order[1::2].tolist(), strict=False)):
+        name = hashlib.sha256(f"digits/pair/{number}".encode()).hexdigest()[:8]
+        grey = np.concatenate([drawn[left], drawn[right]], axis=1)
+        values = (str(labels[left]), str(labels[right]))
+        pictures.append(DemoPicture(name, name, values, partial(_draw_digit, grey)))
+    return pictures
 
 
 def _draw_digit(grey: npt.NDArray[np.float64]) -> Image.Image:
@@ -167,16 +236,18 @@ def _draw_digit(grey: npt.NDArray[np.float64]) -> Image.Image:
 
 
 def _write(contest: _Contest, folder: Path) -> None:
-    columns = [name for name, _ in contest.columns]
     group = ["concept"] if contest.grouped else []
-    rows = [[p.id, f"{p.id}.png", *p.values, *([p.group] if contest.grouped else [])] for p in contest.train]
-    _write_table(folder / "train.csv", ["id", "path", *columns, *group], rows)
+    rows = [
+        [p.id, f"{p.id}.png", *contest.cells(p), *([p.group] if contest.grouped else [])]
+        for p in contest.train
+    ]
+    _write_table(folder / "train.csv", ["id", "path", *contest.columns, *group], rows)
     _write_table(folder / "test.csv", ["id", "path"], [[p.id, f"{p.id}.png"] for p in contest.test])
-    _write_table(folder / "sample_submission.csv", ["id", "label"], [[p.id, "0"] for p in contest.test])
-    classes = itertools.product(*(values for _, values in contest.columns))
-    index = {values: str(code) for code, values in enumerate(classes)}
+    asked, placeholder = contest.asked
+    sample = [[p.id, *[placeholder] * len(asked)] for p in contest.test]
+    _write_table(folder / "sample_submission.csv", ["id", *asked], sample)
     usage = {True: "public", False: "private"}
-    answers = [[p.id, index[p.values], usage[p.group in contest.public], p.group] for p in contest.test]
+    answers = [[p.id, contest.answer(p), usage[p.group in contest.public], p.group] for p in contest.test]
     _write_table(folder / "answers.csv", ["id", "label", "usage", "concept"], answers)
     (folder / "README.txt").write_text(contest.readme, encoding="utf-8")
     _draw_all((*contest.train, *contest.test), folder / "images")

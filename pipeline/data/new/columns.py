@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.seeds import some_of
@@ -83,6 +83,18 @@ def place(table: Table, folders: Iterable[Path], without: Path | None = None) ->
             if best is not None and best[0][:2] == (1, 1):
                 return best[1]
     return best[1] if best else None
+
+
+def as_written(table: Table, place: Place, above: Path) -> Place:
+    """The place whose folder is `above`, if the paths of the table hold the image folder's own name.
+
+    Tables with `IMG/1.jpg` name the images below the folder that holds IMG. Found there they need no search,
+    and columns of other paths lead there, too.
+    """
+    cells = [nfc(table.column(place.column)[row]) for row in some_of(len(table), LOOKED_UP)]
+    if not place.folder.is_dir() or any((place.folder / cell).is_file() for cell in cells if cell):
+        return place
+    return replace(place, folder=above) if all((above / cell).is_file() for cell in cells) else place
 
 
 def _is_train(folder: Path, train: Path | None) -> bool:

@@ -9,7 +9,7 @@ one; where a wrong guess would be scored without a word, the format stays open a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,20 +57,21 @@ class Beside:
                 continue
 
 
-def decide(asked: Asked, label: Label, attribute: str, beside: Beside) -> Form:
+def decide(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -> Form:
     """The format that fits both the sample and the label.
 
     Args:
         asked: the host's sample.
         label: the label of the training table, or of a folder per class.
-        attribute: the name of the only attribute in the settings.
+        names: the names of the attributes in the settings, in the order of the label's.
         beside: tables that may hold the host's numbers of the classes.
 
     Raises:
         DataError: the sample asks for a kind of answer that cannot be written.
     """
     if len(asked.answers) > 1:
-        return _columns(asked, label, beside)
+        return _columns(asked, label, names, beside)
+    attribute = names[0]
     (answer,) = asked.answers
     cells = asked.cells(answer)
     where = f"{asked.table.name}: column `{answer}`"
@@ -124,13 +125,13 @@ def decimal_comma(cells: Collection[str]) -> bool:
     return all(DECIMAL_COMMA.fullmatch(cell) for cell in cells if "," in cell)
 
 
-def _columns(asked: Asked, label: Label, beside: Beside) -> Form:
+def _columns(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -> Form:
     """Several answer columns: a probability for each class, or a value for each attribute."""
     where = f"{asked.table.name}: it asks for {words.some(asked.answers)}"
     if len(label.values) > 1:
         if len(label.names) != len(asked.answers):
             kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
-        return _attributes(asked, label, beside)
+        return _attributes(asked, label, names, beside)
     named = words.columns_for(label.classes, asked.answers)
     if named is None and len(asked.answers) == len(label.classes):
         text = texts.QUESTION_COLUMNS.format(
@@ -151,11 +152,11 @@ def _columns(asked: Asked, label: Label, beside: Beside) -> Form:
     return Form("probabilities", texts.COLUMN_PER_CLASS, settings={"columns": named} if renamed else {})
 
 
-def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
+def _attributes(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -> Form:
     given: dict[str, list[str]] = {}
     placeholders: list[str] = []
     unclear: dict[str, str] = {}
-    for name, values, answer in zip(label.names, label.values, asked.answers, strict=True):
+    for name, values, answer in zip(names, label.values, asked.answers, strict=True):
         cells = asked.cells(answer)
         where = f"{asked.table.name}: column `{answer}`"
         written = words.as_in(values, cells)
@@ -178,7 +179,7 @@ def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
             )
         elif written != list(values):
             given[name] = written
-    renamed = {n: a for n, a in zip(label.names, asked.answers, strict=True) if n != a}
+    renamed = {n: a for n, a in zip(names, asked.answers, strict=True) if n != a}
     settings: dict[str, Any] = {"columns": renamed} if renamed else {}
     settings |= {"words": given} if given else {}
     why = texts.COLUMN_PER_ATTRIBUTE
@@ -189,16 +190,18 @@ def _attributes(asked: Asked, label: Label, beside: Beside) -> Form:
             texts.OPEN,
             question=question,
             trial=_TRIAL,
-            choices=_words_of_each(label, settings, unclear),
+            choices=_words_of_each(dict(zip(names, label.values, strict=True)), settings, unclear),
         )
     if placeholders:
         why = texts.ATTRIBUTE_PLACEHOLDER.format(why=why, cells=words.some(placeholders))
     return Form("attributes", why, settings=settings)
 
 
-def _words_of_each(label: Label, settings: dict[str, Any], unclear: Collection[str]) -> tuple[Choice, ...]:
+def _words_of_each(
+    values_of: Mapping[str, Sequence[str]], settings: dict[str, Any], unclear: Collection[str]
+) -> tuple[Choice, ...]:
     """The label's values as they are, or the host's words where the sample leaves them unclear."""
-    asked = {name: v for name, v in zip(label.names, label.values, strict=True) if name in unclear}
+    asked = {name: v for name, v in values_of.items() if name in unclear}
     given = settings.get("words", {}) | {name: [texts.TO_FILL] * len(v) for name, v in asked.items()}
     listed = texts.CHOICE_WORDS.format(values="; ".join(", ".join(values) for values in asked.values()))
     return (

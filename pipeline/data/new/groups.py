@@ -60,6 +60,11 @@ SPLIT_NAME = re.compile(r"(?:data[_ ]?)?(?:split|set|subset|partition|usage|phas
 FEWEST_FOLDS, MOST_FOLDS = 2, 50
 # Tried in this order on names such as `p012_3m.jpg` or `glass/p012_3m.jpg`.
 PATTERNS = (
+    # A folder of one person, also further up than the images' own one (patient, then study).
+    (
+        r"(?:^|/)((?i:patient|subject|subj|person|participant|case|individual|animal)[ _-]?\w*\d\w*)/",
+        texts.FOLDER_OF_ONE,
+    ),
     (r"(?:^|/)([A-Za-z]*\d+)[_-][^/]*$", texts.PARTS_OF_NAMES[0]),
     (r"(?:^|/)([^/\d]*\d+)[_ -][^/]*$", texts.PARTS_OF_NAMES[1]),
     (r"(?:^|/)([^/_-]+)[_-][^/]*$", texts.PARTS_OF_NAMES[2]),

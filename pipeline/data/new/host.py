@@ -266,7 +266,7 @@ def answers(
     assert request.sample is not None, "the sample was read from somewhere"
     beside = [p.parent for p in (request.sample, request.train, request.images) if p is not None]
     if label.target == "exclusive":
-        chosen = form.decide(asked, label, names[0], form.Beside(beside, request.encoding))
+        chosen = form.decide(asked, label, names, form.Beside(beside, request.encoding))
     else:
         chosen = matrix_form.decide(asked, label, names)
     why = worded(texts.ROWS, rows=len(asked.table))

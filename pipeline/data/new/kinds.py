@@ -30,6 +30,8 @@ VALUE_WORDS = (
 )
 GRADE_WORDS = ("grade", "diagnosis", "level", "severity", "stage", "isup", "rating", "score", "quality", "kl")
 MOST_GRADES = 11
+# Cells of a column of numbers that say that a number is not known.
+UNKNOWN_WORDS = {"nan", "na", "n/a", "#n/a", "null", "none", "nil", "nat", "<na>", "?", "-", "--", "unknown"}
 # Answers about one image in long form.
 MOST_PARTS = 50
 HALF = 0.5
@@ -89,6 +91,18 @@ def pixels_or_boxes(name: str, cells: set[str]) -> str:
     if MASK_NAMES[0] in plain or MASK_NAMES[1] in words_in(name) or (words_in(name) & MASK_WORDS and runs):
         return "masks"
     return "boxes" if any(word in plain for word in BOX_NAMES) else ""
+
+
+def known_numbers(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(cells, words) of a column of numbers in which some cells say that nothing is known, as `nan`.
+
+    These cells are empty in the result. Of any other column: the cells as they are, and no word.
+    """
+    words_found = {c for c in cells if c and number(c) is None}
+    if not words_found or not {w.strip().lower() for w in words_found} <= UNKNOWN_WORDS:
+        return tuple(cells), ()
+    known = tuple("" if c in words_found else c for c in cells)
+    return (known, tuple(sorted(words_found))) if any(known) else (tuple(cells), ())
 
 
 def certain_values(cells: Sequence[str], sample: set[str]) -> bool:

@@ -76,7 +76,7 @@ def _as(table: Table, found: Label, kind: Kind) -> Label:
         DataError: their cells do not allow it.
     """
     named = found.values[0] if found.one_hot else (found.column,) if found.column else found.names
-    cells = [table.column(c) for c in named]
+    cells = [kinds.known_numbers(table.column(c))[0] for c in named]
     where = texts.TARGET_GIVEN.format(table=table.name, columns=words.some(named), target=kind)
     if kind == "values":
         if not all(numeric({c for c in column if c}) for column in cells):
@@ -291,7 +291,7 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
     Raises:
         DataError: its cells are values, several labels each, or different in each row.
     """
-    cells = _cells(table, column)
+    cells, unknown = kinds.known_numbers(_cells(table, column))
     where = f"{table.name}: column `{column}` ({why})"
     shown = asked.cells(asked.answers[0]) if asked and len(asked.answers) == 1 else set()
     values = [v for v in columns.values_of(table, column) if v]
@@ -300,6 +300,9 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
             f"{where}: it holds {len(values)} different values; a label has at least two",
             remedy="name the column of the label: LABEL=…",
         )
+    if unknown and not (kinds.certain_values(cells, shown) or kinds.likely_values(column, cells)):
+        # Whole numbers of few classes, of which one is called `none`.
+        cells = _cells(table, column)
     if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
         found = texts.VALUES_FOUND.format(values=words.some(values))
         return target.of_values(table, [column], texts.LABEL_VALUES_WHY.format(why=why, found=found))
@@ -370,7 +373,7 @@ def _products(parts: Sequence[Label]) -> int:
 
 
 def _is_value(table: Table, column: str, shown: set[str], sure: bool) -> bool:
-    cells = table.column(column)
+    cells = kinds.known_numbers(table.column(column))[0]
     return kinds.certain_values(cells, shown) or (not sure and kinds.likely_values(column, cells))
 
 
@@ -382,7 +385,7 @@ def _numbers_of(
     Raises:
         DataError: the others hold words.
     """
-    words_in = [c for c in named if not numeric({v for v in table.column(c) if v})]
+    words_in = [c for c in named if not numeric({v for v in kinds.known_numbers(table.column(c))[0] if v})]
     if words_in:
         values = words.some([v for v in columns.values_of(table, words_in[0]) if v])
         kinds.refuse("several_values", where, f"`{numbers[0]}`, and `{words_in[0]}`: {values}")

@@ -125,6 +125,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         raise DataError(f"{request.train}: it has a header and no rows")
     # Only then in the folder that contains the table, too: its images may be in several folders.
     place = columns.place(table, near) or columns.place(table, [root_of(request)])
+    place = columns.as_written(table, place, request.images.parent) if place else None
     inside = None if place else packed.in_table(request.train, request.encoding)
     if inside is not None:
         table, header = inside.table, inside.header
@@ -170,7 +171,10 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     likely = groups.group_columns(table, sorted(taken | used))
     paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
-    chosen = _group(proposal, table, likely, (*found.names, found.column), (place.folder, named_by, classes))
+    # Only classes can be what a group is by mistake; sets of labels and values are nearly as many as images.
+    told_apart = classes if found.target == "exclusive" else [0] * len(classes)
+    seen = (place.folder, named_by, told_apart)
+    chosen = _group(proposal, table, likely, (*found.names, found.column), seen)
     metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
     attributes = label_attributes(proposal, found, chosen)
     numbers = [c for c in free if c not in used and columns.is_number(table, c)]

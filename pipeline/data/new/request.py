@@ -160,7 +160,7 @@ class Proposal:
             for text in (texts.HEADER, texts.HEADER_FIX, texts.HEADER_EDA, texts.HEADER_ALL)
         ]
         open_sections: list[str] = []
-        for line in self.lines:
+        for line in _by_section(self.lines):
             *sections, last = line.path.split(".")
             same = 0
             while same < min(len(sections), len(open_sections)) and sections[same] == open_sections[same]:
@@ -171,6 +171,17 @@ class Proposal:
         asked = [self.question, *self.answers()] if self.question else []
         out += [f"# {line}" for line in asked + self.hints]
         return "\n".join(out) + "\n"
+
+
+def _by_section(lines: Sequence[Line]) -> list[Line]:
+    """The lines with those of each section together, sections in the order in which they come first."""
+    first: dict[str, int] = {}
+    order = []
+    for number, line in enumerate(lines):
+        steps = line.path.split(".")
+        sections = [".".join(steps[:depth]) for depth in range(1, len(steps))]
+        order.append([*(first.setdefault(section, number) for section in sections), number])
+    return [lines[n] for n in sorted(range(len(lines)), key=lambda n: order[n])]
 
 
 def scalar(value: Any) -> str:

@@ -20,7 +20,7 @@ from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import words
-from pipeline.data.new import columns
+from pipeline.data.new import columns, kinds
 from pipeline.data.new.columns import number
 from pipeline.data.paths import nfc
 
@@ -129,8 +129,10 @@ def of_levels(parts: Sequence[Label], why: str) -> Label:
 
 def of_values(table: Table, named: Sequence[str], why: str) -> Label:
     """Numbers to predict, one a column."""
-    cells = tuple(tuple(nfc(v) for v in table.column(c)) for c in named)
-    return Label(tuple(named), ((),) * len(named), cells, why, target="values")
+    found = [kinds.known_numbers([nfc(v) for v in table.column(c)]) for c in named]
+    unknown = tuple(dict.fromkeys(word for _, words_found in found for word in words_found))
+    cells = tuple(known for known, _ in found)
+    return Label(tuple(named), ((),) * len(named), cells, why, target="values", unknown=unknown)
 
 
 def of_shares(table: Table, named: Sequence[str], why: str) -> Label:

@@ -256,6 +256,7 @@ def on_slices(case: ReportCase, analysis: ColumnAnalysis) -> ReportSection:
         config.finders,
         scored.loss_N,
         case.train.space.kind not in (LABELS, SHARES),
+        whole.metadata_of(case),
     )
     return slices.section(inputs)
 

@@ -27,6 +27,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.metadata import Kind, missing, number
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.sample_paths import every_file
 from pipeline.core.samples import Ints, Samples, positions, strings
@@ -61,6 +62,7 @@ class SliceInputs:
         predicted_N: their class; None where `loss_N` is given.
         facts: one row for each training image: id, width, height, brightness, contrast, blur.
         loss_N: what the answers of each image cost, where they are not one class; None: 1 for a wrong class.
+        metadata: name and kind of each column of the samples' metadata.
         in_spreads: whether that is in standard deviations of values, and not a share of answers.
         settings: `slice_groups`, because one unusual group would make a smaller slice fail; `pair_gain`,
             because a pair that does not fail more often than its parts only repeats the worse part.
@@ -74,6 +76,7 @@ class SliceInputs:
     settings: FinderSettings = FinderSettings()
     loss_N: Reals | None = None
     in_spreads: bool = False
+    metadata: tuple[tuple[str, Kind], ...] = ()
 
     def shown(self, loss: float) -> str:
         """A mean loss as the page shows it."""
@@ -119,7 +122,7 @@ def find(inputs: SliceInputs) -> Slices:
     else:
         wrong_N = np.asarray(inputs.loss_N, dtype=np.float64)
     group_N, n_groups = numbered(samples.groups_N)
-    every = _cut(samples, inputs.facts, inputs.settings.slice_groups)
+    every = _cut(samples, inputs.facts, inputs.settings.slice_groups, inputs.metadata)
     masks = _telling(every, samples)
     if not masks or not len(wrong_N):
         return Slices(0, float(wrong_N.mean()) if len(wrong_N) else 0.0, pd.DataFrame(), ())
@@ -188,10 +191,13 @@ def _telling(masks: dict[Name, Bools], samples: Samples) -> dict[Name, Bools]:
     return {name: mask for name, mask in masks.items() if not by_labels(name)}
 
 
-def _cut(samples: Samples, facts: pd.DataFrame, fewest: int) -> dict[Name, Bools]:
+def _cut(
+    samples: Samples, facts: pd.DataFrame, fewest: int, metadata: tuple[tuple[str, Kind], ...] = ()
+) -> dict[Name, Bools]:
     """Those of one attribute value too, which are parts of pairs."""
     group_N, n_groups = numbered(samples.groups_N)
-    singles = {n: m for n, m in _atoms(samples, facts) if _enough(m, group_N, n_groups, fewest)}
+    atoms = (*_atoms(samples, facts), *_by_metadata(samples, metadata))
+    singles = {n: m for n, m in atoms if _enough(m, group_N, n_groups, fewest)}
     return singles | {n: m for n, m in _pairs(singles) if _enough(m, group_N, n_groups, fewest)}
 
 
@@ -236,6 +242,27 @@ def _by_truth(samples: Samples) -> Iterator[tuple[Name, Bools]]:
             named = f"{LABEL}{name}"
             yield ((named, texts.LOWEST_QUARTER.format(name=name)),), truth_NK[:, k] <= low
             yield ((named, texts.HIGHEST_QUARTER.format(name=name)),), truth_NK[:, k] >= high
+
+
+def _by_metadata(samples: Samples, metadata: tuple[tuple[str, Kind], ...]) -> Iterator[tuple[Name, Bools]]:
+    """Values of a category, the outer quarters of a number, and where either is missing."""
+    if samples.cells_NM is None:
+        return
+    for at, (name, kind) in enumerate(metadata):
+        cells = [str(cell).strip() for cell in samples.cells_NM[:, at]]
+        lost_N, of = np.array([missing(cell) for cell in cells], dtype=np.bool_), f"metadata {name}"
+        if lost_N.any() and not lost_N.all():
+            yield ((of, texts.MISSING_METADATA.format(name=name)),), lost_N
+        if kind == "category":
+            words = [texts.NO_METADATA if missing(cell) else f"{name} {cell}" for cell in cells]
+            yield from ((n, mask) for n, mask in _values(of, words) if n[0][1] != texts.NO_METADATA)
+            continue
+        value_N = np.array([number(cell) for cell in cells])
+        known = value_N[~np.isnan(value_N)]
+        low, high = (np.quantile(known, share) for share in (0.25, 0.75)) if len(known) else (0.0, 0.0)
+        if low < high:
+            yield ((of, texts.LOWEST_QUARTER.format(name=name)),), value_N <= low
+            yield ((of, texts.HIGHEST_QUARTER.format(name=name)),), value_N >= high
 
 
 def _quarters(

@@ -112,7 +112,7 @@ def _row(
     numbers = job.settings.config.statistics
     metric = metrics.get(job.settings.config.competition.metric)
     sides = [oofs[n].take(known.ids_N).p_NC for n in names]
-    drawn_MB = resampled(metric, known.labels, sides, known.groups_N, numbers.draws, numbers.seed)
+    drawn_MB = resampled(metric, known.truth, sides, known.groups_N, numbers.draws, numbers.seed)
     low, high = percentile_interval(drawn_MB.mean(axis=0))
     score = float(np.mean([metric.score(known.truth, p_NC) for p_NC in sides]))
     train = float(np.mean([on_training[n].score for n in names]))

@@ -1,0 +1,129 @@
+"""Models in MLflow's format: saving one in a folder, and registering it with tags.
+
+Owns the two calls. Does not own what a model is (`predict/served.py`) nor the record of runs
+(`record/tracking.py`). A model is a script and a folder: MLflow runs the script where it serves.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.record.tracking import tracking_uri
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model to save.
+
+    Args:
+        script: defines the model.
+        artifacts: name → folder that the model reads.
+        code: folders that are copied beside it, so that the script can import them.
+        requirements: of its environment, pinned.
+        columns: of its answer, after `label`: all are numbers.
+        has_label: whether the answer has a column `label`.
+        example: the bytes of one image.
+    """
+
+    script: Path
+    artifacts: Mapping[str, Path]
+    code: Sequence[Path]
+    requirements: Sequence[str]
+    columns: Sequence[str]
+    has_label: bool
+    example: bytes
+
+
+def save(model: Served, where: Path) -> None:
+    """Save a model in a new folder, with its signature, an example and its requirements."""
+    pyfunc = _mlflow()
+    with _without_warnings():
+        pyfunc.save_model(path=str(where), **_words(model))
+
+
+def register(
+    model: Served, home: Path, uri: str | None, experiment: str, name: str, tags: Mapping[str, str]
+) -> str:
+    """Log a model in the record and register it; returns its version.
+
+    Args:
+        model: see `Served`.
+        home: of the record, as for `Tracker`.
+        uri: the same.
+        experiment: the name of an experiment, which is made if it is missing.
+        name: of the registered model.
+        tags: of the new version.
+    """
+    pyfunc = _mlflow()
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    address = tracking_uri(home, uri)
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    try:
+        client = mlflow.MlflowClient(address, address)
+        known = client.get_experiment_by_name(experiment)
+        number = (
+            known.experiment_id
+            if known
+            else client.create_experiment(
+                experiment, (home / "mlartifacts").as_uri() if address.startswith("sqlite") else None
+            )
+        )
+        with _without_warnings(), mlflow.start_run(experiment_id=number, run_name=f"export {name}"):
+            logged = pyfunc.log_model(name="model", **_words(model), registered_model_name=name)
+        version = str(logged.registered_model_version)
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version, key, value)
+    finally:
+        mlflow.set_tracking_uri(before)
+        mlflow.set_registry_uri(before)
+    return version
+
+
+def _mlflow() -> Any:
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    with _without_warnings():
+        import mlflow.pyfunc
+
+    return mlflow.pyfunc
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """MLflow asks for type hints of the script and guesses about the example; both are chosen here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _words(model: Served) -> dict[str, Any]:
+    return {
+        "python_model": str(model.script),
+        "artifacts": {name: str(path) for name, path in model.artifacts.items()},
+        "code_paths": [str(path) for path in model.code],
+        "pip_requirements": list(model.requirements),
+        "signature": _signature(model),
+        "input_example": pd.DataFrame({"image": [model.example]}),
+    }
+
+
+def _signature(model: Served) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema
+
+    columns = [ColSpec(DataType.double, name) for name in model.columns]
+    if model.has_label:
+        columns.insert(0, ColSpec(DataType.string, "label"))
+    return ModelSignature(Schema([ColSpec(DataType.binary, "image")]), Schema(columns))
