@@ -171,7 +171,7 @@ test-gpu: env
 	$(PYTEST) -m gpu
 
 lock: env
-	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra ray --extra s3 --extra test --no-annotate \
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra ray --extra s3 --extra gbdt --extra export --extra test --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		pyproject.toml --output-file requirements.lock
 

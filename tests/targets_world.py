@@ -89,4 +89,6 @@ def settings(folder, kind):
 def command(folder, kind, *words, small=SMALL):
     """One command in the competition of `written`."""
     name, *rest = words
-    return run(folder / "home", name, *rest, small=(*small, *settings(folder, kind)))
+    given = {word.partition("=")[0] for word in rest}
+    own = [word for word in settings(folder, kind) if word.partition("=")[0] not in given]
+    return run(folder / "home", name, *rest, small=(*small, *own))

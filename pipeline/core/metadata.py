@@ -31,6 +31,8 @@ MISSING = frozenset(("", "nan", "na", "n/a", "none", "null", "<na>", "?"))
 MOST_VALUES = 100
 # The least spread of a column that counts as one.
 SMALLEST = 1e-6
+# The least deviation of a column of 0 and 1.
+MARK = 0.5
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Table:
 def spread(x_NE: Floats) -> tuple[Floats, Floats]:
     """(E,) mean and standard deviation over the rows of a training part, each from the values that are there.
 
-    A column that does not vary there, such as that of a category that does not occur, has an infinite
+    Columns of 0 and 1 have a deviation of at least a half, that of a value which every other sample has. A
+    column that does not vary there, such as that of a category that does not occur, has an infinite
     deviation: whatever it holds elsewhere counts as its mean.
     """
     known = np.isfinite(x_NE)
@@ -135,7 +138,10 @@ def spread(x_NE: Floats) -> tuple[Floats, Floats]:
     filled = np.where(known, x_NE, 0).astype(np.float64)
     mean = filled.sum(axis=0) / count
     std = np.sqrt((np.where(known, filled - mean, 0) ** 2).sum(axis=0) / count)
-    return mean.astype(np.float32), np.where(std < SMALLEST, np.inf, std).astype(np.float32)
+    marks = (~known | (x_NE == 0) | (x_NE == 1)).all(axis=0)
+    # A value that one sample in a hundred has would otherwise be ten times as loud as a common one.
+    loud = np.where(marks, np.maximum(std, MARK), std)
+    return mean.astype(np.float32), np.where(std < SMALLEST, np.inf, loud).astype(np.float32)
 
 
 def oddities(

@@ -14,6 +14,7 @@ Legend: N rows, A attributes, K columns of the truth.
 
 from __future__ import annotations
 
+import ast
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from pipeline.data.paths import Faults, nfc
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings
 
 SHOWN_VALUES = 6
+# What encloses a list of labels.
+BRACKETS = {"[": "]", "{": "}"}
 
 
 def cells(listing: Listing, settings: CompetitionSettings) -> list[list[str]]:
@@ -54,8 +57,24 @@ def cells(listing: Listing, settings: CompetitionSettings) -> list[list[str]]:
     return raw
 
 
+def listed(cell: str) -> list[str] | None:
+    """The words of a cell that is a list, as `['a', 'b']`, or of words in braces; None for any other."""
+    if BRACKETS.get(cell[:1]) != cell[-1:]:
+        return None
+    try:
+        value = ast.literal_eval(cell)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return [part.strip() for part in cell[1:-1].split(",")]
+    if not isinstance(value, list | tuple | set | frozenset):
+        return None
+    parts = list(value)
+    return [str(part) for part in parts] if all(isinstance(p, str | int) for p in parts) else None
+
+
 def words(cell: str, separator: str) -> frozenset[str]:
-    """The words of a cell; blank ones, as after a last separator, are none."""
+    """The words of a cell; blank ones, as after a last separator, are none. A cell may also be a list."""
+    if (inside := listed(cell)) is not None:
+        return frozenset(nfc(part).strip() for part in inside if part.strip())
     parts = cell.split() if separator == " " else cell.split(separator)
     return frozenset(nfc(part).strip() for part in parts if part.strip())
 

@@ -253,7 +253,7 @@ KINDS = {
     "several_values": "some answers are values and others are classes; one kind at a time can be predicted",
     "several_words": "each of several columns holds several labels a cell; only one such column can be predicted",
     "several_of_one": "each answer holds several classes, and the label holds one",
-    "several": "each cell is a list of labels in brackets: write its words with blanks between, and no brackets",
+    "several": "each answer is a list of labels in brackets; only words with a text between them can be written",
     "several_images": "one answer is asked for several images, and it is not known which images of the training table belong together",
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
@@ -327,6 +327,7 @@ PARTS_OF_NAMES = (
     "the text before the last _ or - of the file name",
     "the folder of the file",
 )
+THRESHOLDS = "one half is rarely the best threshold of a rare label; kept only where the cross-fitted score is better"
 SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"

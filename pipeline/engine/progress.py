@@ -15,6 +15,7 @@ the bars that a training shows when it runs in the process of the command.
                 "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
                 "epoch": 3, "epochs": 10, "message": ""}, …]}
 
+Of the needs that are done, the last 500 are listed; `counts` has all: a search may have many thousands.
 It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
 `since` and `seconds` are null before a need starts; `epoch` and `epochs` are null for needs without epochs;
 `message` is the error of a need that failed. A file whose process has ended while its state is `running` was
@@ -46,6 +47,7 @@ from pipeline.record.files import write_atomic
 VERSION = 1
 FOLDER = ".state"
 KEPT_FILES = 20
+LISTED_DONE = 500
 EVERY_SECONDS = 1.0
 # Without a terminal: a line at most so often.
 LINE_SECONDS = 60.0
@@ -244,12 +246,18 @@ class Progress:
             "updated": _clock(now),
             "counts": {name: self.count(name) for name in STATES},
             "eta_seconds": None if eta is None else round(eta, 1),
-            "needs": [item.as_json(now) for item in self._items.values()],
+            "needs": [item.as_json(now) for item in self._listed()],
         }
         with contextlib.suppress(OSError):
             if first:
                 self._forget_old()
             write_atomic(self.path, json.dumps(content, indent=1, ensure_ascii=False).encode())
+
+    def _listed(self) -> list[Item]:
+        """Every need, but of those that are done only the last ones."""
+        done = [item for item in self._items.values() if item.state == DONE]
+        old = {id(item) for item in done[:-LISTED_DONE]}
+        return [item for item in self._items.values() if id(item) not in old]
 
     def _forget_old(self) -> None:
         files = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)

@@ -136,8 +136,10 @@ class DigitsDemo(Section):
     limit: int | None = fact(None, "use only this many images; None: all 1,797", ge=100)
     test_share: float = fact(0.25, "share held out as the test set", gt=0, lt=0.9)
     seed: int = fact(2026, "seed of the choice of held-out images", ge=0)
-    task: Literal["class", "values"] = fact_if_chosen(
-        "class", "class: one digit a picture; values: two digits side by side, each to be read as a number"
+    task: Literal["class", "values", "pairs"] = fact_if_chosen(
+        "class",
+        "class: one digit a picture; values: two digits side by side, each to be read as a number; pairs: "
+        "two pictures a sample and a number beside them, whose sum is asked for",
     )
 
 

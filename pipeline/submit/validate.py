@@ -223,7 +223,7 @@ def file_of(session: Session, text: str, target: str) -> Path:
 
 def described(answers: Truth, space: LabelSpace) -> str:
     """Number of images, and the classes or labels that are never predicted, or the range of the values."""
-    if space.kind == VALUES:
+    if space.kind == VALUES and len(answers):
         ranges = [
             texts.PREDICTED_RANGE.format(name=name, low=column.min(), high=column.max())
             for name, column in zip(space.classes, answers.T, strict=True)

@@ -16,6 +16,12 @@ DEMOS = {
         "rmse",
         ["id", "left", "right"],
     ),
+    "digits-pairs": (
+        "competition.demo.limit=400",
+        "ensemble.members=[tiny_cnn+debug,tiny_resnet+debug]",
+        "rmse",
+        ["id", "total"],
+    ),
     "emoji-labels": (
         "competition.demo.per_concept=1",
         "images.size=32 ensemble.members=[tiny_cnn+debug,tiny_resnet+debug]",

@@ -162,15 +162,16 @@ def test_competition_files_name_the_values_that_the_demo_writes(path):
     if settings.target == "labels":
         assert tuple(a.word for a in settings.attributes) == emoji.WORDS
     elif settings.target == "values":
-        assert tuple(a.column for a in settings.attributes) == competitions.PAIR
+        columns = ("total",) if settings.demo.task == "pairs" else competitions.PAIR
+        assert tuple(a.column for a in settings.attributes) == columns
     elif isinstance(settings.demo, EmojiDemo):
         assert written == dict(emoji.attributes(settings.demo))
     else:
         assert written == {"digit": tuple("0123456789")}
 
 
-def test_there_are_six_competition_files():
-    assert len(list(CONFIGS.glob("*.yaml"))) == 6
+def test_there_are_seven_competition_files():
+    assert len(list(CONFIGS.glob("*.yaml"))) == 7
 
 
 def test_digits_come_whole_and_twice_the_same(tmp_path):
@@ -302,3 +303,17 @@ def test_two_digits_are_two_values_and_no_digit_is_in_two_pictures(tmp_path):
     assert competitions.root_of(DigitsDemo(), tmp_path, "d") != competitions.root_of(
         settings.demo, tmp_path, "d"
     )
+
+
+def test_two_pictures_a_sample_and_a_bonus_sum_to_the_answer(tmp_path):
+    settings = _settings("digits-pairs")
+    root = competitions.materialise(settings.demo, tmp_path, "pairs")
+    data = competition.load(settings, root)
+    assert (len(data.train), len(data.test)) == (675, 223)
+    assert {len(list(root.glob(f"images/{name}*.png"))) for name in data.train.ids_N} == {2}
+    table, test = _table(root / "train.csv"), _table(root / "test.csv")
+    assert set(test.columns) == {"id", "path", "second", "bonus"}, "the answer is not in the test table"
+    bonus, total = table["bonus"].astype(int), table["total"].astype(int)
+    assert ((total - bonus >= 0) & (total - bonus <= 18)).all()
+    # Three digits of equal spread: the bonus explains a third of the variance, and nothing else does.
+    assert 0.2 < np.corrcoef(bonus, total)[0, 1] ** 2 < 0.45

@@ -329,17 +329,15 @@ def numbers(*cells):
             (["PredictionString"], ""),
             "detection is not supported",
         ),
-        (["tags"], numbers(lambda n: str(list("abc"[: n % 3 + 1]))), (["tags"], "a"), "a list of labels"),
-        (
-            ["tags"],
-            numbers(lambda n: "{" + ",".join("abc"[n % 3 :]) + "}"),
-            (["tags"], "a"),
-            "a list of labels",
-        ),
         (["where"], numbers(lambda n: f'{{"x": {n % 3}, "w": 4}}'), (["where"], ""), "detection is not"),
         (["kind"], numbers(lambda n: f'{{"rle": "{n % 3} 4"}}'), (["kind"], ""), "segmentation is not"),
         (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], '{"cat": 0.5, "dog": 0.5}'), "JSON object"),
-        (["kind"], numbers(lambda n: SHADES[n % 3]), (["kind"], "['cat', 'dog']"), "a list of labels"),
+        (
+            ["kind"],
+            numbers(lambda n: SHADES[n % 3]),
+            (["kind"], "['cat', 'dog']"),
+            "list of labels in brackets",
+        ),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
     ],
 )

@@ -112,6 +112,26 @@ def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):
     assert submitted(host, [0.9, 0.2, 0.7])[1] == "t0,0 25"
 
 
+def test_lists_of_words_are_labels(host):
+    genres = (["Drama"], ["Drama", "Film Noir"], ["Comedy"], ["Comedy", "Drama"])
+    host.labels(["Genre"], lambda n: [str(genres[n % 4])]).asks(
+        ["Comedy", "Drama", "Film Noir"], 0.5, 0.5, 0.5
+    )
+    host.new()
+    assert facts(host)[:3] == ("labels", ("Comedy", "Drama", "Film_Noir"), "probabilities")
+    assert submitted(host, [0.5, 0.25, 0.125])[1] == "t0,0.5,0.25,0.125"
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert data.train.truth[:4].tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 0], [1, 1, 0]]
+    host.asks(["Genre"], "['Drama', 'Comedy']")
+    assert "only words with a text between them can be written" in host.refused()
+
+
+def test_some_words_may_only_stand_alone(host):
+    known = ("healthy", "scab", "rust", "scab spot", "complex", "rust spot", "mildew")
+    host.labels(["labels"], lambda n: [known[n % 7]]).asks(["labels"], "healthy").new()
+    assert facts(host)[:3] == ("labels", ("complex", "healthy", "mildew", "rust", "scab", "spot"), "words")
+
+
 def test_words_that_no_cell_combines_are_told_by_the_sample(host):
     host.labels(["tags"], lambda n: [("hazy day", "clear day lake")[n % 2]])
     host.asks(["tags"], "clear lake").new()

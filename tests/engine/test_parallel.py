@@ -174,6 +174,19 @@ def test_many_quick_needs_do_not_write_the_state_file_each_time(tmp_path, monkey
     assert len(written) == 1
 
 
+def test_the_state_file_of_a_long_search_lists_the_last_needs_and_counts_all(tmp_path):
+    progress = session_of(tmp_path).progress
+    for n in range(700):
+        progress.expect(f"toil/{n}", "toil", "toil")
+    for n in range(650):
+        progress.started(f"toil/{n}", "gpu 0", 1)
+        progress.ended(f"toil/{n}")
+    progress.close()
+    state = state_of(tmp_path)
+    assert state["counts"]["done"] == 650 and len(state["needs"]) == 550
+    assert state["needs"][0]["name"] == "toil/150" and state["needs"][-1]["name"] == "toil/699"
+
+
 def test_a_need_that_starts_again_has_no_epochs_of_the_process_that_was_lost(tmp_path):
     progress = session_of(tmp_path).progress
     progress.expect("toil/1", "toil", "toil")

@@ -7,7 +7,7 @@ import targets_world as world
 from main_world import artifacts, run
 
 MEMBERS = ("experiment=probe", "ensemble.members=[probe,probe_logistic]")
-STEPS = {"labels": "[thresholds,prior_correction]", "values": "[clip]", "shares": "[]"}
+STEPS = {"labels": "[thresholds,prior_correction]", "values": "[clip]"}
 METHOD = {"labels": "stacking", "values": "greedy", "shares": "geometric"}
 COLUMN = {"labels": "blue", "values": "green"}
 
@@ -24,12 +24,9 @@ def test_from_a_blend_to_its_explanation(tmp_path, kind):
     folder = world.written(tmp_path, kind, n=80)
     alone = said(folder, kind, "infer", "experiment=probe")
     assert alone.code == 0, alone.err
-    words = (
-        *MEMBERS,
-        f"ensemble.method={METHOD[kind]}",
-        f"decision.steps={STEPS[kind]}",
-        "decision.adopt=always",
-    )
+    words = (*MEMBERS, f"ensemble.method={METHOD[kind]}")
+    if kind in STEPS:
+        words += (f"decision.steps={STEPS[kind]}", "decision.adopt=always")
     blend = said(folder, kind, "ensemble", *words)
     assert blend.code == 0, blend.err
     if kind == "labels":

@@ -474,7 +474,9 @@ def test_every_experiment_and_model_resolves_on_every_competition(competition):
         larger = competition.startswith("digits") and word in ("experiment=lite0_96", "experiment=resnet10t")
         more = ["images.cache_px=96"] if larger else []
         # Its loss is one of exclusive classes, which the error says.
-        other = competition in ("digits-values", "emoji-labels") and word == "experiment=lite0_96"
+        other = (
+            competition in ("digits-pairs", "digits-values", "emoji-labels") and word == "experiment=lite0_96"
+        )
         more += ["loss.name=cross_entropy"] if other else []
         settings = load([f"competition={competition}", word, *more])
         assert settings.config.competition.name == competition

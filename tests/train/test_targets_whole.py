@@ -26,7 +26,7 @@ def test_a_network_is_trained_and_inferred(homes, kind):
         ("values", ["loss.name=huber", "train.mix.method=mixup", "train.ema_decay=0.9"]),
         ("values", ["resample.method=over", "resample.on=red", "train.early_stopping={}"]),
         ("values", ["train.distill={}", "train.distill.inner=2"]),
-        ("values", ["competition.metric=qwk", "train.chain=null"]),
+        ("values", ["competition.metric=qwk"]),
         (
             "shares",
             ["loss.name=kl", "loss.class_weights=inverse", "train.distill={}", "train.distill.inner=2"],

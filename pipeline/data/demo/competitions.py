@@ -50,6 +50,8 @@ DIGIT_MAX = 16
 CLASSES = "class"
 # The values of a picture of two digits.
 PAIR = ("left", "right")
+# The column of the second picture of a sample, and the end of its name.
+SECOND, SECOND_FILE = "second", "_second.png"
 
 EMOJI_README = """\
 Images of this folder
@@ -77,6 +79,7 @@ class _Contest:
         cells: of these columns, for a picture.
         asked: the columns of answers of the sample, and what stands in each of their cells.
         answer: what is true of a picture, as `data/host.py` reads it.
+        beside, beside_cells: columns of both tables besides id and path, and their cells.
     """
 
     columns: tuple[str, ...]
@@ -88,6 +91,8 @@ class _Contest:
     test: tuple[DemoPicture, ...]
     public: frozenset[str]
     readme: str
+    beside: tuple[str, ...] = ()
+    beside_cells: Callable[[DemoPicture], Sequence[str]] = lambda p: ()
 
 
 def root_of(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path:
@@ -196,15 +201,23 @@ def _digits(settings: DigitsDemo) -> _Contest:
 
     bunch = load_digits()
     drawn, labels = bunch.images[: settings.limit], bunch.target[: settings.limit]
-    one = settings.task == CLASSES
-    pictures = (_single if one else partial(_paired, settings.seed))(drawn, labels)
+    makers: dict[str, Callable[[npt.NDArray[np.float64], Ints], list[DemoPicture]]] = {
+        CLASSES: _single,
+        "values": partial(_paired, settings.seed),
+        "pairs": partial(_two, settings.seed),
+    }
+    pictures = makers[settings.task](drawn, labels)
     pictures.sort(key=lambda p: p.id)
     held = long_tail.hold_out(pictures, settings.test_share, settings.seed)
     train = tuple(p for p in pictures if p.group not in held)
     test = tuple(p for p in pictures if p.group in held)
     public = long_tail.public_half(test, settings.seed)
+    if settings.task == "pairs":
+        told: _Told = (("total",), lambda p: p.values[:1], (("total",), "13.5"), lambda p: p.values[0])
+        beside = (SECOND, "bonus"), lambda p: (f"{p.id}{SECOND_FILE}", p.values[1])
+        return _Contest(*told, False, train, test, public, DIGITS_README, *beside)
     classes = (("digit", tuple(str(d) for d in range(10))),)
-    told = _of_classes(classes) if one else _of_numbers(PAIR, "4.5")
+    told = _of_classes(classes) if settings.task == CLASSES else _of_numbers(PAIR, "4.5")
     return _Contest(*told, False, train, test, public, DIGITS_README)
 
 
@@ -229,6 +242,19 @@ def _paired(seed: int, drawn: npt.NDArray[np.float64], labels: Ints) -> list[Dem
     return pictures
 
 
+def _two(seed: int, drawn: npt.NDArray[np.float64], labels: Ints) -> list[DemoPicture]:
+    """Two pictures a sample, and a bonus from 0 to 9 that no picture shows; their sum is asked for."""
+    order = rng(seed, "two").permutation(len(labels))
+    bonus = rng(seed, "bonus").integers(0, 10, len(labels) // 2)
+    pictures = []
+    for number, (left, right) in enumerate(zip(order[::2].tolist(), order[1::2].tolist(), strict=False)):
+        name = hashlib.sha256(f"digits/two/{number}".encode()).hexdigest()[:8]
+        total = int(labels[left] + labels[right] + bonus[number])
+        draws = partial(_draw_digit, drawn[left]), partial(_draw_digit, drawn[right])
+        pictures.append(DemoPicture(name, name, (str(total), str(bonus[number])), *draws))
+    return pictures
+
+
 def _draw_digit(grey: npt.NDArray[np.float64]) -> Image.Image:
     dark_on_white = np.round(255 * (1 - grey / DIGIT_MAX)).astype(np.uint8)
     enlarged = np.kron(dark_on_white, np.ones((DIGIT_ENLARGED, DIGIT_ENLARGED), np.uint8))
@@ -237,12 +263,11 @@ def _draw_digit(grey: npt.NDArray[np.float64]) -> Image.Image:
 
 def _write(contest: _Contest, folder: Path) -> None:
     group = ["concept"] if contest.grouped else []
-    rows = [
-        [p.id, f"{p.id}.png", *contest.cells(p), *([p.group] if contest.grouped else [])]
-        for p in contest.train
-    ]
-    _write_table(folder / "train.csv", ["id", "path", *contest.columns, *group], rows)
-    _write_table(folder / "test.csv", ["id", "path"], [[p.id, f"{p.id}.png"] for p in contest.test])
+    shown = {p.id: [p.id, f"{p.id}.png", *contest.beside_cells(p)] for p in (*contest.train, *contest.test)}
+    rows = [[*shown[p.id], *contest.cells(p), *([p.group] if contest.grouped else [])] for p in contest.train]
+    first = ["id", "path", *contest.beside]
+    _write_table(folder / "train.csv", [*first, *contest.columns, *group], rows)
+    _write_table(folder / "test.csv", first, [shown[p.id] for p in contest.test])
     asked, placeholder = contest.asked
     sample = [[p.id, *[placeholder] * len(asked)] for p in contest.test]
     _write_table(folder / "sample_submission.csv", ["id", *asked], sample)
@@ -265,6 +290,8 @@ def _write_table(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]
 def _draw_all(pictures: Sequence[DemoPicture], folder: Path) -> None:
     def draw(picture: DemoPicture) -> None:
         picture.draw().save(folder / f"{picture.id}.png")
+        if picture.second is not None:
+            picture.second().save(folder / f"{picture.id}{SECOND_FILE}")
 
     bar = tqdm(total=len(pictures), desc="demo images", unit="img", disable=not sys.stderr.isatty())
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:

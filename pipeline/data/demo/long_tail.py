@@ -26,12 +26,14 @@ class DemoPicture:
         group: pictures of one group are never on both sides of a split.
         values: the raw value of each attribute.
         draw: makes the RGB image.
+        second: makes the other image of a sample that has two.
     """
 
     id: str
     group: str
     values: tuple[str, ...]
     draw: Callable[[], Image.Image]
+    second: Callable[[], Image.Image] | None = None
 
     @property
     def stratum(self) -> str:

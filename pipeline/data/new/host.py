@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline.core.errors import DataError
+from pipeline.core.metrics import METRICS
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
@@ -260,7 +261,7 @@ def answers(
     if asked is None:
         chosen = matrix_form.without_sample(label) if label.target != "exclusive" else READABLE
         proposal.set("competition.sample_submission", None, texts.NO_SAMPLE)
-        proposal.set("competition.metric", *_metric(chosen, label))
+        _score(proposal, chosen, label)
         proposal.set("competition.submission.format", chosen.format, texts.READABLE)
         return
     assert request.sample is not None, "the sample was read from somewhere"
@@ -271,7 +272,7 @@ def answers(
         chosen = matrix_form.decide(asked, label, names)
     why = worded(texts.ROWS, rows=len(asked.table))
     proposal.set("competition.sample_submission", relative(request.sample, root), why)
-    proposal.set("competition.metric", *_metric(chosen, label))
+    _score(proposal, chosen, label)
     proposal.set("competition.submission.id_column", asked.id_column, texts.SAMPLE_IDS)
     if chosen.label_column:
         proposal.set("competition.submission.label_column", chosen.label_column, texts.SAMPLE_ANSWER)
@@ -286,6 +287,14 @@ def answers(
         proposal.set("competition.submission.copied", list(asked.copied), texts.COPIED)
     proposal.question, proposal.trial = chosen.question, chosen.trial
     proposal.choices = chosen.choices
+
+
+def _score(proposal: Proposal, chosen: Form, label: Label) -> None:
+    """Set the metric, and thresholds of labels where the metric judges answers and not probabilities."""
+    metric, why = _metric(chosen, label)
+    proposal.set("competition.metric", metric, why)
+    if label.target == "labels" and METRICS[metric].needs == "labels":
+        proposal.set("decision.steps", ["thresholds"], texts.THRESHOLDS)
 
 
 def _metric(chosen: Form, label: Label) -> tuple[str, str]:

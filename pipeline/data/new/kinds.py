@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.data.matrix_truth import listed
 from pipeline.data.new import columns
 from pipeline.data.new.columns import decimal, number, numeric
 
@@ -197,9 +198,22 @@ def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
         shared = [c for c in alone if uses[c] > 1]
         counts = {len(parts[c]) for c in distinct}
         enough = len(shared) >= HALF * len(alone) if alone else len(counts) > 1
+        enough = enough or (len(shared) > 1 and len(recurring) == len(several) > 1)
         if len(recurring) >= HALF * len(several) and enough:
             return max(several, key=len), separator
     return None
+
+
+def several_words(cells: Sequence[str]) -> tuple[str, str] | None:
+    """As `several_in_a_cell`, also of cells that are lists, as `['scab', 'rust']`."""
+    held = structured(cells)
+    if held is None or held[0] != "several":
+        return None if held is not None else several_in_a_cell(cells)
+    parts = [listed(cell) for cell in cells if cell]
+    if any(part is None for part in parts):
+        return None
+    blanks = any(" " in word for part in parts for word in part or ())
+    return held[1], "," if blanks else " "
 
 
 def several_by_sample(sample: set[str], cells: Sequence[str]) -> tuple[str, str] | None:

@@ -87,7 +87,7 @@ def _as(table: Table, found: Label, kind: Kind) -> Label:
             raise DataError(where, remedy=texts.TARGET_SHARES)
         return target.of_shares(table, named, texts.LABEL_TARGET)
     if kind == "labels":
-        if len(named) == 1 and (several := kinds.several_in_a_cell(cells[0])):
+        if len(named) == 1 and (several := kinds.several_words(cells[0])):
             return target.of_words(table, named[0], several[1], texts.LABEL_TARGET)
         if all(target.is_mark(column) for column in cells):
             return target.of_marks(table, named, texts.LABEL_TARGET)
@@ -225,7 +225,7 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
         return one(table, holding[0], texts.LABEL_HOLDS, asked)
     if holding:
         return None
-    several = {c: found for c in free if (found := kinds.several_in_a_cell(_cells(table, c)))}
+    several = {c: found for c in free if (found := kinds.several_words(_cells(table, c)))}
     known = [
         c for c, (_, between) in several.items() if cells <= set(target.of_words(table, c, between, "").names)
     ]
@@ -242,7 +242,7 @@ def _by_columns(table: Table, free: Sequence[str], asked: Asked, inside: dict[st
         values = columns.values_of(table, column)
         if len(values) > 1 and (named := words.columns_for(values, asked.answers)):
             return _with_more(table, column, named, asked.answers)
-        if several := kinds.several_in_a_cell(_cells(table, column)):
+        if several := kinds.several_words(_cells(table, column)):
             found = target.of_words(table, column, several[1], texts.LABEL_WORDS)
             if named := words.columns_for(found.names, asked.answers):
                 also = [a for a in asked.answers if a not in named.values()]
@@ -310,12 +310,13 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         reason = texts.NUMBERS_GUESS.format(why=why, found=found, column=column)
         return target.of_values(table, [column], reason)
-    if held := kinds.structured(cells):
+    several = kinds.several_words(cells)
+    if several is None and (held := kinds.structured(cells)):
         kind, example, names = held
         fields = texts.STRUCTURED_FIELDS.format(fields=", ".join(names)) if names else ""
         remedy = texts.STRUCTURED_REMEDY.format(fields=fields) if kind == "structured" else ""
         kinds.refuse(kind, where, texts.CELL.format(cell=example), remedy)
-    if several := kinds.several_in_a_cell(cells) or kinds.several_by_sample(shown, cells):
+    if several := several or kinds.several_by_sample(shown, cells):
         example, between = several
         reason = texts.LABEL_WORDS_WHY.format(why=why, cell=example)
         return target.of_words(table, column, between, reason)

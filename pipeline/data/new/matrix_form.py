@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.core.errors import DataError
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
+from pipeline.data.matrix_truth import listed
 from pipeline.data.new import kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Choice, Form
@@ -191,6 +192,8 @@ def _words(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     where = f"{asked.table.name}: column `{answer}`"
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.CELL.format(cell=min(cells, default="")))
+    if in_lists := [cell for cell in sorted(cells) if listed(cell) is not None]:
+        kinds.refuse("several", where, texts.CELL.format(cell=in_lists[0]))
     known = set(label.names)
     given = {name: [word] for name, word in zip(names, label.names, strict=True) if name != word}
     settings: dict[str, Any] = {"words": given} if given else {}
