@@ -34,6 +34,8 @@ from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 
 # The least standard deviation of a feature: a constant one would be divided by 0.
 _SMALLEST_STD = 1e-6
+# How much larger than a feature a standardised column of metadata may be.
+_LOUDEST = 8.0
 # Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
 # Columns of features whose mean and deviation are computed together.
@@ -110,7 +112,8 @@ class HeadJob:
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(D,) mean and standard deviation over the training samples and all views, each counted once.
 
-        A column of metadata that does not vary in them has an infinite deviation.
+        A column of metadata that does not vary in them has an infinite deviation. That of the others is
+        divided by the root of the number of features a column: both parts then weigh the same at the start.
         """
         x_NVD = self.features.x_NVD
         at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
@@ -124,7 +127,8 @@ class HeadJob:
             block = np.ascontiguousarray(x_NVD[at_N, :, own:])
             mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
             means.append(torch.from_numpy(mean_E))
-            stds.append(torch.from_numpy(std_E))
+            # A few columns beside a thousand features would drown in a penalty that is the same for all.
+            stds.append(torch.from_numpy(std_E) / min((own / block.shape[2]) ** 0.5, _LOUDEST))
         return torch.cat(means), torch.cat(stds)
 
 

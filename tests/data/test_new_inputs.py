@@ -238,3 +238,23 @@ def test_folders_of_patients_above_those_of_their_studies_are_groups_of_labels_t
     assert "patient" in found["competition.group_pattern"] and found["competition.target"] == "labels"
     data = read(tmp_path, found)
     assert len(set(data.train.groups_N.tolist())) == 9
+
+
+def test_distinct_numbers_that_spread_wide_are_metadata_and_those_that_count_rows_are_not(tmp_path):
+    train, test = [["id", "area", "row", "price"]], [["id", "area", "row"]]
+    for n in range(90):
+        drawn(tmp_path / "images" / f"a{n}.png", n)
+        area = 700 + 41 * ((n * 37) % 90)
+        (train if n < 70 else test).append([f"a{n}", area, 1000 + n, *([area * 3.5] if n < 70 else [])])
+    write_rows(tmp_path, "train.csv", *train)
+    write_rows(tmp_path, "test.csv", *test)
+    write_rows(tmp_path, "sample.csv", ["id", "price"], *([row[0], 0.0] for row in test[1:]))
+    _, found = guess(tmp_path, "train.csv", "test.csv", "sample.csv")
+    assert found["competition.metadata"] == [{"column": "area", "kind": "number"}]
+
+
+def test_few_images_get_a_head_that_is_solved(tmp_path):
+    from pipeline.data.new.propose import members
+
+    assert members(100, 96)[0] == "probe_logistic" and members(900, 96)[0] == "probe"
+    assert members(900, 96, "values")[0] == members(900, 96, "labels")[0] == "probe_logistic"

