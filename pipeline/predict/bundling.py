@@ -115,7 +115,7 @@ def staged(settings: Settings, places: Places, sample: Path, where: Path, test: 
     if missing:
         remedy = texts.NO_TEST_SET_REMEDY.format(sample=places.sample, images=places.images)
         raise DataError(texts.NO_TEST_SET.format(folder=root), missing, remedy)
-    read = read_table(sample)
+    read = read_table(sample, encoding=settings.config.competition.encoding)
     form = settings.config.competition.submission
     rows = read.rows if form.long else read.rows[:MOST_ROWS]
     files.write_atomic(where / places.sample, format_table(read.columns, rows, read.delimiter))

@@ -42,6 +42,8 @@ CHUNK = 512
 PARTIAL = "partial"
 _TIME = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h)?\s*")
 _UNITS = {"s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+# The encoding of the host's sample is found: a bundle holds no settings of the competition.
+FOUND: str | None = None
 
 
 def seconds_of(limit: str | float) -> float:
@@ -119,7 +121,7 @@ def predict_hidden(
     run = _Run(predictor, clock, begin, out.parent / PARTIAL, say)
     answers, left = run.all(given)
     form = predictor.manifest.host_form
-    host_format.write(out, answers.p, predictor.space, form, Path(sample))
+    host_format.write(out, answers.p, predictor.space, form, Path(sample), encoding=FOUND)
     seconds = time.monotonic() - begin
     told = (run.dropped, answers.unreadable, left, answers.notes)
     result = Told(len(given), seconds, clock.per_image(run.part.views), clock.least, *told)
@@ -132,7 +134,7 @@ def _pictures(predictor: Predictor, sample: Path, images: Path, table: Path | No
     """The images that the sample asks for, in its order."""
     if table is not None:
         found = {one.id: one for one in predictor.pictures(table, root=images)}
-    read = read_table(sample)
+    read = read_table(sample, encoding=FOUND)
     form = predictor.manifest.host_form
     answers = host_format.answer_columns(read, predictor.space, form)
     wanted = host_format.images_of(read, answers, form)

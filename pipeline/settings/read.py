@@ -89,7 +89,10 @@ def given(text: str) -> Path:
 
 def beside(path: Path) -> list[str]:
     """The YAML files of a path's folder, as a user would give them; in `configs/` with the shipped ones."""
-    known = {near.as_posix() for near in path.parent.glob("*.yaml")} if path.parent.is_dir() else set()
+    known = set()
+    if path.parent.is_dir():
+        # Hidden files are settings of other programs.
+        known = {near.as_posix() for near in path.parent.glob("*.yaml") if not near.name.startswith(".")}
     group = path.parent.as_posix().removeprefix(f"{CONFIGS.name}/")
     if path.parent.parts[:1] == (CONFIGS.name,):
         known |= {f"{CONFIGS.name}/{group}/{name}.yaml" for name in names(CONFIGS, group)}

@@ -1,5 +1,7 @@
 """Images of 1 to 8 channels: files per channel, bands, pages; and what is done and shown of them."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
@@ -108,7 +110,7 @@ def test_files_of_channels_are_one_image_and_all_missing_ones_are_named(tmp_path
     )
     found = competition.load(settings.config.competition, tmp_path)
     assert [path.count("\t") for path in found.train.paths_N.tolist()] == [3] * 6
-    before = competition.content(found.train, lambda path: path.read_bytes().hex())
+    before = competition.content(found.train, lambda path: Path(path).read_bytes().hex())
     (tmp_path / "images" / "s02_blue.png").unlink()
     (tmp_path / "images" / "s03_red.png").unlink()
     with pytest.raises(DataError) as told:

@@ -212,6 +212,15 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "images.pages": "first",
         "images.tiles": None,
         "model.pool_images": "mean",
+        # Settings of labels and values, and of forms that were refused before.
+        "competition.label_weights": None,
+        "competition.test_id_pattern": None,
+        "competition.unknown_labels": [],
+        "folds.singles": "train",
+        "loss.clip": FULL.config.loss.clip,
+        "loss.delta": FULL.config.loss.delta,
+        "loss.quantile": FULL.config.loss.quantile,
+        "resample.bins": FULL.config.resample.bins,
     }
     settings = load(["competition=digits", "augment.engine=albumentations"])
     with_default = config_slice(FULL.config, ["augment"], keyed=True)["augment"]
