@@ -1,7 +1,8 @@
 # Podium in a container, as a user without rights, with the environment as a layer of its own.
 #
 #   docker build -t podium .                              a GPU is used if the container sees one
-#   docker build -t podium:cpu --build-arg DEVICE=cpu .   without CUDA: about 4 GB less
+#   docker build -t podium:cpu --build-arg DEVICE=cpu --build-arg TORCH_INDEX=… .   without CUDA: about 4 GB less;
+#     TORCH_INDEX is the address of torch's wheels for CPUs, which torch's installation page gives
 #   docker run --rm -it -v "$PWD/home:/home/podium/home" podium make all
 #   docker run --rm -it --gpus all -v "$PWD/home:/home/podium/home" podium make train
 #
@@ -10,6 +11,7 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim
 
 ARG DEVICE=cuda
+ARG TORCH_INDEX
 ARG USER_ID=1000
 
 RUN apt-get update -qq \
@@ -28,7 +30,7 @@ COPY --chown=podium tools/bootstrap.py tools/bootstrap.py
 RUN if [ "${DEVICE}" = cpu ]; then \
       python -m venv /home/podium/cpu \
       && grep -E '^(torch|torchvision)==' requirements.lock | sed 's/ .*//' > torch.txt \
-      && /home/podium/cpu/bin/pip install --index-url https://download.pytorch.org/whl/cpu -r torch.txt \
+      && /home/podium/cpu/bin/pip install --index-url "${TORCH_INDEX:?give it with DEVICE=cpu}" -r torch.txt \
       && grep -vE '^(torch|torchvision|nvidia|cuda|triton)' requirements.lock > rest.txt \
       && /home/podium/cpu/bin/pip install --no-deps -r rest.txt \
       && rm torch.txt rest.txt; \

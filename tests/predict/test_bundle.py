@@ -137,7 +137,7 @@ def test_the_guard_refuses_connections_and_names(tmp_path):
     code = (
         "import podium_guard, socket\n"
         "for call in (lambda: socket.create_connection(('127.0.0.1', 9), 1),\n"
-        "             lambda: socket.getaddrinfo('pypi.org', 443)):\n"
+        "             lambda: socket.getaddrinfo('example.org', 443)):\n"
         "    try: call()\n"
         "    except OSError as error: print(error)\n"
     )
