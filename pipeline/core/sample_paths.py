@@ -3,16 +3,18 @@
 Owns how several files are written as one text. Does not own finding the files (`data/sample_files.py`) nor
 reading them (`data/readers/`).
 
-    /data/7.png                              one image
-    /data/7_red.png ⇥ /data/7_green.png      one image with a file for each channel: tabs between them
-    /data/7_left.png ⏎ /data/7_right.png     two images: line feeds between them
+    /data/7.png                                  one image
+    /data/7_red.png //⇥// /data/7_green.png      one image with a file for each channel: tabs between them
+    /data/7_left.png //⏎// /data/7_right.png     two images: line feeds between them
+
+Names may hold tabs and line feeds, but no path holds two slashes in a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-CHANNEL_SEPARATOR, IMAGE_SEPARATOR = "\t", "\n"
+CHANNEL_SEPARATOR, IMAGE_SEPARATOR = "//\t//", "//\n//"
 
 
 def images_of(path: str) -> list[str]:

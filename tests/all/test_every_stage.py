@@ -18,6 +18,7 @@ TINY = (
 )
 NET, HEAD = "experiment=tiny_resnet", "experiment=probe"
 BLEND = "ensemble.members=[tiny_resnet,tiny_cnn]"
+BOOSTED = "ensemble.members=[tiny_resnet,tiny_cnn,gbdt]"
 LOOK = (
     *("explain.images=2", "explain.attention_images=4", "explain.units.shown=1", "explain.units.images=1"),
     *("explain.synthesis.steps=2", "explain.synthesis.classes=[3]", "explain.embedding.perplexity=5"),
@@ -35,6 +36,7 @@ REQUESTS = (
     ("eda", (), ("images.size", "train.epochs", "statistics.draws")),
     ("resample", (NET,), ("images.size", "train.epochs", "statistics.draws")),
     ("ensemble", (BLEND,), ()),
+    ("ensemble", (BOOSTED,), ()),
     ("error-analysis", (BLEND,), ()),
     ("leaderboard", (), ("images.size", "train.epochs")),
     ("infer", (NET, "decision.steps=[class_scales]", "decision.members=true", "decision.adopt=always"), ()),
