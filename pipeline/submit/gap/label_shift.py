@@ -123,6 +123,8 @@ def _solved(joint_CC: Values, predicted_C: Values) -> Values:
     rates_CC = joint_CC / np.maximum(train_C, 1)
     ratio_C = nnls(rates_CC * (train_C / train_C.sum()), predicted_C / predicted_C.sum())[0]
     test_C = np.minimum(ratio_C, MOST_RATIO) * train_C
+    if not test_C.any():
+        return np.asarray(train_C / train_C.sum())  # no frequencies explain the counts, so none differ
     return np.asarray(test_C / test_C.sum())
 
 
