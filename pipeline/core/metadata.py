@@ -22,6 +22,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.tables import number_in
+
 Floats = npt.NDArray[np.float32]
 Cells = npt.NDArray[np.str_]
 
@@ -72,11 +74,8 @@ def missing(cell: str) -> bool:
 
 def number(cell: str) -> float:
     """A cell as a number; NaN if it is missing or no finite number."""
-    try:
-        value = float(cell) if not missing(cell) and "_" not in cell else math.nan
-    except ValueError:
-        return math.nan
-    return value if math.isfinite(value) else math.nan
+    value = None if missing(cell) else number_in(cell)
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,17 @@ from pipeline.core.text_files import UTF8, read_text
 from pipeline.core.wording import worded
 
 DELIMITERS = ",;\t|"
+
+
+def number_in(text: str) -> float | None:
+    """A cell as a finite number, or None; `0_1`, which Python reads as a number, is a name."""
+    try:
+        value = float(text) if "_" not in text else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
 # What Excel writes in front of a CSV.
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*')
 # Columns of a table without a header.

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, DataError, Suggestions
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace, Truth
-from pipeline.core.tables import Table, read_table
+from pipeline.core.tables import Table, number_in, read_table
 from pipeline.core.wording import worded
 from pipeline.data import matrix_truth, texts
 from pipeline.data.layouts import Listing
@@ -151,21 +151,13 @@ def _truths(
 def _numbers(raw_AN: list[list[str]], settings: CompetitionSettings) -> list[list[float] | None]:
     """The values of each binned attribute, NaN where there is a fault; None for other attributes."""
     return [
-        None if a.bins is None else [n if (n := _number(v)) is not None else math.nan for v in values]
+        None if a.bins is None else [n if (n := number_in(v)) is not None else math.nan for v in values]
         for a, values in zip(settings.attributes, raw_AN, strict=True)
     ]
 
 
 def _edges(attribute: AttributeSettings, training: bool) -> list[float] | None:
     return (attribute.train_bins if training else None) or attribute.bins
-
-
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 class _Checker:
@@ -186,7 +178,7 @@ class _Checker:
             return "empty labels", "the label is empty"
         if self._binned:
             return (
-                ("", "") if _number(value) is not None else ("unknown labels", f"'{value}' is not a number")
+                ("", "") if number_in(value) is not None else ("unknown labels", f"'{value}' is not a number")
             )
         if value in self._known:
             return "", ""
@@ -197,7 +189,7 @@ class _Checker:
 def _codes(attribute: AttributeSettings, values: Sequence[str], training: bool) -> list[int]:
     edges = _edges(attribute, training)
     if edges is not None:
-        return [bisect_right(edges, number) if (number := _number(v)) is not None else 0 for v in values]
+        return [bisect_right(edges, number) if (number := number_in(v)) is not None else 0 for v in values]
     index = {nfc(value): code for code, value in enumerate(attribute.values)}
     return [index.get(value, 0) for value in values]
 

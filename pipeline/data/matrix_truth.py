@@ -23,6 +23,7 @@ import numpy as np
 
 from pipeline.core.errors import Suggestions
 from pipeline.core.samples import Floats
+from pipeline.core.tables import number_in
 from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.layouts import Listing
@@ -105,14 +106,6 @@ def notes(table: str, y_NK: Floats, settings: CompetitionSettings) -> list[str]:
     return [worded(texts.UNKNOWN_TRUTH, table=table, cells=cells_unknown, rows=rows)]
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _number_column(
     attribute: AttributeSettings, values: Sequence[str], listing: Listing, faults: Faults
 ) -> Floats:
@@ -120,7 +113,7 @@ def _number_column(
     for row, text in enumerate(values):
         if not text:
             continue
-        value = _number(text)
+        value = number_in(text)
         if value is None:
             where = listing.where(row)
             faults.add("unknown labels", f"{where}: {attribute.name}: '{text}' is not a number")
@@ -139,7 +132,7 @@ def _label_columns(
     for row, text in enumerate(values):
         code: float = math.nan
         if text and attribute.bins is not None:
-            number = _number(text)
+            number = number_in(text)
             code = math.nan if number is None else bisect_right(attribute.bins, number)
         elif text:
             code = index.get(text, _same_number(text, index))
@@ -159,10 +152,10 @@ def _label_columns(
 
 def _same_number(text: str, index: dict[str, int]) -> float:
     """The code of a value that is written as another form of the same number, as 1.0 for 1; NaN for none."""
-    value = _number(text)
+    value = number_in(text)
     if value is None:
         return math.nan
-    return next((code for known, code in index.items() if _number(known) == value), math.nan)
+    return next((code for known, code in index.items() if number_in(known) == value), math.nan)
 
 
 def _unknown_words(listing: Listing, settings: CompetitionSettings, faults: Faults) -> None:
@@ -186,7 +179,7 @@ def _shares(listing: Listing, attribute: AttributeSettings, faults: Faults) -> F
     columns = [listing.table.column(name) for name in attribute.values]
     for row in range(len(listing.ids)):
         for place, column in enumerate(columns):
-            value = _number(column[row])
+            value = number_in(column[row])
             if value is None or value < 0:
                 where, name = listing.where(row), attribute.values[place]
                 faults.add("unknown labels", f"{where}: {name}: '{column[row]}' is not a number from 0 up")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.seeds import some_of
-from pipeline.core.tables import Table
+from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.new.folders import TRAIN, split_of
 from pipeline.data.paths import Index, Locator, hidden, image_suffix, nfc
@@ -261,19 +261,9 @@ def id_column(table: Table, path_column: str, preferred: str | None) -> tuple[st
     return (unique[0], unique_text) if unique else None
 
 
-def number(text: str) -> float | None:
-    """A cell as a finite number, or None."""
-    try:
-        # Python reads `0_1` as a number.
-        value = float(text) if "_" not in text else float("nan")
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
-
-
 def numeric(cells: Sequence[str] | set[str]) -> bool:
     """Whether there are cells, all of them numbers."""
-    return bool(cells) and all(number(c) is not None for c in cells)
+    return bool(cells) and all(number_in(c) is not None for c in cells)
 
 
 def decimal(cells: Sequence[str] | set[str]) -> bool:
@@ -288,7 +278,7 @@ def values_of(table: Table, column: str) -> list[str]:
 
 def in_order(values: Collection[str]) -> list[str]:
     """Values as numbers if all are, else in alphabetical order."""
-    found = {v: n for v in values if (n := number(v)) is not None}
+    found = {v: n for v in values if (n := number_in(v)) is not None}
     return sorted(values, key=lambda v: (found[v], v)) if len(found) == len(set(values)) else sorted(values)
 
 

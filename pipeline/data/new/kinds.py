@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from pipeline.core.errors import DataError
-from pipeline.core.tables import Table
+from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.matrix_truth import listed
 from pipeline.data.new import columns
-from pipeline.data.new.columns import decimal, number, numeric
+from pipeline.data.new.columns import decimal, numeric
 
 SEPARATORS = ("|", ";", ",", " ")
 MASK_NAMES, BOX_NAMES = ("encodedpixels", "rle"), ("predictionstring", "bbox", "boxes", "xmin")
@@ -88,7 +88,7 @@ def pixels_or_boxes(name: str, cells: set[str]) -> str:
     """The kind of a sample's answer column that asks for places in an image; empty if it does not."""
     plain = re.sub(r"[^a-z]", "", name.lower())
     rows = [cell.strip("[]() ").replace(",", " ").split() for cell in cells]
-    runs = bool(rows) and all(len(r) > 1 and all(number(v) is not None for v in r) for r in rows)
+    runs = bool(rows) and all(len(r) > 1 and all(number_in(v) is not None for v in r) for r in rows)
     if MASK_NAMES[0] in plain or MASK_NAMES[1] in words_in(name) or (words_in(name) & MASK_WORDS and runs):
         return "masks"
     return "boxes" if any(word in plain for word in BOX_NAMES) else ""
@@ -99,7 +99,7 @@ def known_numbers(cells: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...
 
     These cells are empty in the result. Of any other column: the cells as they are, and no word.
     """
-    words_found = {c for c in cells if c and number(c) is None}
+    words_found = {c for c in cells if c and number_in(c) is None}
     if not words_found or not {w.strip().lower() for w in words_found} <= UNKNOWN_WORDS:
         return tuple(cells), ()
     known = tuple("" if c in words_found else c for c in cells)
@@ -188,7 +188,7 @@ def several_in_a_cell(cells: Sequence[str]) -> tuple[str, str] | None:
         several = [c for c in distinct if len(parts[c]) > 1]
         if not several:
             continue
-        if all(number(p) is not None for c in distinct for p in parts[c]):
+        if all(number_in(p) is not None for c in distinct for p in parts[c]):
             return max(several, key=len), separator
         uses = Counter(p for c in distinct for p in set(parts[c]))
         recurring = [c for c in several if all(uses[p] > 1 for p in parts[c])]
@@ -255,7 +255,7 @@ def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
         if all(len(p) == 2 and (_share(p[1]) or _word_and_number(p)) for p in split.values()):
             return "confidence", example
         some_known = any(p in known for parts in split.values() for p in parts)
-        numbers = all(number(p) is not None for parts in split.values() for p in parts)
+        numbers = all(number_in(p) is not None for parts in split.values() for p in parts)
         if some_known or (len(split) == len(cells) and (numbers or len(split[example]) > 2)):
             repeated = len({len(p) for p in split.values()}) == 1 and len(split) == len(cells)
             return ("ranked" if repeated else "several"), example
@@ -263,17 +263,17 @@ def several_answers(cells: set[str], known: Sequence[str]) -> tuple[str, str]:
 
 
 def _word_and_number(parts: Sequence[str]) -> bool:
-    return number(parts[0]) is None and number(parts[1]) is not None
+    return number_in(parts[0]) is None and number_in(parts[1]) is not None
 
 
 def _share(text: str) -> bool:
-    value = number(text)
+    value = number_in(text)
     return value is not None and 0 <= value <= 1 and "." in text
 
 
 def grades(name: str, values: Sequence[str]) -> bool:
     """Whether classes are ordered grades: 0, 1, 2, … in a column that is called grade, level or the like."""
-    numbers = [number(v) for v in values]
+    numbers = [number_in(v) for v in values]
     low = numbers[0] if numbers else None
     in_a_row = low in (0, 1) and numbers == [low + n for n in range(len(numbers)) if low is not None]
     return in_a_row and 3 <= len(values) <= MOST_GRADES and bool(words_in(name) & set(GRADE_WORDS))

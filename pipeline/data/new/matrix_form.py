@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.tables import number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import listed
 from pipeline.data.new import kinds, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Choice, Form
-from pipeline.data.new.columns import decimal, number, numeric
+from pipeline.data.new.columns import decimal, numeric
 from pipeline.data.new.target import Label
 
 # Separators of words in a cell, for cells of the sample that hold several.
@@ -126,10 +127,10 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     if label.levels:
         return _words_of_levels(asked, label, host, cells, renamed, names)
     everything = set().union(*cells)
-    if decimal(everything) or any("." in cell for cell in everything if number(cell) is not None):
+    if decimal(everything) or any("." in cell for cell in everything if number_in(cell) is not None):
         return Form("probabilities", texts.LABEL_PROBABILITIES, settings=renamed)
     hard = {"format": "attributes", **renamed, **_hard_words(everything, label, names)}
-    if numeric(everything) and {number(cell) for cell in everything} == {0, 1}:
+    if numeric(everything) and {number_in(cell) for cell in everything} == {0, 1}:
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
     if everything and not numeric(everything):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})

@@ -16,12 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.samples import Kind
-from pipeline.core.tables import Table
+from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import words
 from pipeline.data.new import columns, kinds
-from pipeline.data.new.columns import number
 from pipeline.data.paths import nfc
 
 # Cells of 0/1 columns that say that a report is uncertain, or that nothing was looked for.
@@ -73,7 +72,7 @@ class Label:
     def numbers(self) -> list[int]:
         """(N,) a class for each row as a number, by which rows are compared and counted."""
         if self.target == "values":
-            numbers = np.array([number(v) or 0.0 for v in self.cells[0]])
+            numbers = np.array([number_in(v) or 0.0 for v in self.cells[0]])
             cuts = np.quantile(numbers, [0.25, 0.5, 0.75])
             return [int(c) for c in np.searchsorted(cuts, numbers)]
         codes = [_codes(known, cells) for known, cells in zip(self.values, self.cells, strict=True)]
@@ -139,7 +138,7 @@ def of_shares(table: Table, named: Sequence[str], why: str) -> Label:
     """Columns of numbers that are shares of each row, such as votes."""
     name = next(n for n in ("share", "vote", "label_share") if n not in table.columns)
     largest = [
-        named[int(np.argmax([number(cell) or 0.0 for cell in row]))]
+        named[int(np.argmax([number_in(cell) or 0.0 for cell in row]))]
         for row in zip(*(table.column(c) for c in named), strict=True)
     ]
     return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares")
@@ -164,7 +163,7 @@ def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str
 
 def _sums(cells_AN: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:
     """(N,) the sums of the rows; None where a cell is no number or is negative."""
-    numbers = [[number(cell) for cell in cells] for cells in cells_AN]
+    numbers = [[number_in(cell) for cell in cells] for cells in cells_AN]
     if any(n is None or n < 0 for column in numbers for n in column):
         return None
     return np.asarray(np.array(numbers, dtype=np.float64).sum(axis=0))

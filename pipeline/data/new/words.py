@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
-from pipeline.data.new.columns import decimal, number
+from pipeline.core.tables import number_in
+from pipeline.data.new.columns import decimal
 from pipeline.data.paths import nfc
 
 # The class that is meant by one probability is the other one.
@@ -59,16 +60,16 @@ def as_in(values: Sequence[str], cells: set[str]) -> list[str] | None:
 
 
 def _whole(value: str) -> str:
-    found = number(value)
+    found = number_in(value)
     return str(int(found)) if found is not None and found.is_integer() else value
 
 
 def _float(value: str) -> str:
-    return str(float(value)) if number(value) is not None else value
+    return str(float(value)) if number_in(value) is not None else value
 
 
 def _padded(width: int) -> Callable[[str], str]:
-    return lambda value: _whole(value).zfill(width) if number(value) is not None else value
+    return lambda value: _whole(value).zfill(width) if number_in(value) is not None else value
 
 
 _WAYS: tuple[Callable[[str], str], ...] = (
@@ -165,7 +166,7 @@ def _shared(names: Sequence[str]) -> str:
 def positive(values: Sequence[str], column: str) -> str | None:
     """The class of two that one probability means: the one that the column names, or that is not `no`."""
     told = set(re.split(r"[^0-9a-z]+", column.casefold()))
-    named = [v for v in values if v.casefold() in told and number(v) is None]
+    named = [v for v in values if v.casefold() in told and number_in(v) is None]
     if len(named) == 1:
         return named[0]
     denied = [v for v in values if denies(v)]
@@ -194,7 +195,7 @@ def which_of(
             return at
         if cells and as_in(values, cells):
             return at
-    numbers = [number(cell) for cell in cells]
+    numbers = [number_in(cell) for cell in cells]
     shares = bool(numbers) and all(n is not None and 0 <= n <= 1 for n in numbers)
     # One probability is of two classes.
     pair = [len(values) == 2 for values in (upper, lower)]

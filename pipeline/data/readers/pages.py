@@ -23,8 +23,6 @@ TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Weights of red, green and blue in grey: ITU-R BT.601.
 LUMA = (0.299, 0.587, 0.114)
 RGB = 3
-# Bands are stored one after the other, not pixel by pixel.
-PLANAR = 2
 
 
 def count(file: str) -> int:
