@@ -37,6 +37,7 @@ from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import REMEDY, Faults, nfc
 from pipeline.data.readers.reading import Reading, parts
+from pipeline.data.strata import Strata
 from pipeline.record import files
 from pipeline.record.files import sha256_file, sha256_text
 from pipeline.settings.competition import CompetitionSettings, ExtraSettings, no_group
@@ -335,7 +336,7 @@ def _held_out(samples: Samples, share: float, hide: bool) -> tuple[Samples, Samp
     `hide` renames the held-out images; an id such as `glass/12.jpg` would reveal the answer to a person who
     labels the pictures in a report.
     """
-    held = hold_out(samples.groups_N, strata(samples), share)
+    held = hold_out(samples.groups_N, Strata.of(samples), share)
     train = samples.take(samples.ids_N[~held.test_N])
     test = samples.take(samples.ids_N[held.test_N])
     if hide:
@@ -402,20 +403,6 @@ def _shared_groups(train: Samples, test: Samples) -> list[str]:
     return [worded(texts.SHARED_GROUPS, groups=len(shared), first=shared[0])]
 
 
-def strata(samples: Samples) -> Ints:
-    """(N,) what splits are balanced by: the class; of labels the set that holds; of values their quarter."""
-    if samples.space.kind == "exclusive":
-        return samples.labels
-    y_NK = np.nan_to_num(np.asarray(samples.truth, dtype=np.float64))
-    if samples.space.kind == "values":
-        cuts = np.quantile(y_NK[:, 0], [0.25, 0.5, 0.75])
-        return np.asarray(np.searchsorted(cuts, y_NK[:, 0]), dtype=np.int64)
-    if samples.space.kind == "shares":
-        return np.asarray(y_NK.argmax(axis=1), dtype=np.int64)
-    _, set_N = np.unique(y_NK >= 0.5, axis=0, return_inverse=True)
-    return np.asarray(set_N.reshape(-1), dtype=np.int64)
-
-
 @dataclass(frozen=True)
 class Held:
     """The held-out images: `test_N` marks them, `public_N` marks those whose answers are public."""
@@ -424,14 +411,19 @@ class Held:
     public_N: Flags
 
 
-def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
+def hold_out(groups_N: Strings, strata: Strata, share: float) -> Held:
     """Choose whole groups, about `share` (above 0, below 1) of each class, but never a class's last group.
+
+    Of other kinds of target a class is a label that holds, or a range of a value.
 
     Raises:
         DataError: there are too few groups to hold one out.
     """
     names, group_N = np.unique(groups_N, return_inverse=True)
-    classes = [tuple(sorted(set(labels_N[rows].tolist()))) for rows in _rows_of(group_N, len(names))]
+    shown: list[set[int]] = [set() for _ in names]
+    for group, stratum in zip(group_N[strata.row_P].tolist(), strata.stratum_P.tolist(), strict=True):
+        shown[group].add(stratum)
+    classes = [tuple(sorted(every)) for every in shown]
     drawn = rng(SEED, "hold out").permutation(len(names))
     order = sorted(drawn.tolist(), key=lambda g: classes[g])
     start = float(rng(SEED, "start").random())
@@ -441,8 +433,8 @@ def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
     left = np.ones(len(names), bool)
     left[held] = False
     having: dict[int, list[int]] = {}
-    for g, shown in enumerate(classes):
-        for label in shown:
+    for g, every in enumerate(classes):
+        for label in every:
             having.setdefault(label, []).append(g)
     for groups in having.values():
         if not left[groups].any():
@@ -456,12 +448,6 @@ def hold_out(groups_N: Strings, labels_N: Ints, share: float) -> Held:
     public = np.zeros(len(names), bool)
     public[held[::2]] = True
     return Held(~left[group_N], public[group_N])
-
-
-def _rows_of(group_N: Ints, n_groups: int) -> list[Ints]:
-    order = np.argsort(group_N, kind="stable")
-    ends = np.cumsum(np.bincount(group_N, minlength=n_groups))[:-1]
-    return [np.asarray(rows, dtype=np.int64) for rows in np.split(order, ends)]
 
 
 def without_copies(extra: Samples, own: Iterable[Samples]) -> Samples:

@@ -15,12 +15,13 @@ import pandas as pd
 
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.data import competition, crop, load, several
+from pipeline.data import crop, load, several
 from pipeline.data.augment import augmenter_of
 from pipeline.data.channels import preview as seen_by_people
 from pipeline.data.crop import Key
 from pipeline.data.images import DecodedImages
 from pipeline.data.preprocess import Look
+from pipeline.data.strata import Strata
 from pipeline.engine.stage import Job
 from pipeline.pages.report import ImageOf
 from pipeline.resample import preview_page, texts
@@ -143,8 +144,11 @@ def _mixed(job: Job, seen_of: Seen, train: Samples, rows: tuple[PreviewRow, ...]
 def _one_of_each_class(train: Samples, wanted: int) -> list[str]:
     """Ids drawn at random: every class once before any twice."""
     order_N = rng(0, "preview").permutation(len(train))
+    strata, class_N = Strata.of(train), np.full(len(train), -1)
+    # Of several labels the first one; -1: none holds.
+    class_N[strata.row_P[::-1]] = strata.stratum_P[::-1]
     # How often each class was drawn before.
-    class_N = competition.strata(train)[order_N]
+    class_N = class_N[order_N]
     times_N = pd.Series(class_N).groupby(class_N).cumcount().to_numpy()
     chosen = order_N[np.argsort(times_N, kind="stable")][:wanted]
     return [str(name) for name in train.ids_N[chosen]]

@@ -10,12 +10,17 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
 from pipeline.data.competition import hold_out, without_copies
 from pipeline.data.folds import with_extra
+from pipeline.data.strata import Strata
+
+
+def classes(labels):
+    return Strata(tuple(map(str, range(max(labels) + 1))), np.arange(len(labels)), labels)
 
 
 def test_classes_give_their_share_and_groups_stay_whole():
     groups = np.array([f"g{n // 3}" for n in range(900)])
     labels = np.array([int(n // 3 >= 200) + 2 * (n % 3 == 0) for n in range(900)])
-    held = hold_out(groups, labels, 0.2)
+    held = hold_out(groups, classes(labels), 0.2)
     share = [held.test_N[labels == c].mean() for c in range(4)]
     assert all(0.18 <= s <= 0.22 for s in share)
     for group in np.unique(groups):
@@ -29,20 +34,31 @@ def test_the_order_of_rows_changes_nothing():
     labels = np.arange(60) % 3
     order = np.random.default_rng(0).permutation(60)
     assert np.array_equal(
-        hold_out(groups, labels, 0.3).test_N[order], hold_out(groups[order], labels[order], 0.3).test_N
+        hold_out(groups, classes(labels), 0.3).test_N[order],
+        hold_out(groups[order], classes(labels[order]), 0.3).test_N,
     )
 
 
 def test_a_class_never_loses_its_last_group():
     groups = np.array([f"g{n}" for n in range(40)])
     labels = np.arange(40) // 2
-    held = hold_out(groups, labels, 0.6)
+    held = hold_out(groups, classes(labels), 0.6)
     assert set(labels[~held.test_N].tolist()) == set(range(20))
+
+
+def test_labels_that_hold_together_give_their_share_however_they_are_combined():
+    generator = np.random.default_rng(0)
+    y = (generator.random((600, 12)) < 0.3).astype(np.float32)
+    ids = strings([f"i{n:03d}" for n in range(600)])
+    space = LabelSpace.independent([Attribute(f"l{k}", ("no", "yes")) for k in range(12)])
+    held = hold_out(ids, Strata.of(Samples(ids, ids, ids, space, None, "train", y_NK=y)), 0.2)
+    assert 0.18 <= held.test_N.mean() <= 0.22
+    assert all(0.12 <= held.test_N[y[:, k] > 0].mean() <= 0.28 for k in range(12))
 
 
 def test_too_few_groups():
     with pytest.raises(DataError, match="too few to hold out"):
-        hold_out(np.array(["a", "b"]), np.array([0, 1]), 0.1)
+        hold_out(np.array(["a", "b"]), classes(np.array([0, 1])), 0.1)
 
 
 def samples(ids, groups, split="train"):
