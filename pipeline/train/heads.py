@@ -34,8 +34,6 @@ from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 
 # The least standard deviation of a feature: a constant one would be divided by 0.
 _SMALLEST_STD = 1e-6
-# How much larger than a feature a standardised column of metadata may be.
-_LOUDEST = 8.0
 # Rows of one pass without gradients: each head side by side holds its own standardised copy of them.
 _ROWS = 4096
 # Columns of features whose mean and deviation are computed together.
@@ -127,8 +125,8 @@ class HeadJob:
             block = np.ascontiguousarray(x_NVD[at_N, :, own:])
             mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
             means.append(torch.from_numpy(mean_E))
-            # A few columns beside a thousand features would drown in a penalty that is the same for all.
-            stds.append(torch.from_numpy(std_E) / min((own / block.shape[2]) ** 0.5, _LOUDEST))
+            # A few columns beside a thousand features would drown (benchmarks/metadata.py).
+            stds.append(torch.from_numpy(std_E) / (own / block.shape[2]) ** 0.5)
         return torch.cat(means), torch.cat(stds)
 
 
