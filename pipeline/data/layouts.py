@@ -22,7 +22,7 @@ from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table, read_table
 from pipeline.core.text_files import UTF8
 from pipeline.core.wording import worded
-from pipeline.data import containers, patterns, texts
+from pipeline.data import containers, long_form, patterns, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
 from pipeline.data.readers import pixels, records
 from pipeline.data.readers.reading import Reading
@@ -98,6 +98,7 @@ def training(
         named = settings.id_column, settings.path_column
         rows = _table(settings, root, settings.train_table, images, named, faults, reading)
         rows = replace(rows, without=root / settings.test_images) if rows else None
+        rows = _widened(rows, settings, faults) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
     return rows if settings.target == "shares" else _from_one_hot(rows, settings.attributes, faults)
 
@@ -133,6 +134,21 @@ def _one_row_an_image(rows: Listing, pattern: str | None, faults: Faults) -> Lis
     named = [(*table.rows[n][:at], image, *table.rows[n][at + 1 :]) for image, n in first.items()]
     kept = replace(table, rows=tuple(named), lines=tuple(table.lines[n] for n in first.values()))
     return replace(rows, table=kept)
+
+
+def _widened(rows: Listing, settings: CompetitionSettings, faults: Faults) -> Listing | None:
+    """Training rows where the host gives the answers of an image one by one: one row an image."""
+    long = settings.long_table
+    if long is None:
+        return rows
+    needed = [c for c in (settings.id_column, long.column, long.value) if c is not None]
+    if _with_columns(rows, needed, faults) is None:
+        return None
+    names = dict.fromkeys(a.column for a in settings.attributes)
+    wide = long_form.widened(rows.table, list(names), settings.id_column, long)
+    for fault in wide.faults:
+        faults.add("rows in long form", fault)
+    return None if wide.faults else replace(rows, table=wide.table)
 
 
 def _of_images(settings: CompetitionSettings) -> list[str]:

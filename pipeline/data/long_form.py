@@ -16,10 +16,11 @@ column of predictions of a level.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.core.tables import Table
 from pipeline.data import texts
+from pipeline.settings.inputs import LongTableSettings
 from pipeline.settings.submission import SubmissionSettings
 
 # Between an answer and the column of one of its levels.
@@ -152,6 +153,38 @@ def side_by_side(table: Table, names: Sequence[str], settings: SubmissionSetting
         table.name, (settings.id_column, *names), rows, tuple(lines), table.delimiter, table.encoding
     )
     return Wide(wide, tuple(faults))
+
+
+def widened(table: Table, names: Sequence[str], id_column: str, long: LongTableSettings) -> Wide:
+    """A training table in long form with one row an image.
+
+    Besides the answers it keeps every column that is the same in all rows of an image, such as its group.
+
+    Args:
+        table: with the columns of the settings.
+        names: of the answers.
+        id_column: of the images, or of images and answers.
+        long: how the table is long.
+    """
+    form = SubmissionSettings(
+        id_column=id_column, label_column=long.value, long_id=long.id, long_column=long.column
+    )
+    made = side_by_side(table, names, form)
+    if made.faults:
+        return made
+    images = [part[0] for part in parted(table, names, form) if part is not None]
+    rows_of: dict[str, list[int]] = {}
+    for row, image in enumerate(images):
+        rows_of.setdefault(image, []).append(row)
+    kept = []
+    for column in table.columns:
+        cells = table.column(column)
+        other = column not in (*columns_needed(form), long.value, *names)
+        if other and all(len({cells[row] for row in rows}) == 1 for rows in rows_of.values()):
+            kept.append((column, [cells[rows[0]] for rows in rows_of.values()]))
+    rows = tuple((*row, *(cells[n] for _, cells in kept)) for n, row in enumerate(made.table.rows))
+    columns = (*made.table.columns, *(column for column, _ in kept))
+    return Wide(replace(made.table, columns=columns, rows=rows))
 
 
 def stacked(

@@ -328,6 +328,7 @@ PARTS_OF_NAMES = (
     "the folder of the file",
 )
 THRESHOLDS = "one half is rarely the best threshold of a rare label; kept only where the cross-fitted score is better"
+LONG_TABLE = "the training table has a row for each image and answer, e.g. {key!r}"
 SAME_PICTURE = "the name of the file, because files of one name in several folders show nearly the same picture"
 MISS_TWICE = "; {name!r} is in several folders: {places}"
 MISS_ALL = "column {column!r}, e.g. {first!r}: none of its rows leads to an image"

@@ -28,7 +28,7 @@ from pipeline.settings.fields import (
     rule,
 )
 from pipeline.settings.images import MOST_CHANNELS
-from pipeline.settings.inputs import MetadataSettings, SeveralImagesSettings
+from pipeline.settings.inputs import LongTableSettings, MetadataSettings, SeveralImagesSettings
 from pipeline.settings.submission import SubmissionSettings, with_format
 
 # Values of a group column that mean that the group is unknown, in lowercase.
@@ -191,6 +191,11 @@ class CompetitionSettings(Section):
     )
     images_per_sample: SeveralImagesSettings | None = fact_if_chosen(
         None, "several images a sample: columns of paths, a row for each image, or patterns of files"
+    )
+    long_table: LongTableSettings | None = fact_if_chosen(
+        None,
+        "for a training table with a row for each image and answer, as {id: '{id}_{answer}', value: Label}; "
+        "columns of attributes are then names of answers",
     )
     metadata: list[MetadataSettings] = fact_if_chosen(
         [], "columns of both tables that heads and networks read, too: [{column: age, kind: number}]"

@@ -49,6 +49,16 @@ class SeveralImagesSettings(Section):
         return self.most
 
 
+class LongTableSettings(Section):
+    """A training table in long form: one row for each image and answer."""
+
+    id: str | None = fact(
+        None, "how the id column of a row is written, e.g. {id}_{answer}; None: `column` names the answer"
+    )
+    column: str | None = fact(None, "column that names the answer of a row, beside ids that repeat")
+    value: str = fact(..., "column of the answer")
+
+
 class MetadataSettings(Section):
     """A column of both tables that says something about a sample beside its images."""
 
@@ -158,3 +168,17 @@ def _count(several: Any, images: Any) -> int | None:
     if several is not None:
         return None if several.fixed is None else int(several.fixed)
     return None if images.pages == "images" else 1
+
+
+@rule("competition")
+def long_tables(s: Sections) -> Iterator[Broken]:
+    """The answer of a row of a long table is named in one place, and the table is a table."""
+    long, layout = s["competition"].long_table, s["competition"].layout
+    if long is None:
+        return
+    if layout in ("folders", "mask"):
+        yield "competition.long_table", f"is for a training table, and layout={layout}"
+    if (long.id is None) == (long.column is None):
+        yield "competition.long_table", "names the answer of a row in `id` or in `column`: give one of them"
+    elif long.id is not None and not ("{id}" in long.id and "{answer}" in long.id):
+        yield "competition.long_table.id", f"`{long.id}` holds {{id}} and {{answer}}, as {{id}}_{{answer}}"

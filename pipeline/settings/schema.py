@@ -96,6 +96,7 @@ RULES: tuple[Rule, ...] = (
     images.shape_of_images,
     images.colours_of_channels,
     inputs.files_of_channels,
+    inputs.long_tables,
     inputs.forms_of_several_images,
     inputs.columns_of_metadata,
     images.tiles_of_pictures,

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from bring_world import table
-from host_world import SHADES, TESTS, Host
+from bring_world import picture, table
+from host_world import SHADES, TESTS, Host, N
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.targets import Target
 from pipeline.data import competition, host_format
@@ -304,3 +304,53 @@ def test_grades_whose_columns_have_blanks_in_their_names_are_written_under_the_h
     host.labels(grades, lambda n: [n % 3, n % 2]).asks(grades, 0, 0).new()
     assert host.config.submission.columns == {"Retinopathy_grade": grades[0], "Risk_of_edema": grades[1]}
     assert host.config.submission.format == "attributes" and not host.said.question
+
+
+# Training tables in long form
+
+FINDINGS = ("edema", "lung_mass", "any")
+FORMS = {
+    "ids": (lambda i, a, v: (f"{i}_{a}", v), ["ID", "Label"]),
+    "columns": (lambda i, a, v: (i, a, v), ["image", "finding", "value"]),
+}
+
+
+def long_host(host, form):
+    """Three answers for each image, in as many rows, in the training table and in the sample."""
+    row, header = FORMS[form]
+    truth = {f"i{n}": [n % 2, n % 3 % 2, int(n % 2 or n % 3 % 2)] for n in range(N)}
+    every = [row(i, a, v) for i, told in truth.items() for a, v in zip(FINDINGS, told, strict=True)]
+    host.train = table(host.root / "train.csv", header, every)
+    asked = [row(f"t{n}", a, 0.5) for n in range(TESTS) for a in FINDINGS]
+    host.asks_long(header, asked).new()
+    return truth
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_training_table_with_a_row_for_each_image_and_answer_is_read_with_each_image_once(host, form):
+    truth, config = long_host(host, form), host.config
+    assert config.target == "labels" and [a.column for a in config.attributes] == list(FINDINGS)
+    data = competition.load(config, competition_root(host.settings()))
+    assert dict(zip(data.train.ids_N.tolist(), data.train.truth.tolist(), strict=True)) == truth
+    found = submitted(host, [0.9, 0.6, 0.7])
+    assert len(found) == 1 + 3 * TESTS and found[2].endswith(",0.6")
+
+
+def test_an_answer_that_is_missing_for_an_image_is_told_with_the_image(host):
+    long_host(host, "ids")
+    kept = [line for line in host.train.read_text().splitlines() if not line.startswith("i7_any")]
+    host.train.write_text("\n".join(kept) + "\n")
+    with pytest.raises(DataError) as caught:
+        competition.load(host.config, competition_root(host.settings()))
+    assert any("i7" in fault and "any" in fault for fault in caught.value.faults)
+
+
+def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
+    names = [f"p{n // 2}_{('left', 'right')[n % 2]}" for n in range(N)]
+    for name in names:
+        picture(host.root / "train" / f"{name}.png", 10)
+    host.train = table(
+        host.root / "train.csv", ["image", "sick"], [(i, n // 2 % 2) for n, i in enumerate(names)]
+    )
+    host.asks(["sick"], 0.5).new()
+    assert host.config.long_table is None

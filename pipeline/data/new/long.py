@@ -20,8 +20,11 @@ from pipeline.data import long_form
 from pipeline.data.new import columns, kinds, words
 from pipeline.data.new.columns import numeric
 from pipeline.data.paths import nfc
+from pipeline.settings.inputs import LongTableSettings
 from pipeline.settings.submission import SubmissionSettings
 
+# Answers of an image in a training table, and words of the name of one, at most.
+MOST_ANSWERS, MOST_WORDS = 50, 4
 BETWEEN = re.compile(r"[_\-: |/.]+")
 
 
@@ -56,6 +59,89 @@ def recognised(sample: Table, train: Table, test: Table | None) -> LongSample | 
         for found in (*_by_column(sample, known), *_by_id(sample, known)):
             return found
     return None
+
+
+@dataclass(frozen=True)
+class LongTable:
+    """A training table in long form.
+
+    Args:
+        table: the same with one row an image, and a column for each answer.
+        setting: `competition.long_table`.
+        key: an example of what names a row.
+    """
+
+    table: Table
+    setting: dict[str, Any]
+    key: str
+
+
+def training(table: Table, image_column: str | None) -> LongTable | None:
+    """The training table in long form, or None if it is not certain that it is.
+
+    Args:
+        table: the host's training table.
+        image_column: leads to images; None: no column does, so that an id may hold an image and an answer.
+    """
+    if not len(table):
+        return None
+    if image_column is None:
+        return _training_by_id(table)
+    ids = table.column(image_column)
+    if len(set(ids)) == len(ids):
+        return None
+    for column in table.columns:
+        pairs = list(zip(ids, table.column(column), strict=True))
+        if column != image_column and len({a for _, a in pairs}) <= MOST_ANSWERS and _full(pairs):
+            return _of_pairs(table, image_column, pairs, {"column": column}, ids[0])
+    return None
+
+
+def _training_by_id(table: Table) -> LongTable | None:
+    """Ids of an image and an answer, of which either has the same number of words in all rows."""
+    column = table.columns[0]
+    cells = table.column(column)
+    for place in (*range(MOST_WORDS), *range(-1, -MOST_WORDS - 1, -1)):
+        split = [part for cell in cells if (part := _parted(cell, place)) is not None]
+        pairs = [(image, answer) for image, _, answer in split]
+        betweens = {between for _, between, _ in split}
+        few = len({answer for _, answer in pairs}) <= MOST_ANSWERS
+        if len(pairs) == len(cells) and len(betweens) == 1 and few and _full(pairs):
+            (between,) = betweens
+            return _of_pairs(table, column, pairs, {"id": f"{{id}}{between}{{answer}}"}, cells[0])
+    return None
+
+
+def _parted(cell: str, place: int) -> tuple[str, str, str] | None:
+    """(image, what is between, answer) where this gap of an id is between both; below 0: from the end."""
+    found = list(BETWEEN.finditer(cell))
+    if not -len(found) <= place < len(found):
+        return None
+    between = found[place]
+    image, answer = cell[: between.start()], cell[between.end() :]
+    return (image, between[0], answer) if image and answer else None
+
+
+def _of_pairs(
+    table: Table, id_column: str, pairs: Sequence[tuple[str, str]], named: dict[str, Any], key: str
+) -> LongTable | None:
+    """The table side by side, if exactly one column differs within images and answers."""
+    taken = {id_column, named.get("column")}
+    values = [c for c in table.columns if c not in taken and not _says_image(table.column(c), pairs)]
+    if len(values) != 1:
+        return None
+    setting = {**named, "value": values[0]}
+    names = list(dict.fromkeys(answer for _, answer in pairs))
+    made = long_form.widened(table, names, id_column, LongTableSettings(**setting))
+    return None if made.faults else LongTable(made.table, setting, key)
+
+
+def _says_image(cells: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether a column says something about the image alone, or only repeats the answer."""
+    of_image: dict[str, str] = {}
+    images = [image for image, _ in pairs]
+    same = all(of_image.setdefault(image, cell) == cell for image, cell in zip(images, cells, strict=True))
+    return same or _repeats(cells, pairs)
 
 
 def _answers(train: Table, test: Table | None) -> Iterator[set[str]]:

@@ -128,6 +128,12 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     # Only then in the folder that contains the table, too: its images may be in several folders.
     place = columns.place(table, near) or columns.place(table, [root_of(request)])
     place = columns.as_written(table, place, request.images.parent) if place else None
+    if narrow := long.training(table, place.column if place else None):
+        found_in = columns.place(narrow.table, near) or columns.place(narrow.table, [root_of(request)])
+        if found_in is not None:
+            table, place = narrow.table, columns.as_written(narrow.table, found_in, request.images.parent)
+            for key, value in narrow.setting.items():
+                proposal.set(f"competition.long_table.{key}", value, texts.LONG_TABLE.format(key=narrow.key))
     inside = None if place else packed.in_table(request.train, request.encoding)
     if inside is not None:
         table, header = inside.table, inside.header
