@@ -331,7 +331,7 @@ class Tracker:
                 return
             part = board.guide(str(experiment.experiment_id), headline, markdown)
             before = experiment.tags.get(board.NOTE, part)
-            client.set_experiment_tag(experiment.experiment_id, board.NOTE, board.rewritten(before, part))
+            _tag(client, str(experiment.experiment_id), board.NOTE, board.rewritten(before, part))
 
         self.attempt(write)
 
@@ -430,7 +430,7 @@ class Tracker:
             for key, value in board.experiment_tags(experiment_id, headline).items():
                 missing = key not in experiment.tags
                 if missing or (key in board.OURS and experiment.tags[key] != value):
-                    client.set_experiment_tag(experiment_id, key, value)
+                    _tag(client, experiment_id, key, value)
             self._experiments[competition] = experiment_id
         return self._experiments[competition]
 
@@ -473,6 +473,20 @@ class Tracker:
         for start in range(0, len(params), PARAMS_PER_BATCH):
             client.log_batch(run.info.run_id, params=params[start : start + PARAMS_PER_BATCH])
         return str(run.info.run_id)
+
+
+def _tag(client: Any, experiment_id: str, key: str, value: str) -> None:
+    """Set a tag of an experiment, also if another process sets it at the same time.
+
+    A server looks whether the tag is there, and then inserts it. If another process inserted it between both,
+    the server answers with an error, and the second attempt replaces the tag.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_experiment_tag(experiment_id, key, value)
+    except MlflowException:
+        client.set_experiment_tag(experiment_id, key, value)
 
 
 def _is_installed(module: str) -> bool:
