@@ -18,6 +18,9 @@ import pandas as pd
 
 from pipeline.record.tracking import tracking_uri
 
+# Variables in which MLflow keeps the addresses that it was given.
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+
 
 @dataclass(frozen=True)
 class Served:
@@ -65,11 +68,8 @@ def register(
     pyfunc = _mlflow()
     import mlflow
 
-    before = mlflow.get_tracking_uri()
     address = tracking_uri(home, uri)
-    mlflow.set_tracking_uri(address)
-    mlflow.set_registry_uri(address)
-    try:
+    with _addressed(address):
         client = mlflow.MlflowClient(address, address)
         known = client.get_experiment_by_name(experiment)
         number = (
@@ -84,10 +84,31 @@ def register(
         version = str(logged.registered_model_version)
         for key, value in tags.items():
             client.set_model_version_tag(name, version, key, value)
-    finally:
-        mlflow.set_tracking_uri(before)
-        mlflow.set_registry_uri(before)
     return version
+
+
+@contextmanager
+def _addressed(address: str) -> Iterator[None]:
+    """MLflow's functions without a client use this record, in this context and in this process alone.
+
+    MLflow writes an address that it is given into the environment as well, and child processes would inherit it.
+    """
+    import mlflow
+    from mlflow.tracking import is_tracking_uri_set
+
+    before = mlflow.get_tracking_uri() if is_tracking_uri_set() else None
+    kept = {name: os.environ.get(name) for name in ADDRESSES}
+    mlflow.set_tracking_uri(address)
+    mlflow.set_registry_uri(address)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is how it forgets the address
+        mlflow.set_registry_uri(kept["MLFLOW_REGISTRY_URI"] or "")
+        for name, value in kept.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _mlflow() -> Any:

@@ -376,10 +376,10 @@ def test_answers_that_name_other_images_are_refused(host):
     assert "finding similar images" in host.refused()
 
 
-def test_a_training_table_in_long_form_is_refused(host):
+def test_a_training_table_in_long_form_is_refused_where_the_sample_asks_one_answer_an_image(host):
     rows = [(f"i{n // 3}_{'abc'[n % 3]}", n % 2) for n in range(24)]
     host.train = table(host.root / "train.csv", ["ID", "Label"], rows)
-    assert "several rows are about one image (long form)" in host.asks(["Label"], 0.5).refused()
+    assert "one number is asked for more than two classes" in host.asks(["Label"], 0.5).refused()
 
 
 def test_one_answer_for_several_images_is_refused(host):

@@ -148,6 +148,7 @@ def test_an_mlflow_model_is_registered_and_answers_over_http(people, predictor, 
     said = run(people.home, "export", small=words, options=("--file", str(csv), "--format", "mlflow"))
     assert said.code == 0, said.err
     assert "registered as" in said.out
+    assert not {"MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"} & os.environ.keys(), "a child would write there"
     where = people.home / "exports" / f"{predictor.manifest.name}-mlflow" / "mlflow"
     from mlflow import MlflowClient
 

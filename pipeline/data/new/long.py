@@ -128,12 +128,17 @@ def _of_pairs(
     """The table side by side, if exactly one column differs within images and answers."""
     taken = {id_column, named.get("column")}
     values = [c for c in table.columns if c not in taken and not _says_image(table.column(c), pairs)]
-    if len(values) != 1:
+    if len(values) != 1 or _tells_rows_apart(table.column(values[0])):
         return None
     setting = {**named, "value": values[0]}
     names = list(dict.fromkeys(answer for _, answer in pairs))
     made = long_form.widened(table, names, id_column, LongTableSettings(**setting))
     return None if made.faults else LongTable(made.table, setting, key)
+
+
+def _tells_rows_apart(cells: Sequence[str]) -> bool:
+    """Whether cells are names or whole numbers of which no two rows have the same: ids, not answers."""
+    return len(set(cells)) == len(cells) and not columns.decimal(cells)
 
 
 def _says_image(cells: Sequence[str], pairs: Sequence[tuple[str, str]]) -> bool:

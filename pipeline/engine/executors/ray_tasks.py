@@ -25,6 +25,8 @@ STARTED, EPOCH, MOVED = "started", "epoch", "moved"
 # The GPUs with which this process began: torch keeps them for as long as it lives.
 GPUS_AT_START = "PODIUM_GPUS_AT_START"
 GPUS = "CUDA_VISIBLE_DEVICES"
+# How long a finished task waits for its last letter; a mailbox that is gone must not hold it.
+LETTER_SECONDS = 10.0
 
 
 class Mailbox:
@@ -66,6 +68,8 @@ def run_task(task: Task, folder: str, mailbox: Any) -> BaseException | None:
     """
     import ray
 
+    sent: list[Any] = []
+
     def tell(*letter: Any) -> None:
         ray.get(mailbox.tell.remote(letter))
 
@@ -73,7 +77,7 @@ def run_task(task: Task, folder: str, mailbox: Any) -> BaseException | None:
         letter = (EPOCH, task.name, fold, epoch, figures)
         if task.answers:
             return bool(ray.get(mailbox.ask.remote(letter)))
-        mailbox.tell.remote(letter)
+        sent[:] = [mailbox.tell.remote(letter)]
         return True
 
     gpus = os.environ.get(GPUS, "")
@@ -85,7 +89,10 @@ def run_task(task: Task, folder: str, mailbox: Any) -> BaseException | None:
     terminal.prepare()
     host = socket.gethostname()
     tell(STARTED, task.name, f"{host} gpu {gpus}" if ray.get_gpu_ids() else host, os.getpid())
-    return build_one(task, report)
+    error = build_one(task, report)
+    if sent:  # letters keep their order: with the last one, all have arrived before the task ends
+        ray.wait(sent, timeout=LETTER_SECONDS)
+    return error
 
 
 @dataclass(frozen=True)
