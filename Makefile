@@ -162,7 +162,7 @@ test: env
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not slow and not browser and not gpu"
 
 test-slow: env
-	$(PYTEST) -m "slow and not browser and not gpu"
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "slow and not browser and not gpu"
 
 test-browser: env
 	$(PYTEST) -m "browser and not gpu"
