@@ -135,7 +135,7 @@ class Metric:
         on_matrix: for kinds other than exclusive classes: like `on_weights`, for a truth (N, K) whose NaN
             are unknown.
         on_cells: like `on_matrix`, where labels of several levels or weights make cells of the columns; None:
-            the columns count as labels of their own.
+            the columns count as labels of their own. A metric of labels gets the answers as 0 and 1.
     """
 
     name: str
@@ -200,6 +200,8 @@ class Metric:
         if y_N.ndim == 2:
             assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
             cells = cells_of(y_N)
+            if cells is not None and self.needs == "labels":
+                p_NC = label_metrics.answered(p_NC, cells)
             if cells is not None and self.on_cells is not None:
                 return self.on_cells(np.asarray(y_N, np.float32), p_NC, cells)
             return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
@@ -368,11 +370,18 @@ def _cells(y_N: Ints, pred_N: npt.NDArray[np.integer[Any]], n_classes: int) -> I
 
 
 def _label(
-    name: str, minimum: float, description: str, on_counts: OnCounts, on_matrix: PrepareMatrix | None = None
+    name: str,
+    minimum: float,
+    description: str,
+    on_counts: OnCounts,
+    on_matrix: PrepareMatrix | None = None,
+    on_cells: PrepareCells | None = None,
 ) -> Metric:
     """A metric of the most probable class, and of labels at a threshold of one half where that exists."""
     kinds = (EXCLUSIVE, LABELS) if on_matrix else (EXCLUSIVE,)
-    return Metric(name, True, "labels", minimum, 1.0, description, on_counts, None, kinds, on_matrix)
+    return Metric(
+        name, True, "labels", minimum, 1.0, description, on_counts, None, kinds, on_matrix, on_cells
+    )
 
 
 def _of_labels(name: str, needs: Needs, maximum: float, on_matrix: PrepareMatrix) -> Metric:
@@ -414,7 +423,14 @@ METRICS: dict[str, Metric] = {
             macro_f1,
             label_metrics.macro_f1,
         ),
-        _label("accuracy", 0.0, "share of right answers", accuracy, label_metrics.accuracy),
+        _label(
+            "accuracy",
+            0.0,
+            "share of right answers",
+            accuracy,
+            label_metrics.accuracy,
+            label_metrics.accuracy_of_cells,
+        ),
         _label(
             "balanced_accuracy",
             0.0,

@@ -244,6 +244,11 @@ TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LAB
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
 LABEL_MARKS = "a guess: columns of 0 and 1"
+ABSENT_CELLS = {
+    "": "no cell is 0, so that an empty cell says that a label does not hold",
+    "-1": "no cell is 0, so that -1 says that a label does not hold",
+    "-1.0": "no cell is 0, so that -1.0 says that a label does not hold",
+}
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -570,6 +575,7 @@ IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from 
 ABSENT = "no"
 PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 

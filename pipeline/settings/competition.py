@@ -340,6 +340,10 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield from _soft_width(path, attribute)
     if competition.target == "shares" and len(competition.attributes) > 1:
         yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
+    blank = [a.name for a in competition.attributes if "" in a.values]
+    if blank and competition.unknown_labels:
+        message = f"cannot be told from an empty cell, which is a value of {blank[0]}: remove one of the two"
+        yield "competition.unknown_labels", message
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"
