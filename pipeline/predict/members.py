@@ -36,7 +36,7 @@ from pipeline.predict import folder, texts
 from pipeline.settings.model import ModelSettings
 from pipeline.train import committee
 from pipeline.train.committee import predict_head
-from pipeline.train.heads import HeadStack, restore_head
+from pipeline.train.heads import Head, restore_head
 from pipeline.train.precision import predicting_mode
 
 # Outputs of the classifier of a frozen backbone, which nothing passes.
@@ -79,7 +79,7 @@ class Models:
     home: Path
     manifest: folder.Manifest
     machine: Machine
-    _kept: dict[str, Classifier | HeadStack] = field(default_factory=dict)
+    _kept: dict[str, Classifier | Head] = field(default_factory=dict)
     _kept_bytes: float = 0.0
 
     @property
@@ -108,10 +108,10 @@ class Models:
         self._keep(file, made)
         return made
 
-    def head(self, member: folder.Member, file: str) -> HeadStack:
+    def head(self, member: folder.Member, file: str) -> Head:
         """The heads of a fold on features."""
         known = self._kept.get(file)
-        if isinstance(known, HeadStack):
+        if isinstance(known, Head):
             return known
         made = restore_head(self._state(file), AttributeHeads.of(_settings(member), self.space))
         self._keep(file, made)
@@ -122,7 +122,7 @@ class Models:
 
         return load_file(self.home / file)
 
-    def _keep(self, file: str, made: Classifier | HeadStack) -> None:
+    def _keep(self, file: str, made: Classifier | Head) -> None:
         size = self.manifest.files[file].bytes
         if self._kept_bytes + size <= self.machine.keep_bytes:
             self._kept[file] = made

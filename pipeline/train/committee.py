@@ -32,7 +32,7 @@ from pipeline.nets.views import View
 from pipeline.nets.weights import State
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
-from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, restore_head
+from pipeline.train.heads import Head, head_probabilities, mean_of_heads, restore_head
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
@@ -99,9 +99,7 @@ def predict_views(
     return ViewProbabilities.of(target, ids, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
-def predict_head(
-    head: HeadStack, features: Features, target: Target
-) -> tuple[ViewProbabilities, Milliseconds]:
+def predict_head(head: Head, features: Features, target: Target) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     `head` holds the heads of the fold, one per seed; `target` says what their outputs are.
@@ -119,7 +117,7 @@ def predict_head(
     return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
 
 
-def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+def _in_equal_blocks(head: Head, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
     parts = []
     for start in range(0, len(x_ND), HEAD_ROWS):
