@@ -188,9 +188,10 @@ class Classifier(nn.Module):
         """
         if x_BCHW.shape[1] == self.depth:
             return self._features(x_BCHW)
-        return self._pooled(*of_images(x_BCHW, self.depth, self._features))
+        return self.pooled(*of_images(x_BCHW, self.depth, self._features))
 
-    def _pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+    def pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        """(B, D) of images that are known by D numbers each, or (B, I · D) for concat."""
         pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI)
         return pooled
 
@@ -241,10 +242,22 @@ class Classifier(nn.Module):
         """(B, K) the outputs of the backbone, pooled over several images."""
         if x_BCHW.shape[1] == self.depth:
             return self._of_image(x_BCHW)
-        if self.intake.pool == "mean" and not self.by_angles:
-            # The mean of outputs is the output of the mean of features, because the classifier is linear.
-            return self._pooled(*of_images(x_BCHW, self.depth, self._of_image))
-        h_BD = self.features(x_BCHW)
+        return self.after_pooling(*of_images(x_BCHW, self.depth, self.before_pooling))
+
+    @property
+    def _pools_outputs(self) -> bool:
+        """Whether outputs are averaged: that is the output of the mean of features where the layer is linear."""
+        return self.intake.pool == "mean" and not self.by_angles
+
+    def before_pooling(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) what is pooled over the images of a sample: the outputs of each, or its features."""
+        return self._of_image(x_BCHW) if self._pools_outputs else self._features(x_BCHW)
+
+    def after_pooling(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone for samples of which each image is known by `before_pooling`."""
+        h_BD = self.pooled(h_BID, there_BI)
+        if self._pools_outputs:
+            return h_BD
         layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
         outputs: torch.Tensor = layer(h_BD)
         return outputs

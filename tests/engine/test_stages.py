@@ -204,6 +204,8 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
     # always had one image of one file, three channels, the first page, and no metadata.
     assert chosen == {
         "augment.engine": "auto",
+        # Samples of several images were not explained.
+        "explain.sample_images": 8,
         "competition.channel_files": [],
         "competition.images_per_sample": None,
         "competition.metadata": [],
