@@ -161,3 +161,18 @@ def test_samples_of_a_varying_number_of_images_are_predicted_alone_as_together(p
     for some in (given[:1], given[3:5][::-1]):
         alone = predictor.predict(some).p
         assert np.array_equal(alone.p_NC, wanted.take(alone.ids_N).p_NC)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["tiny_resnet", "probe"])
+def test_inference_in_another_order_or_of_one_image_changes_no_bit(people, experiment):
+    header, *rows = (people.root / "test.csv").read_text(encoding="utf-8").splitlines()
+    words = (f"experiment={experiment}", "competition.sample_submission=null")
+    wanted = submitted(people, people.made("infer", *words))
+    for name, some in (("turned", rows[::-1]), ("one", rows[4:5])):
+        (people.root / f"{name}.csv").write_text("\n".join([header, *some]) + "\n", encoding="utf-8")
+        said = people.run("infer", *words, f"competition.test_table={name}.csv")
+        line = next(line for line in said.out.splitlines() if line.startswith("submission: "))
+        found = submitted(people, people.home / "submissions" / line.rpartition("/")[2])
+        assert len(found) == len(some)
+        assert np.array_equal(found.p_NC, wanted.take(found.ids_N).p_NC)
