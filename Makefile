@@ -109,7 +109,7 @@ reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
 
 predict: env
-	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(TABLE),--table "$(TABLE)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 bundle: env
 	@$(PIPELINE) bundle --file "$(FILE)" $(if $(LIMIT),--limit "$(LIMIT)") $(if $(OUT),--out "$(OUT)") \

@@ -340,9 +340,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
             Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("table", "the table of a folder's images, with metadata or groups"),
             Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
-        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        make="FILE=… IMAGES=folder TABLE=test.csv OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
         about_current=False,
     ),
     Command(

@@ -11,7 +11,9 @@ Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's la
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,6 +124,8 @@ class Classifier(nn.Module):
         self.backbone: Any = backbone
         self.heads = heads
         self.scale = scale
+        # Images that pass the backbone together, where samples have several; None: all of a batch.
+        self.block: int | None = None
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -186,14 +190,31 @@ class Classifier(nn.Module):
         Raises:
             ModelError: a network of the user's own that does not define its features.
         """
-        if x_BCHW.shape[1] == self.depth:
+        if self._is_one_image(x_BCHW):
             return self._features(x_BCHW)
-        return self.pooled(*of_images(x_BCHW, self.depth, self._features))
+        return self.pooled(*of_images(x_BCHW, self.depth, self._features, self.block))
+
+    def _is_one_image(self, x_BCHW: torch.Tensor) -> bool:
+        """Whether each row is one image, which needs no pooling."""
+        # In blocks every row takes the same way, however many images the others have.
+        return x_BCHW.shape[1] == self.depth and not (self.intake.several and self.block)
 
     def pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
         """(B, D) of images that are known by D numbers each, or (B, I · D) for concat."""
-        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI)
+        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI, in_turn=self.block is not None)
         return pooled
+
+    @contextlib.contextmanager
+    def in_blocks(self, size: int) -> Iterator[None]:
+        """The images of samples of several pass the backbone so many at a time, which changes no meaning.
+
+        The outputs of a sample then do not depend on how many images the other samples of its batch have.
+        """
+        before, self.block = self.block, size
+        try:
+            yield
+        finally:
+            self.block = before
 
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
@@ -240,13 +261,13 @@ class Classifier(nn.Module):
 
     def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone, pooled over several images."""
-        if x_BCHW.shape[1] == self.depth:
+        if self._is_one_image(x_BCHW):
             return self._of_image(x_BCHW)
-        return self.after_pooling(*of_images(x_BCHW, self.depth, self.before_pooling))
+        return self.after_pooling(*of_images(x_BCHW, self.depth, self.before_pooling, self.block))
 
     @property
     def _pools_outputs(self) -> bool:
-        """Whether outputs are averaged: that is the output of the mean of features where the layer is linear."""
+        """Whether outputs are averaged: where the layer is linear, they are those of the mean of features."""
         return self.intake.pool == "mean" and not self.by_angles
 
     def before_pooling(self, x_BCHW: torch.Tensor) -> torch.Tensor:

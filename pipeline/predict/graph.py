@@ -35,6 +35,11 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 def faults_of(manifest: folder.Manifest) -> list[str]:
     """Why a submission cannot be one graph, a line each."""
     faults = []
+    if manifest.metadata:
+        columns = ", ".join(one.name for one in manifest.metadata)
+        faults.append(texts.GRAPH_METADATA.format(columns=columns))
+    if manifest.trees is not None:
+        faults.append(texts.GRAPH_TREES.format(member=manifest.trees.name))
     for member in manifest.members:
         for view in member.views:
             if view.partition("(")[0] in NOT_IN_A_GRAPH:
