@@ -78,8 +78,8 @@ robustness: env
 	@$(PIPELINE) robustness $(ARGS)
 
 tune: env
-	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIMEOUT),--timeout="$(TIMEOUT)") \
-		$(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
+	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIME),--time="$(TIME)") \
+		$(if $(TIMEOUT),--timeout="$(TIMEOUT)") $(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
 		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
 
 dashboard: env

@@ -239,13 +239,16 @@ COMMANDS = (
                 {"required": True},
             ),
             Option("trials", "trials in the whole study; default: as in the search space", {"type": int}),
-            Option("timeout", "time limit of the search: 90s, 30m, 2h", {"default": ""}),
-            Option("budget", "time limit of all stages together, for --stage all", {"default": ""}),
+            Option(
+                "time", "time of the search: 90s, 30m, 2h; of --stage all: of all together", {"default": ""}
+            ),
+            Option("timeout", argparse.SUPPRESS, {"default": ""}),
+            Option("budget", argparse.SUPPRESS, {"default": ""}),
             Option("jobs", "trials that run at once, in processes of their own", {"type": int, "default": 1}),
             Option("space", "search space; default: configs/tune/<stage>.yaml", {"default": ""}),
             Option("study", "name of a study to continue", {"default": ""}),
         ),
-        make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
+        make="STAGE=tta TRIALS=50 TIME=1h JOBS=2, or STAGE=all TIME=30m",
     ),
     Command("ensemble", "blend the members, train missing ones first; write a submission"),
     Command(
