@@ -22,7 +22,7 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import open_session
 from pipeline.train import scoring
 from pipeline.train.studies import grid as ablate
-from pipeline.tune import budget, search, trials, winners
+from pipeline.tune import budget, trials, winners
 from pipeline.tune.winners import StageWinner
 
 WORDS = (
