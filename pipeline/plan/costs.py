@@ -68,29 +68,32 @@ class Scene:
             UserError: settings that do not fit the model, or too little memory for one step.
         """
         work = walltime.work_of(settings, self.samples, self.plan)
-        row, views = self.rate(settings), len(settings.config.infer.views)
-        n = len(self.samples)
+        row, n = self.rate(settings), len(self.samples)
         prepare = PREPARE * (n + self.n_test)
         if is_probe(settings):
-            return self._probe(settings, work, row, prepare, views)
+            return self._probe(settings, work, row, prepare)
         each = FORWARD * row * (n + len(self.plan) * self.n_test)
         return Cost(prepare + START * work.folds, work.rows * row, each)
 
-    def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float, views: int) -> Cost:
+    def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""
         train = settings.config.train
         rows = work.rows * train.head_seeds
         solved = train.head == "logistic"
         head = SOLVED_ROW * rows if solved else estimate.PROBE_ROW_SECONDS * rows * train.epochs
-        own = {*settings.config.infer.views, *probe_views(settings)}
-        passes = FORWARD * row * (len(own) * len(self.samples) + views * self.n_test)
-        return Cost(prepare + HEAD_START + head + passes)
+        views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)
+        others = sum(view not in trained for view in views) / len(views)
+        features = FORWARD * row * len(trained) * n
+        each = FORWARD * row * (self.n_test + others * n)
+        return Cost(prepare + HEAD_START + head + features, view=each)
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""
         config = settings.config
         device = set_up(config.runtime)
-        known = None if is_probe(settings) else estimate.earlier(self.session.store, settings, device)
+        known = self._passed(settings, device) if is_probe(settings) else None
+        if known is None and not is_probe(settings):
+            known = estimate.earlier(self.session.store, settings, device)
         if known is not None:
             return known
         question = {
@@ -107,6 +110,17 @@ class Scene:
         }
         profile = Profile(self.session.home)
         return float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
+
+    def _passed(self, settings: Settings, device: str) -> float | None:
+        """The rate of the newest features of the same network and size on this machine."""
+        config = settings.config
+        wanted = {"model.name": config.model.name, "images.size": config.images.size}
+        for artifact in reversed(self.session.store.all("features")):
+            here = artifact.manifest.get("hardware") == machine() and device == "cpu"
+            ms = artifact.metrics.get("ms_per_image")
+            if here and ms and {path: artifact.setting(path) for path in wanted} == wanted:
+                return ms / 1000 / FORWARD
+        return None
 
     def _timed(self, settings: Settings, device: str) -> dict[str, Any]:
         """A few steps on noise, weights of no matter."""
