@@ -171,7 +171,7 @@ def _case(
     view: ColumnView | None,
 ) -> ExplainedImage:
     at = int(positions(strings([requested.id]), images.ids_N, f"prepared {requested.split} images")[0])
-    pixels = np.array(images.x_NHWC[at])
+    pixels = images.seen(np.array([at]))[0]
     x_1CHW = net.normalise(pixels[None])
     p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
     of = requested.split
@@ -217,7 +217,7 @@ def _batches(
         at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
         for start in range(0, len(wanted), size):
             now = slice(start, start + size)
-            pixels = np.array(images[split].x_NHWC[at_N[now]])
+            pixels = images[split].seen(at_N[now])
             yield ImageBatch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
 
     return batches

@@ -50,11 +50,12 @@ class Chunk:
     ids_N: Strings
     x_NHWC: Pixels
     channels: int
+    hw: tuple[int, int]
 
     @staticmethod
-    def of(x_NHWC: Pixels, channels: int) -> Chunk:
-        """From pixels, and the channels of one image."""
-        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels)
+    def of(x_NHWC: Pixels, channels: int, hw: tuple[int, int]) -> Chunk:
+        """From pixels, the channels of one image, and the height and width that networks see of them, px."""
+        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels, hw)
 
 
 @dataclass(frozen=True)
@@ -147,13 +148,16 @@ class Votes:
     seconds_V: tuple[float, ...]
 
 
-def predict(models: Models, member: folder.Member, x_NHWC: Pixels, names: Sequence[str]) -> Votes:
+def predict(
+    models: Models, member: folder.Member, x_NHWC: Pixels, names: Sequence[str], size: tuple[int, int]
+) -> Votes:
     """The predictions of a member for a chunk of images; `names` are the views that it looks at.
 
+    `size` is height and width of what its networks see, px.
     Several views are weighted as in the submission; where some are left out, the others are scaled up.
     """
-    chunk, parsed = Chunk.of(x_NHWC, member.channels), parse_all(list(names))
-    target, size = Target.of(models.space), (x_NHWC.shape[1], x_NHWC.shape[2])
+    chunk, parsed = Chunk.of(x_NHWC, member.channels, size), parse_all(list(names))
+    target = Target.of(models.space)
     seconds = [0.0] * len(parsed)
     features = _features(models, member, chunk, parsed, seconds) if member.backbone else None
     folds = []
@@ -203,9 +207,8 @@ def _features(
 ) -> Features:
     """What the frozen backbone makes of a chunk, view by view; always in fp32, as where heads are trained."""
     assert member.backbone is not None, "asked for heads only"
-    size = (chunk.x_NHWC.shape[1], chunk.x_NHWC.shape[2])
     device = models.machine.device
-    network = networks.to_device(models.network(member, member.backbone, size), device)
+    network = networks.to_device(models.network(member, member.backbone, chunk.hw), device)
     how = Pass(device, models.machine.batch, padded=True)
     blocks = []
     for v, view in enumerate(parsed):

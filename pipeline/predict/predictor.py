@@ -147,15 +147,18 @@ class Predictor:
         return Target.of(self.space)
 
     def size_of(self, member: folder.Member) -> tuple[int, int]:
-        """Height and width of what a member sees, px."""
-        return self.eyes[member.look].look.size
+        """Height and width of what a member's networks see, px."""
+        eye = self.eyes[member.look]
+        return eye.hw or eye.look.size
 
     def of_pixels(self, x_LNHWC: Sequence[Pixels]) -> Probabilities:
         """The predictions of images that are prepared already, for each look; without groups."""
         ids = [f"{n:06d}" for n in range(len(x_LNHWC[0]))]
         votes = []
         for member in self.manifest.members:
-            vote = members.predict(self.models, member, x_LNHWC[member.look], member.views)
+            vote = members.predict(
+                self.models, member, x_LNHWC[member.look], member.views, self.size_of(member)
+            )
             votes.append(replace(vote.p, ids_N=strings(ids)))
         given = tuple(Picture(name, "") for name in ids)
         p_M = (
@@ -250,7 +253,8 @@ class Predictor:
         for member in self.manifest.members:
             if member.name not in views:
                 continue
-            vote = members.predict(self.models, member, seen.x_LNHWC[member.look], views[member.name])
+            size, x_NHWC = self.size_of(member), seen.x_LNHWC[member.look]
+            vote = members.predict(self.models, member, x_NHWC, views[member.name], size)
             votes.append(replace(vote.p, ids_N=strings([one.id for one in given])))
             seconds |= {(member.name, v): s for v, s in zip(views[member.name], vote.seconds_V, strict=True)}
         if not self._is_ranked:
