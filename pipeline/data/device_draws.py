@@ -29,6 +29,8 @@ Rows: TypeAlias = npt.NDArray[np.bool_]
 # there is no border; `window`: the border of a crop, continued by its outermost pixels.
 Border: TypeAlias = Literal["exact", "window", "reflect", "reflect_edge", "replicate", "constant"]
 _MATRIX = 6
+# What the pass `histogram` does with a row; 0: nothing.
+EQUALIZED, EQUALIZED_BELOW_WHITE, STRETCHED = 1.0, 2.0, 3.0
 
 
 @dataclass(frozen=True)

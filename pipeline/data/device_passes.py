@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import avg_pool2d, conv2d, grid_sample, pad
 
 from pipeline.data.detail import reduced_batch
-from pipeline.data.device_draws import Act
+from pipeline.data.device_draws import EQUALIZED, STRETCHED, Act
 
 Tensor = torch.Tensor
 # Weights of red, green and blue in lightness, ITU-R BT.601, as OpenCV's.
@@ -186,6 +186,34 @@ def solarize(x_BCHW: Tensor, p_BP: Tensor, _: Act) -> Tensor:
     return torch.where(x_BCHW >= _per_row(p_BP)[0], 1 - x_BCHW, x_BCHW)
 
 
+def histogram(x_BCHW: Tensor, p_BP: Tensor, _: Act) -> Tensor:
+    """Values by their rank in each channel, or stretched to the whole range.
+
+    Channels of one value stay as they are. As albumentations' AutoContrast, all but `EQUALIZED` leave white
+    pixels out of the count.
+    """
+    (does,) = _per_row(p_BP)
+    rows, channels = x_BCHW.shape[:2]
+    level = (x_BCHW * 255).round().to(torch.uint8).reshape(rows * channels, -1)
+    ordered = level.contiguous().sort(dim=1)[0].contiguous()
+    edges = torch.arange(256, dtype=torch.uint8, device=x_BCHW.device).expand(len(level), -1).contiguous()
+    # How many pixels have at most each level: whole numbers, exact as float32 up to 4096 × 4096 px.
+    below = torch.searchsorted(ordered, edges, right=True).float().view(rows, channels, 256)
+    all_count = (does == EQUALIZED).view(rows, 1, 1)
+    below = torch.where(all_count, below, below.clamp(max=below[..., 254:255]))
+    n_least = below.gather(2, ordered[:, :1].long().view(rows, channels, 1))
+    n_all = below[..., 255:]
+    rank = ((below - n_least) / (n_all - n_least).clamp(min=1) * 255).round().clamp_(0, 255) / 255
+    ranked = rank.view(rows * channels, 256).gather(1, level.long()).view(x_BCHW.shape)
+    last = (n_all.view(rows * channels, 1).long() - 1).clamp(min=0)
+    least = (ordered[:, :1].float() / 255).view(rows, channels, 1, 1)
+    most = (ordered.gather(1, last).float() / 255).view(rows, channels, 1, 1)
+    stretched = ((x_BCHW - least) / (most - least).clamp(min=1 / 255)).clamp_(0, 1)
+    changed = torch.where(does == STRETCHED, stretched, ranked)
+    varies = (n_all > n_least).view(rows, channels, 1, 1)
+    return torch.where((does > 0) & varies, changed, x_BCHW)
+
+
 def _filtered(x_BCHW: Tensor, weight_BKL: Tensor) -> Tensor:
     """Each row with its own kernel; borders are reflected without repeating the edge, as in OpenCV."""
     rows, channels = x_BCHW.shape[:2]
@@ -254,6 +282,7 @@ PASSES: dict[str, Callable[[Tensor, Tensor, Act], Tensor]] = {
     "gray": gray,
     "steps": steps,
     "solarize": solarize,
+    "histogram": histogram,
     "blur": blur,
     "sharpen": sharpen,
     "noise": noise,

@@ -22,7 +22,17 @@ import numpy as np
 
 from pipeline.core.seeds import RowDraws, Units
 from pipeline.data import texts
-from pipeline.data.device_draws import Act, Border, Group, Leaf, Node, Size
+from pipeline.data.device_draws import (
+    EQUALIZED,
+    EQUALIZED_BELOW_WHITE,
+    STRETCHED,
+    Act,
+    Border,
+    Group,
+    Leaf,
+    Node,
+    Size,
+)
 
 RGB = 3
 # More holes than this cost more passes than albumentations on the CPU costs time.
@@ -344,6 +354,17 @@ def _solarize(made: Any, _: Size) -> Read:
     return Act("solarize", (2.0,)), lambda draws: _columns(draws.between(*made.threshold_range))
 
 
+def _equalize(made: Any, _: Size) -> Read:
+    _refuse(made, mode="cv", by_channels=True, mask=None)
+    return Act("histogram", (0.0,)), lambda draws: np.full((len(draws), 1), EQUALIZED)
+
+
+def _auto_contrast(made: Any, _: Size) -> Read:
+    _refuse(made, cutoff=0, ignore=None)
+    does = STRETCHED if made.method == "pil" else EQUALIZED_BELOW_WHITE
+    return Act("histogram", (0.0,)), lambda draws: np.full((len(draws), 1), does)
+
+
 # Filters, noise and holes
 
 
@@ -460,6 +481,8 @@ READERS: dict[str, Callable[[Any, Size], Read]] = {
     "ToGray": _gray,
     "Posterize": _posterize,
     "Solarize": _solarize,
+    "Equalize": _equalize,
+    "AutoContrast": _auto_contrast,
     "GaussianBlur": _blur,
     "Sharpen": _sharpen,
     "GaussNoise": _noise,
@@ -467,4 +490,4 @@ READERS: dict[str, Callable[[Any, Size], Read]] = {
     "Erasing": _erasing,
 }
 # These read three channels as red, green and blue.
-OF_COLOUR = frozenset({"HueSaturationValue", "ColorJitter", "ToGray"})
+OF_COLOUR = frozenset({"HueSaturationValue", "ColorJitter", "ToGray", "Equalize"})
