@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
 .PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
-	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
+	robustness tune dashboard ensemble improve error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	predict oof bundle export weights runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
@@ -39,7 +39,7 @@ use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 all: env
-	@$(PIPELINE) all $(ARGS)
+	@$(PIPELINE) all $(if $(TIME),--time="$(TIME)") $(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
 
 eda: env
 	@$(PIPELINE) eda $(ARGS)
@@ -57,7 +57,8 @@ models: env
 	@$(PIPELINE) models $(if $(NAMES),--names "$(NAMES)") $(ARGS)
 
 train: env
-	@$(PIPELINE) train $(if $(NAME),--name "$(NAME)") $(ARGS)
+	@$(PIPELINE) train $(if $(NAME),--name "$(NAME)") $(if $(TIME),--time="$(TIME)") \
+		$(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
 
 ablate: env
 	@$(PIPELINE) ablate --grid "$(GRID)" $(ARGS)
@@ -78,15 +79,18 @@ robustness: env
 	@$(PIPELINE) robustness $(ARGS)
 
 tune: env
-	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIMEOUT),--timeout="$(TIMEOUT)") \
-		$(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
+	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIME),--time="$(TIME)") \
+		$(if $(TIMEOUT),--timeout="$(TIMEOUT)") $(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
 		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
 
 dashboard: env
 	@$(PY) -m pipeline.record.serve dashboard --file "$(STUDIES)" --port "$(if $(filter-out file,$(origin PORT)),$(PORT),8080)"
 
 ensemble: env
-	@$(PIPELINE) ensemble $(ARGS)
+	@$(PIPELINE) ensemble $(if $(TIME),--time="$(TIME)") $(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
+
+improve: env
+	@$(PIPELINE) improve --time="$(TIME)" $(ARGS)
 
 error-analysis: env
 	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)

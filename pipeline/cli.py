@@ -69,17 +69,14 @@ class Command:
 
 
 def function_of(command: str) -> Run:
-    """The function that a command runs; imports its room only, and no torch.
-
-    Most commands of a room build the stage of their name and print where its pages are.
-    """
+    """The function of a command, often building the stage of its name; imports its room only, no torch."""
     match command:
         case "eda" | "resample" | "preview" | "learning-curve" | "robustness":
             return lambda session, options: session.build_one(command.replace("-", "_"))
         case "train":
             from pipeline.engine.next_step import after_training
 
-            return lambda session, options: after_training(session, session.build_one("train"))
+            return _or_in_time(command, lambda s, options: after_training(s, s.build_one("train")))
         case "use":
             from pipeline.data.commands import use
 
@@ -104,6 +101,10 @@ def function_of(command: str) -> Run:
             from pipeline.explain.commands import explain
 
             return explain
+        case "improve":
+            from pipeline.plan.commands import improve
+
+            return improve
         case "tune":
             from pipeline.tune.commands import tune
 
@@ -129,7 +130,7 @@ def function_of(command: str) -> Run:
         "infer": submit.infer,
         "refit": submit.refit,
         "distill": submit.distill,
-        "ensemble": submit.ensemble,
+        "ensemble": _or_in_time(command, submit.ensemble),
         "score": submit.score,
         "leaderboard": submit.leaderboard,
         "pin-best": submit.pin_best,
@@ -142,6 +143,19 @@ def function_of(command: str) -> Run:
     return ends_in_a_submission[command]
 
 
+def _or_in_time(command: str, run: Run) -> Run:
+    """The function of a command, or with `--time` what spends that time."""
+
+    def either(session: Session, options: Options) -> object:
+        if not options.time:
+            return run(session, options)
+        from pipeline.plan import commands as plan
+
+        return {"train": plan.train_in_time, "ensemble": plan.ensemble_in_time}[command](session, options)
+
+    return either
+
+
 def _score_of(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
@@ -151,6 +165,10 @@ def _score_of(text: str) -> float:
 
 _FLAG = {"action": "store_true"}
 _NAMED = Option("name", "write the overrides as an experiment file of this name, and use it", {"default": ""})
+_IN_TIME = (
+    Option("time", "how much time to spend on the best score: 30m, 2h", {"default": ""}),
+    Option("portfolio", "with TIME: a file of configs/portfolio/; default: by the device"),
+)
 _FILE = Option("file", "a CSV in the host's format, or the name of a submission", {"default": ""})
 
 COMMANDS = (
@@ -183,7 +201,7 @@ COMMANDS = (
         uses_results=False,
         about_current=False,
     ),
-    Command("all", "run everything from EDA to error analysis, then print a summary"),
+    Command("all", "run everything from EDA to error analysis, then print a summary", _IN_TIME, "TIME=2h"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
     Command(
         "folds",
@@ -204,8 +222,8 @@ COMMANDS = (
     Command(
         "train",
         "train the folds of an experiment",
-        (_NAMED,),
-        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"',
+        (_NAMED, *_IN_TIME),
+        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"; TIME=30m',
         names_settings=True,
     ),
     Command(
@@ -239,15 +257,18 @@ COMMANDS = (
                 {"required": True},
             ),
             Option("trials", "trials in the whole study; default: as in the search space", {"type": int}),
-            Option("timeout", "time limit of the search: 90s, 30m, 2h", {"default": ""}),
-            Option("budget", "time limit of all stages together, for --stage all", {"default": ""}),
+            Option(
+                "time", "time of the search: 90s, 30m, 2h; of --stage all: of all together", {"default": ""}
+            ),
+            *(Option(former, argparse.SUPPRESS, {"default": ""}) for former in ("timeout", "budget")),
             Option("jobs", "trials that run at once, in processes of their own", {"type": int, "default": 1}),
             Option("space", "search space; default: configs/tune/<stage>.yaml", {"default": ""}),
             Option("study", "name of a study to continue", {"default": ""}),
         ),
-        make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
+        make="STAGE=tta TRIALS=50 TIME=1h JOBS=2, or STAGE=all TIME=30m",
     ),
-    Command("ensemble", "blend the members, train missing ones first; write a submission"),
+    Command("ensemble", "blend the members, train missing ones; write a submission", _IN_TIME, "TIME=2h"),
+    Command("improve", "carry out what the error report advises, for some time", _IN_TIME[:1], "TIME=1h"),
     Command(
         "error-analysis",
         "compare a submission, the newest one by default, with the best other one",
