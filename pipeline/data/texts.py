@@ -566,6 +566,7 @@ READERS = {
     ),
 }
 DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_COPIES_OF_DETAIL = "augment: images.store_px with resample.copies runs on the CPU, because the GPU's engine has one policy then"
 DEVICE_ARGUMENT = "{argument}={value}"
 DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
 DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"

@@ -62,7 +62,7 @@ def build_features(job: Job) -> Built:
     view = views.parse(str(job.params["view"]))
     how = Pass.of_features(device, config.runtime.infer_batch)
     started = time.perf_counter()
-    digest = forward.backbone_digest(network, images.x_NHWC.shape[1:3], [view])
+    digest = forward.backbone_digest(network, forward.sizes_of(images), [view])
     parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
     whose = (images.ids_N, (view.name,), digest)
     files.write_features_of(job.draft / "features.npz", *whose, parts, images.beside_NE)

@@ -65,7 +65,7 @@ class MemberGraph(nn.Module):
         self.views: tuple[View, ...] = parse_all(list(member.views))
         weights = np.array(member.view_weights) / sum(member.view_weights)
         self.view_weights: list[float] = weights.tolist()
-        size = predictor.size_of(member)
+        self.size = size = predictor.size_of(member)
         models = predictor.models
         self.backbone = models.network(member, member.backbone, size) if member.backbone else None
         made: list[nn.Module] = []
@@ -81,7 +81,7 @@ class MemberGraph(nn.Module):
         """(B, K) predictions."""
         total = []
         for view, weight in zip(self.views, self.view_weights, strict=True):
-            seen = view.apply(x_BCHW)
+            seen = view.apply(x_BCHW, self.size)
             if self.backbone is not None:
                 features = self.backbone.features(seen)
                 # A head holds those of several seeds, side by side.

@@ -212,6 +212,7 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "images.channels": 3,
         "ensemble.gbdt": GbdtSettings(),
         "images.pages": "first",
+        "images.store_px": None,
         "images.tiles": None,
         "model.pool_images": "mean",
         # Settings of labels and values, and of forms that were refused before.
