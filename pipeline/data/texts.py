@@ -20,7 +20,6 @@ NEW_WROTE = "wrote {path}"
 NOT_UTF8 = "{folder}: the names of {count:image} or folders are not UTF-8"
 NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
