@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -121,14 +121,8 @@ def function_of(command: str) -> Run:
         case "predict" | "oof" | "bundle" | "export" | "weights":
             from pipeline.predict import commands as new
 
-            named: dict[str, Run] = {
-                "predict": new.predict,
-                "oof": new.oof,
-                "bundle": new.bundle,
-                "export": new.export,
-                "weights": new.weights,
-            }
-            return named[command]
+            made: dict[str, Run] = {"predict": new.predict, "bundle": new.bundle, "export": new.export}
+            return (made | {"oof": new.oof, "weights": new.weights})[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -557,23 +551,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _at_the_end(session: Session, command: Command) -> Iterator[None]:
-    """After the command, also one that failed: the home page; then its last lines, if it succeeded."""
-    from pipeline.home.commands import finish
-
-    try:
-        yield
-    finally:
-        if command.on_home:
-            finish(session)
-    for line in session.ending:
-        session.say(line)
-
-
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.engine import next_step
+    from pipeline.home.commands import at_the_end
     from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.settings import named
@@ -587,7 +568,7 @@ def run(options: Options, settings: Settings) -> None:
     if name:
         settings, written = named.save(settings, name)
     session = open_session(settings, options.rehash)
-    with told_as_storage_error(session.home), _at_the_end(session, command):
+    with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             if command.about_current:

@@ -7,6 +7,8 @@ Owns both commands, and the line with the page's path at the end of the others. 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.core.errors import PodiumError, StorageError
 from pipeline.engine import next_step
@@ -39,6 +41,18 @@ def finish(session: Session) -> None:
     path = page.write(place_of(session), _known(session))
     if path is not None:
         session.say(texts.PRINTED.format(path=shown(path)))
+
+
+@contextmanager
+def at_the_end(session: Session, written: bool) -> Iterator[None]:
+    """After a command, also one that failed: the page, if `written`; then its last lines, if it succeeded."""
+    try:
+        yield
+    finally:
+        if written:
+            finish(session)
+    for line in session.ending:
+        session.say(line)
 
 
 def _known(session: Session) -> list[Competition]:
