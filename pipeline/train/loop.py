@@ -13,6 +13,7 @@ the same number of threads, a run that was killed and continued ends with the sa
 Legend: N samples, C classes, E epochs.
 """
 
+import contextlib
 import logging
 import math
 import sys
@@ -266,10 +267,14 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     p_NC: Floats | None = None
     left = sum(len(bounds) for bounds in bounds_E[training.epoch :])
     with (
+        contextlib.ExitStack() as at_end,
         _loader(job, left) as loader,
         _bar(job, schedule, training.epoch) as bar,
         reproducible(job.device, job.deterministic, job.tf32),
     ):
+        # The graph holds all of the training, which holds the graph: only the garbage collector would free
+        # the memory of both.
+        at_end.callback(setattr, training, "recorded", None)
         while training.epoch < settings.epochs:
             if ended(training.history, settings.early_stopping, job.higher_is_better):
                 break
@@ -309,5 +314,4 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     extra |= {"engine": job.engine}
     if job.device == "cuda":
         extra["matmul"] = "tf32" if job.tf32 else "fp32"
-    training.recorded = None  # it holds the step, and the step all of the training
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

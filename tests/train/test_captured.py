@@ -1,6 +1,9 @@
 """A step as a graph: the rules on a CPU, with a recorder that computes again, and the tier gpu."""
 
+import contextlib
+import gc
 import warnings
+import weakref
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +11,7 @@ import pytest
 import torch
 from learn_world import all_rows, equal_states, fold_job
 
+from pipeline.core.errors import UserError
 from pipeline.nets.forward import Mode
 from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings
@@ -16,6 +20,7 @@ from pipeline.train import captured, loop, losses, texts
 from pipeline.train.captured import WARM_UP, Captured
 from pipeline.train.loop import fit
 from pipeline.train.optim import can_record, load_optimizer, make_optimizer, set_lr
+from pipeline.train.state import Training
 from pipeline.train.step import Step
 
 
@@ -124,6 +129,37 @@ def test_replayed_steps_end_with_the_bits_of_steps_that_run(tmp_path, graphs, mo
     assert recorder.replayed > 0 and equal_states(state, plain)
     changes = 2 if more.get("strategy") else 1
     assert recorder.recorded == changes, "a graph is kept as long as the step computes the same"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_fold_leaves_nothing_behind_that_only_the_garbage_collector_would_free(
+    tmp_path, graphs, monkeypatch, fails
+):
+    """On a GPU that is the memory of the network, the graph and the images."""
+    made, original = [], Training.__init__
+
+    def remember(self, *given):
+        original(self, *given)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Training, "__init__", remember)
+
+    def on_epoch(fold, epoch, entry):
+        if fails:
+            raise UserError("stopped")
+        return True
+
+    fit(job_of(), tmp_path / "first")  # what is imported on first use leaves tracebacks
+    made.clear()
+    recorder = graphs()
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(UserError):
+            fit(job_of(), tmp_path / "second", on_epoch)
+        assert recorder.recorded == 1 and [ref() for ref in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_deferred_class_weights_are_another_step(tmp_path, graphs):
@@ -268,7 +304,7 @@ def test_recording_leaves_weights_average_statistics_and_random_state_unchanged(
     record, found = captured.Cuda.record, []
 
     def compared(self, function, inputs):
-        training = function.__self__._training
+        training = function.training
         tensors = [*training.model.state_dict().values(), *training.average.state().values()]
         tensors += [v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v)]
         before, state = [t.clone() for t in tensors], torch.cuda.get_rng_state()
