@@ -6,6 +6,7 @@ import warnings
 import weakref
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -81,6 +82,53 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_the_reason_is_told_once(error
         x = torch.full((2, 3), float(number))
         assert torch.equal(call(number, x), expected(number, x))
     assert told == [str(error).splitlines()[0]] and recorder.recorded == 1 and not call.recorded
+
+
+def test_the_reason_of_a_failed_recording_is_its_first_error():
+    """Torch raises another one while it ends the recording."""
+    second = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    second.__context__ = RuntimeError("a lookup table cannot be made while the stream is capturing")
+    told, recorder = [], Recorder(error=second)
+    call = Captured(noisy, told.append, recorder)
+    for number in range(WARM_UP + 1):
+        call(number, torch.ones(1))
+    assert told == ["a lookup table cannot be made while the stream is capturing"]
+
+
+class Invalid:
+    """`torch.cuda.graph` of a recording that became invalid: the end fails, and the stream stays."""
+
+    def __init__(self, graph, pool, stream):
+        self.stream = stream
+
+    def __enter__(self):
+        torch.cuda.set_stream(self.stream)
+
+    def __exit__(self, *error):
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_a_recording_that_became_invalid_leaves_stream_and_allocator_as_they_were(monkeypatch):
+    streams, ended = ["here"], []
+    cuda = {
+        "Stream": lambda: "side",
+        "current_stream": lambda: streams[-1],
+        "set_stream": streams.append,
+        "current_device": lambda: 0,
+        "graph_pool_handle": lambda: (0, 7),
+        "CUDAGraph": lambda: SimpleNamespace(replay=None),
+        "graph": Invalid,
+    }
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(torch._C, name, lambda *of, name=name: ended.append((name, *of)), raising=False)
+    told = []
+    call = Captured(noisy, told.append, captured.Cuda())
+    call._calls = WARM_UP
+    assert torch.equal(call(3, torch.ones(2)), expected(3, torch.ones(2)))
+    assert streams[-1] == "here" and len(told) == 1
+    assert ended == [("_cuda_endAllocateToPool", 0, (0, 7)), ("_cuda_releasePool", 0, (0, 7))]
 
 
 def test_a_step_that_waits_for_the_device_is_not_recorded():
