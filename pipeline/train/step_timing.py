@@ -37,7 +37,7 @@ from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
 from pipeline.train import batched_heads, heads, strategy
 from pipeline.train.captured import WARM_UP, Captured, Cuda
-from pipeline.train.health import explained_memory_errors, refuse_single_rows, unsafe_in_bf16
+from pipeline.train.health import explained_memory_errors, has_bf16, refuse_single_rows, unsafe_in_bf16
 from pipeline.train.losses import make_loss
 from pipeline.train.optim import can_record, make_optimizer
 from pipeline.train.reproducible import reproducible
@@ -65,7 +65,7 @@ HEAD_EPOCHS = (2, 6)
 
 def modes(device: str) -> list[Mode]:
     """The modes of this machine, the safest first."""
-    precisions = ["fp32", "bf16"] if device == "cpu" or torch.cuda.is_bf16_supported() else ["fp32"]
+    precisions = ["fp32", "bf16"] if device == "cpu" or has_bf16() else ["fp32"]
     if device == "cuda":
         precisions.append("fp16")
     return [Mode(precision, layout) for precision in precisions for layout in ("channels_last", "contiguous")]

@@ -56,6 +56,12 @@ def test_a_machine_that_slows_down_meanwhile_misleads_nobody():
     assert choose(one_hiccup) == BF16
 
 
+def test_a_gpu_that_only_imitates_bf16_does_not_race_it(monkeypatch):
+    """As a T4: torch can make bf16 tensors there, and computes with them slowly."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert [mode.precision for mode in modes("cuda")] == ["fp32", "fp32", "fp16", "fp16"]
+
+
 @pytest.mark.parametrize(
     ("compiled", "steps", "pays"),
     [(0.7, 1000, True), (0.7, 100, False), (0.97, 10**6, False), (1.2, 9, False)],
