@@ -276,15 +276,31 @@ def test_accumulation_windows_are_not_recorded_and_it_is_said_once(tmp_path, gra
     assert sum("CUDA graph" in r.getMessage() for r in caplog.records) == 1
 
 
-def test_a_learning_rate_in_a_tensor_is_set_in_place_and_stays_one_after_loading():
+def test_a_learning_rate_in_a_tensor_is_set_in_place():
     net = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(net.parameters(), lr=torch.tensor(0.1))
     rate = optimizer.param_groups[0]["lr"]
     set_lr(optimizer, 0.25)
     assert rate is optimizer.param_groups[0]["lr"] and float(rate) == 0.25
-    other = torch.optim.AdamW(net.parameters(), lr=torch.tensor(0.1))
-    load_optimizer(other, optimizer.state_dict())
-    assert float(other.param_groups[0]["lr"]) == 0.25
+
+
+@pytest.mark.parametrize("name", ["adamw", "rmsprop", "nadamw", "sgd"])
+def test_a_fold_that_began_on_a_gpu_continues_on_a_cpu_in_the_form_of_a_cpu(name):
+    net, settings = torch.nn.Linear(2, 2), TrainSettings(optimizer=name)
+
+    def step(optimizer):
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+
+    one = make_optimizer(net, settings)
+    usual = step(one)
+    there = one.state_dict()
+    for group in there["param_groups"]:
+        group |= {"capturable": True, "fused": True, "lr": torch.tensor(settings.lr)}
+    other = make_optimizer(net, settings)
+    load_optimizer(other, there)
+    assert step(other) == [{**group, "lr": pytest.approx(group["lr"])} for group in usual]
 
 
 def test_a_cpu_keeps_the_usual_form_of_an_optimizer():
