@@ -267,6 +267,24 @@ def test_a_graph_makes_room_when_memory_runs_out(tmp_path, graphs, monkeypatch, 
     assert texts.STEP_MEMORY in caplog.text
 
 
+def test_a_graph_makes_room_for_the_evaluation_of_an_epoch(tmp_path, graphs, monkeypatch, caplog):
+    job = job_of(ema_decay=0.9)
+    _, plain = fit(job, tmp_path / "plain")
+    recorder, forward, told = graphs(), Classifier.forward, []
+
+    def hungry(self, x_BCHW):
+        if not self.training and recorder.recorded and not told:
+            told.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(Classifier, "forward", hungry)
+    with caplog.at_level("INFO"):
+        result, state = fit(job, tmp_path / "graph")
+    assert equal_states(state, plain) and recorder.recorded == 1 and len(result.history) == 2
+    assert texts.STEP_MEMORY in caplog.text
+
+
 @pytest.mark.parametrize("more", [{"accumulate": 2}])
 def test_accumulation_windows_are_not_recorded_and_it_is_said_once(tmp_path, graphs, caplog, more):
     recorder = graphs()
