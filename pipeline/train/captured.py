@@ -51,10 +51,15 @@ class Replay(Protocol):
 
 
 class Cuda:
-    """The current GPU; functions run on one side stream, as recording needs it."""
+    """The current GPU; functions run on one side stream, as recording needs it.
+
+    All functions that one of these records share memory: replays come one after the other, and each writes
+    what it reads.
+    """
 
     def __init__(self) -> None:
         self._side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool: Any = torch.cuda.graph_pool_handle()
 
     def watch(self, function: Function, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, bool]:
         """See `Device`."""
@@ -74,13 +79,14 @@ class Cuda:
 
     def record(self, function: Function, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, Replay]:
         """See `Device`."""
-        here, pool = torch.cuda.current_stream(), torch.cuda.graph_pool_handle()
+        here, pool = torch.cuda.current_stream(), self._pool
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=pool, stream=self._side):
                 result = function(*inputs)
         except BaseException:
             _give_up(pool)
+            self._pool = torch.cuda.graph_pool_handle()  # torch takes none again that nobody uses any more
             raise
         finally:
             # Torch leaves the side stream the current one where a recording became invalid.

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.data.device_images import is_full
 from pipeline.nets.model import Classifier
 from pipeline.settings.train import TrainSettings
 from pipeline.train import texts
@@ -215,7 +216,7 @@ def check_precision(network: Classifier, size: tuple[int, int], device: str, pre
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device or the machine ran out of memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError) or is_full(error):
         return True
     return isinstance(error, RuntimeError) and CPU_MEMORY.search(str(error)) is not None
 

@@ -30,7 +30,7 @@ from tqdm import tqdm
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
-from pipeline.data.device_images import DeviceImages, ahead, on_device
+from pipeline.data.device_images import DeviceImages, ahead, is_full, on_device
 from pipeline.data.device_loader import DeviceLoader
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
 from pipeline.engine.stage import OnEpoch
@@ -166,9 +166,9 @@ def _try_epoch(
     """The same; None if the GPU had too little memory: training is at the epoch's start, and needs less."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
         halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
-        if not (_can_make_room(job, training) or halved):
+        if not is_full(error) or not (_can_make_room(job, training) or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
     training.optimizer.zero_grad(set_to_none=True)
@@ -206,8 +206,8 @@ def _evaluated(job: FoldJob, training: Training, evaluation: Callable[[], Evalua
     while True:
         try:
             return evaluation()
-        except torch.OutOfMemoryError:
-            if not _can_make_room(job, training):
+        except RuntimeError as error:
+            if not is_full(error) or not _can_make_room(job, training):
                 raise
         _make_room(job, training)
 

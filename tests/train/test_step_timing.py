@@ -139,6 +139,27 @@ def test_a_compiled_network_trains_and_is_timed():
     assert len(seconds[Mode(compiled=True)]) >= 1
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_mode_without_room_beside_the_others_leaves_the_race_and_the_reference_may_not(monkeypatch, call):
+    """Training needs the memory of one mode only."""
+    seconds, calls = step_timing._Stopwatch.seconds, []
+
+    def full(self, mode):
+        calls.append(mode)
+        if mode == hungry and calls.count(mode) == call:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return seconds(self, mode)
+
+    monkeypatch.setattr(step_timing._Stopwatch, "seconds", full)
+    hungry = BF16
+    timed, _ = race(config(), SPACE, "cpu", [FP32, BF16, Mode("fp32", "contiguous")])
+    assert list(timed) == [FP32, Mode("fp32", "contiguous")] and calls.count(BF16) == call
+    hungry = FP32
+    calls.clear()
+    with pytest.raises(UserError, match="out of memory"):
+        race(config(), SPACE, "cpu", [FP32, BF16])
+
+
 @pytest.mark.gpu
 def test_auto_chooses_something_on_a_gpu():
     wanted = modes("cuda")
