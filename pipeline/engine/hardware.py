@@ -13,9 +13,15 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError
 from pipeline.settings.runtime import RuntimeSettings
 
+# 8 buffers of 4096 KiB: of the two sizes with which cuBLAS gives equal bits, the faster one.
+WORKSPACE = ":4096:8"
+
 
 def set_up(runtime: RuntimeSettings) -> str:
     """Set torch's threads; returns "cpu" or "cuda".
+
+    On a GPU also the workspace of its matrix products, which is read once, when the first of them is
+    computed: otherwise the bits of a training would depend on what its process had computed before.
 
     Raises:
         ConfigError: a GPU is required and there is none.
@@ -30,7 +36,10 @@ def set_up(runtime: RuntimeSettings) -> str:
             "runtime.device=cuda: torch sees no GPU",
             remedy="use runtime.device=cpu, or install a torch build for your driver (README, Installing)",
         )
-    return "cuda" if there and runtime.device != "cpu" else "cpu"
+    if not there or runtime.device == "cpu":
+        return "cpu"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
+    return "cuda"
 
 
 def machine() -> str:

@@ -1,10 +1,11 @@
 """One name of the processor, for manifests and for the machine profile."""
 
+import os
 import platform
 
 import pytest
 
-from pipeline.engine.hardware import processor, profile
+from pipeline.engine.hardware import WORKSPACE, processor, profile, set_up
 from pipeline.record.machine import Profile
 from pipeline.settings.runtime import RuntimeSettings
 from pipeline.settings.schema import Config
@@ -29,6 +30,18 @@ def test_odd_bytes_are_no_fault(tmp_path):
     told = tmp_path / "cpuinfo"
     told.write_bytes(b"model name : Caf\xe9\n")
     assert processor(told).startswith("Caf")
+
+
+@pytest.mark.parametrize(("asked", "device"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_a_gpu_has_the_workspace_of_equal_bits_before_anything_is_computed(monkeypatch, asked, device):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "of the user")
+    assert set_up(RuntimeSettings(device=asked)) == device
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == "of the user"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    set_up(RuntimeSettings(device=asked))
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None) == (WORKSPACE if device == "cuda" else None)
 
 
 def test_manifest_and_machine_profile_name_it_alike():
