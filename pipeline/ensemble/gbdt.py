@@ -10,7 +10,7 @@ the parts that it is not scored on.
 
     target              boosters
     exclusive           one for all classes; two classes: one, of their log odds
-    labels              one a column, on the rows whose truth is known
+    labels              one a column, on the rows whose truth is known; levels are then made to sum to 1
     shares              one a column, on the share; rows are then made to sum to 1
     values              one a column, of the squared error, on the rows whose truth is known
 
@@ -31,9 +31,10 @@ import pandas as pd
 
 from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
+from pipeline.core.metric_arithmetic import LOG_FLOOR
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, Ints, Samples
-from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target
+from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target, sigmoid
 from pipeline.data.readers.reading import library
 from pipeline.ensemble import texts
 from pipeline.settings.competition import CompetitionSettings
@@ -44,6 +45,8 @@ EXTRA, WORD = "gbdt", "ensemble.members: gbdt"
 MOST_COLUMNS = 100
 # Trees without a gain on the part that chooses their number.
 PATIENCE = 30
+# Kinds whose columns are learned one by one, as probabilities of their own.
+EACH = (LABELS, SHARES)
 MEMBER_COLUMN = "{member}: {column}"
 
 Reals = npt.NDArray[np.float64]
@@ -101,7 +104,15 @@ class Boosted:
             else:
                 added[:, 0] += raw
         logits: Reals = np.asarray(rows.base_NK + added, dtype=np.float64)
+        if self.target.kind in EACH:
+            return self.target.normalised(sigmoid(logits))
         return self.target.normalised(self.target.from_logits(logits))
+
+
+def log_odds(p_NK: Floats) -> Floats:
+    """(N, K) log odds of each column by itself, also of the levels of a label and of shares."""
+    p = np.clip(p_NK.astype(np.float64), LOG_FLOOR, 1 - LOG_FLOOR)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float32)
 
 
 def table(members: Sequence[Probabilities], samples: Samples, settings: CompetitionSettings) -> Rows:
@@ -122,7 +133,8 @@ def table(members: Sequence[Probabilities], samples: Samples, settings: Competit
         else:
             columns[one.column] = [None if metadata.missing(cell) else cell.strip() for cell in cells]
     mean_NK: Reals = np.mean([member.p_NC for member in members], axis=0, dtype=np.float64)
-    base = target.logits(target.normalised(mean_NK))
+    mean = target.normalised(mean_NK)
+    base = log_odds(mean) if target.kind in EACH else target.logits(mean)
     return Rows(pd.DataFrame(columns, index=samples.ids_N), base)
 
 
@@ -145,7 +157,7 @@ def fit(
         extra = {"objective": "binary"} if two else {"objective": "multiclass", "num_class": target.n_columns}
         booster, count = _booster(lightgbm, rows.plain, np.asarray(truth), base, inner, extra, how)
         return Boosted((booster,), (count,), target)
-    objective = "cross_entropy" if target.kind in (LABELS, SHARES) else "regression"
+    objective = "cross_entropy" if target.kind in EACH else "regression"
     made = []
     for k in range(target.n_columns):
         y_N = np.asarray(truth, dtype=np.float64)[:, k]

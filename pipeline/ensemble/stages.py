@@ -506,7 +506,7 @@ def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "gbdt",
-        1,
+        2,
         "boosted trees on the predictions of members and the metadata",
         build_gbdt,
         reads=("ensemble.gbdt", "statistics", "competition.metric"),
