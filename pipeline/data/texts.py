@@ -105,6 +105,7 @@ WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
 WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_TOTAL = "{what}, which sum to {total:g} in a row"
 WRITTEN_OF = {
     "exclusive": "the probability of each class",
     "shares": "the share of each class",
@@ -365,6 +366,10 @@ TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
+SHARES_TOTAL = "the shares of a row sum to {total:g} in the sample, as in the training table"
+QUESTION_TOTAL = "what do the shares of a row sum to? {total:g} in the training table; the sample's columns {columns} hold {cell}"
+CHOICE_TOTAL = "shares that sum to {total:g}, as in the training table"
+CHOICE_ONE = "shares that sum to 1"
 COLUMN_PER_SHARE = "the sample has one column per share"
 COLUMN_PER_VALUE = "the sample has one column per value"
 COLUMN_PER_LEVEL = "the sample has one column per level of each label"

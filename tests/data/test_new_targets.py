@@ -250,6 +250,36 @@ def test_votes_and_fractions_are_shares(host):
 # Ranked answers
 
 
+def percent(n):
+    a, b = n % 7 * 10, n % 4 * 10
+    return [a, b, 100 - a - b]
+
+
+def test_shares_are_written_on_the_scale_of_the_sample(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 33.3, 33.3, 33.4).new()
+    assert facts(host)[0] == "shares" and host.config.submission.total == 100
+    assert submitted(host, [0.5, 0.3, 0.2])[:2] == ["image,tree,grass,water", "t0,50,30,20"]
+    assert "which sum to 100 in a row" in host.last
+    host.asks(["tree", "grass", "water"], 0.3, 0.3, 0.4).new()
+    assert host.config.submission.total == 1
+
+
+def test_the_scale_of_shares_is_asked_where_the_sample_does_not_show_it(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 0, 0, 0).new()
+    assert "what do the shares of a row sum to? 100 in the training table" in host.asked
+    assert host.answer(0).submission.total == 100 and host.config.target == "shares"
+    assert submitted(host, [0.5, 0.3, 0.2])[1] == "t0,50,30,20"
+
+
+def test_shares_that_do_not_sum_to_their_total_are_a_fault(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 33.3, 33.3, 33.4).new()
+    space = competition.label_space(host.config)
+    mine = table(host.root / "mine.csv", ["image", "tree", "grass", "water"], [("t0", 0.5, 0.3, 0.2)])
+    with pytest.raises(DataError) as caught:
+        host_format.read(mine, space, host.config.submission)
+    assert "id 't0': sums to 1, not 100" in caught.value.faults[0]
+
+
 def test_a_sample_that_names_several_classes_asks_for_the_most_probable_ones(host):
     host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "new w2 w3 w4 w1").new()
     assert facts(host)[2:] == ("top_k", "map@5") and host.config.submission.k == 5

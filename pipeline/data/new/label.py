@@ -357,7 +357,7 @@ def _several(
         return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
     numbers = [c for c in named if _is_value(table, c, shown.get(c, set()), sure)]
-    if numbers:
+    if numbers or (not sure and _small_shares(table, named)):
         return _numbers_of(table, named, numbers, where, asked)
     parts = [one(table, column, why, None, sure=True) for column in named]
     if (odd := [p for p in parts if p.target != "exclusive"]) and len(odd) < len(parts):
@@ -367,6 +367,12 @@ def _several(
     if target.too_many(parts) if asked is not None else _products(parts) > MOST_PRODUCTS:
         return target.of_levels(parts, target.attributes_reason(parts))
     return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
+
+
+def _small_shares(table: Table, named: Sequence[str]) -> bool:
+    """Whether whole numbers few enough for levels are votes, as all rows sum to the same."""
+    cells = [{c for c in table.column(name) if c} for name in named]
+    return len(named) > 1 and all(map(numeric, cells)) and target.are_shares(table, named, [])
 
 
 def _products(parts: Sequence[Label]) -> int:
