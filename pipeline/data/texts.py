@@ -118,6 +118,7 @@ WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){c
 WRITTEN_CONFIDENCE = ", each with its probability"
 WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
 NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_TWICE = "row {key!r} (line {line}) names an image and an answer that an earlier row has already"
 LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
 RANKS_EMPTY = "no class is named"
 RANKS_MANY = "{n} classes, and at most {k} are asked for (competition.submission.k)"
@@ -451,6 +452,7 @@ METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
     "constant": "{column}: all rows have the same value, so it is no metadata",
     "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "images": "{column}: it differs between the images of a sample, and metadata are about a sample as a whole",
     "untested": "{column}: the test table has no value of it, so it is no metadata",
     "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
 }

@@ -401,6 +401,17 @@ def test_an_answer_that_is_missing_for_an_image_is_told_with_the_image(host):
     assert any("i7" in fault and "any" in fault for fault in caught.value.faults)
 
 
+def test_an_answer_that_is_given_twice_for_an_image_is_told_with_its_line(host):
+    rows = [(f"i{n}", kind, int((n >> k) % 2)) for n in range(N) for k, kind in enumerate("ab")]
+    host.train = table(host.root / "train.csv", ["image", "kind", "value"], rows)
+    host.asks(["a", "b"], 0.5, 0.5).new()
+    with (host.root / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("i0,a,1\n")
+    with pytest.raises(DataError) as caught:
+        competition.load(host.config, competition_root(host.settings()))
+    assert f"row 'i0 · a' (line {2 * N + 2}) names an image and an answer that" in caught.value.faults[0]
+
+
 def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
     names = [f"p{n // 2}_{('left', 'right')[n % 2]}" for n in range(N)]
     for name in names:
