@@ -245,6 +245,7 @@ TARGET_NUMBERS = "values are numbers: correct the cells, or name another TARGET"
 TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LABEL=a,b,c"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
+LABEL_PAIRS = "{why}, and asks for a probability of each"
 LABEL_MARKS = "a guess: columns of 0 and 1"
 ABSENT_CELLS = {
     "": "no cell is 0, so that an empty cell says that a label does not hold",
@@ -265,6 +266,7 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",

@@ -87,6 +87,17 @@ def test_cells_that_are_empty_or_uncertain_are_unknown(host):
     assert [a.values for a in host.config.attributes] == [["0", "1"], ["0.0", "1.0"]]
 
 
+def test_probabilities_of_labels_that_are_words_are_those_of_the_value_that_does_not_deny(host):
+    host.labels(["paint", "tumour"], lambda n: [("yes", "no")[n % 2], ("benign", "malign")[n % 3 % 2]])
+    host.asks(["paint", "tumour"], 0.5, 0.5).new()
+    assert facts(host) == ("labels", ("paint", "tumour"), "probabilities", "auc")
+    assert [a.values for a in host.config.attributes] == [["no", "yes"], ["benign", "malign"]]
+    assert submitted(host, [0.9, 0.2])[1] == "t0,0.9,0.2"
+    host.labels(["paint", "side"], lambda n: [("yes", "no")[n % 2], ("left", "right")[n % 3 % 2]])
+    text = host.asks(["paint", "side"], 0.5, 0.5).refused()
+    assert "nothing says of which of its values it is the probability" in text
+
+
 @pytest.mark.parametrize(("absent", "said"), [("", "an empty cell"), ("-1", "-1")])
 def test_marks_without_any_zero_have_another_cell_for_labels_that_do_not_hold(host, absent, said):
     host.labels(["a", "b"], lambda n: [("1", absent)[n % 2], ("1", absent, absent)[n % 3]])

@@ -364,9 +364,21 @@ def _several(
         kinds.refuse("several_values", where, f"`{odd[0].names[0]}`")
     if odd:
         kinds.refuse("several_words", where, f"`{named[0]}`, `{named[1]}`")
+    if asked is not None and (pairs := _pairs(parts, set().union(*shown.values()))):
+        return target.of_levels(pairs, texts.LABEL_PAIRS.format(why=why))
     if target.too_many(parts) if asked is not None else _products(parts) > MOST_PRODUCTS:
         return target.of_levels(parts, target.attributes_reason(parts))
     return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
+
+
+def _pairs(parts: Sequence[Label], cells: set[str]) -> list[Label]:
+    """Labels of two values of which one denies, as `no` and `yes`, where the sample holds probabilities."""
+    if not decimal(cells) or any(len(p.values[0]) != 2 for p in parts):
+        return []
+    ordered = [sorted(p.values[0], key=words.denies, reverse=True) for p in parts]
+    if any(words.denies(first) == words.denies(second) for first, second in ordered):
+        return []
+    return [replace(p, values=(tuple(pair),)) for p, pair in zip(parts, ordered, strict=True)]
 
 
 def _small_shares(table: Table, named: Sequence[str]) -> bool:
