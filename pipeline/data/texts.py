@@ -247,11 +247,8 @@ LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
 LABEL_PAIRS = "{why}, and asks for a probability of each"
 LABEL_MARKS = "a guess: columns of 0 and 1"
-ABSENT_CELLS = {
-    "": "no cell is 0, so that an empty cell says that a label does not hold",
-    "-1": "no cell is 0, so that -1 says that a label does not hold",
-    "-1.0": "no cell is 0, so that -1.0 says that a label does not hold",
-}
+ABSENT_CELL = "no cell is 0, so that {cell} says that a label does not hold"
+EMPTY_CELL = "an empty cell"
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -266,6 +263,7 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "units": "the numbers have a unit, so that they could only be learned as names",
     "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
@@ -277,6 +275,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"

@@ -310,6 +310,9 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         reason = texts.NUMBERS_GUESS.format(why=why, found=found, column=column)
         return target.of_values(table, [column], reason)
+    numbers = kinds.without_unit(cells)
+    if numbers and not sure and (decimal(numbers) or kinds.likely_values(column, numbers)):
+        kinds.refuse("units", where, texts.CELL.format(cell=values[0]), texts.UNITS_REMEDY)
     several = kinds.several_words(cells)
     if several is None and (held := kinds.structured(cells)):
         kind, example, names = held

@@ -108,7 +108,9 @@ def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
     values = tuple(_pair(column, absent) for column in cells)
     unknown = tuple(u for u in UNCERTAIN if absent not in UNCERTAIN and any(u in column for column in cells))
     if absent is not None:
-        why = texts.LABEL_MARKS_WHY.format(why=why, found=texts.ABSENT_CELLS[absent])
+        why = texts.LABEL_MARKS_WHY.format(
+            why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
+        )
     return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
 
 
