@@ -121,7 +121,11 @@ def qwk(y_NK: Floats, p_NK: Floats) -> OnWeights:
     With grades as numbers, kappa is 2 cov / (var y + var p + (mean y - mean p)²), which weights of rows
     enter as moments. Source: Cohen, Weighted kappa (1968); the identity is Lin's concordance (1989).
     """
-    low, high = np.nanmin(y_NK, axis=0), np.nanmax(y_NK, axis=0)
+    known_NK = ~np.isnan(y_NK)
+    ends = (np.where(known_NK, y_NK, far).astype(np.float64) for far in (np.inf, -np.inf))
+    low, high = (end(each, axis=0) for end, each in zip((np.min, np.max), ends, strict=True))
+    # A column without a known cell has no range, and is left out below.
+    low, high = (np.where(known_NK.any(axis=0), at, 0.0) for at in (low, high))
     grades = np.clip(np.floor(p_NK.astype(np.float64) + 0.5), low, high)
     y, p, known = _cells(np.floor(y_NK + 0.5), grades.astype(np.float32))
 

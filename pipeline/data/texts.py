@@ -104,6 +104,7 @@ WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
 WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_TOTAL = "{what}, which sum to {total:g} in a row"
 WRITTEN_OF = {
     "exclusive": "the probability of each class",
     "shares": "the share of each class",
@@ -116,6 +117,7 @@ WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){c
 WRITTEN_CONFIDENCE = ", each with its probability"
 WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
 NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_TWICE = "row {key!r} (line {line}) names an image and an answer that an earlier row has already"
 LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
 NEW_CLASS_NEVER = "no training image is scored as the new class `{word}`: every class has images in two groups, and no row is labelled with it; a threshold for it cannot be fitted"
 NEW_CLASS_SINGLES = "{classes:class} {classes:has|have} one image or one group only ({images:image}): they train as their own class and are scored as the new class `{word}`, as are {given:image} labelled with it"
@@ -244,12 +246,10 @@ TARGET_NUMBERS = "values are numbers: correct the cells, or name another TARGET"
 TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LABEL=a,b,c"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
+LABEL_PAIRS = "{why}, and asks for a probability of each"
 LABEL_MARKS = "a guess: columns of 0 and 1"
-ABSENT_CELLS = {
-    "": "no cell is 0, so that an empty cell says that a label does not hold",
-    "-1": "no cell is 0, so that -1 says that a label does not hold",
-    "-1.0": "no cell is 0, so that -1.0 says that a label does not hold",
-}
+ABSENT_CELL = "no cell is 0, so that {cell} says that a label does not hold"
+EMPTY_CELL = "an empty cell"
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -264,6 +264,8 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "units": "the numbers have a unit, so that they could only be learned as names",
+    "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
@@ -274,6 +276,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -366,6 +369,10 @@ TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
+SHARES_TOTAL = "the shares of a row sum to {total:g} in the sample, as in the training table"
+QUESTION_TOTAL = "what do the shares of a row sum to? {total:g} in the training table; the sample's columns {columns} hold {cell}"
+CHOICE_TOTAL = "shares that sum to {total:g}, as in the training table"
+CHOICE_ONE = "shares that sum to 1"
 COLUMN_PER_SHARE = "the sample has one column per share"
 COLUMN_PER_VALUE = "the sample has one column per value"
 COLUMN_PER_LEVEL = "the sample has one column per level of each label"
@@ -447,6 +454,7 @@ METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
     "constant": "{column}: all rows have the same value, so it is no metadata",
     "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "images": "{column}: it differs between the images of a sample, and metadata are about a sample as a whole",
     "untested": "{column}: the test table has no value of it, so it is no metadata",
     "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
 }

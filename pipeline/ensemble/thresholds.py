@@ -178,6 +178,8 @@ class CutPoints:
     def _of_column(self, p_N: Floats, y_N: Truth) -> tuple[float, Reals]:
         """The lowest grade and the cut points of one column of values."""
         known = ~np.isnan(y_N)
+        if not known.any():  # nothing to fit: the step is no better, so it is not kept for this column
+            return 0.0, np.zeros(0)
         p_N, y_N = p_N[known], np.floor(y_N[known] + 0.5)
         low, high = float(y_N.min()), float(y_N.max())
 
@@ -267,7 +269,11 @@ class Clip:
 
     def fit(self, p_NK: Floats, y_NK: Truth, rows: Rows) -> FittedStep:
         """See `Step`."""
-        low_K, high_K = np.nanmin(y_NK, axis=0), np.nanmax(y_NK, axis=0)
+        known_NK, most = ~np.isnan(y_NK), np.finfo(np.float32).max
+        low_K = np.where(known_NK, y_NK, most).min(axis=0).astype(np.float32)
+        high_K = np.where(known_NK, y_NK, -most).max(axis=0).astype(np.float32)
+        never_K = ~known_NK.any(axis=0)
+        low_K[never_K], high_K[never_K] = -most, most
         ranges = zip(self.target.columns, low_K.tolist(), high_K.tolist(), strict=True)
         told = ", ".join(texts.RANGE.format(column=name, low=low, high=high) for name, low, high in ranges)
         facts = {"low": low_K.tolist(), "high": high_K.tolist()}

@@ -158,3 +158,11 @@ def test_a_small_spread_around_a_large_number_is_no_rounding():
     y = (np.arange(8, dtype=np.float32) + 100_000)[:, None]
     assert metrics.get("r2").score(y, y + 1) == pytest.approx(1 - 1 / np.var(np.arange(8)), rel=1e-6)
     assert metrics.get("pearson").score(y, y + 1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["qwk", "r2", "rmse", "mae", "pearson", "spearman"])
+def test_a_column_of_which_nothing_is_known_is_left_out(name):
+    y = np.arange(6, dtype=np.float32)[:, None]
+    both = np.concatenate([y, np.full_like(y, np.nan)], axis=1)
+    p = np.concatenate([y[::-1], y], axis=1)
+    assert metrics.get(name).score(both, p) == metrics.get(name).score(y, y[::-1])

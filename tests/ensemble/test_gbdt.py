@@ -119,8 +119,8 @@ def test_columns_that_sum_to_one_stay_calibrated(kind):
     target = Target.of(space)
     rows = gbdt.table([Probabilities.of(target, ids, p, "true")], samples, CompetitionSettings())
     made = gbdt.cross_fitted(rows, samples.truth, parts(), rows, target, HOW)
-    assert np.abs(made.oof_NK - p).mean() < 0.03
-    assert abs(made.oof_NK.max(axis=1).mean() - p.max(axis=1).mean()) < 0.01
+    assert np.abs(made.oof_NK - p).mean() < 0.04
+    assert abs(made.oof_NK.max(axis=1).mean() - p.max(axis=1).mean()) < 0.04
 
 
 def test_values_are_a_regression_from_the_mean_of_the_members():

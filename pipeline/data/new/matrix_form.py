@@ -14,7 +14,7 @@ from pipeline.core.tables import number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import listed
-from pipeline.data.new import kinds, words
+from pipeline.data.new import kinds, target, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Choice, Form
 from pipeline.data.new.columns import decimal, numeric
@@ -77,7 +77,21 @@ def _shares(asked: Asked, label: Label) -> Form:
     named = words.columns_for(label.values[0], asked.answers)
     if named is None or len(named) < len(asked.answers):
         kinds.refuse("answers", _where(asked), texts.OTHER_CLASSES.format(values=words.some(label.values[0])))
-    return Form("probabilities", texts.COLUMN_PER_SHARE, settings=_renamed(list(named), list(named.values())))
+    renamed = _renamed(list(named), list(named.values()))
+    sample = [asked.table.column(answer) for answer in asked.answers]
+    if label.total == 1 or target.sum_to(sample, 1):
+        return Form("probabilities", texts.COLUMN_PER_SHARE, settings=renamed)
+    total = {"total": label.total}
+    if target.sum_to(sample, label.total):
+        return Form("probabilities", texts.SHARES_TOTAL.format(**total), settings={**renamed, **total})
+    shown = min(set().union(*map(asked.cells, asked.answers)), default=texts.NOTHING)
+    question = texts.QUESTION_TOTAL.format(columns=words.some(asked.answers), cell=shown, **total)
+    meant: list[Choice] = [
+        (texts.CHOICE_TOTAL.format(**total), {"format": "probabilities", **renamed, **total}),
+        (texts.CHOICE_ONE, {"format": "probabilities", **renamed}),
+    ]
+    trial = ("competition.submission.format=probabilities",)
+    return Form(None, texts.OPEN, question=question, trial=trial, choices=tuple(meant), settings=renamed)
 
 
 def _values(asked: Asked, label: Label, names: Sequence[str]) -> Form:

@@ -48,6 +48,7 @@ class Label:
         column: of words, the column whose cells hold them.
         unknown: cells that mean that a label is unknown, besides empty ones.
         absent: of columns of marks without any 0, the cell that says that a label does not hold.
+        total: of shares, what each row sums to; 1 where rows differ.
     """
 
     names: tuple[str, ...]
@@ -60,6 +61,7 @@ class Label:
     column: str = ""
     unknown: tuple[str, ...] = ()
     absent: str | None = None
+    total: float = 1.0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -106,7 +108,9 @@ def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
     values = tuple(_pair(column, absent) for column in cells)
     unknown = tuple(u for u in UNCERTAIN if absent not in UNCERTAIN and any(u in column for column in cells))
     if absent is not None:
-        why = texts.LABEL_MARKS_WHY.format(why=why, found=texts.ABSENT_CELLS[absent])
+        why = texts.LABEL_MARKS_WHY.format(
+            why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
+        )
     return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
 
 
@@ -163,7 +167,9 @@ def of_shares(table: Table, named: Sequence[str], why: str) -> Label:
         named[int(np.argmax([number_in(cell) or 0.0 for cell in row]))]
         for row in zip(*(table.column(c) for c in named), strict=True)
     ]
-    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares")
+    rows = _sums([table.column(c) for c in named])
+    total = 1.0 if rows is None or not _even(rows) else float(f"{np.median(rows):.3g}")
+    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares", total=total)
 
 
 def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str]]) -> bool:
@@ -177,10 +183,18 @@ def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str
     rows = _sums([table.column(c) for c in named])
     if rows is None or rows.min() <= 0:
         return False
-    even = float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
-    asked = _sums(sample) if sample else None
-    ones = asked is not None and bool((np.abs(asked - 1) <= SHARE_TOLERANCE).all())
-    return even or ones
+    return _even(rows) or sum_to(sample, 1)
+
+
+def sum_to(cells_AN: Sequence[Sequence[str]], total: float) -> bool:
+    """Whether the cells of every row sum to this number."""
+    rows = _sums(cells_AN) if cells_AN else None
+    return rows is not None and bool((np.abs(rows - total) <= SHARE_TOLERANCE * total).all())
+
+
+def _even(rows: npt.NDArray[np.float64]) -> bool:
+    """Whether all rows have the same sum."""
+    return float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
 
 
 def _sums(cells_AN: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:
