@@ -227,7 +227,8 @@ def _of_rows(found: Found, columns: Sequence[str], settings: CompetitionSettings
 def _same_of_sample(settings: CompetitionSettings) -> list[str]:
     """The columns that are about a sample, and not about one of its images."""
     labels = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
-    return list(dict.fromkeys([*labels, *([settings.group_column] if settings.group_column else [])]))
+    group = [settings.group_column] if settings.group_column else []
+    return list(dict.fromkeys([*labels, *group, *settings.metric_columns]))
 
 
 def _same(listing: Listing, column: str, rows: Sequence[int], faults: Faults) -> None:

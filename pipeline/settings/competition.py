@@ -264,6 +264,11 @@ class CompetitionSettings(Section):
     metric: str = fact(
         "macro_f1", "main metric, of pipeline/core/metrics.py, or module:function of the current folder"
     )
+    metric_columns: list[str] = fact_if_chosen(
+        [],
+        "columns of the training table that a metric of the current folder reads as `columns`, e.g. weight; "
+        "id and group are there always",
+    )
     submission: SubmissionSettings = fact(SubmissionSettings(), "the host's format of the CSV")
     demo: EmojiDemo | DigitsDemo | None = Field(
         None, description="settings of the files of a demo", discriminator="source"
@@ -297,6 +302,20 @@ def known_metric(s: Sections) -> Iterator[Broken]:
     elif metric not in fit:
         message = f"`{metric}` does not score target={target}; choose one of {', '.join(fit)}"
         yield "competition.metric", message
+
+
+@rule("competition")
+def columns_of_the_metric(s: Sections) -> Iterator[Broken]:
+    """Columns for the metric are named once, for a function of the user's own and a layout of tables."""
+    competition, path = s["competition"], "competition.metric_columns"
+    named = competition.metric_columns
+    if named and ":" not in competition.metric:
+        yield path, f"is read by a metric of your own only, and metric={competition.metric}; remove it"
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        yield path, f"names {', '.join(twice)} twice"
+    if competition.layout != "table" and set(named) - {"id", "group"}:
+        yield path, f"needs tables (layout=table), and layout={competition.layout}"
 
 
 @rule("competition")

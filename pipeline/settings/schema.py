@@ -99,6 +99,7 @@ RULES: tuple[Rule, ...] = (
     inputs.long_tables,
     inputs.forms_of_several_images,
     inputs.columns_of_metadata,
+    competition.columns_of_the_metric,
     images.tiles_of_pictures,
     inputs.pooling_of_images,
     model.normalisation_of_channels,

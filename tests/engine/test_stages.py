@@ -216,6 +216,7 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "model.pool_images": "mean",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,
+        "competition.metric_columns": [],
         "competition.long_table": None,
         "competition.test_id_pattern": None,
         "competition.unknown_labels": [],
