@@ -116,7 +116,7 @@ def read_samples(path: Path, base: Path) -> Samples:
     """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
         optional = ("labels", "train_labels", "folds", "soft", "y", "train_y", "cells", "beside")
-        given = [z[n] if n in z.files else None for n in optional]
+        given: list[Any] = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
         space = space_of_text(str(z["space"]))

@@ -6,7 +6,7 @@ reading its data (`data/`).
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -328,6 +328,11 @@ def weighted_labels(s: Sections) -> Iterator[Broken]:
     if competition.target != "labels" or competition.metric != "log_loss":
         yield path, "is read by metric=log_loss with target=labels only; remove it"
         return
+    yield from weights_of(competition, given, path)
+
+
+def weights_of(competition: CompetitionSettings, given: Iterable[str], path: str) -> Iterator[Broken]:
+    """Each name is that of a label, or `label · level`."""
     known = [a.name for a in competition.attributes]
     for attribute in competition.attributes:
         levels = attribute.names or attribute.values

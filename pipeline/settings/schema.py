@@ -135,6 +135,7 @@ RULES: tuple[Rule, ...] = (
     runtime.inference_precision,
     loss.known_losses,
     loss.losses_of_the_target,
+    loss.weights_of_labels,
     loss.unread_parameters,
     loss.class_weights,
     train.deferred_class_weights,

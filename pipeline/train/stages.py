@@ -437,7 +437,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        1,
+        2,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -447,7 +447,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        3,
+        4,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -468,7 +468,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        1,
+        2,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -493,7 +493,7 @@ STAGES = (
     ),
     Stage(
         "whole",
-        1,
+        2,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,
