@@ -52,6 +52,11 @@ def is_further(name: str) -> bool:
     return re.search(f"{_FURTHER}\\d+$", name) is not None
 
 
+def sample_of(name: str) -> str:
+    """The id of the sample that an image of this name belongs to."""
+    return name.partition(_FURTHER)[0]
+
+
 def shown_name(name: str) -> str:
     """The name of an image as a page shows it: `17, image 2`."""
     sample, further, number = name.partition(_FURTHER)

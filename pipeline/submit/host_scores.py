@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
+from pipeline.core import metrics, truths
 from pipeline.core.errors import DataError
 from pipeline.core.samples import positions
 from pipeline.core.targets import Target
@@ -48,7 +48,8 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         raise DataError(
             texts.ANSWERS_AT_HOST.format(competition=config.name), remedy=texts.ANSWERS_AT_HOST_REMEDY
         )
-    space = load.samples(data, "test", home).space
+    test = load.samples(data, "test", home)
+    space = test.space
     predicted = host_format.read(
         path, space, config.submission, host.sample(settings, data, home), config.encoding
     )
@@ -59,6 +60,7 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         )
     ids_N, truth, usage_N = host.read_answers(kept, Target.of(space))
     at_N = positions(ids_N, predicted.ids_N, path.name)
+    truth = truths.known(truth, None, test.take(ids_N).beside)
     metric = metrics.get(config.metric)
 
     def score(usage: str) -> float:

@@ -442,7 +442,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        1,
+        2,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -452,7 +452,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        3,
+        4,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -473,7 +473,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        1,
+        2,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -498,7 +498,7 @@ STAGES = (
     ),
     Stage(
         "whole",
-        1,
+        2,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,

@@ -217,10 +217,12 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "model.pool_images": "mean",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,
+        "competition.metric_columns": [],
         "competition.long_table": None,
         "competition.test_id_pattern": None,
         "competition.unknown_labels": [],
         "folds.singles": "train",
+        "loss.label_weights": "metric",
         "loss.clip": FULL.config.loss.clip,
         "loss.delta": FULL.config.loss.delta,
         "loss.quantile": FULL.config.loss.quantile,

@@ -129,7 +129,7 @@ def likely_values(name: str, cells: Sequence[str]) -> bool:
 
 
 def without_unit(cells: Sequence[str]) -> tuple[str, ...] | None:
-    """The cells without the unit that all of them have, as in `12 kg`, `7%` or `$3.50`; None if they have none."""
+    """The cells without the unit that all have, as in `12 kg`, `7%` or `$3.50`; None if they have none."""
     found = [UNIT.fullmatch(c) or CURRENCY.fullmatch(c) for c in cells if c]
     units = {f["unit"].lower() for f in found if f}
     if not found or not all(found) or len(units) > 1:
