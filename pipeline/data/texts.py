@@ -580,3 +580,6 @@ ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
 FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
+
+NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
+NOT_ENCODED = "line {line}: {characters}"

@@ -19,7 +19,7 @@ from pipeline.data import host, host_format, load
 from pipeline.engine import request
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import bundle, finding, packing, rehearsal, texts
+from pipeline.predict import bundle, finding, folder, packing, rehearsal, texts
 from pipeline.predict.hidden import seconds_of
 from pipeline.predict.notebook import Places
 from pipeline.predict.rehearsal import MARGIN, Rehearsed
@@ -54,11 +54,12 @@ def run(session: Session, options: Options) -> None:
     record = submission.read(csv)
     settings = request.repeated(record["request"], session.settings)
     places = places_of(settings)
-    wheels = bundle.wheels_of(options.wheels)
+    python = bundle.checked_python(options.python or bundle.PYTHON)
     where = finding.folder_of(session, options.file, texts.BUNDLE_REMEDY)
+    wheels = bundle.wheels_of(options.wheels, folder.read(where, whole=False).trees is not None)
     name = str(record["name"])
     out = Path(options.out) if options.out else paths.below(session.home / BUNDLES, name)
-    order = bundle.Order(where, limit, wheels, options.python or bundle.PYTHON, places)
+    order = bundle.Order(where, limit, wheels, python, places)
     bundle.make(order, out)
     count = len(list((out / bundle.WHEEL_FOLDER).glob("*.whl")))
     figures = {"megabytes": bundle.size_of(out) / 1e6, "wheels": count}
