@@ -357,8 +357,9 @@ COMMANDS = (
             Option("python", "version of the host's Python, for wheels; default: 3.11"),
             Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
             Option("test", "a folder laid out as the host's; default: the competition's own"),
+            Option("oldest", "rehearse once more with the oldest libraries that it works with", _FLAG),
         ),
-        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=dir OUT=dir OLDEST=1',
         about_current=False,
     ),
     Command(

@@ -67,7 +67,7 @@ class DeviceImages:
             return
         try:
             self._resident = _resident(images, device)
-        except torch.OutOfMemoryError:
+        except torch.cuda.OutOfMemoryError:  # torch.OutOfMemoryError is newer than what predictors work with
             log.warning("%s", texts.IMAGES_NO_MEMORY)
 
     @property

@@ -33,7 +33,7 @@ from pipeline.predict.notebook import Places
 from pipeline.record import files
 
 # What a notebook of the host may lack, or have in another version: networks are built by timm.
-WHEELS, OF_TREES = ("timm", "safetensors"), ("lightgbm",)
+WHEELS, OF_TREES = ("timm", "safetensors"), ("lightgbm", "narwhals")
 # The host's Python and platform, for wheels with compiled code.
 PYTHON, OLDEST_MINOR = "3.11", 11
 # A host's image of the last years has glibc 2.28 or later.

@@ -33,7 +33,7 @@ from pipeline.core.samples import strings
 from pipeline.core.tables import read_table
 from pipeline.core.wording import duration, worded
 from pipeline.data import host_format
-from pipeline.predict import folder, texts
+from pipeline.predict import folder, oldest, texts
 from pipeline.predict.clock import Clock
 from pipeline.predict.pictures import Picture, Unreadable
 from pipeline.predict.predictor import Answers, Part, Predicted, Predictor
@@ -115,6 +115,8 @@ def predict_hidden(
     begin = time.monotonic() if begin is None else begin
     where, out = Path(bundle), Path(out)
     where = where if (where / folder.MANIFEST).is_file() else where / "predictor"
+    for line in oldest.too_old():
+        say(texts.NOTE.format(text=line))
     predictor = Predictor.load(where, device)
     clock = Clock(predictor.manifest, seconds_of(limit))
     given = _pictures(predictor, Path(sample), Path(images), None if table is None else Path(table))

@@ -34,7 +34,7 @@ from pipeline.nets.forward import backbone_digest
 from pipeline.nets.intake import Intake
 from pipeline.nets.views import parse_all
 from pipeline.nets.weights import PACKAGES, State
-from pipeline.predict import blending, folder, steps, texts
+from pipeline.predict import blending, folder, oldest, steps, texts
 from pipeline.predict.members import UNUSED_OUTPUTS
 from pipeline.record import files
 from pipeline.record.store import Artifact, Store
@@ -170,6 +170,7 @@ def _packed(p: Packing, batch: int, encoding: str | None) -> folder.Manifest:
         "metadata": _metadata(p, data),
         "trees": trees,
         "encoding": encoding,
+        "needs": oldest.NEEDS,
         **{name: p.record[name] for name in ("name", "competition", "artifact", "csv_sha256")},
         "title": p.record["competition"],
         "space": files.space_text(space),

@@ -120,7 +120,10 @@ def test_the_notebook_is_valid_and_its_code_compiles():
 def test_wheels_are_those_of_this_environment_unless_others_are_named():
     assert [word.split("==")[0] for word in bundle.wheels_of(None)] == ["timm", "safetensors"]
     assert all("==" in word for word in bundle.wheels_of(None))
-    assert [word.split("==")[0] for word in bundle.wheels_of(None, trees=True)][2:] == ["lightgbm"]
+    assert [word.split("==")[0] for word in bundle.wheels_of(None, trees=True)][2:] == [
+        "lightgbm",
+        "narwhals",
+    ]
     assert bundle.wheels_of("a==1, b") == ("a==1", "b") and bundle.wheels_of("none") == ()
 
 
