@@ -112,7 +112,7 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof" | "bundle" | "export" | "weights":
+        case "predict" | "oof" | "bundle" | "export" | "weights" | "submit":
             from pipeline.predict import commands as new
 
             named: dict[str, Run] = {
@@ -121,6 +121,7 @@ def function_of(command: str) -> Run:
                 "bundle": new.bundle,
                 "export": new.export,
                 "weights": new.weights,
+                "submit": new.submit,
             }
             return named[command]
     from pipeline.submit import commands as submit
@@ -135,7 +136,6 @@ def function_of(command: str) -> Run:
         "pin-best": submit.pin_best,
         "final": submit.final,
         "validate": submit.validate,
-        "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
     }
@@ -313,14 +313,14 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "validate a CSV, compare it with the best, ask, and submit it",
+        "validate a CSV, compare it with the best, ask, and submit it; or push a bundle",
         (
-            _FILE,
+            Option("file", "a CSV in the host's format, a submission's name, or a bundle", {"default": ""}),
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
             Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
     ),
     Command(
         "reproduce",

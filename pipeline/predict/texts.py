@@ -171,7 +171,7 @@ EXPECTED = "expected for {hidden:,} images on this machine: {took}, with a margi
 EXPECTED_DROPS = "that is over the limit: the notebook will drop views, then members, to stay inside it"
 LIMIT_TOO_SHORT = "LIMIT={limit} is too short: one member with one view takes about {took} for {hidden:,} images on this machine"
 LIMIT_REMEDY = "raise LIMIT, use a GPU or a smaller network, or say with HIDDEN how many images the hidden set has"
-BUNDLE_NEXT = "next: edit the user name in dataset-metadata.json, then: kaggle datasets create -p {folder} --dir-mode zip"
+BUNDLE_NEXT = "next: make submit FILE={folder} DRY=1"
 BUNDLE_README = """# {name}
 
 Everything that the submission {name} is made of, for a notebook without a network.
@@ -188,6 +188,23 @@ Upload this folder as a dataset, attach it and the competition's data to a noteb
 
 {measured}
 """
+
+# Pushing a bundle.
+
+NO_BUNDLE = "{folder}: this is no bundle"
+PUSH_NO_COMPETITION = "competition.submission.kaggle is not set: the notebook reads the data of a competition of Kaggle"
+PUSH_NO_COMPETITION_REMEDY = "set it to the competition's name in its URL"
+PUSH_METADATA = "{path}: it names no dataset; `id` is user/name"
+PUSH_NO_USER = "the Kaggle client knows no user"
+PUSH_NO_USER_REMEDY = "log in as its documentation says, or write the user's name into {path}"
+PUSH_OTHER_CLIENT = "this Kaggle client lacks {faults:command} that a bundle needs"
+PUSH_LACKS = "kaggle {command}: {options}"
+PUSH_ASKS = "asks: {words}"
+PUSH_WHAT = "{folder} ({megabytes:.0f} MB) becomes the dataset {dataset}, and the notebook of the same name runs it"
+PUSH_NEXT = "next: make submit FILE={folder}"
+PUSHED = "pushed: the notebook {notebook} runs on the host now; when it has finished, submit what it wrote: {words}"
+PUSH_NOT_READY = "{dataset}: the host has not unpacked the dataset after {minutes:.0f} min; the notebook was not pushed"
+PUSH_NOT_READY_REMEDY = "run the same command again: it sends a new version"
 
 # Export.
 
