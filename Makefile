@@ -121,7 +121,7 @@ predict: env
 bundle: env
 	@$(PIPELINE) bundle --file "$(FILE)" $(if $(LIMIT),--limit "$(LIMIT)") $(if $(OUT),--out "$(OUT)") \
 		$(if $(WHEELS),--wheels "$(WHEELS)") $(if $(HOST_PYTHON),--python "$(HOST_PYTHON)") \
-		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(ARGS)
+		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(if $(OLDEST),--oldest) $(ARGS)
 
 export: env
 	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(ARGS)

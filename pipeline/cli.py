@@ -118,11 +118,11 @@ def function_of(command: str) -> Run:
             from pipeline.home import commands as home
 
             return {"home": home.home, "serve": home.served}[command]
-        case "predict" | "oof" | "bundle" | "export" | "weights":
+        case "predict" | "oof" | "bundle" | "export" | "weights" | "submit":
             from pipeline.predict import commands as new
 
             made: dict[str, Run] = {"predict": new.predict, "bundle": new.bundle, "export": new.export}
-            return (made | {"oof": new.oof, "weights": new.weights})[command]
+            return (made | {"oof": new.oof, "weights": new.weights, "submit": new.submit})[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -135,7 +135,6 @@ def function_of(command: str) -> Run:
         "pin-best": submit.pin_best,
         "final": submit.final,
         "validate": submit.validate,
-        "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
     }
@@ -333,14 +332,14 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "validate a CSV, compare it with the best, ask, and submit it",
+        "validate a CSV, compare it with the best, ask, and submit it; or push a bundle",
         (
-            _FILE,
+            Option("file", "a CSV in the host's format, a submission's name, or a bundle", {"default": ""}),
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
             Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
     ),
     Command(
         "reproduce",
@@ -377,8 +376,9 @@ COMMANDS = (
             Option("python", "version of the host's Python, for wheels; default: 3.11"),
             Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
             Option("test", "a folder laid out as the host's; default: the competition's own"),
+            Option("oldest", "rehearse once more with the oldest libraries that it works with", _FLAG),
         ),
-        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=dir OUT=dir OLDEST=1',
         about_current=False,
     ),
     Command(

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 def is_full(error: BaseException) -> bool:
     """Whether a GPU, or the memory of the host that it may lock, has no room."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError):  # torch.OutOfMemoryError: not in older versions
         return True
     return isinstance(error, RuntimeError) and FULL.search(str(error)) is not None
 

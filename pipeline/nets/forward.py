@@ -111,7 +111,8 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
         raise ConfigError(
             "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
         )
-    return torch.autocast(device, dtype=DTYPES[precision], enabled=precision != "fp32")
+    # torch before 2.4 refuses float32 here, even where it changes nothing.
+    return contextlib.nullcontext() if precision == "fp32" else torch.autocast(device, DTYPES[precision])
 
 
 def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> torch.Tensor:

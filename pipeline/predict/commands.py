@@ -3,6 +3,7 @@
     make predict FILE=submissions/pets-ensemble-3fa29b.csv IMAGES=new/photos OUT=new.csv
     make oof FILE=submissions/pets-ensemble-3fa29b.csv OUT=mine.csv
     make bundle FILE=submissions/pets-ensemble-3fa29b.csv LIMIT=9h
+    make submit FILE=bundles/pets-ensemble-3fa29b
     make export FILE=submissions/pets-ensemble-3fa29b.csv FORMAT=onnx
 
 Owns these commands. Does not own predicting (`predict/predictor.py`). Imports no torch until it predicts.
@@ -24,7 +25,7 @@ from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import finding, team_files, texts
-from pipeline.submit import submission
+from pipeline.submit import hand_in, submission
 
 if TYPE_CHECKING:
     from pipeline.predict.predictor import Answers, Predictor
@@ -130,6 +131,20 @@ def bundle(session: Session, options: Options) -> None:
     from pipeline.predict import bundling
 
     bundling.run(session, options)
+
+
+def submit(session: Session, options: Options) -> None:
+    """Hand a CSV in to the host, or push a bundle with its notebook.
+
+    Raises:
+        DataError, ConfigError: see `submit/hand_in.py` and `predict/push.py`.
+    """
+    if options.file.strip() and Path(options.file).is_dir():
+        from pipeline.predict import push
+
+        push.run(session, options)
+        return
+    hand_in.run(session, options)
 
 
 def export(session: Session, options: Options) -> None:

@@ -226,6 +226,7 @@ class Manifest(_Part):
         metadata: columns that members read beside the images, in their order.
         trees: the member gbdt; None: there is none.
         encoding: of the host's sample submission; None: it is found.
+        needs: the oldest versions that it works with.
         made: git, versions and profile of what made the folder.
         scores: metric, out-of-fold score and interval.
         files: every other file.
@@ -251,6 +252,7 @@ class Manifest(_Part):
     metadata: list[Metadata] = []
     trees: Trees | None = None
     encoding: str | None = None
+    needs: dict[str, str] = {}
 
     @property
     def voters(self) -> tuple[Voter, ...]:

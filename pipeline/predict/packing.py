@@ -34,7 +34,7 @@ from pipeline.nets.forward import backbone_digest
 from pipeline.nets.intake import Intake
 from pipeline.nets.views import parse_all
 from pipeline.nets.weights import PACKAGES, State
-from pipeline.predict import blending, folder, steps, texts
+from pipeline.predict import blending, folder, oldest, steps, texts
 from pipeline.predict.members import UNUSED_OUTPUTS
 from pipeline.record import files
 from pipeline.record.store import Artifact, Store
@@ -119,7 +119,9 @@ def gone(record: Provenance, addresses: Sequence[str]) -> DataError:
     return DataError(headline, addresses, texts.GONE_REMEDY.format(file=f"submissions/{name}.csv"))
 
 
-def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -> folder.Manifest:
+def pack(
+    store: Store, record: Provenance, where: Path, batch: int, own: Path, encoding: str | None = None
+) -> folder.Manifest:
     """Make the folder `where`; one that is there is replaced when the new one is complete.
 
     Args:
@@ -128,6 +130,7 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
         where: its parent exists or can be made.
         batch: images that pass a network together, as in inference.
         own: the folder of the user's own functions.
+        encoding: of the host's sample submission; None: not known.
 
     Raises:
         DataError: results are gone, members are files from elsewhere (all are named), the weights of a
@@ -140,7 +143,7 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
     draft = where.parent / f".{where.name}.{uuid.uuid4().hex[:8]}"
     (draft / WEIGHTS).mkdir(parents=True)
     try:
-        made = _packed(Packing(store, record, root, own, draft), batch)
+        made = _packed(Packing(store, record, root, own, draft), batch, encoding)
         if where.exists():
             shutil.rmtree(where)
         draft.replace(where)
@@ -149,7 +152,7 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
     return made
 
 
-def _packed(p: Packing, batch: int) -> folder.Manifest:
+def _packed(p: Packing, batch: int, encoding: str | None) -> folder.Manifest:
     base = (
         p.at(p.root.inputs["refit" if "refit" in p.root.inputs else "of"]) if p.root.has(DECISION) else p.root
     )
@@ -166,6 +169,8 @@ def _packed(p: Packing, batch: int) -> folder.Manifest:
         "form": folder.FORM,
         "metadata": _metadata(p, data),
         "trees": trees,
+        "encoding": encoding,
+        "needs": oldest.NEEDS,
         **{name: p.record[name] for name in ("name", "competition", "artifact", "csv_sha256")},
         "title": p.record["competition"],
         "space": files.space_text(space),

@@ -129,7 +129,13 @@ NO_SOURCES = "{folder}: a bundle needs Podium's sources, to build its wheel, and
 NO_SOURCES_REMEDY = "run make bundle in a checkout of Podium"
 WHEEL_FAILED = "Podium's wheel could not be built"
 WHEEL_FAILED_REMEDY = "the last lines of pip are above; `make install` gives an environment that can"
-FETCH_FAILED = "{wheels}: pip could not fetch the wheels for Python {python}"
+NO_PYTHON = "HOST_PYTHON={python}: this is no version of Python that Podium runs with"
+NO_PYTHON_REMEDY = "give 3.11 or later, as `python --version` says it in a notebook of the host"
+FETCH_FAILED = "pip could not fetch {wheels:wheel} for Python {python}"
+NO_INDEX = "{wheel}: pip reached no package index; this machine has no network, or a proxy stands between"
+NO_WHEEL = "{wheel}: no package index has a wheel of it for Python {python} on Linux x86-64; is the name right?"
+NO_SUCH_VERSION = "{wheel}: there is no wheel of this version for Python {python} on Linux x86-64; the newest is {newest}"
+FETCH_SAID = "{wheel}: {said}"
 FETCH_FAILED_REMEDY = 'fetching needs a network; name others with WHEELS="timm==1.0.31 safetensors", or none with WHEELS=none if the host has them'
 BUNDLE_TOO_LARGE = "the bundle has {gigabytes:.1f} GB, and {most:.0f} GB are allowed"
 BUNDLE_TOO_LARGE_REMEDY = "submit a smaller blend: fewer members, or their refits (ensemble.refit=true)"
@@ -148,6 +154,14 @@ NO_TEST_SET = "{folder}: the rehearsal needs what the host shows a notebook, and
 NO_TEST_SET_REMEDY = "give TEST=folder, laid out as the host's folder: {sample}, {images}"
 BUNDLE_MADE = "bundle: {folder} ({megabytes:.0f} MB, {wheels:wheel})"
 REHEARSED = "rehearsal: {images:image} in {took} without a network ({how}), {ms:.0f} ms an image"
+OLDEST_REHEARSED = "once more with {host}:"
+OLDEST_OTHER_PYTHON = "OLDEST=1 rehearses with Python {oldest}, and HOST_PYTHON={python}: its wheels are for another one"
+OLDEST_OTHER_PYTHON_REMEDY = "leave HOST_PYTHON out, or rehearse without OLDEST"
+NO_OLD_PYTHON = "OLDEST=1 needs python{python}, and it is not installed"
+NO_OLD_PYTHON_REMEDY = "install it (Debian and Ubuntu: apt-get install python3.11-venv), or rehearse without OLDEST"
+NO_OLD_PACKAGES = "OLDEST=1: pip could not install {packages}"
+NO_OLD_PACKAGES_REMEDY = "it needs a network and about 5 GB, once; the last lines of pip are above"
+TOO_OLD = "{package} {here} is older than {oldest}, the oldest that a predictor was tried with"
 WITH_NAMESPACE, WITH_GUARD = "in a network namespace", "by a guard of its sockets"
 SAME_ANSWERS = "its answers are those that were submitted, byte for byte"
 LIKE_ANSWERS = "its answers: {likeness}"
@@ -157,7 +171,7 @@ EXPECTED = "expected for {hidden:,} images on this machine: {took}, with a margi
 EXPECTED_DROPS = "that is over the limit: the notebook will drop views, then members, to stay inside it"
 LIMIT_TOO_SHORT = "LIMIT={limit} is too short: one member with one view takes about {took} for {hidden:,} images on this machine"
 LIMIT_REMEDY = "raise LIMIT, use a GPU or a smaller network, or say with HIDDEN how many images the hidden set has"
-BUNDLE_NEXT = "next: edit the user name in dataset-metadata.json, then: kaggle datasets create -p {folder} --dir-mode zip"
+BUNDLE_NEXT = "next: make submit FILE={folder} DRY=1"
 BUNDLE_README = """# {name}
 
 Everything that the submission {name} is made of, for a notebook without a network.
@@ -174,6 +188,23 @@ Upload this folder as a dataset, attach it and the competition's data to a noteb
 
 {measured}
 """
+
+# Pushing a bundle.
+
+NO_BUNDLE = "{folder}: this is no bundle"
+PUSH_NO_COMPETITION = "competition.submission.kaggle is not set: the notebook reads the data of a competition of Kaggle"
+PUSH_NO_COMPETITION_REMEDY = "set it to the competition's name in its URL"
+PUSH_METADATA = "{path}: it names no dataset; `id` is user/name"
+PUSH_NO_USER = "the Kaggle client knows no user"
+PUSH_NO_USER_REMEDY = "log in as its documentation says, or write the user's name into {path}"
+PUSH_OTHER_CLIENT = "this Kaggle client lacks {faults:command} that a bundle needs"
+PUSH_LACKS = "kaggle {command}: {options}"
+PUSH_ASKS = "asks: {words}"
+PUSH_WHAT = "{folder} ({megabytes:.0f} MB) becomes the dataset {dataset}, and the notebook of the same name runs it"
+PUSH_NEXT = "next: make submit FILE={folder}"
+PUSHED = "pushed: the notebook {notebook} runs on the host now; when it has finished, submit what it wrote: {words}"
+PUSH_NOT_READY = "{dataset}: the host has not unpacked the dataset after {minutes:.0f} min; the notebook was not pushed"
+PUSH_NOT_READY_REMEDY = "run the same command again: it sends a new version"
 
 # Export.
 
