@@ -34,10 +34,10 @@ from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns, inferences
 from pipeline.pages.command_words import shown
 from pipeline.plan import page, steps, table, texts
-from pipeline.plan.clock import Clock, Watch, minutes, time_of
+from pipeline.plan.clock import Watch, clock_of, minutes
 from pipeline.plan.costs import Scene, fault_of
 from pipeline.plan.recipes import Recipe
-from pipeline.plan.running import FIRST_BLEND, FIRST_BLEND_IMAGE, Reserve, Runner
+from pipeline.plan.running import Reserve, Runner
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Best
 from pipeline.record.store import Artifact
@@ -346,7 +346,7 @@ class Improver:
 
 def improve(session: Session, options: Options) -> None:
     """Carry out the advice of the error report on the best submission, until the time is up."""
-    clock = Clock(time_of(options.time))
+    clock = clock_of(options)
     best = submitting.best_other(session, "", with_csv=True)
     path = None if best is None else submitting.csv_of(session, best.entry)
     made = None if path is None else case.recorded(session.store, path)
@@ -364,9 +364,8 @@ def improve(session: Session, options: Options) -> None:
         texts.IMPROVING.format(path=shown(path), metric=metric, score=score, name=naming.label_of(about))
     )
     images = len(scene.samples) + scene.n_test
-    runner = Runner(
-        session, settings, scene, clock, [], Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images), is_open=False
-    )
+    reserve = Reserve.expected(clock, images, 0.0)
+    runner = Runner(session, settings, scene, clock, [], reserve, is_open=False)
     asked = case.again(made, settings) if made.has(BLEND) else case.again(about, settings)
     runner.done = {naming.label_of(a): a for a in inferences(made, session.store)}
     runner.best = Best(made, asked or settings, path, path, score, len(runner.done))

@@ -165,7 +165,8 @@ def test_if_every_recipe_fails_the_error_names_them_all():
 
 def test_a_time_too_short_for_the_first_submission_is_one_error_that_says_the_least():
     runner = toy(60, {"probe": Cost(400.0)})
-    with pytest.raises(ConfigError, match=r"too short for the first submission \(probe\): the least is TIME=7m"):
+    what = r"too short for the first submission \(probe\): the least is TIME=7m"
+    with pytest.raises(ConfigError, match=what):
         runner.run()
     assert not runner.began
 
