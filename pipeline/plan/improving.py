@@ -23,6 +23,7 @@ from typing import Any
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError, StoppedError, StorageError, UserError
 from pipeline.core.predictions import Comparison
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import naming, next_step
 from pipeline.engine.graph import check
@@ -347,17 +348,20 @@ class Improver:
 def improve(session: Session, options: Options) -> None:
     """Carry out the advice of the error report on the best submission, until the time is up."""
     clock = clock_of(options)
+    nothing = DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+    if not submitting.entries_of_metric(session):
+        raise nothing
     best = submitting.best_other(session, "", with_csv=True)
     path = None if best is None else submitting.csv_of(session, best.entry)
     made = None if path is None else case.recorded(session.store, path)
     if best is None or path is None or made is None:
-        raise DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+        raise nothing
     settings, _ = naming.shared(made, session.settings)
     session.settings = settings
     scene = Scene.of(session, settings)
     about = subject(session, settings, made)
     if about is None:
-        raise DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+        raise nothing
     metric = metrics.get(settings.config.competition.metric).name
     score = made.metrics[f"oof_{metric}"]
     session.say(
@@ -395,8 +399,13 @@ def _finish(improver: Improver, options: Options, before: float) -> None:
     if honest:
         session.say(honest)
     session.say(
-        texts.IMPROVED.format(
-            kept=len(improver.kept), tried=len(improver.tried), metric=metric, before=before, after=best.score
+        worded(
+            texts.IMPROVED,
+            kept=len(improver.kept),
+            tried=len(improver.tried),
+            metric=metric,
+            before=before,
+            after=best.score,
         )
     )
     story = page.Story(config, options.time, "make improve", tuple(runner.steps), tuple(gains), best, honest)

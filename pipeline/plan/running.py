@@ -310,7 +310,8 @@ class Runner:
         self.done[recipe.name] = None
         began = self.clock.now()
         try:
-            artifact = self.build(need, watch if kind == "network" else None)
+            # The first submission is worth more than the end: it is never paused.
+            artifact = self.build(need, watch if kind == "network" and self.best is not None else None)
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
