@@ -201,6 +201,14 @@ class LabelSpace:
         levels = [weight.get(column, 1.0) if column not in names else 1.0 for column in self.classes]
         return Cells(self.widths, tuple(weight.get(name, 1.0) for name in names), tuple(levels))
 
+    def with_cells(self, y_NK: Floats) -> Floats:
+        """The truth of these columns as metrics want it: that of labels knows which columns make a label."""
+        if self.kind != "labels" or self.cells.plain:
+            return y_NK
+        truth = y_NK.view(TruthOfLabels)
+        truth.cells = self.cells
+        return truth
+
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
         size = len(self.attributes[attribute].values)
@@ -336,11 +344,7 @@ class Samples:
         if self.space.kind == "exclusive":
             return self.labels
         assert self.y_NK is not None, f"the {self.split} split has no truth"
-        if self.space.kind == "labels" and not self.space.cells.plain:
-            truth = self.y_NK.view(TruthOfLabels)
-            truth.cells = self.space.cells
-            return truth
-        return self.y_NK
+        return self.space.with_cells(self.y_NK)
 
     def take(self, ids: Strings) -> Samples:
         """The named samples, in the order of `ids`."""

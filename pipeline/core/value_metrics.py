@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.metric_arithmetic import LOG_FLOOR, OnWeights, Reals, by_rows, ratio
+from pipeline.core.metric_arithmetic import LOG_FLOOR, OnWeights, Reals, by_rows, ratio, spread
 from pipeline.core.samples import Floats
 
 
@@ -69,7 +69,7 @@ def _moments(y_NK: Floats, p_NK: Floats) -> Callable[[Reals], tuple[Reals, ...]]
     def moments(w_BN: Reals) -> tuple[Reals, ...]:
         seen = w_BN @ known
         my, mp, yy, pp, yp, error = (ratio(w_BN @ part, seen) for part in parts)
-        return yy - my**2, pp - mp**2, yp - my * mp, error
+        return spread(yy - my**2, yy), spread(pp - mp**2, pp), yp - my * mp, error
 
     return moments
 
@@ -96,8 +96,7 @@ def pearson(y_NK: Floats, p_NK: Floats) -> OnWeights:
 
     def scores(w_BN: Reals) -> Reals:
         of_y, of_p, both, _ = moments(w_BN)
-        spread = np.sqrt(np.maximum(of_y * of_p, 0))
-        return _defined_mean(ratio(both, spread), of_y > 0)
+        return _defined_mean(ratio(both, np.sqrt(of_y * of_p)), of_y > 0)
 
     return scores
 

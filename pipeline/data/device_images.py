@@ -24,6 +24,7 @@ import torch
 
 from pipeline.core.samples import Ints, Strings
 from pipeline.data import texts
+from pipeline.data.detail import hw_of
 from pipeline.data.loader import Batch, Images, beside_of
 
 # Rows of one copy while a set is moved to the device.
@@ -79,6 +80,11 @@ class DeviceImages:
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
         """The pixels on the host, 0 to 255."""
         return self._images.x_NHWC
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of what a network sees, px."""
+        return hw_of(self._images)
 
     @property
     def channels(self) -> int:

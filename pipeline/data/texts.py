@@ -20,7 +20,6 @@ NEW_WROTE = "wrote {path}"
 NOT_UTF8 = "{folder}: the names of {count:image} or folders are not UTF-8"
 NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
@@ -118,6 +117,8 @@ WRITTEN_CONFIDENCE = ", each with its probability"
 WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
 NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
 LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
+NEW_CLASS_NEVER = "no training image is scored as the new class `{word}`: every class has images in two groups, and no row is labelled with it; a threshold for it cannot be fitted"
+NEW_CLASS_SINGLES = "{classes:class} {classes:has|have} one image or one group only ({images:image}): they train as their own class and are scored as the new class `{word}`, as are {given:image} labelled with it"
 RANKS_EMPTY = "no class is named"
 RANKS_MANY = "{n} classes, and at most {k} are asked for (competition.submission.k)"
 RANKS_TWICE = "a class is named twice"
@@ -244,6 +245,11 @@ TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LAB
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
 LABEL_MARKS = "a guess: columns of 0 and 1"
+ABSENT_CELLS = {
+    "": "no cell is 0, so that an empty cell says that a label does not hold",
+    "-1": "no cell is 0, so that -1 says that a label does not hold",
+    "-1.0": "no cell is 0, so that -1.0 says that a label does not hold",
+}
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -559,6 +565,7 @@ READERS = {
     ),
 }
 DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_COPIES_OF_DETAIL = "augment: images.store_px with resample.copies runs on the CPU, because the GPU's engine has one policy then"
 DEVICE_ARGUMENT = "{argument}={value}"
 DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
 DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
@@ -570,6 +577,7 @@ IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from 
 ABSENT = "no"
 PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 
@@ -580,3 +588,4 @@ ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
 FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
+IMAGE_OF_SAMPLE = "{sample}, image {number}"

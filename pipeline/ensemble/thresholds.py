@@ -66,9 +66,8 @@ class Thresholds:
 
     def fit(self, p_NK: Floats, y_NK: Truth, rows: Rows) -> FittedStep:
         """See `Step`."""
-        common, shift_K = fit_thresholds(
-            self.target, p_NK, np.asarray(y_NK, np.float32), self.metric, self.shrink
-        )
+        truth_NK = np.asanyarray(y_NK, np.float32)
+        common, shift_K = fit_thresholds(self.target, p_NK, truth_NK, self.metric, self.shrink)
         at_K = _odds_share(shift_K)
         own_K = np.where(_alone(self.target), shift_K - common, 0.0)
         far = [int(k) for k in np.argsort(-np.abs(own_K), kind="stable")[:SHOWN_CLASSES] if own_K[k] != 0]
@@ -112,8 +111,7 @@ def fit_thresholds(
     alone = np.flatnonzero(_alone(target))
     # The answers as 0 and 1: metrics of answers see nothing else.
     odds_NK, said_NK = target.logits(p_NK), target.held(p_NK).astype(np.float32)
-    answered_NK = np.array(p_NK, dtype=np.float32)
-    answered_NK[:, alone] = said_NK[:, alone]
+    answered_NK = said_NK.copy()
     shift_K = np.zeros(target.n_columns)
 
     def all_at(common: float) -> float:

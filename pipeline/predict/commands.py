@@ -46,18 +46,22 @@ def predict(session: Session, options: Options) -> None:
     """Predict the images of a folder or a table; those that do not decode are named in a file beside.
 
     Raises:
-        DataError: there is no such submission, it cannot be packed, or there are no images.
+        DataError: there is no such submission, it cannot be packed, there are no images, or a table lacks
+            columns of metadata.
     """
     from tqdm import tqdm
+
+    from pipeline.predict.pictures import not_listed
 
     if not options.images.strip():
         raise DataError(texts.IMAGES_MISSING, remedy=texts.IMAGES_REMEDY)
     where, out = Path(options.images), Path(options.out or PREDICTIONS)
     team_tables.refuse(out)
-    if not where.exists():
-        raise DataError(texts.NO_SUCH_PLACE.format(where=where), remedy=texts.IMAGES_REMEDY)
+    table, root = _places(options, where)
     predictor = predictor_of(session, finding.folder_of(session, options.file, texts.FILE_REMEDY))
-    given = predictor.pictures(where, root=options.root)
+    given = predictor.pictures(table, root=root)
+    if root is not None and (left := not_listed(Path(root), given)):
+        session.say(worded(texts.NOT_LISTED, images=left, table=table.name))
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
     with tqdm(total=len(given), desc="predict", unit="img", disable=not sys.stderr.isatty()) as bar:
@@ -69,6 +73,24 @@ def predict(session: Session, options: Options) -> None:
     session.say(worded(texts.WRITTEN, path=shown(out), images=len(answers.p), **figures))
     target = "export" if Path(options.file).is_dir() else "bundle"
     next_step.say(session, f"{target} FILE={shlex.quote(options.file)}", words=())
+
+
+def _places(options: Options, where: Path) -> tuple[Path, str | None]:
+    """The folder or table of the images, and where the files of a table lie.
+
+    Raises:
+        DataError: a place is missing, or two tables are given; all faults are named.
+    """
+    table = Path(options.table) if options.table else None
+    named = [where, *([table] if table else []), *([Path(options.root)] if options.root else [])]
+    missing = [str(place) for place in named if not place.exists()]
+    if missing:
+        raise DataError(texts.NO_SUCH_PLACE.format(where=missing[0]), missing[1:], remedy=texts.IMAGES_REMEDY)
+    if table is None:
+        return where, options.root
+    if not where.is_dir() or options.root:
+        raise DataError(texts.TWO_TABLES, remedy=texts.TWO_TABLES_REMEDY)
+    return table, str(where)
 
 
 def write(out: Path, answers: Answers) -> list[str]:

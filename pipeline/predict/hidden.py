@@ -139,9 +139,8 @@ def _pictures(predictor: Predictor, sample: Path, images: Path, table: Path | No
     answers = host_format.answer_columns(read, predictor.space, form)
     wanted = host_format.images_of(read, answers, form)
     if table is not None:
-        return [
-            found.get(name) or Picture(name, texts.NOT_IN_TABLE.format(table=table.name)) for name in wanted
-        ]
+        missing, empty = texts.NOT_IN_TABLE.format(table=table.name), ("",) * len(predictor.manifest.metadata)
+        return [found.get(name) or Picture(name, missing, metadata=empty) for name in wanted]
     return predictor.named(wanted, images)
 
 
@@ -213,7 +212,8 @@ class _Run:
 
 def _digest(predictor: Predictor, chunk: Sequence[Picture]) -> str:
     """What a kept chunk is called: the predictor, and the images."""
-    named = [predictor.manifest.csv_sha256, *(f"{one.id}\0{one.source!r}" for one in chunk)]
+    named = [predictor.manifest.csv_sha256]
+    named += ["\0".join([one.id, repr(one.source), *one.metadata]) for one in chunk]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]
 
 

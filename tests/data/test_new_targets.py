@@ -87,6 +87,32 @@ def test_cells_that_are_empty_or_uncertain_are_unknown(host):
     assert [a.values for a in host.config.attributes] == [["0", "1"], ["0.0", "1.0"]]
 
 
+@pytest.mark.parametrize(("absent", "said"), [("", "an empty cell"), ("-1", "-1")])
+def test_marks_without_any_zero_have_another_cell_for_labels_that_do_not_hold(host, absent, said):
+    host.labels(["a", "b"], lambda n: [("1", absent)[n % 2], ("1", absent, absent)[n % 3]])
+    host.asks(["a", "b"], 0.5, 0.5).new()
+    assert f"no cell is 0, so that {said} says that a label does not hold" in reasons(host)
+    assert facts(host) == ("labels", ("a", "b"), "probabilities", "auc") and not host.config.unknown_labels
+    data = competition.load(host.config, competition_root(host.settings()))
+    np.testing.assert_array_equal(data.train.truth[:4], [[1, 1], [0, 0], [1, 0], [0, 1]])
+    host.asks(["a", "b"], each=lambda n: [n % 2, 0]).new()
+    assert submitted(host, [0.9, 0.1])[:2] == ["image,a,b", "t0,1,0"]
+
+
+def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
+    host.labels(list("abc"), lambda n: ["1.0" if n % 3 == k else "" for k in range(3)])
+    host.asks(list("cab"), 0.3, 0.3, 0.4).new()
+    assert facts(host)[:3] == ("exclusive", ("c", "a", "b"), "probabilities")
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert data.train.labels[:3].tolist() == [1, 2, 0]
+
+
+def test_labels_that_hold_wherever_they_are_known_are_named(host):
+    host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
+    (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]
+    assert "train.csv: b hold in every row where they are known" in line
+
+
 @pytest.mark.parametrize(
     ("cell", "asked", "answer", "between"),
     [

@@ -332,14 +332,14 @@ def _classes_of(table: Table, column: str) -> Label:
 
 def _rows_of_one(table: Table, marks: Sequence[str]) -> int:
     """The number of rows in which exactly one of the columns is 1."""
-    cells = [[ONE_HOT[v] for v in table.column(c)] for c in marks]
+    cells = [[ONE_HOT.get(v, False) for v in table.column(c)] for c in marks]
     return sum(sum(row) == 1 for row in zip(*cells, strict=True))
 
 
 def _one_hot(table: Table, marks: Sequence[str], why: str) -> Label:
     name = next(n for n in ("label", "class", "answer", "one_hot_label") if n not in table.columns)
     rows = zip(*(table.column(c) for c in marks), strict=True)
-    cells = tuple(marks[[ONE_HOT[v] for v in row].index(True)] for row in rows)
+    cells = tuple(marks[[ONE_HOT.get(v, False) for v in row].index(True)] for row in rows)
     return Label((name,), (tuple(marks),), (cells,), why, one_hot=True)
 
 
@@ -349,9 +349,9 @@ def _several(
     """Several columns: one-hot columns of one label, or attributes that are answered one by one."""
     where = f"{table.name}: columns {words.some(named)} ({why})"
     if all(target.is_mark(table.column(c)) for c in named):
-        full = all(set(table.column(c)) <= ONE_HOT.keys() for c in named)
-        held = _rows_of_one(table, named) if full else 0
-        if held == len(table):
+        held, written = _rows_of_one(table, named), set().union(*(table.column(c) for c in named))
+        full = written <= ONE_HOT.keys() or target.absent_cell([tuple(written)]) == ""
+        if held == len(table) and full:
             return _one_hot(table, named, texts.LABEL_ONE_HOT)
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))

@@ -130,7 +130,7 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     if decimal(everything) or any("." in cell for cell in everything if number_in(cell) is not None):
         return Form("probabilities", texts.LABEL_PROBABILITIES, settings=renamed)
     hard = {"format": "attributes", **renamed, **_hard_words(everything, label, names)}
-    if numeric(everything) and {number_in(cell) for cell in everything} == {0, 1}:
+    if numeric(everything) and {number_in(cell) for cell in everything} in ({0, 1}, {-1, 1}):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
     if everything and not numeric(everything):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
@@ -146,11 +146,12 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
 
 def _hard_words(cells: set[str], label: Label, names: Sequence[str]) -> dict[str, Any]:
     """How the sample writes that labels hold, where it is not how the training table does."""
-    given = {}
+    given, marks, plain = {}, cells & ONE_HOT.keys(), ["0", "1"]
+    # A word of a cell has the values no and yes, which no host writes; an empty cell is no answer.
+    unwritten = label.column or label.absent == "" or (label.absent is not None and marks == cells != set())
     for name, values in zip(names, label.values, strict=True):
-        # A word of a cell has the values no and yes, which no host writes.
-        written = ["0", "1"] if label.column else words.as_in(values, cells & set(ONE_HOT)) or list(values)
-        if label.column or written != list(values):
+        written = words.as_in(plain if unwritten else values, marks) or (plain if unwritten else list(values))
+        if label.column or written != list(plain if label.absent == "" else values):
             given[name] = written
     return {"words": given} if given else {}
 

@@ -47,6 +47,7 @@ class Label:
         target: its kind.
         column: of words, the column whose cells hold them.
         unknown: cells that mean that a label is unknown, besides empty ones.
+        absent: of columns of marks without any 0, the cell that says that a label does not hold.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Label:
     target: Kind = "exclusive"
     column: str = ""
     unknown: tuple[str, ...] = ()
+    absent: str | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,11 +97,29 @@ def of_words(table: Table, column: str, separator: str, why: str, also: Sequence
 
 
 def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
-    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known."""
+    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known.
+
+    Where no cell is 0, one of these says that a label does not hold; see `absent_cell`.
+    """
     cells = tuple(tuple(table.column(c)) for c in named)
-    values = tuple(_pair(column) for column in cells)
-    unknown = tuple(u for u in UNCERTAIN if any(u in column for column in cells))
-    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown)
+    absent = absent_cell(cells)
+    values = tuple(_pair(column, absent) for column in cells)
+    unknown = tuple(u for u in UNCERTAIN if absent not in UNCERTAIN and any(u in column for column in cells))
+    if absent is not None:
+        why = texts.LABEL_MARKS_WHY.format(why=why, found=texts.ABSENT_CELLS[absent])
+    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
+
+
+def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:
+    """The cell that says that a label does not hold, in columns of marks of which no cell is 0.
+
+    -1 where there is one, else an empty cell: if they meant that nothing is known, every known label would
+    hold, and there would be nothing to learn. None: a cell is 0, or every label holds for every image.
+    """
+    given = set().union(*cells_AN)
+    if any(not ONE_HOT.get(cell, True) for cell in given):
+        return None
+    return next((cell for cell in (*UNCERTAIN, "") if cell in given), None)
 
 
 def is_mark(cells: Sequence[str]) -> bool:
@@ -107,11 +127,13 @@ def is_mark(cells: Sequence[str]) -> bool:
     return set(cells) <= {*ONE_HOT, "", *UNCERTAIN} and bool(set(cells) & ONE_HOT.keys())
 
 
-def _pair(cells: Sequence[str]) -> tuple[str, str]:
+def _pair(cells: Sequence[str], absent: str | None) -> tuple[str, str]:
     """How the column writes that a label does not hold, and that it does."""
     given = set(cells) & ONE_HOT.keys()
     no = sorted(c for c in given if not ONE_HOT[c])
     yes = sorted(c for c in given if ONE_HOT[c])
+    if absent is not None:
+        return next((cell for cell in UNCERTAIN if cell in cells and absent), absent), yes[0]
     other = {"0": "1", "0.0": "1.0", "False": "True"}
     back = {b: a for a, b in other.items()}
     if no:

@@ -300,7 +300,7 @@ def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
     images = table_of(train, test, facts[facts["split"].isin(("train", "test"))])
     seen, looks = measure_images(images, train.space.n_classes, load.image_of(job.inputs["images"]))
     metric = metrics.get(config.competition.metric)
-    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
+    truth_NK = None if train.space.kind == EXCLUSIVE else np.asanyarray(train.truth, np.float32)
     draws = config.statistics.draws
     scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, draws, truth_NK)
     return leak.check(scene, shifted=False)

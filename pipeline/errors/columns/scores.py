@@ -47,7 +47,7 @@ class Scored:
         """The predicted images, in the order of the predictions."""
         samples, target = train.take(oof.ids_N), Target.of(train.space)
         p_NK = oof.with_classes(target.columns).p_NC
-        return Scored(target, oof.ids_N, samples.groups_N, np.asarray(samples.truth, np.float32), p_NK)
+        return Scored(target, oof.ids_N, samples.groups_N, np.asanyarray(samples.truth, np.float32), p_NK)
 
     @property
     def known_NK(self) -> Bools:

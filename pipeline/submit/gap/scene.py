@@ -149,7 +149,7 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
-    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
+    truth_NK = None if train.space.kind == EXCLUSIVE else np.asanyarray(train.truth, np.float32)
     return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws, truth_NK)
 
 
