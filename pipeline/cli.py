@@ -503,7 +503,7 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="read every file again instead of trusting its size and times",
         )
-        one.set_defaults(chosen="")
+        one.set_defaults(chosen="", is_process=False)
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
@@ -527,6 +527,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.take_over()
     terminal.prepare()
     options = parser().parse_args(arguments)
+    options.is_process = arguments is None
     environment.wait_politely()
     try:
         environment.refuse()

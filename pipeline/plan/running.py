@@ -46,8 +46,8 @@ from pipeline.submit import submission
 FOR_TIMING = 0.05
 # Seconds that a blend and its submission take before one was made, with this many images.
 FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
-# The first seconds after the last member: the page about the time, the last lines.
-END = 3.0
+# What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
+END, END_SHARE = 3.0, 0.005
 # The first submission should need at most this share of the time: else it has smaller images and one view.
 FOR_FIRST = 0.25
 # It is refused if it takes too long even if this machine is so many times as fast as when it was timed.
@@ -63,15 +63,22 @@ class Reserve:
     Args:
         blend: of a blend with its submission, as the last one took, or as it is expected.
         report: of the error report at the end; 0: the command makes none.
+        last: of everything after that.
     """
 
     blend: float
     report: float = 0.0
+    last: float = END
+
+    @staticmethod
+    def expected(clock: Clock, images: int, report: float) -> Reserve:
+        """Before a blend was made, with so many images; `report`: seconds of the report."""
+        return Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images, report, END + END_SHARE * clock.seconds)
 
     @property
     def end(self) -> float:
         """Of everything after the last member's own blend."""
-        return self.report + END
+        return self.report + self.last
 
 
 @dataclass
@@ -303,7 +310,8 @@ class Runner:
         self.done[recipe.name] = None
         began = self.clock.now()
         try:
-            artifact = self.build(need, watch if kind == "network" else None)
+            # The first submission is worth more than the end: it is never paused.
+            artifact = self.build(need, watch if kind == "network" and self.best is not None else None)
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)

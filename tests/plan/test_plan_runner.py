@@ -59,13 +59,14 @@ class Toy(Runner):
             self.clock.now.at += 2.0
             raise self.fails[name]
         cost, factor = self.costs[name], self.factors.get(name, 1.0)
-        epochs = need.settings.config.train.epochs if watch else 0
+        network = self.recipes[[r.name for r in self.recipes].index(name)].kind == "network"
+        epochs = need.settings.config.train.epochs if network else 0
         self.clock.now.at += factor * cost.fixed
         for number in range(FOLDS * epochs):
             if name == self.stop_at and number == 7:
                 raise KeyboardInterrupt
             self.clock.now.at += factor * cost.epoch / FOLDS
-            if not watch(number // epochs, number % epochs, {}):
+            if watch is not None and not watch(number // epochs, number % epochs, {}):
                 raise StoppedError("stopped")
         return SimpleNamespace(key=name)
 
@@ -165,11 +166,16 @@ def test_if_every_recipe_fails_the_error_names_them_all():
 
 def test_a_time_too_short_for_the_first_submission_is_one_error_that_says_the_least():
     runner = toy(60, {"probe": Cost(400.0)})
-    with pytest.raises(
-        ConfigError, match=r"too short for the first submission \(probe\): the least is TIME=7m"
-    ):
+    what = r"too short for the first submission \(probe\): the least is TIME=7m"
+    with pytest.raises(ConfigError, match=what):
         runner.run()
     assert not runner.began
+
+
+def test_the_first_submission_is_never_paused():
+    runner = toy(100, {"a": COSTS["a"], "b": COSTS["b"]}, factors={"a": 3.0})
+    runner.run()
+    assert [name for name, _ in runner.began] == ["a"] and runner.best is not None
 
 
 def test_ctrl_c_says_what_is_kept():
