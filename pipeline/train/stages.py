@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from pipeline.train.heads import HeadJob
 
 # The settings of `train` that a solved head (not trained by steps) reads, and those of several models.
-SOLVED = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
+SOLVED = (
+    *("train.strategy", "train.head", "train.head_c", "train.probe_views"),
+    *("train.group_share", "train.seed"),
+)
 SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
 
 
