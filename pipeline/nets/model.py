@@ -121,6 +121,8 @@ class Classifier(nn.Module):
         self.name = name
         self.measured = measured
         self.intake = intake
+        # Last stages whose maps are features, too; see `settings/model.py`.
+        self.feature_stages = 0
         self.backbone: Any = backbone
         self.heads = heads
         self.scale = scale
@@ -217,6 +219,8 @@ class Classifier(nn.Module):
             self.block = before
 
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        if self.feature_stages:
+            return self._of_stages(self.normalise(x_BCHW))
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
             maps = self.backbone.forward_features(self.normalise(x_BCHW))
             pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
@@ -229,6 +233,20 @@ class Classifier(nn.Module):
                 "models have, or choose train.strategy=full",
             )
         return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
+
+    def _of_stages(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) the last features, and the mean of each map of the last stages, from the lowest one up."""
+        try:
+            last, maps = self.backbone.forward_intermediates(x_BCHW, indices=self.feature_stages)
+        except (AttributeError, AssertionError) as error:
+            raise ModelError(
+                f"model.feature_stages: {self.name} does not give the maps of its last {self.feature_stages} "
+                "stages",
+                [str(error)] if str(error) else [],
+                "choose fewer, leave it out, or choose a network of timm",
+            ) from error
+        pooled = self.backbone.forward_head(last, pre_logits=True)
+        return torch.cat([*(stage.mean((2, 3)) for stage in maps), pooled], dim=1)
 
     def _input_of(self, layer: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, D) the input of a layer; a classifier that is a convolution gets maps, which are averaged."""
@@ -374,7 +392,9 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scale = OutputScale.none(space)
-        return Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
+        made = Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
+    made.feature_stages = settings.feature_stages or 0
+    return made
 
 
 def _normalisation(
@@ -390,7 +410,7 @@ def _normalisation(
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    kept = ("name", "weights", "norm", "mean", "std", "pool_images")
+    kept = ("name", "weights", "norm", "mean", "std", "pool_images", "feature_stages")
     return ModelSettings(**{name: getattr(settings, name) for name in kept})
 
 

@@ -128,6 +128,8 @@ RULES: tuple[Rule, ...] = (
     train.partners_of_the_target,
     train.forbidden_mixing,
     train.strategy_settings,
+    train.epochs_of_other_kinds,
+    train.views_and_stages_of_a_probe,
     train.weights_to_keep,
     train.head_settings,
     train.solved_head,

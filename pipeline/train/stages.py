@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # The settings of `train` that a solved head (not trained by steps) reads, and those of several models.
 SOLVED = (
     *("train.strategy", "train.head", "train.head_c", "train.head_k", "train.head_temperature"),
-    *("train.group_share", "train.seed"),
+    *("train.probe_views", "train.group_share", "train.seed"),
 )
 # The settings of `model` that heads on features read.
 HEADS = ("model.heads", "model.ordinal", "model.scale", "model.centres")
