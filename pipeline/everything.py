@@ -62,6 +62,7 @@ def run(session: Session, options: Options) -> None:
     entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
     blend = commands.decided(session, ensemble)
     link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
+    session.named_record = True
     for line in lines(session.settings, blend, entry, path, report, link):
         session.say(line)
     session.say(times(session.seconds, time.monotonic() - started))

@@ -136,8 +136,16 @@ def compare(
     params = _params(session, new, old, why, label)
     artifact = session.get(Need("error_analysis", session.settings, params))
     ledger.keep(session.home, artifact)
+    _attach(session, new, artifact)
     session.show(artifact)
     return artifact
+
+
+def _attach(session: Session, new: Path, report: Artifact) -> None:
+    """In the record the run of the submission has the new report about it, too."""
+    about = case.recorded(session.store, new)
+    if about is not None and report.stage in session.seconds:
+        session.tracker.attach(about.key, about.stage, min(report.folder.glob("*.html")))
 
 
 def say_next(session: Session, report: Artifact) -> None:

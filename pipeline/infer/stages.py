@@ -219,6 +219,7 @@ STAGES = (
         inputs=infer_inputs,
         label=of_experiment,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "refit",
@@ -232,6 +233,7 @@ STAGES = (
         announce=announce_refit,
         inside="whole",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "robustness",

@@ -490,6 +490,7 @@ STAGES = (
         announce=announce_train,
         inside="fold",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "whole",
