@@ -63,7 +63,7 @@ def build_explain(job: Job) -> Built:
 STAGES = (
     Stage(
         "explain",
-        1,
+        2,
         "what a network looks at",
         build_explain,
         reads=(

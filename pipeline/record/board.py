@@ -80,8 +80,8 @@ GUIDE = """\
 (`{headline}`), {direction} is better |
 | Is the difference more than noise? | `verdict`: a paired bootstrap of groups against the best earlier \
 run of its kind (training; inference or blend) on the same data and folds (`compared_with`); \
-`against best` has the difference with its interval, positive if this run is better; `interval 95` is that of \
-the score itself |
+`against best` has the difference with its interval, positive if this run is better; `interval 95` is \
+that of the score itself |
 | What changed? | `what changed` against that run in short, `changed` in full |
 | Which fold failed? | a red cross; `error` names the fold and the reason; *Views*, *What failed* lists only \
 these runs |

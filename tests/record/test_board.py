@@ -67,7 +67,8 @@ def test_seeds_of_one_arm_stand_together_and_failures_have_a_view_of_their_own()
 def test_the_figures_of_a_run_are_in_words() -> None:
     figures = {"oof_macro_f1": 0.55512, "ci_low": 0.53, "ci_high": 0.578, "delta_vs_best": 0.0242}
     figures |= {"delta_low": 0.0049, "delta_high": 0.0434}
-    changed = 'model.name: "tf_efficientnet_lite0_with_a_long_name" → "b", train.epochs: 3 → 9, train.lr: 0.1 → 1, x.y: 1 → 2'
+    long = '"tf_efficientnet_lite0_with_a_long_name"'
+    changed = f'model.name: {long} → "b", train.epochs: 3 → 9, train.lr: 0.1 → 1, x.y: 1 → 2'
     numbers, words = board.in_words("macro_f1", figures, {"changed": changed})
     assert numbers == {"score": 0.55512}
     assert words["interval 95"] == "0.5300 to 0.5780"
