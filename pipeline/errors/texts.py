@@ -326,3 +326,10 @@ HUBER_WHY = "A squared error follows the few largest residuals, which may be wro
 SMALL_SEEN = "The typical image is {original} px long, and the network sees {now} px."
 SMALL_WHY = "Details that are lost in small images cannot be learned."
 BLEND_MEAN_SEEN = "The mean with {names} is better out of fold; their predictions differ by up to {apart}."
+
+# What a folded section found, beside its heading.
+FLIPS_FOUND = "{flips} of {images:test image}"
+TRUTH_FOUND = "{wrong} of {images:training image} predicted wrong"
+SLICES_FOUND = "{slices:slice} found"
+SUSPECTS_FOUND = "{images:image} to look at"
+NONE_FOUND = "none found"
