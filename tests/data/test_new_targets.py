@@ -140,6 +140,16 @@ def test_words_of_a_cell_are_labels_and_are_written_as_the_sample_does(host, cel
     assert "its cells hold several words, e.g." in reasons(host)
 
 
+@pytest.mark.parametrize("asked", ["sky; sea", "sky", ""])
+def test_a_blank_behind_each_separator_is_written_too(host, asked):
+    host.labels(
+        ["tags"], lambda n: ["; ".join(w for k, w in enumerate(("sky", "sea", "sand")) if n >> k & 1)]
+    )
+    host.asks(["tags"], asked).new()
+    assert host.config.label_separator == ";" and host.config.submission.separator == "; "
+    assert submitted(host, [0.9, 0.2, 0.8])[1] == "t0,sand; sky"
+
+
 def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):
     host.labels(["Target"], lambda n: [("25 0", "16", "", "25")[n % 4]]).asks(["Predicted"], 0).new()
     assert facts(host)[:3] == ("labels", ("0", "16", "25"), "words")
