@@ -585,7 +585,8 @@ IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from 
 ABSENT = "no"
 PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
-ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ['', '1']`"
+NEVER_KNOWN = "no row knows {names}: every cell is empty or means unknown (competition.unknown_labels)"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 

@@ -121,7 +121,7 @@ def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
 def test_labels_that_hold_wherever_they_are_known_are_named(host):
     host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
     (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]
-    assert "train.csv: b hold in every row where they are known" in line
+    assert "train.csv: b hold in every row where they are known" in line and "`values: ['', '1']`" in line
 
 
 @pytest.mark.parametrize(
