@@ -25,7 +25,8 @@ from pipeline.core.metric_arithmetic import (
     mean_of_columns,
     ratio,
 )
-from pipeline.core.samples import Cells, Floats, Ints
+from pipeline.core.samples import Floats, Ints
+from pipeline.core.truths import Cells
 
 Bools = npt.NDArray[np.bool_]
 # The part of the ROC curve that partial AUC counts: true positive rates above this.

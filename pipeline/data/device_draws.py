@@ -29,6 +29,8 @@ Rows: TypeAlias = npt.NDArray[np.bool_]
 # there is no border; `window`: the border of a crop, continued by its outermost pixels.
 Border: TypeAlias = Literal["exact", "window", "reflect", "reflect_edge", "replicate", "constant"]
 _MATRIX = 6
+# What the pass `histogram` does with a row; 0: nothing.
+EQUALIZED, EQUALIZED_BELOW_WHITE, STRETCHED = 1.0, 2.0, 3.0
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Act:
         fill: value of new pixels, from 0 to 1, of a constant border or of holes; one for each channel.
         taps: pixels on each side that a filter reads.
         shared: noise that is the same in all channels.
+        out: height and width of the result, px, where it is smaller than the image.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Act:
     fill: tuple[float, ...] = ()
     taps: int = 0
     shared: bool = False
+    out: Size | None = None
 
 
 @dataclass(frozen=True)

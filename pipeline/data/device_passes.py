@@ -14,9 +14,10 @@ Legend: B rows, C channels, H height, W width, P columns. Images are x_BCHW, flo
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn.functional import conv2d, grid_sample, pad
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample, pad
 
-from pipeline.data.device_draws import Act
+from pipeline.data.detail import reduced_batch
+from pipeline.data.device_draws import EQUALIZED, STRETCHED, Act
 
 Tensor = torch.Tensor
 # Weights of red, green and blue in lightness, ITU-R BT.601, as OpenCV's.
@@ -29,10 +30,13 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
     Args:
         x_BCHW: the images.
         stages: in order; each with its (B, 6) matrix, or (B, 10) with the window of a crop after it: left,
-            right, top and bottom pixel.
+            right, top and bottom pixel. The last one may have another size (`Act.out`): each of its pixels is
+            then the mean of several samples, so that it skips none of a larger image.
     """
     height, width = x_BCHW.shape[2:]
-    at_x, at_y = _counted(width, x_BCHW).view(1, 1, -1), _counted(height, x_BCHW).view(1, -1, 1)
+    new_h, new_w = stages[-1][0].out or (height, width)
+    fine = max(-(-height // new_h), -(-width // new_w))
+    at_x, at_y = _samples(new_w, fine, x_BCHW).view(1, 1, -1), _samples(new_h, fine, x_BCHW).view(1, -1, 1)
     kept: Tensor | None = None
     added: Tensor | None = None
     for act, p_BP in reversed(stages):
@@ -48,7 +52,20 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
         at_x, at_y = _folded(at_x, act, *window[:2]), _folded(at_y, act, *window[2:])
     at_BHW2 = torch.stack([at_x * (2 / max(width - 1, 1)) - 1, at_y * (2 / max(height - 1, 1)) - 1], dim=-1)
     out = grid_sample(x_BCHW, at_BHW2, mode="bilinear", padding_mode="border", align_corners=True)
-    return out if kept is None or added is None else out * kept + added
+    out = out if kept is None or added is None else out * kept + added
+    return out if fine == 1 else avg_pool2d(out, fine)
+
+
+def _samples(count: int, fine: int, like: Tensor) -> Tensor:
+    """(count · fine,) coordinates inside each of `count` pixels, whose centres are whole numbers."""
+    at = _counted(count * fine, like)
+    return at if fine == 1 else (at + 0.5) / fine - 0.5
+
+
+def reduce(x_BCHW: Tensor, _: Tensor, act: Act) -> Tensor:
+    """A smaller size, by area."""
+    assert act.out is not None, "a reduction has a size"
+    return reduced_batch(x_BCHW, act.out)
 
 
 def _counted(count: int, like: Tensor) -> Tensor:
@@ -169,6 +186,34 @@ def solarize(x_BCHW: Tensor, p_BP: Tensor, _: Act) -> Tensor:
     return torch.where(x_BCHW >= _per_row(p_BP)[0], 1 - x_BCHW, x_BCHW)
 
 
+def histogram(x_BCHW: Tensor, p_BP: Tensor, _: Act) -> Tensor:
+    """Values by their rank in each channel, or stretched to the whole range.
+
+    Channels of one value stay as they are. As albumentations' AutoContrast, all but `EQUALIZED` leave white
+    pixels out of the count.
+    """
+    (does,) = _per_row(p_BP)
+    rows, channels = x_BCHW.shape[:2]
+    level = (x_BCHW * 255).round().to(torch.uint8).reshape(rows * channels, -1)
+    ordered = level.contiguous().sort(dim=1)[0].contiguous()
+    edges = torch.arange(256, dtype=torch.uint8, device=x_BCHW.device).expand(len(level), -1).contiguous()
+    # How many pixels have at most each level: whole numbers, exact as float32 up to 4096 × 4096 px.
+    below = torch.searchsorted(ordered, edges, right=True).float().view(rows, channels, 256)
+    all_count = (does == EQUALIZED).view(rows, 1, 1)
+    below = torch.where(all_count, below, below.clamp(max=below[..., 254:255]))
+    n_least = below.gather(2, ordered[:, :1].long().view(rows, channels, 1))
+    n_all = below[..., 255:]
+    rank = ((below - n_least) / (n_all - n_least).clamp(min=1) * 255).round().clamp_(0, 255) / 255
+    ranked = rank.view(rows * channels, 256).gather(1, level.long()).view(x_BCHW.shape)
+    last = (n_all.view(rows * channels, 1).long() - 1).clamp(min=0)
+    least = (ordered[:, :1].float() / 255).view(rows, channels, 1, 1)
+    most = (ordered.gather(1, last).float() / 255).view(rows, channels, 1, 1)
+    stretched = ((x_BCHW - least) / (most - least).clamp(min=1 / 255)).clamp_(0, 1)
+    changed = torch.where(does == STRETCHED, stretched, ranked)
+    varies = (n_all > n_least).view(rows, channels, 1, 1)
+    return torch.where((does > 0) & varies, changed, x_BCHW)
+
+
 def _filtered(x_BCHW: Tensor, weight_BKL: Tensor) -> Tensor:
     """Each row with its own kernel; borders are reflected without repeating the edge, as in OpenCV."""
     rows, channels = x_BCHW.shape[:2]
@@ -229,6 +274,7 @@ def holes(x_BCHW: Tensor, p_BP: Tensor, act: Act) -> Tensor:
 
 
 PASSES: dict[str, Callable[[Tensor, Tensor, Act], Tensor]] = {
+    "reduce": reduce,
     "linear": linear,
     "power": power,
     "hsv": hsv,
@@ -236,6 +282,7 @@ PASSES: dict[str, Callable[[Tensor, Tensor, Act], Tensor]] = {
     "gray": gray,
     "steps": steps,
     "solarize": solarize,
+    "histogram": histogram,
     "blur": blur,
     "sharpen": sharpen,
     "noise": noise,

@@ -229,7 +229,8 @@ def _same_of_sample(settings: CompetitionSettings) -> list[str]:
     """The columns that are about a sample, and not about one of its images."""
     labels = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     group = [settings.group_column] if settings.group_column else []
-    return list(dict.fromkeys([*labels, *group, *(m.column for m in settings.metadata)]))
+    others = [*group, *(m.column for m in settings.metadata), *settings.metric_columns]
+    return list(dict.fromkeys([*labels, *others]))
 
 
 def _same(listing: Listing, column: str, rows: Sequence[int], faults: Faults) -> None:

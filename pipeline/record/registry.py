@@ -91,7 +91,7 @@ def register(
 def _addressed(address: str) -> Iterator[None]:
     """MLflow's functions without a client use this record, in this context and in this process alone.
 
-    MLflow writes an address that it is given into the environment as well, and child processes would inherit it.
+    MLflow writes an address into the environment as well, and child processes would inherit it.
     """
     import mlflow
     from mlflow.tracking import is_tracking_uri_set
@@ -103,7 +103,7 @@ def _addressed(address: str) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None is how it forgets the address
+        mlflow.set_tracking_uri(before)  # None: it forgets the address
         mlflow.set_registry_uri(kept["MLFLOW_REGISTRY_URI"] or "")
         for name, value in kept.items():
             os.environ.pop(name, None)

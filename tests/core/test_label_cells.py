@@ -6,7 +6,8 @@ from sklearn.metrics import log_loss
 
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
-from pipeline.core.samples import Attribute, LabelSpace, Samples, cells_of
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.core.truths import cells_of
 from pipeline.record.files import space_of_text, space_text
 from pipeline.settings.load import load
 

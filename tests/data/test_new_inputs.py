@@ -256,7 +256,7 @@ def test_distinct_numbers_that_spread_wide_are_metadata_and_those_that_count_row
 
 
 def test_few_images_get_a_head_that_is_solved(tmp_path):
-    from pipeline.data.new.propose import members
+    from pipeline.data.new.sizes import members
 
     assert members(100, 96)[0] == "probe_logistic" and members(900, 96)[0] == "probe"
     assert members(900, 96, "values")[0] == members(900, 96, "labels")[0] == "probe_logistic"

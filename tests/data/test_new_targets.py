@@ -302,7 +302,7 @@ def test_shares_that_do_not_sum_to_their_total_are_a_fault(host):
 
 
 def test_a_sample_that_names_several_classes_asks_for_the_most_probable_ones(host):
-    host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "new w2 w3 w4 w1").new()
+    host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "w0 w2 w3 w4 w1").new()
     assert facts(host)[2:] == ("top_k", "map@5") and host.config.submission.k == 5
     assert submitted(host, np.linspace(0, 1, 9) / 4.5)[1] == "t0,w8 w7 w6 w5 w4"
     host.labels(["id"], lambda n: [(n % 13) * 97]).asks(["landmarks"], "8815 0.03").new()
