@@ -265,6 +265,7 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "thousands": "the thousands of numbers are set off, which reads like a decimal or like several words",
     "units": "the numbers have a unit, so that they could only be learned as names",
     "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
@@ -277,6 +278,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+THOUSANDS_REMEDY = "write plain numbers, as 1250, into a copy of the table"
 UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
@@ -594,7 +596,8 @@ IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from 
 ABSENT = "no"
 PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
-ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ['', '1']`"
+NEVER_KNOWN = "no row knows {names}: every cell is empty or means unknown (competition.unknown_labels)"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 

@@ -93,7 +93,7 @@ def _asked(
     table = read_table(request.sample, encoding=request.encoding)
     found = long.recognised(table, train, test) if train is not None else None
     if found is None or _names_images(table, found.settings["id_column"], request):
-        return asked.read(table, test, ids)
+        return asked.read(table, test, ids, train)
     answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
     copied = tuple(found.settings.get("copied", ()))
     return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
