@@ -28,13 +28,15 @@ from pipeline.core.metric_arithmetic import (
     OnWeights,
     Reals,
     area_under_roc,
+    by_positions,
     by_rows,
     mean_of_columns,
     ratio,
 )
 from pipeline.core.predictions import Prediction
-from pipeline.core.samples import Cells, Floats, Ints, Kind, LabelSpace, Truth, cells_of
+from pipeline.core.samples import Floats, Ints, Kind, LabelSpace, Truth
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, VALUES, Target, most_probable
+from pipeline.core.truths import Beside, Cells, beside_of, cells_of
 
 Looks = Literal["first", "truth", "all"]
 OnCounts = Callable[[Reals], Reals]
@@ -45,6 +47,8 @@ Needs = Literal["labels", "probabilities"]
 # The same for truths with a column each: (y_NK, p_NK) -> a function of (B, N) weights.
 PrepareMatrix = Callable[[Floats, Floats], OnWeights]
 PrepareCells = Callable[[Floats, Floats, Cells], OnWeights]
+# (truth, predictions, what lies beside each row) -> a function of (B, N) weights.
+PrepareSamples = Callable[[Truth, Floats, Beside], OnWeights]
 
 
 def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
@@ -137,7 +141,8 @@ class Metric:
         on_matrix: for kinds other than exclusive classes: like `on_weights`, for a truth (N, K) whose NaN
             are unknown.
         on_cells: like `on_matrix`, where labels of several levels or weights make cells of the columns; None:
-            the columns count as labels of their own.
+            the columns count as labels of their own. A metric of labels gets the answers as 0 and 1.
+        on_samples: instead of all these, for a metric that reads other columns of the samples.
     """
 
     name: str
@@ -152,10 +157,11 @@ class Metric:
     on_matrix: PrepareMatrix | None = field(default=None, repr=False)
     on_cells: PrepareCells | None = field(default=None, repr=False)
     on_margins: OnMargins | None = field(default=None, repr=False)
+    on_samples: PrepareSamples | None = field(default=None, repr=False)
     looks_at: Looks = "all"
 
     def __post_init__(self) -> None:
-        given = self.on_counts if self.needs == "labels" else self.on_weights
+        given = self.on_samples or (self.on_counts if self.needs == "labels" else self.on_weights)
         assert given is not None or EXCLUSIVE not in self.kinds, (
             f"metric {self.name} lacks the function its `needs` asks for"
         )
@@ -183,6 +189,9 @@ class Metric:
             ConfigError: the metric needs probabilities.
         """
         self.refuse_answers()
+        if self.on_samples is not None:
+            what = f"metric {self.name} reads other columns of the samples, and these answers have none"
+            raise ConfigError(what, remedy="give a file with probabilities")
         assert self.on_counts is not None, f"{self.name} scores labels that hold together only"
         if self.on_margins is not None:
             _cells(y_N, pred_N, n_classes)
@@ -204,9 +213,13 @@ class Metric:
         """
         assert len(y_N) > 0, "nothing to score"
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
+        if self.on_samples is not None:
+            return self.on_samples(y_N.view(np.ndarray), p_NC, beside_of(y_N, self.name))
         if y_N.ndim == 2:
             assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
             cells = cells_of(y_N)
+            if cells is not None and self.needs == "labels":
+                p_NC = label_metrics.answered(p_NC, cells)
             if cells is not None and self.on_cells is not None:
                 return self.on_cells(np.asarray(y_N, np.float32), p_NC, cells)
             return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
@@ -268,7 +281,9 @@ def own(name: str, folder: Path) -> Metric:
         fbeta.minimum = 0.0                  # of its range; `maximum` may be given too, else it is 1
 
     It is called with whole arrays (true class index; predicted class index, or (N, C) probabilities),
-    never empty, and returns one finite number. The order of rows must not matter.
+    never empty, and returns one finite number. The order of rows must not matter. If it has a parameter
+    `columns`, it gets the columns of `competition.metric_columns`, by name and row by row; `names`: the names
+    of the columns of predictions.
 
     Raises:
         ConfigError: it cannot be loaded, or a declaration is missing or wrong; all of them are named.
@@ -288,10 +303,23 @@ def own(name: str, folder: Path) -> Metric:
     if faults:
         raise ConfigError(f"competition.metric: {name} lacks valid declarations", faults)
 
-    def score(y_N: Ints, answer: Any) -> float:
+    def score(y_N: Truth, answer: Any) -> float:
         return plugin.number(name, function, y_N, answer)
 
     labels = declared["needs"] == "labels"
+    reads = [word for word in ("columns", "names") if plugin.takes(function, word)]
+
+    def on_samples(y_N: Truth, p_NC: Floats, beside: Beside) -> OnWeights:
+        answer = _answered(y_N, p_NC) if labels else p_NC
+
+        def of_rows(at_N: Ints) -> float:
+            own = beside.take(at_N)
+            words = {"columns": own.columns, "names": own.names}
+            given = partial(function, **{word: words[word] for word in reads})
+            return plugin.number(name, given, y_N[at_N], answer[at_N])
+
+        return by_positions(of_rows)
+
     return Metric(
         name=name.replace(":", "."),
         higher_is_better=declared["direction"] == "higher",
@@ -303,7 +331,13 @@ def own(name: str, folder: Path) -> Metric:
         on_weights=None if labels else by_rows(score),
         kinds=(EXCLUSIVE, LABELS, VALUES, SHARES),
         on_matrix=by_rows(lambda y, p: score(y, p > 0.5 if labels else p)),
+        on_samples=on_samples if reads else None,
     )
+
+
+def _answered(y_N: Truth, p_NC: Floats) -> Any:
+    """The answers that a metric of labels gets: classes, or whether each label holds."""
+    return most_probable(p_NC) if y_N.ndim == 1 else p_NC > 0.5
 
 
 def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Ints, n_classes: int) -> float:
@@ -321,6 +355,8 @@ def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Int
     """
     if predicted.probabilities is not None:
         return metric.score(truth, predicted.probabilities.p_NC[at_R])
+    if predicted.answers.ndim == 1 and metric.on_samples is not None and metric.needs == "labels":
+        return metric.score(truth, np.eye(n_classes, dtype=np.float32)[predicted.labels_N[at_R]])
     if predicted.answers.ndim == 1:
         return metric.score_labels(np.asarray(truth, dtype=np.int64), predicted.labels_N[at_R], n_classes)
     metric.refuse_answers()
@@ -391,7 +427,12 @@ def _cells(y_N: Ints, pred_N: npt.NDArray[np.integer[Any]], n_classes: int) -> I
 
 
 def _label(
-    name: str, minimum: float, description: str, on_margins: OnMargins, on_matrix: PrepareMatrix | None = None
+    name: str,
+    minimum: float,
+    description: str,
+    on_margins: OnMargins,
+    on_matrix: PrepareMatrix | None = None,
+    on_cells: PrepareCells | None = None,
 ) -> Metric:
     """A metric of the most probable class, and of labels at a threshold of one half where that exists."""
     kinds = (EXCLUSIVE, LABELS) if on_matrix else (EXCLUSIVE,)
@@ -399,7 +440,7 @@ def _label(
     def on_counts(counts_BCC: Reals) -> Reals:
         return on_margins(*margins(counts_BCC))
 
-    form = (on_counts, None, kinds, on_matrix, None, on_margins)
+    form = (on_counts, None, kinds, on_matrix, on_cells, on_margins)
     return Metric(name, True, "labels", minimum, 1.0, description, *form)
 
 
@@ -443,7 +484,14 @@ METRICS: dict[str, Metric] = {
             macro_f1,
             label_metrics.macro_f1,
         ),
-        _label("accuracy", 0.0, "share of right answers", accuracy, label_metrics.accuracy),
+        _label(
+            "accuracy",
+            0.0,
+            "share of right answers",
+            accuracy,
+            label_metrics.accuracy,
+            label_metrics.accuracy_of_cells,
+        ),
         _label(
             "balanced_accuracy",
             0.0,

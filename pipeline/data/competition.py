@@ -158,6 +158,8 @@ def content(samples: Samples, digest: Callable[[str], str]) -> str:
     columns["read"] = [None if column is None else column.tolist() for column in optional]
     if samples.cells_NM is not None:
         columns["metadata"] = samples.cells_NM.tolist()
+    if samples.beside_NM is not None:
+        columns["beside"] = [samples.beside_names, samples.beside_NM.tolist()]
     for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
         if truth is not None:
             columns[name] = sha256_text(truth.tobytes().hex())
@@ -256,6 +258,8 @@ def _samples(
     made = made.with_truth(scoring, training)
     if settings.metadata and split != "unlabelled":
         made = replace(made, cells_NM=beside.cells(listing, settings, split, faults))
+    if settings.metric_columns and labelled:
+        made = replace(made, **beside.of_metric(listing, settings))
     if len(faults) > before:
         return None
     notes = [*(read.notes if read is not None else ()), *beside.notes(made, settings)]

@@ -7,20 +7,17 @@ raised) nor the page of the folds (`data/templates/folds.html`). Text in backtic
 
 # Printed lines of the commands.
 FOLDS_FAULTY = "folds: {faults} in this plan: scores on it are wrong"
-FOLDS_SOUND = "check: sound"
-NEW_NO_IMAGES = "IMAGES is missing"
+FOLDS_SOUND, NEW_NO_IMAGES = "check: sound", "IMAGES is missing"
 NEW_NO_IMAGES_REMEDY = "make new NAME=pets IMAGES=folder, or with TRAIN=train.csv"
 COMPETITION_NEW = "competition     {name} (new)"
 COMPETITION_CHOSEN = "competition     {name}{title} (the current one from now on)"
 NOW_CURRENT = "{name} is the current competition from now on; make use NAME=… chooses another"
 USE_CURRENT = "competition     {name} (the current one)"
 USE_NONE = "competition     none is current: commands are about the default of configs/config.yaml"
-USE_KNOWN = "  {mark} {name}"
-NEW_WROTE = "wrote {path}"
+USE_KNOWN, NEW_WROTE = "  {mark} {name}", "wrote {path}"
 NOT_UTF8 = "{folder}: the names of {count:image} or folders are not UTF-8"
 NOT_UTF8_REMEDY = "rename them, e.g. `convmv -f latin1 -t utf8 -r --notest {folder}` for names of an old European system"
 NEW_NAME = "only letters a to z, digits and _ . + - are allowed, at most {longest} of them"
-NEW_NEXT = "next: {command}, or make all with the same ARGS"
 
 # Printed lines of the stages.
 IMAGES_SPACE = "images: decoding {images}, about"
@@ -77,8 +74,7 @@ SLOW_PATTERN = "competition.group_pattern or label_pattern: {pattern!r} needs mo
 SLOW_PATTERN_REMEDY = "write it without a repetition of a group, e.g. ([a-z]+[0-9]+)_ instead of (([a-z]+)+[0-9]*)+_"
 GROUP_OF_CLASS = "competition.{setting}: {given!r} gives each of the {classes} classes one group only, so it is the answer and no split could keep a group together; name another one, or set it to null"
 NO_GROUPS = "{table}: `{column}` is unknown in {rows} of {all} rows ({values}): each of these images is a group of its own (competition.unknown_groups)"
-NO_GROUPS_VALUE = "{value!r}: {rows}"
-EMPTY_VALUE = "empty"
+NO_GROUPS_VALUE, EMPTY_VALUE = "{value!r}: {rows}", "empty"
 SAME_ID = "{ids:person id} {ids:is|are} in several rows (first: {first}): people are identified by their folder"
 FEW_PHOTOS = "{people} people have fewer than {photos} photos"
 UNLISTED = "{folders:folder} of people who are in no row of the table {folders:is|are} left out (first: {first})"
@@ -89,8 +85,7 @@ SEARCHED = "{table}: {files:image} {files:was found by its name|were found by th
 TRAIN_BINS = "{table}: {attribute} trains with bins {train_bins} and is scored with {bins}; {images:image} {images:is|are} trained as another class than the one that is scored"
 PATCHES = "{table}: {patches} label patches change {changes} ({which})"
 PATCHES_CHANGE = "{attribute} of {images} images"
-PATCHES_NOTHING = "nothing"
-PATCHES_BOTH = "training and scoring labels"
+PATCHES_NOTHING, PATCHES_BOTH = "nothing", "training and scoring labels"
 PATCHES_TRAINING = "training labels; scores use the original ones"
 SOFT = "{table}: {images:image} near the edge of a bin {images:is|are} trained as a share of both bins ({widths}); scores use their labels"
 SOFT_WIDTH = "{attribute} ± {width:g}"
@@ -105,6 +100,7 @@ WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
 WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_TOTAL = "{what}, which sum to {total:g} in a row"
 WRITTEN_OF = {
     "exclusive": "the probability of each class",
     "shares": "the share of each class",
@@ -117,6 +113,7 @@ WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){c
 WRITTEN_CONFIDENCE = ", each with its probability"
 WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
 NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_TWICE = "row {key!r} (line {line}) names an image and an answer that an earlier row has already"
 LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
 NEW_CLASS_NEVER = "no training image is scored as the new class `{word}`: every class has images in two groups, and no row is labelled with it; a threshold for it cannot be fitted"
 NEW_CLASS_SINGLES = "{classes:class} {classes:has|have} one image or one group only ({images:image}): they train as their own class and are scored as the new class `{word}`, as are {given:image} labelled with it"
@@ -141,8 +138,7 @@ BOOTSTRAP = "{draws} bootstrap draws of {groups} groups: an image's out-of-bag p
 BOOTSTRAP_NEVER = "; {images} of {all:image} {images:was|were} never out of a bag and {images:is|are} not scored"
 COLUMN = "folds from column `{column}`: {values}"
 COLUMN_EMPTY = "{images} of {all:image} {images:has no fold: it is|have no fold: they are} in every training part and {images:is|are} not scored"
-RANGE_ALL = "{name}"
-RANGE_BELOW = "{name} below {high:.4g}"
+RANGE_ALL, RANGE_BELOW = "{name}", "{name} below {high:.4g}"
 RANGE = "{name} {low:.4g} to {high:.4g}"
 RANGE_FROM = "{name} from {low:.4g}"
 SINGLE_IMAGES = "{classes:class} {classes:has|have} a single image, which is in every training part and never validates ({names}); folds.singles=validate scores such images by models that never saw their class"
@@ -189,8 +185,7 @@ HINT = "  hint: {hint}"
 READ = "{images:,training image} in {classes:class} and {groups:,group}, {test:,} test images"
 READ_OTHER = "{images:,training image} with {what} in {groups:,group}, {test:,} test images"
 READ_LABELS = "{labels:label} ({each:.1f} hold in an image on average)"
-READ_VALUES = "{labels:value} ({ranges})"
-READ_SHARES = "{labels:share}"
+READ_VALUES, READ_SHARES = "{labels:value} ({ranges})", "{labels:share}"
 RARE_LABELS = "labels that fewer than {limit} training images have: {classes}"
 RARE = "classes with fewer than {limit} training images: {classes}"
 
@@ -204,8 +199,7 @@ SOME_EXIST = "; only {share:.0%} of those that were tried exist"
 LEADS_TO_TEST_IMAGES = "leads to the test images"
 UNIQUE = "a different value in each of {rows:,} rows"
 NOT_UNIQUE = "; not {column}, where {value!r} occurs {times} times"
-SAMPLE_ID = "the sample's id column; {unique}"
-BY_NAME = "by its name"
+SAMPLE_ID, BY_NAME = "the sample's id column; {unique}", "by its name"
 BY_NAME_TOO = "by its name; {text}"
 IMAGE_NAMES = "the names of the images; {unique}"
 GROUP_COUNT = "{groups:,} different values for {images:,} images"
@@ -246,7 +240,10 @@ TARGET_NUMBERS = "values are numbers: correct the cells, or name another TARGET"
 TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LABEL=a,b,c"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
+LABEL_PAIRS = "{why}, and asks for a probability of each"
 LABEL_MARKS = "a guess: columns of 0 and 1"
+ABSENT_CELL = "no cell is 0, so that {cell} says that a label does not hold"
+EMPTY_CELL = "an empty cell"
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -261,6 +258,8 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "units": "the numbers have a unit, so that they could only be learned as names",
+    "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
@@ -271,6 +270,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -313,8 +313,7 @@ NEW_CLASS_HINT = "if `{word}` means none of the known classes: competition.new_c
 NEVER_TRAINED = "the sample names {n} classes that no training row has ({words}): they are never answered"
 MANY_CLASSES = "many classes with few images each: angles between features and the nearest training images, see docs/training.md; no download"
 MANY_CLASSES_HINT = "to train a network on them, too: ensemble.members=[probe_arcface,knn,arcface]"
-TO_FILL = "…"
-ASK = "question: {question}"
+TO_FILL, ASK = "…", "question: {question}"
 ASK_IN = "until it is answered in {path}, every other command refuses this competition"
 COLUMN_PER_ATTRIBUTE = "the sample has one column per label"
 ATTRIBUTE_PLACEHOLDER = "{why}; a guess: {cells}: placeholders and no labels; the training table's values are written"
@@ -371,6 +370,10 @@ TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
+SHARES_TOTAL = "the shares of a row sum to {total:g} in the sample, as in the training table"
+QUESTION_TOTAL = "what do the shares of a row sum to? {total:g} in the training table; the sample's columns {columns} hold {cell}"
+CHOICE_TOTAL = "shares that sum to {total:g}, as in the training table"
+CHOICE_ONE = "shares that sum to 1"
 COLUMN_PER_SHARE = "the sample has one column per share"
 COLUMN_PER_VALUE = "the sample has one column per value"
 COLUMN_PER_LEVEL = "the sample has one column per level of each label"
@@ -452,6 +455,7 @@ METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
     "constant": "{column}: all rows have the same value, so it is no metadata",
     "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "images": "{column}: it differs between the images of a sample, and metadata are about a sample as a whole",
     "untested": "{column}: the test table has no value of it, so it is no metadata",
     "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
 }
@@ -570,6 +574,7 @@ READERS = {
     ),
 }
 DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_COPIES_OF_DETAIL = "augment: images.store_px with resample.copies runs on the CPU, because the GPU's engine has one policy then"
 DEVICE_ARGUMENT = "{argument}={value}"
 DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
 DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
@@ -578,9 +583,9 @@ DEVICE_HOLES = "{holes} holes; {most} are possible"
 DEVICE_OWN = "your own function {policy}"
 IMAGES_PINNED = "the prepared images ({gigabytes} GB) are more than {share:g} of the GPU's free memory (runtime.images_share): batches are copied to it one by one, with the same results"
 IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from now on batches are copied to it one by one, with the same results (runtime.images_share=0 does so from the start)"
-ABSENT = "no"
-PRESENT = "yes"
+ABSENT, PRESENT = "no", "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 
@@ -591,3 +596,7 @@ ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
 FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
+IMAGE_OF_SAMPLE = "{sample}, image {number}"
+
+NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
+NOT_ENCODED = "line {line}: {characters}"

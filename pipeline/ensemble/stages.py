@@ -45,6 +45,7 @@ from pipeline.ensemble.new_class import NewClass
 from pipeline.ensemble.page import EnsemblePage, page_lines, recommended, render_html
 from pipeline.ensemble.priors import PriorCorrection, class_shares, label_shares
 from pipeline.ensemble.thresholds import MOST_GRADES, Clip, CutPoints, Round, Thresholds, not_whole
+from pipeline.ensemble.trees import Trees
 from pipeline.nets.stages import features_need
 from pipeline.record import files
 from pipeline.record.tracking import note
@@ -164,7 +165,7 @@ def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def build_gbdt(job: Job) -> Built:
-    """Boosted trees on the members' predictions and the metadata: oof.npz, test.npz and importance.csv.
+    """Boosted trees on the members' predictions and the metadata: oof, test, importance.csv, the trees.
 
     Each sample is predicted by trees that saw nothing of its part, and parts share no group.
 
@@ -192,6 +193,8 @@ def build_gbdt(job: Job) -> Built:
         job.draft / "test.npz", Probabilities.of(target, tests[0].ids_N, made.test_NK, GBDT)
     )
     made.importance.to_csv(job.draft / IMPORTANCE, index=False)
+    # New images are predicted with them (`predict/predictor.py`).
+    Trees(tuple(p.name for p in oofs), made.columns, made.boosted).write(job.draft)
     by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
     card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), None)
     top = ", ".join(
@@ -518,7 +521,7 @@ def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "gbdt",
-        1,
+        2,
         "boosted trees on the predictions of members and the metadata",
         build_gbdt,
         reads=("ensemble.gbdt", "statistics", "competition.metric"),

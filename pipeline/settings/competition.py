@@ -6,7 +6,7 @@ reading its data (`data/`).
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -270,6 +270,11 @@ class CompetitionSettings(Section):
     metric: str = fact(
         "macro_f1", "main metric, of pipeline/core/metrics.py, or module:function of the current folder"
     )
+    metric_columns: list[str] = fact_if_chosen(
+        [],
+        "columns of the training table that a metric of the current folder reads as `columns`, e.g. weight; "
+        "id and group are there always",
+    )
     submission: SubmissionSettings = fact(SubmissionSettings(), "the host's format of the CSV")
     demo: EmojiDemo | DigitsDemo | None = Field(
         None, description="settings of the files of a demo", discriminator="source"
@@ -311,6 +316,20 @@ def known_metric(s: Sections) -> Iterator[Broken]:
 
 
 @rule("competition")
+def columns_of_the_metric(s: Sections) -> Iterator[Broken]:
+    """Columns for the metric are named once, for a function of the user's own and a layout of tables."""
+    competition, path = s["competition"], "competition.metric_columns"
+    named = competition.metric_columns
+    if named and ":" not in competition.metric:
+        yield path, f"is read by a metric of your own only, and metric={competition.metric}; remove it"
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        yield path, f"names {', '.join(twice)} twice"
+    if competition.layout != "table" and set(named) - {"id", "group"}:
+        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+
+
+@rule("competition")
 def weighted_labels(s: Sections) -> Iterator[Broken]:
     """Weights are of labels or levels that exist, for a metric that reads them."""
     competition = s["competition"]
@@ -320,6 +339,11 @@ def weighted_labels(s: Sections) -> Iterator[Broken]:
     if competition.target != "labels" or competition.metric != "log_loss":
         yield path, "is read by metric=log_loss with target=labels only; remove it"
         return
+    yield from weights_of(competition, given, path)
+
+
+def weights_of(competition: CompetitionSettings, given: Iterable[str], path: str) -> Iterator[Broken]:
+    """Each name is that of a label, or `label · level`."""
     known = [a.name for a in competition.attributes]
     for attribute in competition.attributes:
         levels = attribute.names or attribute.values
@@ -368,6 +392,10 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield from _soft_width(path, attribute)
     if competition.target == "shares" and len(competition.attributes) > 1:
         yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
+    blank = [a.name for a in competition.attributes if "" in a.values]
+    if blank and competition.unknown_labels:
+        message = f"cannot be told from an empty cell, which is a value of {blank[0]}: remove one of the two"
+        yield "competition.unknown_labels", message
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"

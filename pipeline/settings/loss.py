@@ -13,7 +13,7 @@ from pydantic import Field
 from pipeline.core.errors import Suggestions, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
-from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.competition import CompetitionSettings, weights_of
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.submission import columns_of
 
@@ -144,6 +144,11 @@ class AttributeLossSettings(OneLossSettings):
 class LossSettings(OneLossSettings):
     """What training minimises."""
 
+    label_weights: Literal["metric", "none"] | dict[str, Weight] = fact_if_chosen(
+        "metric",
+        "of labels: weight of each label, and of the rows of a level; metric: those of "
+        "competition.label_weights, if there are any; none: all equal; or {label: 2, `label · level`: 4}",
+    )
     attributes: dict[str, AttributeLossSettings] = fact(
         {},
         "attribute -> its own loss, for model.heads=attributes; the others use the main one, ordered ones "
@@ -184,6 +189,20 @@ def losses_of_the_target(s: Sections) -> Iterator[Broken]:
         if kind == "values" and loss.class_weights != "none":
             message = f"{loss.class_weights} is for classes and labels"
             yield f"{path}.class_weights", f"{message}; resample.method=over balances values"
+
+
+@rule("loss", "competition")
+def weights_of_labels(s: Sections) -> Iterator[Broken]:
+    """Weights by hand are of labels or levels that exist, for a loss that reads them."""
+    given, path = s["loss"].label_weights, "loss.label_weights"
+    if isinstance(given, str):
+        return
+    if s["competition"].target != "labels":
+        yield path, f"is for target=labels, and target={s['competition'].target}: remove it"
+    elif is_plugin(s["loss"].name):
+        yield path, f"is not read by {s['loss'].name}, which gets the targets only: remove it"
+    else:
+        yield from weights_of(s["competition"], given, path)
 
 
 @rule("loss", "competition")

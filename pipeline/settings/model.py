@@ -51,6 +51,12 @@ class ModelSettings(Section):
         "of several images a sample: mean or max of their features, attention: a learned weighted mean, "
         "concat: the features side by side, for a fixed number of images",
     )
+    feature_stages: int | None = fact_if_chosen(
+        None,
+        "features of a linear_probe: besides the last ones, the means of the maps of so many last stages",
+        ge=1,
+        le=48,
+    )
     heads: Literal["joint", "attributes", "cosine"] = fact(
         "joint",
         "joint: one output per class; attributes: one head per attribute, probabilities multiplied; cosine: "

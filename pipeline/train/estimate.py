@@ -63,7 +63,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     rows = round(rows * trainings(config.train.bag, config.train.chain))
     n_classes = samples.space.n_classes
     device = set_up(config.runtime)
-    known = _earlier(host.store, settings, device)
+    known = earlier(host.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
@@ -89,7 +89,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     return Estimate(rows * per_row, disk, (choice.line,) if choice.line else ())
 
 
-def _earlier(store: Store, settings: Settings, device: str) -> float | None:
+def earlier(store: Store, settings: Settings, device: str) -> float | None:
     """Seconds per row of the newest fold with the same network, image size and batch on this machine."""
     config = settings.config
     wanted = {

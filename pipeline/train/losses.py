@@ -156,7 +156,7 @@ def _of_values(settings: OneLossSettings, facts: ClassFacts) -> Loss:
 def _of_labels(settings: OneLossSettings, facts: ClassFacts, waits: bool) -> Loss:
     """The loss of each label; of one with several levels that of exclusive classes of the same name."""
     layout = column_losses.Layout.of(facts.target, facts.device)
-    weights = None if waits else column_losses.label_weights(settings, facts)
+    weights = column_losses.label_weights(settings, facts, waits)
     smoothing, level = settings.label_smoothing, cross_entropy_terms
     if settings.name == "focal":
         level = partial(focal_terms, gamma=settings.gamma)

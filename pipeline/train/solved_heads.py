@@ -28,10 +28,10 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.settings.loss import LossSettings
-from pipeline.train import heads
+from pipeline.train import column_losses, heads
 from pipeline.train.heads import HeadFit, HeadJob, HeadStack
 from pipeline.train.nearest import state_of
-from pipeline.train.targets import targets_of
+from pipeline.train.targets import class_facts, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
 
 def refuse_loss(loss: LossSettings, head: str = "logistic") -> None:
     """Raise ConfigError unless the loss is the natural one of the target, the only one that is solved."""
-    if loss != LossSettings():
+    if loss != LossSettings(label_weights=loss.label_weights):
         what = "minimises no loss" if head == "knn" else "minimises plain cross-entropy"
         raise ConfigError(
             f"loss.name: head={head} {what}, but the loss is {loss.name}",
@@ -187,6 +187,9 @@ def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -
 def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
     """A logistic regression for each label, on the rows where it is known."""
     n_columns, most = target_NC.shape[1], 0
+    # Problems of single labels do not depend on how much these count; those of levels do on each level.
+    facts = class_facts(job.train_samples, job.rows(0), job.heads, job.synthetic)
+    level_C = column_losses.metric_weights(job.loss, facts)
     weight_CD = np.zeros((n_columns, z_NVD.shape[2]), np.float32)
     bias_C = np.zeros(n_columns, np.float32)
     for columns in _blocks(job.target):
@@ -196,6 +199,11 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
             continue  # probabilities of one half, or equal ones
         own_NC, single = own_NC[known_N], len(columns) == 1
         share_NC = np.concatenate([1 - own_NC, own_NC], axis=1) if single else own_NC
+        if level_C is not None and not single:
+            own_C = level_C[columns]
+            share_NC = share_NC * (own_C / _mean_of_rows(own_C, share_NC, weight_N[known_N])).astype(
+                np.float32
+            )
         problem = _problem(z_NVD[known_N], share_NC, weight_N[known_N])
         own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job)
         most = max(most, iterations)
@@ -203,6 +211,12 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
         weight_CD[columns] = own_CD[1:] - own_CD[:1] if single else own_CD
         bias_C[columns] = own_C[1:] - own_C[:1] if single else own_C
     return _Solved(weight_CD, bias_C, most)
+
+
+def _mean_of_rows(level_W: np.ndarray, share_NW: Floats, weight_N: Floats) -> float:
+    """The mean weight of the rows of a label, so that weights of levels do not change the penalty's share."""
+    total = float((share_NW * weight_N[:, None]).sum())
+    return float((share_NW * weight_N[:, None] * level_W).sum()) / total if total > 0 else 1.0
 
 
 def _blocks(target: Target) -> list[list[int]]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # The settings of `train` that a solved head (not trained by steps) reads, and those of several models.
 SOLVED = (
     *("train.strategy", "train.head", "train.head_c", "train.head_k", "train.head_temperature"),
-    *("train.group_share", "train.seed"),
+    *("train.probe_views", "train.group_share", "train.seed"),
 )
 # The settings of `model` that heads on features read.
 HEADS = ("model.heads", "model.ordinal", "model.scale", "model.centres")
@@ -442,7 +442,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        1,
+        2,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -452,7 +452,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        3,
+        4,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -473,7 +473,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        1,
+        2,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -498,7 +498,7 @@ STAGES = (
     ),
     Stage(
         "whole",
-        1,
+        2,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,

@@ -56,6 +56,8 @@ from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 NUMBERED = (ROW, ROW_FROM_0)
 MOST_HINTS, SHOWN_LABELS = 5, 3
+# What is shown of a label that does not hold where its cell is empty, and that holds.
+BLANK_NAMES = ("0", "1")
 
 
 def propose(request: NewRequest) -> Proposal:
@@ -288,6 +290,8 @@ def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, An
         attribute["word"] = name
     elif found.values[number]:
         attribute["values"] = list(found.values[number])
+        if "" in attribute["values"]:
+            attribute["names"] = list(BLANK_NAMES)
     if found.one_hot:
         attribute["one_hot"] = True
     pairs = set(zip(groups, cells, strict=True)) if groups else set()
