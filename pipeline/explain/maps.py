@@ -197,5 +197,5 @@ def heat(
     why = flatness(map_HW, least)
     if why:
         text = {"empty": texts.MAP_EMPTY, "flat": texts.MAP_FLAT}[why]
-        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group)
+        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group, shows=False)
     return Picture(name, caption, overlay(case.pixels_HWC, map_HW), f"{caption} {group}", group)

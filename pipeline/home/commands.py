@@ -16,7 +16,7 @@ from pipeline.engine.session import Session
 from pipeline.home import facts, page, serve, texts
 from pipeline.home.facts import Competition
 from pipeline.home.page import Place
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, shown, ui_command
 from pipeline.record.serve import refuse_port
 from pipeline.settings import current, read
 from pipeline.settings.load import load
@@ -37,7 +37,14 @@ def place_of(session: Session) -> Place:
 
 
 def finish(session: Session) -> None:
-    """Write the page after a command, and print its path; nothing here stops the command."""
+    """Write the page after a command, and print its path; nothing here stops the command.
+
+    A command that made something, and has not named the record itself, names the table of the competition.
+    """
+    if session.seconds and not session.named_record:
+        link = session.tracker.known_link(session.settings.config.competition.name)
+        if link:
+            session.say(texts.RECORD.format(command=ui_command(session.home), link=link))
     path = page.write(place_of(session), _known(session))
     if path is not None:
         session.say(texts.PRINTED.format(path=shown(path)))

@@ -495,6 +495,7 @@ STAGES = (
         announce=announce_train,
         inside="fold",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "whole",
