@@ -28,7 +28,7 @@ from pipeline.data.loader import Images
 from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
-from pipeline.nets.cosine import Angles, Cosine
+from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
@@ -145,7 +145,7 @@ class Classifier(nn.Module):
             width = layer.in_features
             if kind == "concat":
                 assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
-                self.beside["together"] = _wider(layer, self.intake.images * width)
+                self.beside["together"] = wider(layer, self.intake.images * width)
         self.beside["pool"] = Pool(kind, width)
 
     def _classifier_layer(self) -> nn.Linear | Cosine:
@@ -382,7 +382,7 @@ def build(
     if angles is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            _to_cosines(backbone, settings.name, n_classes, angles)
+            to_cosines(backbone, settings.name, n_classes, angles)
     elif not has_classifier:
         _zero_classifier(backbone)
     if settings.norm == "group":
@@ -428,40 +428,6 @@ def _zero_classifier(backbone: nn.Module) -> None:
         for name, parameter in backbone.named_parameters():
             if name in names and name.rpartition(".")[0] in layers:
                 parameter.zero_()
-
-
-def classifier_layer(backbone: nn.Module) -> nn.Linear | Cosine | None:
-    """The layer that makes the outputs of the features; None where none is known."""
-    name = getattr(backbone, "pretrained_cfg", {}).get("classifier")
-    layer = backbone.get_submodule(name) if isinstance(name, str) else None
-    return layer if isinstance(layer, nn.Linear | Cosine) else None
-
-
-def _to_cosines(backbone: nn.Module, name: str, n_classes: int, angles: Angles) -> None:
-    """Replace the linear classifier, in place.
-
-    Raises:
-        ModelError: the network has none that is known.
-    """
-    layer = classifier_layer(backbone)
-    if layer is None:
-        raise ModelError(
-            f"model.heads=cosine: {name} has no known linear classifier to replace",
-            remedy="choose model.heads=joint, or a network of timm with a linear classifier",
-        )
-    config: Any = backbone.pretrained_cfg
-    parent, _, child = str(config["classifier"]).rpartition(".")
-    setattr(backbone.get_submodule(parent), child, Cosine(layer.in_features, n_classes, angles))
-
-
-def _wider(layer: nn.Linear | Cosine, width: int) -> nn.Linear | Cosine:
-    """A new classifier of the same outputs for other features."""
-    if isinstance(layer, Cosine):
-        return layer.widened(width)
-    together = nn.Linear(width, layer.out_features)
-    nn.init.zeros_(together.weight)
-    nn.init.zeros_(together.bias)
-    return together
 
 
 def restore(
