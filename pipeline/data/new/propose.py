@@ -175,7 +175,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     host.test_set(proposal, request, root, sample, known, free, values)
     found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     _refuse_test_rows(table, found)
-    used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
+    used = found.columns
     likely = groups.group_columns(table, sorted(taken | used))
     paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
@@ -295,6 +295,12 @@ def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, An
     }
     if found.column:
         attribute["word"] = name
+    elif found.blocks and found.blocks[number]:
+        attribute |= {
+            "values": list(found.blocks[number]),
+            "names": list(found.values[number]),
+            "one_hot": True,
+        }
     elif found.values[number]:
         attribute["values"] = list(found.values[number])
     if found.one_hot:
