@@ -72,6 +72,14 @@ def test_every_name_has_a_docstring_of_its_own():
     assert [n for n in api.__all__ if n not in values and not inspect.getdoc(getattr(api, n))] == []
 
 
+def test_the_predictor_is_the_one_of_its_room_and_other_names_are_unknown():
+    from pipeline.predict import predictor
+
+    assert api.Predictor is predictor.Predictor and api.Answers is predictor.Answers
+    with pytest.raises(AttributeError, match="no attribute 'Predicter'"):
+        api.Predicter  # noqa: B018
+
+
 def test_it_imports_nothing_heavy():
     code = f"import sys, pipeline.api; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(

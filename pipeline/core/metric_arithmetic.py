@@ -24,6 +24,8 @@ from pipeline.core.samples import Floats, Ints
 # A certain and wrong answer costs this much log loss, not infinity: float32 cannot tell less from 0.
 LOG_FLOOR = float(np.finfo(np.float32).eps)
 
+# A variance below this part of the mean square is rounding.
+ROUNDING = 1e-13
 # Parts of a row that a resample of rows can hold where weights are no whole numbers.
 FINE = 16
 
@@ -39,6 +41,14 @@ def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Reals:
     out: Reals = np.zeros(np.broadcast_shapes(above.shape, below.shape))
     np.divide(above, below, out=out, where=below != 0)
     return out
+
+
+def spread(variance: npt.NDArray[Any], square: npt.NDArray[Any]) -> Reals:
+    """A variance, and 0 where it is only the rounding of numbers whose mean square is `square`.
+
+    The mean of equal numbers is not exactly that number, and a score would be divided by what is left.
+    """
+    return np.where(variance > ROUNDING * square, variance, 0.0)
 
 
 def by_rows(function: Callable[[Any, Floats], float]) -> Callable[[Any, Floats], OnWeights]:

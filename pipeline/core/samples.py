@@ -167,6 +167,12 @@ class LabelSpace:
         levels = [weight.get(column, 1.0) if column not in names else 1.0 for column in self.classes]
         return Cells(self.widths, tuple(weight.get(name, 1.0) for name in names), tuple(levels))
 
+    def with_cells(self, y_NK: Floats) -> Floats:
+        """The truth of these columns as metrics want it: that of labels knows which columns make a label."""
+        if self.kind != "labels" or self.cells.plain:
+            return y_NK
+        return truths.known(y_NK, self.cells, None)
+
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
         size = len(self.attributes[attribute].values)

@@ -32,7 +32,7 @@ from pipeline.core.sample_paths import each, every_file
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
-from pipeline.data import beside, labels, layouts, patterns, sample_files, texts
+from pipeline.data import beside, labels, layouts, patterns, sample_files, texts, unseen
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import REMEDY, Faults, nfc
@@ -203,6 +203,9 @@ def _load(
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
     more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
+    if (column := settings.new_class_column) is not None:
+        own, said = unseen.scored_as_new(own, more, column)
+        notes += said
     tables = [f for x in listings for f in x.files] + ([patches] if patches else [])
     return Data(own, held, more, unlabelled, answers, tuple(notes)), tables
 

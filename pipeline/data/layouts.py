@@ -258,8 +258,9 @@ def _from_one_hot(
         cells = [table.column(value) for value in attribute.values]
         labels = []
         for row, marks in enumerate(zip(*cells, strict=True)):
-            odd = [m for m in marks if m not in ONE_HOT]
             held = [v for v, m in zip(attribute.values, marks, strict=True) if ONE_HOT.get(m)]
+            # Beside the only 1 an empty cell can only say that the class does not hold.
+            odd = [m for m in marks if m not in ONE_HOT and (m or len(held) != 1)]
             if odd:
                 faults.add(
                     "unknown labels", f"{listing.where(row)}: {attribute.name}: {odd[0]!r} is not 0 or 1"

@@ -113,18 +113,25 @@ def split(row_HWC: Pixels, channels: int) -> list[Pixels]:
 
 
 def each(row_HWC: Pixels, channels: int, change: Callable[[Pixels, int], Pixels]) -> Pixels:
-    """The row with every image changed, given its pixels and its place; empty places stay empty."""
+    """The row with every image changed, given its pixels and its place; empty places stay empty.
+
+    The change may give images of another size, the same for all.
+    """
     if row_HWC.shape[2] == channels:
         return change(row_HWC, 0)
-    made = np.zeros_like(row_HWC)
-    for at in range(row_HWC.shape[2] // channels):
-        place = slice(at * channels, (at + 1) * channels)
-        image = np.ascontiguousarray(row_HWC[..., place])
-        if image.any():
-            made[..., place] = change(image, at)
-            if not made[..., place].any():
-                made[0, 0, at * channels] = 1
-    return made
+    images = {
+        at: np.ascontiguousarray(row_HWC[..., at * channels : (at + 1) * channels])
+        for at in range(row_HWC.shape[2] // channels)
+    }
+    made = {at: change(image, at) for at, image in images.items() if image.any()}
+    if not made:
+        return np.zeros_like(np.concatenate([change(image, at) for at, image in images.items()], axis=2))
+    row = np.zeros((*next(iter(made.values())).shape[:2], row_HWC.shape[2]), row_HWC.dtype)
+    for at, image in made.items():
+        row[..., at * channels : (at + 1) * channels] = image
+        if not image.any():
+            row[0, 0, at * channels] = 1
+    return row
 
 
 def strip(pictures: Sequence[Pixels]) -> Pixels:

@@ -161,7 +161,7 @@ def _values_judged(session: Session, file: Path) -> str:
 
 def say_next(session: Session, report: Artifact) -> None:
     """The last line: the first command that the report advises."""
-    session.say(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
+    session.end_with(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
 
 
 def _best_other(session: Session, new: Path) -> tuple[Path | None, str]:

@@ -28,6 +28,7 @@ from pipeline.explain.scene import Layer, Net
 from pipeline.explain.view import ColumnView
 from pipeline.nets import model
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.cosine import Cosine
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.weights import classifier_keys
@@ -35,7 +36,7 @@ from pipeline.pages.gallery import Pixels
 from pipeline.pages.report import percent
 from pipeline.settings.schema import Config
 from pipeline.train.committee import Committee
-from pipeline.train.heads import HeadStack, restore_head
+from pipeline.train.heads import Head, HeadStack, restore_head
 
 # Images of one pass.
 IMAGES_AT_ONCE = 64
@@ -69,7 +70,7 @@ class Explained(nn.Module):
     shift_C: torch.Tensor
 
     def __init__(
-        self, classifier: Classifier, head: HeadStack | None = None, view: ColumnView | None = None
+        self, classifier: Classifier, head: Head | None = None, view: ColumnView | None = None
     ) -> None:
         super().__init__()
         self.viewed = view is not None
@@ -185,7 +186,7 @@ def of_fold(
         notes.append(texts.ONE_OF_BAG.format(n=len(committee.states), fold=fold, share=percent(share)))
     if config.train.strategy == "linear_probe":
         head = restore_head(state, AttributeHeads.of(config.model, space))
-        seeds = len(head.out.bias)
+        seeds = len(head.mean_JD)
         if seeds > 1:
             notes.append(worded(texts.MEAN_OF_HEADS, n=seeds))
         network = model.build(model.frozen(config.model), 2, 0, hw, intake=Intake.of(config))
@@ -290,7 +291,9 @@ def _linear(module: Explained) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Weights and bias of the only linear layer after the features; None: other layers follow too."""
     head = module.head
     if head is not None:
-        if head.hidden is not None or head.by_attribute is not None:
+        if not isinstance(head, HeadStack) or isinstance(head.out, Cosine) or head.hidden is not None:
+            return None
+        if head.by_attribute is not None:
             return None
         weight_KD = (head.out.weight / head.std_JD[:, None]).mean(0)
         shift_JK = (head.out.weight @ (head.mean_JD / head.std_JD)[..., None])[..., 0]

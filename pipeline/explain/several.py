@@ -79,7 +79,7 @@ class SampleImages:
     def rows(self, ids: Sequence[str] | Strings) -> tuple[Pixels, Ints]:
         """(B, H, W, E) the samples of these images, and (B,) the places of the images in them."""
         at_B = self.at(ids)
-        return np.array(self.prepared.x_NHWC[self.row_M[at_B]]), self.place_M[at_B]
+        return self.prepared.seen(self.row_M[at_B]), self.place_M[at_B]
 
     def of_sample(self, sample: str) -> list[str]:
         """The images of a sample, in the order of their places."""

@@ -24,6 +24,8 @@ from pipeline.record.files import sqlite_url
 
 HERE = "127.0.0.1"
 PORTS = range(1, 65536)
+# A port to try where the usual one of a target is taken.
+ANOTHER = {"ui": 5001, "dashboard": 8081, "serve": 8001}
 
 
 def refuse_port(port: str, target: str) -> int:
@@ -32,7 +34,7 @@ def refuse_port(port: str, target: str) -> int:
     Raises:
         StorageError: it is no port, or another program listens on it.
     """
-    remedy = f"make {target} PORT={5001 if target == 'ui' else 8081}"
+    remedy = f"make {target} PORT={ANOTHER[target]}"
     if not (port.isascii() and port.isdigit() and int(port) in PORTS):
         raise StorageError(f"PORT={port}: a port is a number from 1 to {PORTS[-1]}", remedy=remedy)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

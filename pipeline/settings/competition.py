@@ -228,6 +228,12 @@ class CompetitionSettings(Section):
     attributes: list[AttributeSettings] = fact(
         [], "the labels to predict; a class is a combination of their values"
     )
+    new_class: str | None = fact_if_chosen(
+        None,
+        "the value of the attribute that means none of the known classes, e.g. new_whale: images of a class "
+        "that no training part knows are scored as it; decision.steps=[new_class] answers it by a threshold",
+        min_length=1,
+    )
     target: Kind = fact(
         "exclusive",
         "exclusive: a row has one class, a combination of the attributes' values; labels: each attribute is "
@@ -282,6 +288,11 @@ class CompetitionSettings(Section):
         if not isinstance(given, dict) or "target" not in given:
             return given
         return {**given, "submission": with_format(given.get("submission", {}), given["target"])}
+
+    @property
+    def new_class_column(self) -> int | None:
+        """The place of the new class among the classes; None: there is none."""
+        return None if self.new_class is None else self.attributes[0].values.index(self.new_class)
 
     @property
     def hosted(self) -> bool:
@@ -344,6 +355,23 @@ def weights_of(competition: CompetitionSettings, given: Iterable[str], path: str
 
 
 @rule("competition")
+def known_new_class(s: Sections) -> Iterator[Broken]:
+    """The new class is a value of the only attribute."""
+    competition, path = s["competition"], "competition.new_class"
+    if competition.new_class is None:
+        return
+    attributes = competition.attributes
+    if competition.target != "exclusive" or len(attributes) > 1:
+        yield path, "is for exclusive classes of one attribute; remove it"
+    elif attributes and (attributes[0].bins is not None or attributes[0].one_hot):
+        yield path, "is for an attribute with a value a row; remove it"
+    elif attributes and competition.new_class not in attributes[0].values:
+        hint = nearest(competition.new_class, attributes[0].values) or "add it to them"
+        message = f"`{competition.new_class}` is not one of competition.attributes[0].values"
+        yield path, f"{message}; {hint}"
+
+
+@rule("competition")
 def labelled_attributes(s: Sections) -> Iterator[Broken]:
     """There are files and attributes, and the values of each attribute match its names and bins."""
     competition = s["competition"]
@@ -364,6 +392,10 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield from _soft_width(path, attribute)
     if competition.target == "shares" and len(competition.attributes) > 1:
         yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
+    blank = [a.name for a in competition.attributes if "" in a.values]
+    if blank and competition.unknown_labels:
+        message = f"cannot be told from an empty cell, which is a value of {blank[0]}: remove one of the two"
+        yield "competition.unknown_labels", message
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"

@@ -24,7 +24,7 @@ from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings
-from pipeline.submit import ledger, texts
+from pipeline.submit import ledger, submission, texts
 from pipeline.submit.submission import ledger_of
 
 
@@ -88,6 +88,7 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
             one has its name.
     """
     config = settings.config.competition
+    path = submission.original(home, path)
     fault = paths.fault_of_submission(path.stem)
     if fault:
         raise DataError(texts.BAD_NAME.format(file=path, fault=fault), remedy=texts.BAD_NAME_REMEDY)

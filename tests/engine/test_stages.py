@@ -212,8 +212,16 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "images.channels": 3,
         "ensemble.gbdt": GbdtSettings(),
         "images.pages": "first",
+        "images.store_px": None,
         "images.tiles": None,
         "model.pool_images": "mean",
+        # Steps of training that there were not before.
+        "model.feature_stages": None,
+        "train.first_px": None,
+        "train.grad_checkpointing": False,
+        "train.head_epochs": None,
+        "train.probe_views": ["identity", "hflip"],
+        "train.soup": "uniform",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,
         "competition.metric_columns": [],
@@ -226,6 +234,14 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "loss.delta": FULL.config.loss.delta,
         "loss.quantile": FULL.config.loss.quantile,
         "resample.bins": FULL.config.resample.bins,
+        # Settings of thousands of classes.
+        "competition.new_class": None,
+        "loss.margin": FULL.config.loss.margin,
+        "loss.rare_margin": FULL.config.loss.rare_margin,
+        "model.centres": 1,
+        "model.scale": FULL.config.model.scale,
+        "train.head_k": FULL.config.train.head_k,
+        "train.head_temperature": FULL.config.train.head_temperature,
     }
     settings = load(["competition=digits", "augment.engine=albumentations"])
     with_default = config_slice(FULL.config, ["augment"], keyed=True)["augment"]

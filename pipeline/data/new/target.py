@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,8 @@ from pipeline.data.new import columns, kinds
 from pipeline.data.new.words import denies
 from pipeline.data.paths import nfc
 
+# Of one label: its name, values, cells and columns.
+_Part = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 # What stands between the words of a column's name.
 BETWEEN_WORDS = "_- ./:"
 # Cells of 0/1 columns that say that a report is uncertain, or that nothing was looked for.
@@ -53,6 +55,8 @@ class Label:
         unknown: cells that mean that a label is unknown, besides empty ones.
         blocks: for each attribute the columns of 0 and 1 that are its values, none for a plain column; empty:
             there are only plain ones.
+        absent: of columns of marks without any 0, the cell that says that a label does not hold.
+        total: of shares, what each row sums to; 1 where rows differ.
     """
 
     names: tuple[str, ...]
@@ -64,6 +68,8 @@ class Label:
     target: Kind = "exclusive"
     column: str = ""
     unknown: tuple[str, ...] = ()
+    absent: str | None = None
+    total: float = 1.0
     blocks: tuple[tuple[str, ...], ...] = ()
 
     @property
@@ -108,11 +114,31 @@ def of_words(table: Table, column: str, separator: str, why: str, also: Sequence
 
 
 def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
-    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known."""
+    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known.
+
+    Where no cell is 0, one of these says that a label does not hold; see `absent_cell`.
+    """
     cells = tuple(tuple(table.column(c)) for c in named)
-    values = tuple(_pair(column) for column in cells)
-    unknown = tuple(u for u in UNCERTAIN if any(u in column for column in cells))
-    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown)
+    absent = absent_cell(cells)
+    values = tuple(_pair(column, absent) for column in cells)
+    unknown = tuple(u for u in UNCERTAIN if absent not in UNCERTAIN and any(u in column for column in cells))
+    if absent is not None:
+        why = texts.LABEL_MARKS_WHY.format(
+            why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
+        )
+    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
+
+
+def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:
+    """The cell that says that a label does not hold, in columns of marks of which no cell is 0.
+
+    -1 where there is one, else an empty cell: if they meant that nothing is known, every known label would
+    hold, and there would be nothing to learn. None: a cell is 0, or every label holds for every image.
+    """
+    given = set().union(*cells_AN)
+    if any(not ONE_HOT.get(cell, True) for cell in given):
+        return None
+    return next((cell for cell in (*UNCERTAIN, "") if cell in given), None)
 
 
 def of_blocks(table: Table, named: Sequence[str], why: str) -> Label | None:
@@ -128,23 +154,21 @@ def of_blocks(table: Table, named: Sequence[str], why: str) -> Label | None:
     if not best:
         return None
     inside = {c: prefix for prefix, block in best.items() for c in block}
-    parts = [
-        _part(table, key, best.get(key, ()), why) for key in dict.fromkeys(inside.get(c, c) for c in named)
-    ]
+    plain = of_marks(table, [c for c in named if c not in inside], why)
+    of_mark: dict[str, _Part] = {
+        name: (name, own, cells, ())
+        for name, own, cells in zip(plain.names, plain.values, plain.cells, strict=True)
+    }
+    keys = dict.fromkeys(inside.get(c, c) for c in named)
+    parts = [_part(table, key, best[key]) if key in best else of_mark[key] for key in keys]
     names, values, cells, blocks = zip(*parts, strict=True)
     reason = texts.LABEL_BLOCKS.format(why=why, blocks="; ".join(", ".join(block) for block in best.values()))
-    unknown = tuple(u for u in UNCERTAIN if any(u in marks[c] for c in named if c not in inside))
-    return Label(names, values, cells, reason, target="labels", unknown=unknown, blocks=blocks)
+    made = Label(names, values, cells, reason, target="labels", blocks=blocks)
+    return replace(made, unknown=plain.unknown, absent=plain.absent)
 
 
-_Part = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
-
-def _part(table: Table, key: str, block: Sequence[str], why: str) -> _Part:
-    """Name, values, cells and columns of one label: of a plain column, or of a block by its prefix."""
-    if not block:
-        plain = of_marks(table, [key], why)
-        return key, plain.values[0], plain.cells[0], ()
+def _part(table: Table, key: str, block: Sequence[str]) -> _Part:
+    """Name, values, cells and columns of the label of a block."""
     level = {column: column[len(key) :].lstrip(BETWEEN_WORDS) for column in block}
     denied = [column for column in block if denies(level[column])]
     if len(block) == 2 and len(denied) == 1:  # a label of two is the probability of its second level
@@ -189,11 +213,13 @@ def is_mark(cells: Sequence[str]) -> bool:
     return set(cells) <= {*ONE_HOT, "", *UNCERTAIN} and bool(set(cells) & ONE_HOT.keys())
 
 
-def _pair(cells: Sequence[str]) -> tuple[str, str]:
+def _pair(cells: Sequence[str], absent: str | None) -> tuple[str, str]:
     """How the column writes that a label does not hold, and that it does."""
     given = set(cells) & ONE_HOT.keys()
     no = sorted(c for c in given if not ONE_HOT[c])
     yes = sorted(c for c in given if ONE_HOT[c])
+    if absent is not None:
+        return next((cell for cell in UNCERTAIN if cell in cells and absent), absent), yes[0]
     other = {"0": "1", "0.0": "1.0", "False": "True"}
     back = {b: a for a, b in other.items()}
     if no:
@@ -223,7 +249,9 @@ def of_shares(table: Table, named: Sequence[str], why: str) -> Label:
         named[int(np.argmax([number_in(cell) or 0.0 for cell in row]))]
         for row in zip(*(table.column(c) for c in named), strict=True)
     ]
-    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares")
+    rows = _sums([table.column(c) for c in named])
+    total = 1.0 if rows is None or not _even(rows) else float(f"{np.median(rows):.3g}")
+    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares", total=total)
 
 
 def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str]]) -> bool:
@@ -237,10 +265,18 @@ def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str
     rows = _sums([table.column(c) for c in named])
     if rows is None or rows.min() <= 0:
         return False
-    even = float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
-    asked = _sums(sample) if sample else None
-    ones = asked is not None and bool((np.abs(asked - 1) <= SHARE_TOLERANCE).all())
-    return even or ones
+    return _even(rows) or sum_to(sample, 1)
+
+
+def sum_to(cells_AN: Sequence[Sequence[str]], total: float) -> bool:
+    """Whether the cells of every row sum to this number."""
+    rows = _sums(cells_AN) if cells_AN else None
+    return rows is not None and bool((np.abs(rows - total) <= SHARE_TOLERANCE * total).all())
+
+
+def _even(rows: npt.NDArray[np.float64]) -> bool:
+    """Whether all rows have the same sum."""
+    return float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
 
 
 def _sums(cells_AN: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:

@@ -1,4 +1,6 @@
 "use strict";
+// In a frame, as in the MLflow UI, the home page is not where the link looks for it.
+if (window.parent !== window) for (const link of document.querySelectorAll("a.home")) link.hidden = true;
 // In a frame made from text (as in the MLflow UI) `#here` refers to the outer page, so scroll by script.
 document.addEventListener("click", (event) => {
   const link = event.target.closest('a[href^="#"]');
