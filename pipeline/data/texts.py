@@ -215,6 +215,7 @@ LABEL_IN_COLUMNS = "the sample's columns are its name and its values"
 LABEL_MARKS_WHY = "{why}; {found}"
 LABEL_SHARES = "numbers that sum to the same in each row, or whose answers sum to 1: shares of the row"
 LABEL_SEVERAL_VALUES = "columns of numbers"
+LABEL_BLOCKS = "{why}; of these columns exactly one is 1 in every row, so they are the levels of a label: {blocks}"
 LABEL_LEVELS = "each column by itself, because {count:,} combinations are many for {rows:,} images"
 TARGETS = {
     "labels": "several labels may hold for an image, or none",
@@ -588,6 +589,7 @@ FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
 IMAGE_OF_SAMPLE = "{sample}, image {number}"
+ODD_PAIR = "{columns} sum to {total:.4g}, not 1"
 
 NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
 NOT_ENCODED = "line {line}: {characters}"
