@@ -104,7 +104,7 @@ Drawing
 
 Plug-ins: what a function of your own is called with (docs/plugins.md has an example of each)
     ModelFunction, LossFunction, AugmentationFunction, SamplerFunction, PreprocessingFunction,
-    PostprocessingFunction, MetricFunction
+    PostprocessingFunction, MetricFunction, SampleMetricFunction
 
 >>> def brighter(image_HWC, rng):
 ...     return np.minimum(image_HWC + rng.integers(0, 20), 255).astype(np.uint8)
@@ -113,6 +113,7 @@ Plug-ins: what a function of your own is called with (docs/plugins.md has an exa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -165,6 +166,7 @@ __all__ = [
     "PreprocessingFunction",
     "Probabilities",
     "Recipe",
+    "SampleMetricFunction",
     "SamplerFunction",
     "Samples",
     "Shelf",
@@ -273,3 +275,14 @@ class MetricFunction(Protocol):
 
     def __call__(self, y_N: Ints, answer: Any, /) -> float:
         """The score of whole arrays, never empty; the order of rows must not matter."""
+
+
+class SampleMetricFunction(Protocol):
+    """`competition.metric` that also reads `competition.metric_columns`; otherwise as `MetricFunction`."""
+
+    direction: Literal["higher", "lower"]
+    needs: Literal["labels", "probabilities"]
+    minimum: float
+
+    def __call__(self, y_N: Any, answer: Any, columns: Mapping[str, npt.NDArray[Any]], /) -> float:
+        """`columns`: by name, numbers with NaN for empty cells, or text, a value for each row."""

@@ -28,6 +28,7 @@ SIGNATURES = {
     "without_border": api.PreprocessingFunction,
     "agree": api.PostprocessingFunction,
     "f2": api.MetricFunction,
+    "by_group": api.SampleMetricFunction,
 }
 
 
@@ -104,7 +105,7 @@ def test_the_examples_of_plug_ins_have_the_signatures_that_it_holds():
         wanted = [p for p in inspect.signature(protocol.__call__).parameters if p != "self"]
         if protocol is api.ModelFunction:
             assert functions[name][0] == wanted[0]
-        elif protocol is api.MetricFunction:
+        elif protocol in (api.MetricFunction, api.SampleMetricFunction):
             assert functions[name][0] == wanted[0] and len(functions[name]) == len(wanted)
         else:
             assert functions[name] == wanted

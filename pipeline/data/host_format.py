@@ -59,7 +59,9 @@ def answer_columns(table: Table, space: LabelSpace, settings: SubmissionSettings
         return named
     if settings.format == "probabilities" and settings.columns is None:
         by_index = tuple(str(c) for c in range(space.n_classes))
-        named = by_index if set(by_index) <= set(table.columns) else named
+        # Names first: columns 0, 1, 10, 11, 2, … of classes that are called so are names and no numbers.
+        if not set(named) <= set(table.columns) and set(by_index) <= set(table.columns):
+            named = by_index
     table.require((settings.id_column, *named), COLUMNS_REMEDY)
     return named
 

@@ -11,7 +11,7 @@ the parts that it is not scored on.
 
     target              boosters
     exclusive           one for all classes; two classes: one, of their log odds
-    labels              one a column, on the rows whose truth is known
+    labels              one a column, on the rows whose truth is known; levels are then made to sum to 1
     shares              one a column, on the share; rows are then made to sum to 1
     values              one a column, of the squared error, on the rows whose truth is known
 
@@ -34,10 +34,10 @@ from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, Ints, Samples
-from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target
+from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.data.readers.reading import library
 from pipeline.ensemble import texts, trees
-from pipeline.ensemble.trees import EXTRA, MEMBER_COLUMN, WORD, Boosted, Reals
+from pipeline.ensemble.trees import EACH, EXTRA, MEMBER_COLUMN, WORD, Boosted, Reals
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.ensemble import GbdtSettings
 
@@ -119,7 +119,7 @@ def fit(
         extra = {"objective": "binary"} if two else {"objective": "multiclass", "num_class": target.n_columns}
         booster, count = _booster(lightgbm, rows.plain, np.asarray(truth), base, inner, extra, how)
         return Boosted((booster,), (count,), target)
-    objective = "cross_entropy" if target.kind in (LABELS, SHARES) else "regression"
+    objective = "cross_entropy" if target.kind in EACH else "regression"
     made = []
     for k in range(target.n_columns):
         y_N = np.asarray(truth, dtype=np.float64)[:, k]

@@ -21,15 +21,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core import metadata
+from pipeline.core.metric_arithmetic import LOG_FLOOR
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats
-from pipeline.core.targets import EXCLUSIVE, Target
+from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target, sigmoid
 from pipeline.data.readers.reading import library
 from pipeline.record import files
 
 EXTRA, WORD = "gbdt", "ensemble.members: gbdt"
 FILE, BOOSTER = "trees.json", "trees-{number}.txt"
 MEMBER_COLUMN = "{member}: {column}"
+# Kinds whose columns are learned one by one, as probabilities of their own.
+EACH = (LABELS, SHARES)
 
 Reals = npt.NDArray[np.float64]
 Kind = Literal["prediction", "number", "category"]
@@ -88,10 +91,17 @@ def matrix(
     return np.stack(made, axis=1)
 
 
+def log_odds(p_NK: Floats) -> Floats:
+    """(N, K) log odds of each column by itself, also of the levels of a label and of shares."""
+    p = np.clip(p_NK.astype(np.float64), LOG_FLOOR, 1 - LOG_FLOOR)
+    return np.asarray(np.log(p) - np.log1p(-p), dtype=np.float32)
+
+
 def base(members: Sequence[Probabilities], target: Target) -> Floats:
     """(N, K) the logits of the mean of the members, from which the trees start."""
     mean_NK: Reals = np.mean([member.p_NC for member in members], axis=0, dtype=np.float64)
-    return target.logits(target.normalised(mean_NK))
+    mean = target.normalised(mean_NK)
+    return log_odds(mean) if target.kind in EACH else target.logits(mean)
 
 
 @dataclass(frozen=True)
@@ -125,6 +135,8 @@ class Boosted:
             else:
                 added[:, 0] += raw
         logits: Reals = np.asarray(base_NK + added, dtype=np.float64)
+        if self.target.kind in EACH:
+            return self.target.normalised(sigmoid(logits))
         return self.target.normalised(self.target.from_logits(logits))
 
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
+from pipeline.data.detail import hw_of
 from pipeline.data.device_images import moved, on_device, rows_of
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
@@ -141,11 +143,12 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
 
 def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
+    change = partial(view.apply, size=hw_of(images))
     with torch.inference_mode(), autocast(how.device, how.precision), _in_blocks(network, how):
         for start in range(0, len(at_N), how.batch):
             at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
-            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
+            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, change)
             beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
             parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
@@ -177,15 +180,22 @@ def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
     return logits_BC.softmax(dim=1)
 
 
+def sizes_of(images: Images) -> tuple[int, ...]:
+    """Height and width of what a network sees, followed by those of the images if they are larger."""
+    seen, stored = hw_of(images), images.x_NHWC.shape[1:3]
+    return seen if seen == tuple(stored) else (*seen, *stored)
+
+
 def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[View]) -> str:
-    """sha256 of the backbone's name, weights and normalisation, the image size and the views.
+    """sha256 of the backbone's name, weights and normalisation, the image sizes (`sizes_of`) and the views.
 
     Without the classifier, because features do not pass through it.
     """
     names: list[object] = [view.name for view in views]
     # As it always was for one image a sample.
     pool = (model.intake.pool,) if model.intake.several else ()
-    digest = hashlib.sha256(repr((model.name, size, names, *pool)).encode())
+    stages = (f"{model.feature_stages} stages",) if model.feature_stages else ()
+    digest = hashlib.sha256(repr((model.name, size, names, *pool, *stages)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)
@@ -223,5 +233,5 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     images = on_device(images, how.device, how.images_share)
     bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
     blocks = [run(model.features, images, ids, view, how) for view in bar]
-    digest = backbone_digest(model, images.x_NHWC.shape[1:3], views)
+    digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

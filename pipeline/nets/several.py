@@ -38,7 +38,7 @@ def on_each(
         return change(x_BEHW)
     changed = change(x_BEHW.reshape(-1, channels, *x_BEHW.shape[2:]))
     there = present(x_BEHW, channels).view(-1, 1, 1, 1)
-    return (changed * there).reshape(x_BEHW.shape)
+    return (changed * there).reshape(*x_BEHW.shape[:2], *changed.shape[2:])
 
 
 class Pool(nn.Module):

@@ -25,6 +25,7 @@ from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings, strings
 from pipeline.core.targets import Target
 from pipeline.data.decode import Pixels
+from pipeline.data.detail import hw_of
 from pipeline.data.device_images import on_device
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets import model as networks
@@ -37,7 +38,7 @@ from pipeline.nets.weights import State
 from pipeline.predict import folder, texts
 from pipeline.settings.model import ModelSettings
 from pipeline.train import committee, precision
-from pipeline.train.heads import HeadStack, restore_head
+from pipeline.train.heads import Head, restore_head
 
 # Outputs of the classifier of a frozen backbone, which nothing passes.
 UNUSED_OUTPUTS = 2
@@ -51,18 +52,20 @@ class Chunk:
         ids_N: the numbers of the rows.
         x_NHWC: what the members see.
         channels: of one image.
+        hw: height and width of what the networks see, px.
         beside_NE: the metadata of each sample as numbers; None: there is none.
     """
 
     ids_N: Strings
     x_NHWC: Pixels
     channels: int
+    hw: tuple[int, int]
     beside_NE: Floats | None = None
 
     @staticmethod
-    def of(x_NHWC: Pixels, channels: int, beside_NE: Floats | None = None) -> Chunk:
-        """From pixels, the channels of one image, and metadata."""
-        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels, beside_NE)
+    def of(x_NHWC: Pixels, channels: int, hw: tuple[int, int], beside_NE: Floats | None = None) -> Chunk:
+        """From pixels, channels of one image, height and width that networks see of it, px, and metadata."""
+        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels, hw, beside_NE)
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Models:
     home: Path
     manifest: folder.Manifest
     machine: Machine
-    _kept: dict[str, Classifier | HeadStack] = field(default_factory=dict)
+    _kept: dict[str, Classifier | Head] = field(default_factory=dict)
     _kept_bytes: float = 0.0
 
     @property
@@ -116,10 +119,10 @@ class Models:
         self._keep(file, made)
         return made
 
-    def head(self, member: folder.Member, file: str) -> HeadStack:
+    def head(self, member: folder.Member, file: str) -> Head:
         """The heads of a fold on features."""
         known = self._kept.get(file)
-        if isinstance(known, HeadStack):
+        if isinstance(known, Head):
             return known
         made = restore_head(self._state(file), AttributeHeads.of(_settings(member), self.space))
         self._keep(file, made)
@@ -130,7 +133,7 @@ class Models:
 
         return load_file(self.home / file)
 
-    def _keep(self, file: str, made: Classifier | HeadStack) -> None:
+    def _keep(self, file: str, made: Classifier | Head) -> None:
         size = self.manifest.files[file].bytes
         if self._kept_bytes + size <= self.machine.keep_bytes:
             self._kept[file] = made
@@ -160,8 +163,7 @@ def predict(models: Models, member: folder.Member, chunk: Chunk, names: Sequence
 
     Several views are weighted as in the submission; where some are left out, the others are scaled up.
     """
-    target, machine = Target.of(models.space), models.machine
-    size = chunk.x_NHWC.shape[1], chunk.x_NHWC.shape[2]
+    target, machine, size = Target.of(models.space), models.machine, chunk.hw
     seconds = [0.0] * len(names)
     placed = on_device(chunk, machine.device, Pass().images_share)
     features = _features(models, member, placed, names, seconds) if member.backbone else None
@@ -190,9 +192,8 @@ def _features(
 ) -> Features:
     """What the frozen backbone makes of a chunk, view by view, with the metadata beside it."""
     assert member.backbone is not None, "asked for heads only"
-    size = (images.x_NHWC.shape[1], images.x_NHWC.shape[2])
     device = models.machine.device
-    network = networks.to_device(models.network(member, member.backbone, size), device)
+    network = networks.to_device(models.network(member, member.backbone, hw_of(images)), device)
     how = Pass.of_features(device, models.machine.batch)
     blocks = []
     for v, view in enumerate(parse_all(list(names))):

@@ -396,7 +396,8 @@ def _backbone(
         network.normalise_by(train, train.ids_N)
     view = parse_all([str(artifact.manifest["config"]["view"])])
     digest = files.read_features(artifact.folder / "features.npz").digest
-    if backbone_digest(network, images.hw, view) != digest:
+    sizes = images.hw if images.hw == images.stored_hw else (*images.hw, *images.stored_hw)
+    if backbone_digest(network, sizes, view) != digest:
         headline = texts.OTHER_BACKBONE.format(member=name)
         raise DataError(headline, remedy=texts.OTHER_BACKBONE_REMEDY)
     file = f"{WEIGHTS}/{number}-backbone.safetensors"

@@ -269,6 +269,7 @@ class Eye:
         usual: what a found box must be like.
         counts_boxes: whether images without a box are worth a note.
         places: for images in a row, where every sample has so many; None: as many as the chunk needs.
+        hw: height and width of what networks see, px; None: of the look.
     """
 
     how: Decoding
@@ -277,6 +278,7 @@ class Eye:
     usual: UsualBoxes | None = None
     counts_boxes: bool = False
     places: int | None = 1
+    hw: tuple[int, int] | None = None
 
     @property
     def channels(self) -> int:
@@ -301,14 +303,15 @@ class Eye:
         plan = CropPlan((s[0], s[1], s[2], s[3]), edges, packed.margin, packed.aspect)
         measured = {kind: (ends[0], ends[1]) for kind, ends in packed.ranges.items()}
         how = replace(Decoding.of(images, packed.encoding), ranges=Ranges.of(images, measured))
-        look = Look(plan, images.hw, images.resize, Preprocessor(preprocess), own, images.tiles)
+        look = Look(plan, images.stored_hw, images.resize, Preprocessor(preprocess), own, images.tiles)
         if cropping.method != "own_box" or str(cropping.boxes).endswith(".csv"):
-            return Eye(how, look, counts_boxes=cropping.method == "own_box", places=places)
+            counts = cropping.method == "own_box"
+            return Eye(how, look, counts_boxes=counts, places=places, hw=images.hw)
         usual = None
         if packed.usual is not None:
             middle, spread, limit = (packed.usual[name] for name in ("middle", "spread", "limit"))
             usual = UsualBoxes(_floats(middle), _floats(spread), float(str(limit)))
-        return Eye(how, look, crop.finder(str(cropping.boxes)), usual, places=places)
+        return Eye(how, look, crop.finder(str(cropping.boxes)), usual, places=places, hw=images.hw)
 
     def see(self, key: Key, pixels: Pixels) -> list[Pixels]:
         """(H, W, C) what the members see of a decoded image, or of each of its tiles."""

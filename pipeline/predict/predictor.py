@@ -155,8 +155,9 @@ class Predictor:
         return Target.of(self.space)
 
     def size_of(self, member: folder.Member) -> tuple[int, int]:
-        """Height and width of what a member sees, px."""
-        return self.eyes[member.look].look.size
+        """Height and width of what a member's networks see, px."""
+        eye = self.eyes[member.look]
+        return eye.hw or eye.look.size
 
     def of_pixels(self, x_LNHWC: Sequence[Pixels]) -> Probabilities:
         """The predictions of images that are prepared already, for each look; without groups.
@@ -166,7 +167,7 @@ class Predictor:
         ids = [f"{n:06d}" for n in range(len(x_LNHWC[0]))]
         votes = []
         for member in self.manifest.members:
-            chunk = Chunk.of(x_LNHWC[member.look], member.channels)
+            chunk = Chunk.of(x_LNHWC[member.look], member.channels, self.size_of(member))
             vote = members.predict(self.models, member, chunk, member.views)
             votes.append(replace(vote.p, ids_N=strings(ids)))
         given = tuple(Picture(name, "") for name in ids)
@@ -288,7 +289,8 @@ class Predictor:
         for member in self.manifest.members:
             if member.name not in views:
                 continue
-            chunk = Chunk.of(seen.x_LNHWC[member.look], member.channels, beside_NE)
+            x_NHWC = seen.x_LNHWC[member.look]
+            chunk = Chunk.of(x_NHWC, member.channels, self.size_of(member), beside_NE)
             vote = members.predict(self.models, member, chunk, views[member.name])
             found[member.name] = replace(vote.p, ids_N=strings([one.id for one in given]))
             seconds |= {(member.name, v): s for v, s in zip(views[member.name], vote.seconds_V, strict=True)}

@@ -32,7 +32,7 @@ from pipeline.nets.views import View
 from pipeline.nets.weights import State
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
-from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, restore_head
+from pipeline.train.heads import Head, head_probabilities, mean_of_heads, restore_head
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
@@ -107,9 +107,7 @@ def predict_views(
     return ViewProbabilities.of(target, ids, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
-def predict_head(
-    head: HeadStack, features: Features, target: Target
-) -> tuple[ViewProbabilities, Milliseconds]:
+def predict_head(head: Head, features: Features, target: Target) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     `head` holds the heads of the fold, one per seed; `target` says what their outputs are.
@@ -127,7 +125,7 @@ def predict_head(
     return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
 
 
-def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+def _in_equal_blocks(head: Head, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
     parts = []
     for start in range(0, len(x_ND), HEAD_ROWS):
@@ -146,7 +144,7 @@ def restored(config: Config, space: LabelSpace, committee: Committee) -> Iterato
         yield model.restore(config.model, space.n_classes, state, config.images.hw, space, Intake.of(config))
 
 
-def restored_heads(settings: ModelSettings, space: LabelSpace, committee: Committee) -> list[HeadStack]:
+def restored_heads(settings: ModelSettings, space: LabelSpace, committee: Committee) -> list[Head]:
     """The heads of a fold."""
     by_attribute = AttributeHeads.of(settings, space)
     return [restore_head(state, by_attribute) for state in committee.states]
@@ -184,7 +182,7 @@ def networks(
 
 
 def heads(
-    made: Iterable[HeadStack], shares: Sequence[float], target: Target, asked: Sequence[Features]
+    made: Iterable[Head], shares: Sequence[float], target: Target, asked: Sequence[Features]
 ) -> list[Vote]:
     """The same for heads on every view of cached features; the time of the backbone is not included."""
     by_model = [[predict_head(head, features, target) for features in asked] for head in made]

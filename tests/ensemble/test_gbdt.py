@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,26 @@ def test_labels_have_trees_of_their_own_and_unknown_ones_are_left_out():
     made = gbdt.cross_fitted(rows, masked, parts(), rows, target, HOW)
     alone, both = (((q > 0.5) == (truth > 0.5)).mean() for q in (p.p_NC, made.oof_NK))
     assert both > alone + 0.05 and not target.faulty(made.oof_NK).any()
+
+
+@pytest.mark.parametrize("kind", ["labels", "shares"])
+def test_columns_that_sum_to_one_stay_calibrated(kind):
+    """A member that predicts the true shares, or the true chances of levels, has nothing to be sharpened."""
+    rng, attributes = np.random.default_rng(0), [Attribute("a", ("low", "mid", "high"))]
+    space = LabelSpace.independent(attributes)
+    if kind == "shares":
+        space = replace(LabelSpace.product(attributes), kind="shares")
+    p = rng.dirichlet([4, 2, 2], N).astype(np.float32)
+    truth = (
+        p if kind == "shares" else np.eye(3)[[rng.choice(3, p=row / row.sum()) for row in p.astype(float)]]
+    )
+    ids = strings([f"s{n}" for n in range(N)])
+    samples = Samples(ids, ids, ids, space, None, "train").with_truth(truth.astype(np.float32), None)
+    target = Target.of(space)
+    rows = gbdt.table([Probabilities.of(target, ids, p, "true")], samples, CompetitionSettings())
+    made = gbdt.cross_fitted(rows, samples.truth, parts(), rows, target, HOW)
+    assert np.abs(made.oof_NK - p).mean() < 0.04
+    assert abs(made.oof_NK.max(axis=1).mean() - p.max(axis=1).mean()) < 0.04
 
 
 def test_values_are_a_regression_from_the_mean_of_the_members():

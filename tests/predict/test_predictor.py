@@ -316,3 +316,26 @@ def test_it_loads_no_pandas_no_record_and_no_search(network):
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["tiny_cnn", "probe"])
+def test_networks_that_see_less_than_the_prepared_images(people, experiment):
+    """Cropped in training from 24 px for a network of 16; the same bits in the folder, and in a graph."""
+    import torch
+
+    from pipeline.predict.exporting import pixels_of
+    from pipeline.predict.graph import EnsembleGraph
+
+    views = "infer.views=[identity,scale(1.4),hflip]"
+    words = (f"experiment={experiment}", "images.store_px=24", views, "augment.policy=heavy")
+    words = words if experiment == "tiny_cnn" else words[:-1]
+    csv = people.made("infer", *words)
+    where = packed(people, csv)
+    assert_equal_bits(people, csv, where)
+    predictor = Predictor.load(where)
+    seen = pixels_of(predictor)
+    assert seen[0].shape[1:3] == (24, 24) and predictor.size_of(predictor.manifest.members[0]) == (16, 16)
+    with torch.no_grad():
+        p = EnsembleGraph(predictor).eval()(*map(torch.from_numpy, seen)).numpy()
+    np.testing.assert_allclose(p, predictor.of_pixels(seen).p_NC, atol=1e-4)
