@@ -160,3 +160,25 @@ def test_a_file_that_a_person_changed_keeps_the_stable_name(tmp_path):
     stable.write_text("mine", encoding="utf-8")
     assert steps.keep_best(made, stable, said.append) == made
     assert stable.read_text(encoding="utf-8") == "mine" and "stays as it is" in said[0]
+
+
+@pytest.mark.parametrize("command", ["all", "train", "ensemble"])
+def test_a_portfolio_without_a_time_is_refused(tmp_path, command):
+    said = run(tmp_path, command, small=WORDS, options=("--portfolio", "cpu"))
+    assert said.code == 2 and "this command needs TIME" in said.err and "e.g. TIME=30m" in said.err
+
+
+def test_improving_without_a_time_is_refused(tmp_path):
+    said = run(tmp_path, "improve", small=WORDS)
+    assert said.code == 2 and "this command needs TIME" in said.err
+
+
+def test_an_override_that_nothing_reads_is_refused_before_any_work(tmp_path):
+    said = in_time(tmp_path / "home", "all", "10m", "preview.draws=3")
+    assert said.code == 2 and "preview.draws: nothing in this chain reads it" in said.err
+    assert not list((tmp_path / "home").glob("artifacts/[!.]*"))
+
+
+def test_what_a_blend_of_all_runs_refuses_is_refused_before_any_work(tmp_path):
+    said = in_time(tmp_path / "home", "ensemble", "10m", "ensemble.refit=true")
+    assert said.code == 2 and "needs members by name" in said.err
