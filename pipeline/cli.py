@@ -145,7 +145,7 @@ def _or_in_time(command: str, run: Run) -> Run:
     """The function of a command, or with `--time` what spends that time."""
 
     def either(session: Session, options: Options) -> object:
-        if not options.time:
+        if not options.time and not options.portfolio:
             return run(session, options)
         from pipeline.plan import commands as plan
 
