@@ -19,6 +19,8 @@ PEOPLE = tuple(
 SMALL = ("train.epochs=2", "train.warmup_epochs=0", "images.size=[40,32]", "images.store_px=50")
 SMALL = (*SMALL, "images.cache_px=64", "folds.n=2", "model.weights=none", "train.batch_size=16")
 QUIET = ("runtime.mlflow=false", "runtime.threads=1", "statistics.draws=100", "infer.views=[identity]")
+# In place of the architectures, which would take minutes here.
+TINY = ("test_efficientnet", "test_resnet", "mobilenetv3_small_050")
 MEMBERS = ("mask_efficientnet", "mask_resnext", "mask_densenet")
 
 
@@ -35,6 +37,11 @@ def test_the_recipes_are_three_architectures_with_half_faces_and_a_blend_of_6_3_
 def test_the_walk_ends_with_two_submissions_of_the_real_layout(tmp_path, monkeypatch, capsys):
     configs = tmp_path / "configs"
     shutil.copytree(CONFIGS, configs)
+    for name, tiny in zip(MEMBERS, TINY, strict=True):
+        file = configs / "experiment" / f"{name}.yaml"
+        changed, count = re.subn(r"\n  name: .*", f"\n  name: {tiny}", file.read_text(encoding="utf-8"))
+        assert count == 1
+        file.write_text(changed, encoding="utf-8")
     monkeypatch.setattr(settings_load, "CONFIGS", configs)
     monkeypatch.setattr(settings_load.load, "__defaults__", (configs,))
     monkeypatch.chdir(tmp_path)
@@ -56,12 +63,11 @@ def test_the_walk_ends_with_two_submissions_of_the_real_layout(tmp_path, monkeyp
     told = make("resample", "competition=mask", "folds.n=2", "runtime.mlflow=false")
     assert "another class" in told
     make("ensemble", *about, "experiment=mask_blend")
-    make("infer", *about, "experiment=mask_efficientnet")
     made = sorted(Path("submissions").glob("mask-*.csv"))
-    assert len(made) == 2
+    assert len(made) == 4, "the blend and its members"
     for path in made:
         rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
         assert rows[0] == ["ImageID", "ans"] and len(rows) == 7
         assert all(0 <= int(answer) < 18 for _, answer in rows[1:])
     told = make("final", "competition=mask", "runtime.mlflow=false", options=("--n", "2"))
-    assert all(path.stem in told for path in made)
+    assert sum(path.stem in told for path in made) >= 2
