@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import logging
 import math
 import os
@@ -55,6 +54,7 @@ class Command:
         uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
         names_settings: whether `--name` writes the overrides as an experiment file before it runs.
         about_current: whether it is about the current competition if its words name none.
+        on_home: whether the home page is written after it, because it may have made something.
         then: the command that it advises as the next one; empty: the room says which, or there is none.
     """
 
@@ -65,6 +65,7 @@ class Command:
     uses_results: bool = True
     names_settings: bool = False
     about_current: bool = True
+    on_home: bool = True
     then: str = ""
 
 
@@ -113,17 +114,15 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof" | "bundle" | "export" | "weights":
+        case "home" | "serve":
+            from pipeline.home import commands as home
+
+            return {"home": home.home, "serve": home.served}[command]
+        case "predict" | "oof" | "bundle" | "export" | "weights" | "submit":
             from pipeline.predict import commands as new
 
-            named: dict[str, Run] = {
-                "predict": new.predict,
-                "oof": new.oof,
-                "bundle": new.bundle,
-                "export": new.export,
-                "weights": new.weights,
-            }
-            return named[command]
+            made: dict[str, Run] = {"predict": new.predict, "bundle": new.bundle, "export": new.export}
+            return (made | {"oof": new.oof, "weights": new.weights, "submit": new.submit})[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
@@ -136,7 +135,6 @@ def function_of(command: str) -> Run:
         "pin-best": submit.pin_best,
         "final": submit.final,
         "validate": submit.validate,
-        "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
     }
@@ -334,14 +332,14 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "validate a CSV, compare it with the best, ask, and submit it",
+        "validate a CSV, compare it with the best, ask, and submit it; or push a bundle",
         (
-            _FILE,
+            Option("file", "a CSV in the host's format, a submission's name, or a bundle", {"default": ""}),
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
             Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
     ),
     Command(
         "reproduce",
@@ -361,9 +359,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
             Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("table", "the table of a folder's images, with metadata or groups"),
             Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
-        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        make="FILE=… IMAGES=folder TABLE=test.csv OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
         about_current=False,
     ),
     Command(
@@ -377,8 +376,9 @@ COMMANDS = (
             Option("python", "version of the host's Python, for wheels; default: 3.11"),
             Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
             Option("test", "a folder laid out as the host's; default: the competition's own"),
+            Option("oldest", "rehearse once more with the oldest libraries that it works with", _FLAG),
         ),
-        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=dir OUT=dir OLDEST=1',
         about_current=False,
     ),
     Command(
@@ -411,9 +411,36 @@ COMMANDS = (
         make="FILE=… OUT=mine.csv",
         about_current=False,
     ),
-    Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
-    Command("config", "print the resolved settings and the source of each", uses_results=False, then="train"),
-    Command("du", "print disk space by kind of result", uses_results=False, then="gc DRY=1"),
+    Command(
+        "home",
+        "write the home page: best run, what failed, what to do next, all reports",
+        uses_results=False,
+        about_current=False,
+        on_home=False,
+    ),
+    Command(
+        "serve",
+        "show the home page on this machine, up to date while something runs",
+        (Option("port", "of 127.0.0.1; default: 8000", {"default": "8000"}),),
+        make="PORT=8000",
+        uses_results=False,
+        about_current=False,
+        on_home=False,
+    ),
+    Command(
+        "runs",
+        "list finished experiments: score, interval, differing settings",
+        uses_results=False,
+        on_home=False,
+    ),
+    Command(
+        "config",
+        "print the resolved settings and the source of each",
+        uses_results=False,
+        on_home=False,
+        then="train",
+    ),
+    Command("du", "print disk space by kind of result", uses_results=False, on_home=False, then="gc DRY=1"),
     Command(
         "gc",
         "delete results that no submission or pin needs",
@@ -427,12 +454,14 @@ COMMANDS = (
         (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
+        on_home=False,
         then="gc DRY=1",
     ),
 )
 
 # Targets of the Makefile besides the commands.
 OTHER_TARGETS = {
+    "now": "print three commands that fit what is there; `make` alone does so, too",
     "help": "print this list",
     "install": "build the environment, or find it, and print its path",
     "ui": "serve the MLflow UI for this machine only: PORT=5000 DB=mlflow.db",
@@ -474,7 +503,7 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="read every file again instead of trusting its size and times",
         )
-        one.set_defaults(chosen="")
+        one.set_defaults(chosen="", is_process=False)
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
@@ -488,54 +517,20 @@ def make_help() -> str:
     )
 
 
-# How threads of OpenMP wait for each other: they spin for some 10 µs and then sleep. Longer spinning is up to
-# a tenth faster on an idle machine and several times slower on a busy one; sleeping at once is slower alone
-# (benchmarks/busy_machine.py). GNU's library reads the first; Intel's and LLVM's read the second.
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-
-
-def _wait_politely() -> None:
-    """Tell OpenMP how to wait, unless the user did; read when torch is loaded; it changes no result."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in WAITING.items():
-            os.environ.setdefault(name, value)
-
-
-# One package of each part; a wrong environment lacks most of them.
-PACKAGES = ("numpy", "pandas", "pydantic", "omegaconf", "yaml", "fsspec", "torch", "mlflow", "optuna", "tqdm")
-OLDEST = (3, 11)
-
-
-def _refuse_environment() -> None:
-    """Raise a ConfigError where this Python is not one that Podium was installed for."""
-    from pipeline.core.errors import ConfigError
-
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if sys.version_info[:2] >= OLDEST and not missing:
-        return
-    faults = [f"{name}: not installed" for name in missing]
-    if sys.version_info[:2] < OLDEST:
-        faults.append(f"Python {sys.version.split()[0]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
-    given = os.environ.get("PODIUM_ENV")
-    remedy = "run it with `make`, which builds the right environment, or `pip install` Podium into this one"
-    if given:
-        install = f"{sys.executable} -m pip install ."
-        remedy = f"PODIUM_ENV={given} chose it: unset it, or install Podium there ({install})"
-    raise ConfigError(f"{sys.executable}: this environment cannot run Podium", faults, remedy)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     from pipeline.core import terminal
     from pipeline.core.errors import UserError
+    from pipeline.engine import environment
 
     if arguments is None:
         terminal.take_over()
     terminal.prepare()
     options = parser().parse_args(arguments)
-    _wait_politely()
+    options.is_process = arguments is None
+    environment.wait_politely()
     try:
-        _refuse_environment()
+        environment.refuse()
         from pipeline.settings import current
         from pipeline.settings.load import CONFIGS, load
 
@@ -560,6 +555,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.engine import next_step
+    from pipeline.home.commands import at_the_end
     from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.settings import named
@@ -573,7 +569,7 @@ def run(options: Options, settings: Settings) -> None:
     if name:
         settings, written = named.save(settings, name)
     session = open_session(settings, options.rehash)
-    with told_as_storage_error(session.home):
+    with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             if command.about_current:
@@ -581,6 +577,9 @@ def run(options: Options, settings: Settings) -> None:
             if written is not None:
                 next_step.say_written(session, written)
             session.progress.command = command.name
+            if command.about_current:
+                session.progress.competition = settings.config.competition.name
+                session.progress.typed = next_step.command(session, command.name)
             if command.uses_results:
                 session.executor.check(session)
             with session.using() if command.uses_results else contextlib.nullcontext():

@@ -19,7 +19,7 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors.commands import compare, say_next
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, shown, ui_command
 from pipeline.record.board import HERE
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -83,6 +83,7 @@ def _sum_up(session: Session, result: Artifact, path: Path, named: Path, report:
     config = session.settings.config.competition
     entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
     link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
+    session.named_record = True
     for line in lines(session.settings, result, entry, named, report, link):
         session.say(line)
 
@@ -116,8 +117,7 @@ def lines(
         "error report": shown(page),
     }
     if link.startswith(HERE):
-        database = shown(config.runtime.folder.resolve() / "mlflow.db")
-        command = "make ui" if database == "mlflow.db" else f"make ui DB={shlex.quote(database)}"
+        command = ui_command(config.runtime.folder.resolve())
         rows["MLflow"] = OPEN_MLFLOW.format(command=command, link=link)
     elif link:
         rows["MLflow"] = OPEN_AT_SERVER.format(link=link)

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pipeline.core.sample_paths import images_of
 from pipeline.core.samples import Samples
+from pipeline.data import texts
 from pipeline.data.channels import preview
 from pipeline.settings.inputs import SeveralImagesSettings
 
@@ -49,6 +50,17 @@ def image_name(sample: str, at: int) -> str:
 def is_further(name: str) -> bool:
     """Whether this is the name of an image after the first of its sample."""
     return re.search(f"{_FURTHER}\\d+$", name) is not None
+
+
+def sample_of(name: str) -> str:
+    """The id of the sample that an image of this name belongs to."""
+    return name.partition(_FURTHER)[0]
+
+
+def shown_name(name: str) -> str:
+    """The name of an image as a page shows it: `17, image 2`."""
+    sample, further, number = name.partition(_FURTHER)
+    return texts.IMAGE_OF_SAMPLE.format(sample=sample, number=number) if further else name
 
 
 def of(samples: Samples) -> list[list[tuple[str, str]]]:

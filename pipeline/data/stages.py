@@ -73,7 +73,7 @@ DATA_SETTINGS = READER_SETTINGS + tuple(
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
         *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
-        *("unknown_labels", "label_weights", "test_id_pattern", "long_table"),
+        *("unknown_labels", "label_weights", "test_id_pattern", "long_table", "new_class", "metric_columns"),
     )
 )
 

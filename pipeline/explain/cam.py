@@ -121,7 +121,7 @@ def panel(scene: Scene) -> Panel:
         maps_of = _of_case(scene.net(case), case)
         pictures = [maps.image(case), *_pictures(scene, case, maps_of)]
         if scene.config.explain.sanity:
-            other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
+            other = grad_cam(random.of(case), case.x_CHW[None], [case.predicted])[0]
             alike.append(maps.rank_correlation(maps_of["gradcam-predicted"], other))
             pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", texts.SANITY_GROUP))
         flat = {name: why for name, m in maps_of.items() if (why := maps.flatness(m))}
@@ -183,12 +183,14 @@ def _pictures(scene: Scene, case: ExplainedImage, maps_of: dict[str, Floats]) ->
         pictures.insert(4, Picture("guided-predicted", "guided Grad-CAM", seen, "", group))
     short = scene.space.classes[case.rival]
     why = texts.CAM_CONTRAST.format(own=own, rival=short)
-    if maps.flatness(np.abs(maps_of["contrast"])):
+    is_flat = bool(maps.flatness(np.abs(maps_of["contrast"])))
+    if is_flat:
         contrast = maps.nothing(case.pixels_HWC)
     else:
         contrast = maps.for_and_against(case.pixels_HWC, maps_of["contrast"])
     heading = texts.CAM_CONTRAST_GROUP.format(own=own, rival=short)
-    return [*pictures, Picture("contrast", "red: for, blue: against", contrast, why, heading)]
+    last = Picture("contrast", "red: for, blue: against", contrast, why, heading, shows=not is_flat)
+    return [*pictures, last]
 
 
 def _note(flat: dict[str, str]) -> str:

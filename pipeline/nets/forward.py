@@ -85,6 +85,7 @@ class Pass:
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
         padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
             many other images there are: the order of sums in a layer depends on the size of the batch.
+            Images of samples of several pass in blocks of that size, too.
     """
 
     device: str = "cpu"
@@ -93,6 +94,11 @@ class Pass:
     layout: str = "channels_last"
     images_share: float = 0.5
     padded: bool = False
+
+    @staticmethod
+    def of_features(device: str, batch: int) -> "Pass":
+        """How a frozen backbone makes features: always in fp32."""
+        return Pass(device, batch, padded=True)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -105,7 +111,8 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
         raise ConfigError(
             "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
         )
-    return torch.autocast(device, dtype=DTYPES[precision], enabled=precision != "fp32")
+    # torch before 2.4 refuses float32 here, even where it changes nothing.
+    return contextlib.nullcontext() if precision == "fp32" else torch.autocast(device, DTYPES[precision])
 
 
 def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> torch.Tensor:
@@ -137,7 +144,7 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
 def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     change = partial(view.apply, size=hw_of(images))
-    with torch.inference_mode(), autocast(how.device, how.precision):
+    with torch.inference_mode(), autocast(how.device, how.precision), _in_blocks(network, how):
         for start in range(0, len(at_N), how.batch):
             at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
@@ -145,6 +152,14 @@ def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view:
             beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
             parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def _in_blocks(network: Callable[..., torch.Tensor], how: Pass) -> AbstractContextManager[object]:
+    """In a padded pass, images of samples of several pass the backbone in blocks of the batch's size."""
+    owner = getattr(network, "__self__", network)
+    if how.padded and isinstance(owner, Classifier):
+        return owner.in_blocks(how.batch)
+    return contextlib.nullcontext()
 
 
 def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:

@@ -20,6 +20,9 @@ from pipeline.record import files
 from pipeline.settings.infer import does
 from pipeline.settings.load import Settings
 
+# Enters the keys of predictions of samples of several images: since then they pass in blocks of one size.
+BLOCKS = " in blocks"
+
 
 def is_probe(settings: Settings) -> bool:
     """Whether training runs on cached features of a frozen backbone."""
@@ -55,7 +58,7 @@ def build_features(job: Job) -> Built:
     network.normalise_by(of_train, of_train.ids_N)
     network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch, padded=True)
+    how = Pass.of_features(device, config.runtime.infer_batch)
     started = time.perf_counter()
     digest = forward.backbone_digest(network, forward.sizes_of(images), [view])
     parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
@@ -64,6 +67,18 @@ def build_features(job: Job) -> Built:
     seconds = time.perf_counter() - started
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
+
+
+def passes_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """How samples pass a network, where that is newer than the results of one image a sample: in blocks."""
+    from pipeline.nets.intake import Intake
+
+    return BLOCKS if Intake.of(settings.config).several else ""
+
+
+def features_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """The pretrained weights, and how samples pass the network."""
+    return weights_identity(ask, settings, params) + passes_identity(ask, settings, params)
 
 
 def features_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -112,7 +127,7 @@ STAGES = (
             *("model.pool_images", "model.feature_stages"),
         ),
         inputs=features_inputs,
-        identity=weights_identity,
+        identity=features_identity,
         label=of_experiment,
         heavy=True,
     ),

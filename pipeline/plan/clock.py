@@ -10,12 +10,14 @@ from there.
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.wording import seconds_of
+from pipeline.engine.hardware import process_age
 from pipeline.plan import texts
 
 # The least TIME: starting, reading the data and writing one submission take about half of it.
@@ -60,14 +62,16 @@ class Clock:
     Args:
         seconds: of TIME.
         now: a clock that only goes forward, in seconds.
+        before: seconds that the command has run already.
     """
 
     seconds: float
     now: Callable[[], float] = time.monotonic
+    before: float = 0.0
     began: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.began = self.now()
+        self.began = self.now() - self.before
 
     @property
     def spent(self) -> float:
@@ -78,6 +82,15 @@ class Clock:
     def left(self) -> float:
         """Seconds until its end; below 0 after it."""
         return self.seconds - self.spent
+
+
+def clock_of(options: argparse.Namespace) -> Clock:
+    """The clock of a command; as a process of its own, its start counts.
+
+    Raises:
+        ConfigError: as `time_of`.
+    """
+    return Clock(time_of(options.time), before=process_age() if options.is_process else 0.0)
 
 
 @dataclass

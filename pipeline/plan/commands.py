@@ -28,10 +28,10 @@ from pipeline.engine.session import Session
 from pipeline.ensemble import members
 from pipeline.nets.stages import is_probe
 from pipeline.plan import improving, page, planning, recipes, steps, table, texts
-from pipeline.plan.clock import LEAST, Clock, Watch, minutes, time_of
+from pipeline.plan.clock import LEAST, Clock, Watch, clock_of, minutes
 from pipeline.plan.costs import Scene
 from pipeline.plan.recipes import Recipe
-from pipeline.plan.running import FIRST_BLEND, FIRST_BLEND_IMAGE, Reserve, Runner
+from pipeline.plan.running import Reserve, Runner
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
 from pipeline.submit import submission
@@ -76,7 +76,7 @@ def ensemble_in_time(session: Session, options: Options) -> None:
 
 def train_in_time(session: Session, options: Options) -> None:
     """One experiment with as many epochs as fit; without a word about it, the portfolio's first that fits."""
-    clock = Clock(time_of(options.time))
+    clock = clock_of(options)
     _refuse(session.settings, options, epochs=True)
     _begin(session, clock, "make train", options, _portfolio(session, options))
     scene = Scene.of(session, session.settings)
@@ -143,7 +143,7 @@ def _portfolio(session: Session, options: Options) -> str:
 
 def _runner(session: Session, options: Options, command: str, with_report: bool) -> Runner:
     """Everything before the first member: the data, the recipes, the folds, what is kept for the end."""
-    clock = Clock(time_of(options.time))
+    clock = clock_of(options)
     _refuse(session.settings, options)
     own = recipes.of_user(session.settings)
     name = "" if own is not None else _portfolio(session, options)
@@ -156,9 +156,8 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     session.settings = settings
     scene = Scene.of(session, settings)
     images = len(scene.samples) + scene.n_test
-    reserve = Reserve(
-        FIRST_BLEND + FIRST_BLEND_IMAGE * images, _report_seconds(session, images) if with_report else 0.0
-    )
+    report = _report_seconds(session, images) if with_report else 0.0
+    reserve = Reserve.expected(clock, images, report)
     more = improving.after_portfolio if own is None else None
     return Runner(session, settings, scene, clock, listed, reserve, is_open=own is None, more=more)
 

@@ -5,13 +5,13 @@ Owns turning rates into the seconds of features, folds and views. Does not own t
 fits (`plan/planning.py`).
 
 A rate is looked up in this order: the newest finished fold with the same network, size and batch on this
-machine; `machine.json`; a few steps on noise, timed now and kept there. A network whose weights have to be
-loaded from a hub is timed without them.
+machine; the newest features of the same network; the same network at another size; `machine.json`; a few
+steps on noise, timed now and kept there. Weights do not matter for it, so none are loaded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -21,7 +21,7 @@ from pipeline.data import load
 from pipeline.engine.hardware import machine, set_up
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
-from pipeline.nets.stages import is_probe, probe_views
+from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.plan.planning import Cost
 from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
@@ -53,6 +53,7 @@ class Scene:
     samples: Samples
     plan: FoldPlan
     n_test: int
+    _rates: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @staticmethod
     def of(session: Session, settings: Settings) -> Scene:
@@ -68,23 +69,29 @@ class Scene:
             UserError: settings that do not fit the model, or too little memory for one step.
         """
         work = walltime.work_of(settings, self.samples, self.plan)
-        row, views = self.rate(settings), len(settings.config.infer.views)
-        n = len(self.samples)
+        row, n = self.rate(settings), len(self.samples)
         prepare = PREPARE * (n + self.n_test)
         if is_probe(settings):
-            return self._probe(settings, work, row, prepare, views)
+            return self._probe(settings, work, row, prepare)
         each = FORWARD * row * (n + len(self.plan) * self.n_test)
         return Cost(prepare + START * work.folds, work.rows * row, each)
 
-    def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float, views: int) -> Cost:
+    def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""
         train = settings.config.train
         rows = work.rows * train.head_seeds
         solved = train.head == "logistic"
         head = SOLVED_ROW * rows if solved else estimate.PROBE_ROW_SECONDS * rows * train.epochs
-        own = {*settings.config.infer.views, *probe_views(settings)}
-        passes = FORWARD * row * (len(own) * len(self.samples) + views * self.n_test)
-        return Cost(prepare + HEAD_START + head + passes)
+        views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)
+        found = self.session.graph.found
+        seen = {v: n for v in (*trained, *views) if found(features_need(settings, "train", v)) is None}
+        test = {v: self.n_test for v in views if found(features_need(settings, "test", v)) is None}
+        features = FORWARD * row * sum(seen.get(view, 0) for view in trained)
+        others = sum(images for view, images in seen.items() if view not in trained)
+        each = FORWARD * row * (others + sum(test.values())) / len(views)
+        if not seen and not test:
+            prepare = 0.0
+        return Cost(prepare + HEAD_START + head + features, view=each)
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""
@@ -93,6 +100,12 @@ class Scene:
         known = None if is_probe(settings) else estimate.earlier(self.session.store, settings, device)
         if known is not None:
             return known
+        area, own = config.images.hw[0] * config.images.hw[1], (config.model.name, device)
+        passed = self._passed(config.model.name, device, area)
+        if passed is not None:
+            return passed
+        if own in self._rates:  # of another size: a network's time follows the area of its images
+            return area * self._rates[own]
         question = {
             "what": "a training row",
             "machine": machine(),
@@ -106,7 +119,23 @@ class Scene:
             "classes": self.samples.space.n_classes,
         }
         profile = Profile(self.session.home)
-        return float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
+        rate = float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
+        self._rates[own] = rate / area
+        return rate
+
+    def _passed(self, model: str, device: str, area: int) -> float | None:
+        """The rate of the newest features of the same network on this machine, for images of this area.
+
+        On a GPU a pass says little about a step.
+        """
+        found: float | None = None
+        for artifact in self.session.store.all("features") if device == "cpu" else ():
+            ms, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
+            same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
+            if same and ms and size:
+                sides = size if isinstance(size, list) else [size, size]
+                found = ms / 1000 / FORWARD * area / (sides[0] * sides[1])
+        return found
 
     def _timed(self, settings: Settings, device: str) -> dict[str, Any]:
         """A few steps on noise, weights of no matter."""

@@ -23,6 +23,7 @@ from typing import Any
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError, StoppedError, StorageError, UserError
 from pipeline.core.predictions import Comparison
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import naming, next_step
 from pipeline.engine.graph import check
@@ -34,10 +35,10 @@ from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns, inferences
 from pipeline.pages.command_words import shown
 from pipeline.plan import page, steps, table, texts
-from pipeline.plan.clock import Clock, Watch, minutes, time_of
+from pipeline.plan.clock import Watch, clock_of, minutes
 from pipeline.plan.costs import Scene, fault_of
 from pipeline.plan.recipes import Recipe
-from pipeline.plan.running import FIRST_BLEND, FIRST_BLEND_IMAGE, Reserve, Runner
+from pipeline.plan.running import Reserve, Runner
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Best
 from pipeline.record.store import Artifact
@@ -346,27 +347,29 @@ class Improver:
 
 def improve(session: Session, options: Options) -> None:
     """Carry out the advice of the error report on the best submission, until the time is up."""
-    clock = Clock(time_of(options.time))
+    clock = clock_of(options)
+    nothing = DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+    if not submitting.entries_of_metric(session):
+        raise nothing
     best = submitting.best_other(session, "", with_csv=True)
     path = None if best is None else submitting.csv_of(session, best.entry)
     made = None if path is None else case.recorded(session.store, path)
     if best is None or path is None or made is None:
-        raise DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+        raise nothing
     settings, _ = naming.shared(made, session.settings)
     session.settings = settings
     scene = Scene.of(session, settings)
     about = subject(session, settings, made)
     if about is None:
-        raise DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+        raise nothing
     metric = metrics.get(settings.config.competition.metric).name
     score = made.metrics[f"oof_{metric}"]
     session.say(
         texts.IMPROVING.format(path=shown(path), metric=metric, score=score, name=naming.label_of(about))
     )
     images = len(scene.samples) + scene.n_test
-    runner = Runner(
-        session, settings, scene, clock, [], Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images), is_open=False
-    )
+    reserve = Reserve.expected(clock, images, 0.0)
+    runner = Runner(session, settings, scene, clock, [], reserve, is_open=False)
     asked = case.again(made, settings) if made.has(BLEND) else case.again(about, settings)
     runner.done = {naming.label_of(a): a for a in inferences(made, session.store)}
     runner.best = Best(made, asked or settings, path, path, score, len(runner.done))
@@ -396,8 +399,13 @@ def _finish(improver: Improver, options: Options, before: float) -> None:
     if honest:
         session.say(honest)
     session.say(
-        texts.IMPROVED.format(
-            kept=len(improver.kept), tried=len(improver.tried), metric=metric, before=before, after=best.score
+        worded(
+            texts.IMPROVED,
+            kept=len(improver.kept),
+            tried=len(improver.tried),
+            metric=metric,
+            before=before,
+            after=best.score,
         )
     )
     story = page.Story(config, options.time, "make improve", tuple(runner.steps), tuple(gains), best, honest)

@@ -175,6 +175,22 @@ def plan(
     return Plan(tuple(stretched(members, left, pace)), tuple(left_out))
 
 
+def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:
+    """The recipe of the first submission: the first that fits as it is, or else the shortest form of any.
+
+    `ladders` have costs; the one that is the quickest as it is comes first.
+    """
+    ordered = sorted(ladders, key=lambda one: fewest(one, one.rungs[0], pace).seconds)
+    for ladder in ordered:
+        for rung in ladder.rungs:
+            for views in dict.fromkeys((rung.views, 1)):
+                one = _planned(ladder, rung, rung.epochs, views, pace)
+                if one.seconds <= seconds:
+                    return one
+    shortest = (fewest(ladder, ladder.rungs[-1], pace) for ladder in ordered)
+    return min(shortest, key=lambda one: one.seconds)
+
+
 def fewest(ladder: Ladder, rung: Rung, pace: Pace) -> Planned:
     """The shortest form of a recipe at one size."""
     epochs = rung.epochs if rung.is_fixed else max(math.ceil(SHORTEST * rung.epochs), 1)

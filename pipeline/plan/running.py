@@ -12,8 +12,9 @@ that runs and nothing else.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from pipeline.errors import commands as reports
 from pipeline.plan import costs, planning, table, texts
 from pipeline.plan.clock import Clock, Watch, minutes, needs
 from pipeline.plan.costs import Scene
-from pipeline.plan.planning import Ladder, Pace, Plan, Planned, Rung
+from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
 from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
 from pipeline.plan.steps import Best, Step, keep_best, stable_path
 from pipeline.record.store import Artifact
@@ -45,10 +46,12 @@ from pipeline.submit import submission
 FOR_TIMING = 0.05
 # Seconds that a blend and its submission take before one was made, with this many images.
 FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
-# The first seconds after the last member: the page about the time, the last lines.
-END = 3.0
-# A first submission that is expected to need more than this share of the time is refused.
-MOST_FOR_FIRST = 0.9
+# What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
+END, END_SHARE = 3.0, 0.005
+# The first submission should need at most this share of the time: else it has smaller images and one view.
+FOR_FIRST = 0.25
+# It is refused if it takes too long even if this machine is so many times as fast as when it was timed.
+FASTER = 2.0
 
 More = Callable[["Runner"], list[Recipe]]
 
@@ -60,15 +63,22 @@ class Reserve:
     Args:
         blend: of a blend with its submission, as the last one took, or as it is expected.
         report: of the error report at the end; 0: the command makes none.
+        last: of everything after that.
     """
 
     blend: float
     report: float = 0.0
+    last: float = END
+
+    @staticmethod
+    def expected(clock: Clock, images: int, report: float) -> Reserve:
+        """Before a blend was made, with so many images; `report`: seconds of the report."""
+        return Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images, report, END + END_SHARE * clock.seconds)
 
     @property
     def end(self) -> float:
         """Of everything after the last member's own blend."""
-        return self.report + END
+        return self.report + self.last
 
 
 @dataclass
@@ -159,7 +169,7 @@ class Runner:
                 del free[made.key]
                 self.done[recipe.name] = made
         for recipe in self.recipes:
-            if recipe.name in self.done or recipe.kind == "probe" or recipe.faults:
+            if recipe.name in self.done or recipe.faults:
                 continue
             smaller = [recipe.at(size=size) for size in recipe.sizes[1:]]
             made = next((a for a in free.values() if any(same_recipe(s, a) for s in smaller)), None)
@@ -196,22 +206,17 @@ class Runner:
                 ladders = [lad for lad in self._open_ladders() if lad.rungs]
             if not ladders:
                 raise ConfigError(texts.NO_RECIPE, [f"{n}: {why}" for n, why in self._faults()])
-            shortest = min(
-                (planning.fewest(lad, lad.rungs[-1] if lad.kind == "network" else lad.rungs[0], self.pace)
-                 for lad in ladders),
-                key=lambda one: one.seconds,
-            )  # fmt: skip
-            needed = self.clock.spent + shortest.seconds + self.reserve.blend
-            if needed > MOST_FOR_FIRST * self.clock.seconds and not self.steps:
-                least = f"{needed / MOST_FOR_FIRST / 60:.0f}m" if needed > 60 else f"{needed:.0f}s"
+            chosen = planning.quickest(ladders, FOR_FIRST * self.clock.seconds, self.pace)
+            needed = self.clock.spent + (chosen.seconds + self.reserve.blend + self.reserve.end) / FASTER
+            if needed > self.clock.seconds and not self.steps:
+                least = f"{math.ceil(FASTER * needed / 60)}m"
                 raise ConfigError(
                     texts.FIRST_SHORT.format(
-                        seconds=self.clock.seconds, name=shortest.ladder.name, least=least
+                        seconds=self.clock.seconds, name=chosen.ladder.name, least=least
                     ),
                     remedy=texts.RAISE_TIME.format(least=least),
                 )
-            whole = planning.fitted(shortest.ladder, shortest.rung, 0.25 * self.left, self.pace)
-            self.member(whole or shortest)
+            self.member(chosen)
 
     def _next(self) -> bool:
         """One more member; False: none fits."""
@@ -305,7 +310,8 @@ class Runner:
         self.done[recipe.name] = None
         began = self.clock.now()
         try:
-            artifact = self.build(need, watch if kind == "network" else None)
+            # The first submission is worth more than the end: it is never paused.
+            artifact = self.build(need, watch if kind == "network" and self.best is not None else None)
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
@@ -433,7 +439,9 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     for size in recipe.sizes:
         sides = size if isinstance(size, list) else [size, size]
         area = sides[0] * sides[1] / (height * width)
-        scaled = replace(cost, epoch=cost.epoch * area, view=cost.view * area)
+        # Of a head, nearly everything is its features.
+        fixed_part = cost.fixed * (area if recipe.kind == "probe" else 1.0)
+        scaled = Cost(fixed_part, cost.epoch * area, cost.view * area)
         label = (
             recipe.name if size == config.images.size else texts.AT_SIZE.format(name=recipe.name, size=size)
         )

@@ -36,7 +36,15 @@ _PIXELS_ONLY = {
 }
 
 # The head that uses a setting.
-_HEAD_OF = {"head_hidden": "mlp", "head_dropout": "mlp", "head_c": "logistic"}
+_HEAD_OF = {
+    "head_hidden": "mlp",
+    "head_dropout": "mlp",
+    "head_c": "logistic",
+    "head_k": "knn",
+    "head_temperature": "knn",
+}
+# Heads that are solved on the whole training part, instead of by steps.
+SOLVED_HEADS = ("logistic", "knn")
 
 
 class MixSettings(Section):
@@ -100,18 +108,29 @@ class TrainSettings(Section):
         " weights of the same fold of that run; model.weights is not used then",
         min_length=1,
     )
-    head: Literal["linear", "mlp", "logistic"] = fact(
+
+    @property
+    def solved(self) -> bool:
+        """Whether the head of a linear probe is solved and not trained by steps."""
+        return self.head in SOLVED_HEADS
+
+    head: Literal["linear", "mlp", "logistic", "knn"] = fact(
         "linear",
-        "head of a linear_probe; linear, mlp: gradient steps with any loss; logistic: the exact solution",
+        "head of a linear_probe; linear, mlp: gradient steps with any loss; logistic: the exact solution; "
+        "knn: the vote of the nearest training samples",
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
     head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
+    head_k: int = fact_if_chosen(50, "head=knn: neighbours that vote", ge=1, le=10000)
+    head_temperature: float = fact_if_chosen(
+        0.05, "head=knn: a neighbour votes with exp(cosine / temperature)", gt=0, le=10
+    )
     head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
     probe_views: list[str] = fact_if_chosen(
         ["identity", "hflip"],
-        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those that "
-        "an attribute forbids are left out",
+        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those "
+        "that an attribute forbids are left out",
         min_length=1,
     )
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
@@ -120,8 +139,8 @@ class TrainSettings(Section):
     )
     first_px: int | None = fact_if_chosen(
         None,
-        "longest side of training images in the first epoch, px, which grows to `images.size` over two thirds "
-        "of the epochs (progressive resizing); None: always `images.size`",
+        "longest side of training images in the first epoch, px, which grows to `images.size` over two "
+        "thirds of the epochs (progressive resizing); None: always `images.size`",
         ge=16,
     )
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)
@@ -150,8 +169,8 @@ class TrainSettings(Section):
     )
     soup: Literal["uniform", "greedy"] = fact_if_chosen(
         "uniform",
-        "epochs that swa_start averages; uniform: all; greedy: those that do not lower the score of the inner "
-        "split, which early_stopping makes",
+        "epochs that swa_start averages; uniform: all; greedy: those that do not lower the score of the "
+        "inner split, which early_stopping makes",
     )
     grad_checkpointing: bool = fact_if_chosen(
         False, "compute activations again in the backward pass: less memory, about a third more time"
@@ -404,26 +423,27 @@ def head_settings(s: Sections) -> Iterator[Broken]:
         if getattr(train, name) != getattr(usual, name):
             message = "is for networks; heads on cached features train in fp32, without an average of weights"
             yield f"train.{name}", message
-    if train.head == "logistic" and train.head_seeds > 1:
-        message = "has no effect: a solved logistic regression is the same for every seed; remove it"
+    if train.solved and train.head_seeds > 1:
+        message = f"has no effect: head={train.head} is the same for every seed; remove it"
         yield "train.head_seeds", message
 
 
 @rule("train", "loss", "resample", "model")
-def logistic_head(s: Sections) -> Iterator[Broken]:
-    """A logistic regression is one problem with one loss, solved once."""
-    if s["train"].head != "logistic":
+def solved_head(s: Sections) -> Iterator[Broken]:
+    """A solved head has no steps: one problem with one loss, or none, solved once."""
+    head, usual = s["train"].head, LossSettings()
+    if not s["train"].solved:
         return
-    usual = LossSettings()
+    what = {"logistic": "minimises cross-entropy", "knn": "minimises nothing"}[head]
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            message = "is not used by head=logistic, which minimises cross-entropy; use train.head=linear"
+            message = f"is not used by head={head}, which {what}; use train.head=linear"
             yield f"loss.{name}", message
-    if s["model"].heads == "attributes":
-        message = "attributes is not for train.head=logistic, which is over classes; use train.head=linear"
-        yield "model.heads", message
+    if s["model"].heads != "joint":
+        message = f"{s['model'].heads} is not for train.head={head}, which is over classes"
+        yield "model.heads", f"{message}; use train.head=linear"
     if s["resample"].redraw:
-        message = "is not for train.head=logistic, which is solved once, on one draw; remove it"
+        message = f"is not for train.head={head}, which is solved once, on one draw; remove it"
         yield "resample.redraw", message
 
 

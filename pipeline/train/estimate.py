@@ -48,7 +48,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     plan = load.plan(inputs["folds"])
     config = settings.config
     # A solved head passes over its rows once.
-    epochs = 1 if is_probe(settings) and config.train.head == "logistic" else config.train.epochs
+    epochs = 1 if is_probe(settings) and config.train.solved else config.train.epochs
     last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
     heads = host.graph.inputs(missing[0]).get("heads") if missing else None
     if heads is not None:  # the heads of all folds train together, once

@@ -79,8 +79,12 @@ class Initial:
         # What trains beside the backbone starts anew, and the normalisation is measured on these images.
         own = {key: value for key, value in self.state.items() if not key.startswith(_BESIDE)}
         state = {key.removeprefix(_BACKBONE): value for key, value in own.items()}
+        head = classifier_keys(backbone)
+        names = {key.rpartition(".")[0] for key in head}
         if space.classes != self.classes:
-            state = {key: value for key, value in state.items() if key not in classifier_keys(backbone)}
+            state = {key: value for key, value in state.items() if key not in head}
+        # A classifier of another form has other tensors, as the bias of a linear one.
+        state = {k: v for k, v in state.items() if k in head or k.rpartition(".")[0] not in names}
         try:
             fit_state(backbone, state, self.name)
         except ModelError as error:

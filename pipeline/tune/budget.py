@@ -137,7 +137,7 @@ def tune_all(session: Session, options: Options) -> None:
     steps = winners.next_steps(session, won, date.today())
     for line in [*lines(turns, clock), *steps]:
         session.say(line)
-    session.say(next_step.NEXT.format(command=winners.next_command(session, won, steps)))
+    session.end_with(next_step.NEXT.format(command=winners.next_command(session, won, steps)))
 
 
 def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:

@@ -114,8 +114,8 @@ def test_every_command_says_what_comes_next():
         "improve",
     }
     itself |= {"error-analysis", "final", "validate", "submit", "reproduce", "runs", "gc"}
-    itself |= {"predict", "oof", "bundle", "export", "weights"}
-    assert told | itself == {c.name for c in COMMANDS} and not told & itself
+    itself |= {"predict", "oof", "bundle", "export", "weights", "home"}
+    assert told | itself == {c.name for c in COMMANDS} - {"serve"} and not told & itself, "serve does not end"
 
 
 @pytest.mark.slow

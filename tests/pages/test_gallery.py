@@ -39,14 +39,39 @@ def page():
 def test_hostile_texts_stay_texts_and_nothing_is_loaded():
     text = page()
     assert "<img src=x" not in text and "&lt;img src=x" in text
-    assert (
-        text.count('src="data:image/webp') == 15
-        and "https:" not in text
-        and "http:" not in text.replace("http://www.w3.org/2000/svg", "")
-    )
+    assert text.count('src="data:image/webp') == 15 + 3, "three cases, each with a leading picture"
+    assert "https:" not in text and "http:" not in text.replace("http://www.w3.org/2000/svg", "")
     # Pictures of one group stand together, in the order of the page.
     assert text.index("group 1") < text.index("group 0") and text.count("<h4>group 1</h4>") == 3
     assert "0.123" in text and "Warning:" in text and "<code>read</code>" in text
+
+
+def test_the_most_telling_pictures_lead_by_turns_and_empty_maps_are_named_only():
+    def row(name, *pictures):
+        return GalleryRow(
+            name, name, tuple(Picture(n, f"{name} {n}", pixels(), "", "", s) for n, s in pictures)
+        )
+
+    first = Panel(
+        "cam", "A", "Lead.", tuple(row(f"c{n}", ("image", True), ("map", n != 1)) for n in range(4))
+    )
+    second = Panel(
+        "occlusion", "B", "Lead.", (row("d0", ("image", True), ("random", True), ("hides", True)),)
+    )
+    empty = Panel("filters", "C", "Lead.")
+    told = [
+        (one.panel.name, one.row.name, one.picture.name) for one in gallery.telling((first, second, empty))
+    ]
+    assert told == [
+        ("cam", "c0", "map"),
+        ("occlusion", "d0", "hides"),
+        ("cam", "c2", "map"),
+        ("cam", "c3", "map"),
+    ]
+    text = gallery.render_html(Gallery("Title", "Lead", (), (first, second, empty)))
+    assert "Not shown: c1 map." in text and text.count("<figcaption>c1 map") == 0
+    many = Panel("cam", "A", "Lead.", tuple(row(f"c{n}", ("map", True)) for n in range(9)))
+    assert len(gallery.telling((many,))) == gallery.MOST_TELLING == 6
 
 
 @pytest.mark.browser
@@ -58,10 +83,12 @@ def test_filter_cloud_and_phone(tmp_path, browser):
     opened.on("console", lambda message: faults.append(message.text))
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.goto(path.as_uri())
+    assert opened.locator(".shots:visible").count() == 0, "folded"
     opened.select_option("#case", "1")
     assert opened.locator(".shots:visible").count() == 1
     assert "train/1" in opened.locator(".shots:visible h3").inner_text()
     opened.select_option("#case", "")
+    opened.locator("nav a[href='#map']").click()
     assert opened.locator(".shots:visible").count() == 3
     dots = opened.locator(".cloud circle")
     assert dots.count() == 60 and "2 others" not in opened.locator(".legend").inner_text()

@@ -220,15 +220,11 @@ def test_several_grey_images_of_a_sample(people):
         predictor.pictures(people.root / "images")
 
 
-def test_members_that_read_metadata_are_refused_in_words(people):
-    for split in ("train", "test"):
-        lines = (people.root / f"{split}.csv").read_text(encoding="utf-8").splitlines()
-        made = [f"{line},{'height' if n == 0 else n % 7}" for n, line in enumerate(lines)]
-        (people.root / f"{split}3.csv").write_text("\n".join(made) + "\n", encoding="utf-8")
-    words = ("competition.metadata=[{column: height, kind: number}]", "competition.train_table=train3.csv")
-    csv = people.made("infer", "experiment=tiny_cnn", *words, "competition.test_table=test3.csv")
-    with pytest.raises(DataError, match=r"tiny_cnn.* reads columns of metadata beside its images \(height\)"):
-        packed(people, csv)
+def test_more_images_than_the_samples_of_the_competition_are_refused_by_name(people, network):
+    path = people.path("030_1")
+    with pytest.raises(DataError) as error:
+        Predictor.load(network[1]).predict([path, (path, path)], ids=["one", "two"])
+    assert error.value.faults == ("two: 2 images",) and "at most 1" in error.value.headline
 
 
 def test_paths_bytes_and_arrays_are_the_same_image(people, network):

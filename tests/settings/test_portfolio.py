@@ -1,93 +1,127 @@
-"""Portfolios: every line has an origin, settings that are accepted, and a network that there is."""
+"""Portfolios: every line has an origin and settings that hold, and its name means the recipe everywhere."""
 
 import shutil
 
 import pytest
-import timm
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings import portfolio
 from pipeline.settings.load import CONFIGS, load
 
-TIERS = portfolio.names(CONFIGS)
-LINES = [(tier, one.name) for tier in TIERS for one in portfolio.recipes(CONFIGS, tier)]
-WITHOUT_HUB = ("cpu",)
+NAMES = portfolio.names(CONFIGS)
 GOOD = """
-- name: mine
-  experiment: {model: {name: resnet10t, weights: none}, images: {size: 48}}
+- name: small
+  experiment:
+    uses: {experiment: tiny_resnet}
+    images: {size: 24}
   origin: measured
-  source: "here"
+  source: here
+- name: other
+  experiment: {train: {epochs: 2}}
+  origin: published
+  source: "https://example.org/paper"
+  unmeasured: true
 """
 
 
-def refused(tier, name, folder=CONFIGS):
-    """Why a line of a portfolio cannot be used; empty if it can."""
-    try:
-        (line,) = [one for one in portfolio.recipes(folder, tier) if one.name == name]
-        config = load(["competition=emoji", f"experiment={name}"], folder=folder).config
-    except ConfigError as error:
-        return " ".join([error.headline, *error.faults])
-    known = timm.list_pretrained() if config.model.weights == "hub" else timm.list_models()
-    if config.model.name not in known:
-        return f"timm has no {config.model.name}"
-    if tier in WITHOUT_HUB and config.model.weights == "hub":
-        return "needs a hub"
-    published = line.origin == "published"
-    return "names no address" if published and not line.source.startswith("https://") else ""
-
-
-@pytest.mark.parametrize(("tier", "name"), LINES)
-def test_every_line_can_be_used_and_has_a_source(tier, name):
-    assert refused(tier, name) == ""
-
-
-def test_all_tiers_are_there_and_no_name_is_used_twice():
-    assert {"cpu", "cpu_hub", "t4", "h100"} <= set(TIERS)
-    names = [name for _, name in LINES]
-    experiments = {path.stem for path in (CONFIGS / "experiment").glob("*.yaml")}
-    assert len(set(names)) == len(names) and not experiments & set(names)
-    assert portfolio.known(CONFIGS) == sorted(names)
-
-
 @pytest.fixture
-def own(tmp_path):
-    """`own(text)`: a folder of settings whose portfolio `cpu` has this text."""
-
-    def make(text):
-        folder = tmp_path / "configs"
-        shutil.copytree(CONFIGS, folder, dirs_exist_ok=True)
-        for tier in TIERS:
-            (folder / "portfolio" / f"{tier}.yaml").unlink()
-        (folder / "portfolio" / "cpu.yaml").write_text(text, encoding="utf-8")
-        return folder
-
-    return make
+def configs(tmp_path):
+    folder = tmp_path / "configs"
+    shutil.copytree(CONFIGS, folder)
+    shutil.rmtree(folder / "portfolio")
+    (folder / "portfolio").mkdir()
+    (folder / "portfolio" / "mine.yaml").write_text(GOOD, encoding="utf-8")
+    return folder
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "told"),
-    [
-        ("  origin: measured\n", "", ".origin: None is not one of measured, published"),
-        ("origin: measured", "origin: guessed", "'guessed' is not one of measured, published"),
-        ("origin: measured", "origin: published", "has to be true where the origin is a publication"),
-        ('"here"', '""', ".source: is missing"),
-        ('"here"', '"here"\n  unmeasured: true', "true contradicts origin: measured"),
-        ("size: 48", "size: 4", "images.size"),
-        ("images:", "imagse:", "imagse"),
-        ("name: resnet10t", "name: resnet10tt", "timm has no resnet10tt"),
-        ("weights: none", "weights: hub", ""),
-    ],
-)
-def test_a_line_that_cannot_be_used_is_refused(own, old, new, told):
-    assert refused("cpu", "mine", own(GOOD)) == ""
-    why = refused("cpu", "mine", own(GOOD.replace(old, new, 1)))
-    assert why and told in why
+def faults(folder, text):
+    (folder / "portfolio" / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        portfolio.recipes(folder, "mine")
+    return list(caught.value.faults)
 
 
-def test_all_faults_of_a_file_are_told_with_their_lines(own):
-    text = GOOD.replace("  origin: measured\n", "") + GOOD.replace("measured", "guessed")
-    with pytest.raises(ConfigError) as told:
-        portfolio.recipes(own(text), "cpu")
-    faults = "\n".join(told.value.faults)
-    assert "entry 1.origin" in faults and "entry 2.origin" in faults and "entry 2.name" in faults
-    assert "cpu.yaml:2" in faults
+def test_there_is_a_portfolio_for_a_cpu():
+    assert "cpu" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_shipped_recipe_has_an_origin_and_resolves(name):
+    recipes = portfolio.recipes(CONFIGS, name)
+    assert recipes
+    for recipe in recipes:
+        assert recipe.source and recipe.unmeasured == (recipe.origin == "published")
+        assert load(["competition=emoji", f"experiment={recipe.name}"]).experiment == recipe.name
+
+
+def test_names_of_recipes_are_no_names_of_experiments():
+    known = [path.stem for path in (CONFIGS / "experiment").glob("*.yaml")]
+    listed = [recipe.name for name in NAMES for recipe in portfolio.recipes(CONFIGS, name)]
+    assert not set(known) & set(listed)
+
+
+def test_a_name_means_the_recipe_and_can_be_changed_like_an_experiment(configs):
+    made = load(["competition=digits", "experiment=small", "train.epochs=3"], configs)
+    assert (made.config.images.size, made.config.model.name) == (24, "test_resnet")
+    assert made.config.train.epochs == 3 and made.experiment == "small"
+    assert made.sources["images.size"] == "configs/portfolio/mine.yaml:5"
+    assert "portfolio/mine.yaml" in made.files, "so that the request can be repeated"
+    assert load(["competition=digits", "experiment=small+other"], configs).config.train.epochs == 2
+    assert made.member("other").config.images.size != 24
+
+
+def test_an_experiment_of_that_name_comes_first(configs):
+    (configs / "experiment" / "small.yaml").write_text("images: {size: 16}", encoding="utf-8")
+    assert load(["competition=digits", "experiment=small"], configs).config.images.size == 16
+
+
+def test_an_unknown_name_suggests_recipes_too(configs):
+    with pytest.raises(ConfigError, match=r"did you mean .*small"):
+        load(["competition=digits", "experiment=smal"], configs)
+
+
+def test_a_fault_of_a_recipe_names_its_line(configs):
+    (configs / "portfolio" / "mine.yaml").write_text(GOOD.replace("epochs: 2", "epochs: two"), "utf-8")
+    with pytest.raises(ConfigError, match=r"configs/portfolio/mine.yaml:9: train.epochs"):
+        load(["competition=digits", "experiment=other"], configs)
+
+
+def test_every_fault_of_a_portfolio_is_told_at_once(configs):
+    told = faults(
+        configs,
+        """
+- name: a
+  experiment: {}
+  origin: guessed
+  source: here
+- name: a
+  experiment: []
+  origin: measured
+  source: ""
+  unmeasured: true
+- experiment: {}
+  origin: published
+  source: x
+  sauce: y
+- text
+""",
+    )
+    for what in (
+        "entry 1.origin: 'guessed' is not one of measured, published",
+        "entry 2.name: a is also the name of an earlier entry",
+        "entry 2.experiment: is missing, or not a mapping",
+        "entry 2.source: is missing",
+        "entry 2.unmeasured: true contradicts origin: measured",
+        "entry 3.name: is missing",
+        "entry 3.unmeasured: has to be true where the origin is a publication",
+        "entry 3.sauce: unknown key; did you mean source?",
+        "entry 4: expected a mapping",
+    ):
+        assert any(what in fault for fault in told), (what, told)
+    assert all(fault.startswith("configs/portfolio/mine.yaml:") for fault in told)
+
+
+def test_a_file_that_is_no_list_and_an_unknown_portfolio_are_refused(configs):
+    assert "expected a list of entries, got dict" in faults(configs, "name: a")[0]
+    with pytest.raises(ConfigError, match=r"no such file configs/portfolio/none.yaml"):
+        portfolio.recipes(configs, "none")

@@ -150,6 +150,7 @@
     const open = items.findIndex((_, k) => !done(k));
     go(Math.max(0, open));
     place("panel").focus({ preventScroll: true });
+    reveal(place("panel"));
     place("panel").scrollIntoView({ block: "nearest" });
   }
 
