@@ -76,17 +76,19 @@ class Task:
         return pd.read_csv(self.folder / "truth.csv", dtype={"id": str, "label": str, "group": str})
 
 
-def environment(folder: Path) -> Path:
-    """The interpreter of AutoGluon's environment, made if it is missing.
+def environment(folder: Path, pins: Sequence[str]) -> Path:
+    """The interpreter of AutoGluon's environment, made if it is missing; an existing one is used as it is.
 
     Raises:
-        CalledProcessError: its packages cannot be installed here.
+        CalledProcessError: its packages cannot be installed here, or do not import.
     """
     python = folder / "bin" / "python"
     if not (folder / "installed.txt").is_file():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "--no-cache-dir", f"autogluon.multimodal=={VERSION}"]
-        subprocess.run(install, check=True)
+        if not python.is_file():
+            subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+            install = [str(python), "-m", "pip", "install", "--no-cache-dir", *pins]
+            subprocess.run([*install, f"autogluon.multimodal=={VERSION}"], check=True)
+        subprocess.run([str(python), "-c", "import autogluon.multimodal"], check=True)
         frozen = subprocess.run([str(python), "-m", "pip", "freeze"], check=True, capture_output=True)
         (folder / "installed.txt").write_bytes(frozen.stdout)
     return python
@@ -159,7 +161,7 @@ def task(name: str, seed: int, table: pd.DataFrame, out: Path) -> Task:
 
 def of_autogluon(one: Task, preset: str, seconds: float, options: argparse.Namespace) -> dict[str, object]:
     """Its predictions, in its own environment."""
-    python = environment(options.env)
+    python = environment(options.env, options.pins)
     work = options.out / "autogluon" / f"{one.name}-{one.seed}-{time.time_ns()}"
     work.parent.mkdir(parents=True, exist_ok=True)
     asked = {
@@ -293,6 +295,9 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     words.add_argument("--seeds", nargs="*", type=int, default=[3, 1], help="for each of --minutes")
     words.add_argument("--systems", nargs="*", default=[OURS, *RIVALS], help="leave some out")
     words.add_argument("--threads", type=int, default=2)
+    words.add_argument(
+        "--pins", nargs="*", default=["torch<2.13"], help="further requirements of its environment"
+    )
     words.add_argument("--words", nargs="*", default=[], help="settings of Podium's runs")
     words.add_argument(
         "--tiny", action="store_true", help="twelve photos a class of one set, a minute, one seed"
