@@ -15,7 +15,7 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,17 +70,14 @@ class Command:
 
 
 def function_of(command: str) -> Run:
-    """The function that a command runs; imports its room only, and no torch.
-
-    Most commands of a room build the stage of their name and print where its pages are.
-    """
+    """The function of a command, often building the stage of its name; imports its room only, no torch."""
     match command:
         case "eda" | "resample" | "preview" | "learning-curve" | "robustness":
             return lambda session, options: session.build_one(command.replace("-", "_"))
         case "train":
             from pipeline.engine.next_step import after_training
 
-            return lambda session, options: after_training(session, session.build_one("train"))
+            return _or_in_time(command, lambda s, options: after_training(s, s.build_one("train")))
         case "use":
             from pipeline.data.commands import use
 
@@ -105,6 +102,10 @@ def function_of(command: str) -> Run:
             from pipeline.explain.commands import explain
 
             return explain
+        case "improve":
+            from pipeline.plan.commands import improve
+
+            return improve
         case "tune":
             from pipeline.tune.commands import tune
 
@@ -117,34 +118,40 @@ def function_of(command: str) -> Run:
             from pipeline.home import commands as home
 
             return {"home": home.home, "serve": home.served}[command]
-        case "predict" | "oof" | "bundle" | "export" | "weights":
+        case "predict" | "oof" | "bundle" | "export" | "weights" | "submit":
             from pipeline.predict import commands as new
 
-            named: dict[str, Run] = {
-                "predict": new.predict,
-                "oof": new.oof,
-                "bundle": new.bundle,
-                "export": new.export,
-                "weights": new.weights,
-            }
-            return named[command]
+            made: dict[str, Run] = {"predict": new.predict, "bundle": new.bundle, "export": new.export}
+            return (made | {"oof": new.oof, "weights": new.weights, "submit": new.submit})[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
         "infer": submit.infer,
         "refit": submit.refit,
         "distill": submit.distill,
-        "ensemble": submit.ensemble,
+        "ensemble": _or_in_time(command, submit.ensemble),
         "score": submit.score,
         "leaderboard": submit.leaderboard,
         "pin-best": submit.pin_best,
         "final": submit.final,
         "validate": submit.validate,
-        "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
     }
     return ends_in_a_submission[command]
+
+
+def _or_in_time(command: str, run: Run) -> Run:
+    """The function of a command, or with `--time` what spends that time."""
+
+    def either(session: Session, options: Options) -> object:
+        if not options.time:
+            return run(session, options)
+        from pipeline.plan import commands as plan
+
+        return {"train": plan.train_in_time, "ensemble": plan.ensemble_in_time}[command](session, options)
+
+    return either
 
 
 def _score_of(text: str) -> float:
@@ -156,6 +163,10 @@ def _score_of(text: str) -> float:
 
 _FLAG = {"action": "store_true"}
 _NAMED = Option("name", "write the overrides as an experiment file of this name, and use it", {"default": ""})
+_IN_TIME = (
+    Option("time", "how much time to spend on the best score: 30m, 2h", {"default": ""}),
+    Option("portfolio", "with TIME: a file of configs/portfolio/; default: by the device"),
+)
 _FILE = Option("file", "a CSV in the host's format, or the name of a submission", {"default": ""})
 
 COMMANDS = (
@@ -188,7 +199,7 @@ COMMANDS = (
         uses_results=False,
         about_current=False,
     ),
-    Command("all", "run everything from EDA to error analysis, then print a summary"),
+    Command("all", "run everything from EDA to error analysis, then print a summary", _IN_TIME, "TIME=2h"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
     Command(
         "folds",
@@ -209,8 +220,8 @@ COMMANDS = (
     Command(
         "train",
         "train the folds of an experiment",
-        (_NAMED,),
-        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"',
+        (_NAMED, *_IN_TIME),
+        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"; TIME=30m',
         names_settings=True,
     ),
     Command(
@@ -244,15 +255,18 @@ COMMANDS = (
                 {"required": True},
             ),
             Option("trials", "trials in the whole study; default: as in the search space", {"type": int}),
-            Option("timeout", "time limit of the search: 90s, 30m, 2h", {"default": ""}),
-            Option("budget", "time limit of all stages together, for --stage all", {"default": ""}),
+            Option(
+                "time", "time of the search: 90s, 30m, 2h; of --stage all: of all together", {"default": ""}
+            ),
+            *(Option(former, argparse.SUPPRESS, {"default": ""}) for former in ("timeout", "budget")),
             Option("jobs", "trials that run at once, in processes of their own", {"type": int, "default": 1}),
             Option("space", "search space; default: configs/tune/<stage>.yaml", {"default": ""}),
             Option("study", "name of a study to continue", {"default": ""}),
         ),
-        make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
+        make="STAGE=tta TRIALS=50 TIME=1h JOBS=2, or STAGE=all TIME=30m",
     ),
-    Command("ensemble", "blend the members, train missing ones first; write a submission"),
+    Command("ensemble", "blend the members, train missing ones; write a submission", _IN_TIME, "TIME=2h"),
+    Command("improve", "carry out what the error report advises, for some time", _IN_TIME[:1], "TIME=1h"),
     Command(
         "error-analysis",
         "compare a submission, the newest one by default, with the best other one",
@@ -318,14 +332,14 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "validate a CSV, compare it with the best, ask, and submit it",
+        "validate a CSV, compare it with the best, ask, and submit it; or push a bundle",
         (
-            _FILE,
+            Option("file", "a CSV in the host's format, a submission's name, or a bundle", {"default": ""}),
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
             Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
     ),
     Command(
         "reproduce",
@@ -345,9 +359,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
             Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("table", "the table of a folder's images, with metadata or groups"),
             Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
-        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        make="FILE=… IMAGES=folder TABLE=test.csv OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
         about_current=False,
     ),
     Command(
@@ -361,8 +376,9 @@ COMMANDS = (
             Option("python", "version of the host's Python, for wheels; default: 3.11"),
             Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
             Option("test", "a folder laid out as the host's; default: the competition's own"),
+            Option("oldest", "rehearse once more with the oldest libraries that it works with", _FLAG),
         ),
-        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=dir OUT=dir OLDEST=1',
         about_current=False,
     ),
     Command(
@@ -487,7 +503,7 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="read every file again instead of trusting its size and times",
         )
-        one.set_defaults(chosen="")
+        one.set_defaults(chosen="", is_process=False)
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
@@ -511,6 +527,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.take_over()
     terminal.prepare()
     options = parser().parse_args(arguments)
+    options.is_process = arguments is None
     environment.wait_politely()
     try:
         environment.refuse()
@@ -535,23 +552,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _at_the_end(session: Session, command: Command) -> Iterator[None]:
-    """After the command, also one that failed: the home page; then its last lines, if it succeeded."""
-    from pipeline.home.commands import finish
-
-    try:
-        yield
-    finally:
-        if command.on_home:
-            finish(session)
-    for line in session.ending:
-        session.say(line)
-
-
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.engine import next_step
+    from pipeline.home.commands import at_the_end
     from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.settings import named
@@ -565,7 +569,7 @@ def run(options: Options, settings: Settings) -> None:
     if name:
         settings, written = named.save(settings, name)
     session = open_session(settings, options.rehash)
-    with told_as_storage_error(session.home), _at_the_end(session, command):
+    with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             if command.about_current:

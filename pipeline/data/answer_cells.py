@@ -76,6 +76,9 @@ def host_cells(
     """
     target = Target.of(space)
     if settings.format in ("probabilities", "values"):
+        if settings.total != 1:
+            parts_NK = p_NK.astype(np.float64) * settings.total
+            return {c: [f"{v:.7g}" for v in p_N] for c, p_N in zip(answers, parts_NK.T, strict=True)}
         return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NK.T, strict=True)}
     if settings.format == "probability":
         # Sums of float32 may exceed 1 by rounding, which some hosts refuse.
@@ -176,7 +179,7 @@ def parse(
     """Cells as answers and probabilities; `ids` name the rows in faults."""
     target = Target.of(space)
     if settings.format in ("probabilities", "values"):
-        return _numbers(table, ids, answers, target)
+        return _numbers(table, ids, answers, target, settings.total)
     if settings.format == "probability":
         return _probability(table, ids, answers[0], space, settings)
     if settings.format == "attributes":
@@ -245,10 +248,12 @@ def _composed(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _numbers(table: Table, ids: Sequence[str], answers: Sequence[str], target: Target) -> Parsed:
-    """Probabilities of classes or labels, or values."""
+def _numbers(
+    table: Table, ids: Sequence[str], answers: Sequence[str], target: Target, total: float
+) -> Parsed:
+    """Probabilities of classes or labels, shares that sum to `total`, or values."""
     p = np.array([[number(value) for value in table.column(column)] for column in answers]).T
-    p = p.reshape(len(ids), len(answers))
+    p = p.reshape(len(ids), len(answers)) / total
     faults = []
     for n, (p_K, off) in enumerate(zip(p, target.off_N(p), strict=True)):
         if not np.isfinite(p_K).all():
@@ -263,7 +268,7 @@ def _numbers(table: Table, ids: Sequence[str], answers: Sequence[str], target: T
         elif off > ROW_SUM_TOLERANCE and target.kind == LABELS:
             faults.append(f"id {ids[n]!r}: {_odd_block(target, p_K, answers)}")
         elif off > ROW_SUM_TOLERANCE:
-            faults.append(f"id {ids[n]!r}: sums to {p_K.sum():.4g}, not 1")
+            faults.append(f"id {ids[n]!r}: sums to {p_K.sum() * total:.4g}, not {total:g}")
     p_NK = target.normalised(np.nan_to_num(p, posinf=0, neginf=0)) if faults else target.normalised(p)
     return Parsed(answers_of(target, p_NK), p_NK, tuple(faults))
 
@@ -378,6 +383,8 @@ def described(answers: Sequence[str], space: LabelSpace, settings: SubmissionSet
         return text.format(column=answers[0], classes=", ".join(f"`{c}`" for c in classes))
     if form == "probabilities":
         what = texts.WRITTEN_OF[space.kind]
+        if settings.total != 1:
+            what = texts.WRITTEN_TOTAL.format(what=what, total=settings.total)
         return worded(texts.WRITTEN_PROBABILITIES, count=count, columns=columns, what=what)
     if form == "values":
         return worded(texts.WRITTEN_VALUES, count=count, columns=columns)

@@ -492,9 +492,10 @@ def scaled(image: Pixels, height: int, width: int) -> Pixels:
     # Area averaging to shrink; cubic interpolation to enlarge.
     smaller = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    made = np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
-    # OpenCV drops the axis of one channel.
-    return made[..., None] if made.ndim == 2 else made
+    # OpenCV averages areas of four channels at most, and drops the axis of one.
+    parts = [np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4)]
+    made = [cv2.resize(part, (width, height), interpolation=how).reshape(height, width, -1) for part in parts]
+    return np.asarray(made[0] if len(made) == 1 else np.concatenate(made, axis=2), dtype=np.uint8)
 
 
 def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixels] | None = None) -> Pixels:

@@ -15,6 +15,7 @@ Legend: N images, B rows of a batch, H height, W width, C channels.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -24,28 +25,53 @@ import torch
 
 from pipeline.core.samples import Ints, Strings
 from pipeline.data import texts
+from pipeline.data.detail import hw_of
 from pipeline.data.loader import Batch, Images, beside_of
 
 # Rows of one copy while a set is moved to the device.
 ROWS_AT_ONCE = 512
 
+# How CUDA's libraries say it, and the driver where it makes a context or locks memory of the host.
+FULL = re.compile(r"CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED")
+
 log = logging.getLogger(__name__)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a GPU, or the memory of the host that it may lock, has no room."""
+    if isinstance(error, torch.cuda.OutOfMemoryError):  # torch.OutOfMemoryError: not in older versions
+        return True
+    return isinstance(error, RuntimeError) and FULL.search(str(error)) is not None
 
 
 def moved(x: torch.Tensor, device: str) -> torch.Tensor:
     """The tensor on the device; copying to a GPU does not wait for it."""
     if device == "cpu" or x.is_cuda:
         return x
-    return (x if x.is_pinned() else x.pin_memory()).to(device, non_blocking=True)
+    return _pinned(x).to(device, non_blocking=True)
+
+
+def _pinned(x: torch.Tensor) -> torch.Tensor:
+    """The tensor in pinned memory; as it is where the system allows no more of that, so that copies wait."""
+    try:
+        return x if x.is_pinned() else x.pin_memory()
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+    return x
 
 
 def _host_rows(images: Images, at_B: Ints, pinned: bool) -> torch.Tensor:
     """(B, H, W, C) these rows in memory of the host, read once."""
-    if not pinned:
-        return torch.from_numpy(np.array(images.x_NHWC[at_B]))
-    x_BHWC = torch.empty((len(at_B), *images.x_NHWC.shape[1:]), dtype=torch.uint8, pin_memory=True)
-    x_BHWC.numpy()[:] = images.x_NHWC[at_B]
-    return x_BHWC
+    try:
+        if pinned:
+            x_BHWC = torch.empty((len(at_B), *images.x_NHWC.shape[1:]), dtype=torch.uint8, pin_memory=True)
+            x_BHWC.numpy()[:] = images.x_NHWC[at_B]
+            return x_BHWC
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+    return torch.from_numpy(np.array(images.x_NHWC[at_B]))
 
 
 class DeviceImages:
@@ -67,7 +93,9 @@ class DeviceImages:
             return
         try:
             self._resident = _resident(images, device)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
             log.warning("%s", texts.IMAGES_NO_MEMORY)
 
     @property
@@ -79,6 +107,11 @@ class DeviceImages:
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
         """The pixels on the host, 0 to 255."""
         return self._images.x_NHWC
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of what a network sees, px."""
+        return hw_of(self._images)
 
     @property
     def channels(self) -> int:

@@ -104,6 +104,7 @@ WRITTEN = "a submission has 1 row per `{id}` of the sample, and {what}{copied}"
 WRITTEN_PROBABILITY = "1 column `{column}` = the probability of class {classes}"
 WRITTEN_SUM = "1 column `{column}` = the sum of the probabilities of the classes {classes}"
 WRITTEN_PROBABILITIES = "{count:column} ({columns}) = {what}"
+WRITTEN_TOTAL = "{what}, which sum to {total:g} in a row"
 WRITTEN_OF = {
     "exclusive": "the probability of each class",
     "shares": "the share of each class",
@@ -116,7 +117,10 @@ WRITTEN_TOP_K = "1 column `{column}` = the {k} most probable classes ({words}){c
 WRITTEN_CONFIDENCE = ", each with its probability"
 WRITTEN_LONG = "a submission has 1 row per `{id}` and answer of the sample, {rows}, and {what}{copied}"
 NO_LONG_ANSWER = "row {key!r} (line {line}) names no known answer"
+LONG_TWICE = "row {key!r} (line {line}) names an image and an answer that an earlier row has already"
 LONG_ANSWERS_MISSING = "id {id!r} has no row for {answers}"
+NEW_CLASS_NEVER = "no training image is scored as the new class `{word}`: every class has images in two groups, and no row is labelled with it; a threshold for it cannot be fitted"
+NEW_CLASS_SINGLES = "{classes:class} {classes:has|have} one image or one group only ({images:image}): they train as their own class and are scored as the new class `{word}`, as are {given:image} labelled with it"
 RANKS_EMPTY = "no class is named"
 RANKS_MANY = "{n} classes, and at most {k} are asked for (competition.submission.k)"
 RANKS_TWICE = "a class is named twice"
@@ -144,6 +148,7 @@ RANGE = "{name} {low:.4g} to {high:.4g}"
 RANGE_FROM = "{name} from {low:.4g}"
 SINGLE_IMAGES = "{classes:class} {classes:has|have} a single image, which is in every training part and never validates ({names}); folds.singles=validate scores such images by models that never saw their class"
 CLASSES_MORE = "and {classes:other class} with fewer groups than folds; folds.html lists all"
+CLASSES_EMPTY_MORE = "and {classes:other class} without a training image"
 CLASS_EMPTY = "class {name}: no training image; no fold trains or validates it"
 CLASS_FEW_GROUPS = "class {name}: {groups:group} for {n:fold} (fallback `spread`): validated by fold {inside} and never by {without}"
 CLASS_ONE_GROUP = "; fold {inside} trains without it"
@@ -242,7 +247,10 @@ TARGET_NUMBERS = "values are numbers: correct the cells, or name another TARGET"
 TARGET_SHARES = "shares are several columns of numbers from 0 up: name them, LABEL=a,b,c"
 LABEL_ONE_HOT = "each row has a 1 in exactly one of these columns"
 LABEL_ONLY_ONE = "a guess: the only column besides the images"
+LABEL_PAIRS = "{why}, and asks for a probability of each"
 LABEL_MARKS = "a guess: columns of 0 and 1"
+ABSENT_CELL = "no cell is 0, so that {cell} says that a label does not hold"
+EMPTY_CELL = "an empty cell"
 LABEL_ONLY = "a guess: the only column with few different values"
 
 # Kinds of target that cannot be predicted.
@@ -257,6 +265,8 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "units": "the numbers have a unit, so that they could only be learned as names",
+    "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
     "masks": "the answer is a mask of pixels; segmentation is not supported",
     "boxes": "the answer is boxes in the image; detection is not supported",
@@ -267,6 +277,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
@@ -301,6 +312,14 @@ CHOICE_WORDS = "the host's words, one for each of {values}, in this order:"
 CHOICE_ANY_OF = "the probability that an image is one of these classes; remove those that are not meant (`metric` is then `auc`, rather):"
 CHOICE_INDEX = "numbers from 0, where the last of {columns} runs fastest:"
 CHOICE_JOINED = "the values with a text between them:"
+QUESTION_NEW_CLASS = "is `{word}` the answer for images of none of the known classes? The sample names it beside known classes, and no training row has it: write competition.new_class: {value} with decision.steps: [new_class] if it is, and competition.new_class: null if it is a class without training images, which is never answered"
+NEW_IN_SAMPLE = "the sample names it beside known classes, and no training row has it; classes of one image are scored as it"
+NEW_IN_TABLE = "a guess: its name says none of the known classes, and it has {images} images, far more than any other class"
+NEW_CLASS_STEP = "answers the new class by a threshold, fitted out of fold; kept only where the cross-fitted score is better"
+NEW_CLASS_HINT = "if `{word}` means none of the known classes: competition.new_class={word} decision.steps=[new_class]"
+NEVER_TRAINED = "the sample names {n} classes that no training row has ({words}): they are never answered"
+MANY_CLASSES = "many classes with few images each: angles between features and the nearest training images, see docs/training.md; no download"
+MANY_CLASSES_HINT = "to train a network on them, too: ensemble.members=[probe_arcface,knn,arcface]"
 TO_FILL = "…"
 ASK = "question: {question}"
 ASK_IN = "until it is answered in {path}, every other command refuses this competition"
@@ -359,6 +378,10 @@ TEST_FROM_SAMPLE = "no TEST table: the sample lists the images"
 TEST_IDS_FROM_SAMPLE = "the sample's ids name the same images, and {test} does not have them"
 NO_SAMPLE = "none given: one is made from the test ids"
 READABLE = "readable; no other format is required"
+SHARES_TOTAL = "the shares of a row sum to {total:g} in the sample, as in the training table"
+QUESTION_TOTAL = "what do the shares of a row sum to? {total:g} in the training table; the sample's columns {columns} hold {cell}"
+CHOICE_TOTAL = "shares that sum to {total:g}, as in the training table"
+CHOICE_ONE = "shares that sum to 1"
 COLUMN_PER_SHARE = "the sample has one column per share"
 COLUMN_PER_VALUE = "the sample has one column per value"
 COLUMN_PER_LEVEL = "the sample has one column per level of each label"
@@ -440,6 +463,7 @@ METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
     "constant": "{column}: all rows have the same value, so it is no metadata",
     "label": "{column}: it is the label in other words; as metadata it would be the answer itself",
+    "images": "{column}: it differs between the images of a sample, and metadata are about a sample as a whole",
     "untested": "{column}: the test table has no value of it, so it is no metadata",
     "group": "{column}: who or what is on the images, which new samples do not share; it is no metadata",
 }
@@ -558,6 +582,7 @@ READERS = {
     ),
 }
 DEVICE_CANNOT = "augment: policy {policy} runs on the CPU, because the GPU's engine cannot do {reasons}"
+DEVICE_COPIES_OF_DETAIL = "augment: images.store_px with resample.copies runs on the CPU, because the GPU's engine has one policy then"
 DEVICE_ARGUMENT = "{argument}={value}"
 DEVICE_CHANNELS = "needs 3 channels, and the images have {channels}"
 DEVICE_SQUARE = "needs square images, and these are {height} × {width} px"
@@ -569,6 +594,7 @@ IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from 
 ABSENT = "no"
 PRESENT = "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 
@@ -579,3 +605,7 @@ ENDING_REMEDY = "give OUT a name such as mine.csv or mine.parquet"
 FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
+IMAGE_OF_SAMPLE = "{sample}, image {number}"
+
+NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
+NOT_ENCODED = "line {line}: {characters}"

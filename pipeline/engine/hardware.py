@@ -13,9 +13,15 @@ from pathlib import Path
 from pipeline.core.errors import ConfigError
 from pipeline.settings.runtime import RuntimeSettings
 
+# 8 buffers of 4096 KiB: of the two sizes with which cuBLAS gives equal bits, the faster one.
+WORKSPACE = ":4096:8"
+
 
 def set_up(runtime: RuntimeSettings) -> str:
     """Set torch's threads; returns "cpu" or "cuda".
+
+    On a GPU also the workspace of its matrix products, which is read once, when the first of them is
+    computed: otherwise the bits of a training would depend on what its process had computed before.
 
     Raises:
         ConfigError: a GPU is required and there is none.
@@ -30,7 +36,10 @@ def set_up(runtime: RuntimeSettings) -> str:
             "runtime.device=cuda: torch sees no GPU",
             remedy="use runtime.device=cpu, or install a torch build for your driver (README, Installing)",
         )
-    return "cuda" if there and runtime.device != "cpu" else "cpu"
+    if not there or runtime.device == "cpu":
+        return "cpu"
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
+    return "cuda"
 
 
 def machine() -> str:
@@ -81,6 +90,16 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/
         # Files that the system keeps in memory count as used, and are given up first.
         found.append(max(limit - used + _table(group / "memory.stat")["file"], 0.0))
     return min(found, default=None)
+
+
+def process_age(stat: Path = Path("/proc/self/stat"), uptime: Path = Path("/proc/uptime")) -> float:
+    """Seconds since this process began; 0 where the system does not say it."""
+    with suppress(OSError, ValueError, IndexError):
+        # The name of the program, in brackets, may hold anything.
+        fields = stat.read_text("ascii", errors="replace").rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(float(uptime.read_text("ascii").split()[0]) - began, 0.0)
+    return 0.0
 
 
 def _table(path: Path) -> dict[str, float]:

@@ -122,7 +122,7 @@ def panel(scene: Scene) -> Panel:
         maps_of = _of_case(scene.net(case), case)
         pictures = [maps.image(case), *_pictures(scene, case, maps_of)]
         if scene.config.explain.sanity:
-            other = grad_cam(random.of(case.fold), case.x_CHW[None], [case.predicted])[0]
+            other = grad_cam(random.of(case), case.x_CHW[None], [case.predicted])[0]
             alike.append(maps.rank_correlation(maps_of["gradcam-predicted"], other))
             pictures.append(maps.heat(case, other, "random", "Grad-CAM, random weights", texts.SANITY_GROUP))
         flat = {name: why for name, m in maps_of.items() if (why := maps.flatness(m))}

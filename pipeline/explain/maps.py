@@ -137,6 +137,19 @@ def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
 
 def title(scene: Scene, case: ExplainedImage) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
+    return _title(scene, case) + _without(scene, case)
+
+
+def _without(scene: Scene, case: ExplainedImage) -> str:
+    """What one of several images does for its sample's answer."""
+    if case.p_without is None:
+        return ""
+    words = {"number": case.number, "of": case.of, "name": scene.space.classes[case.predicted]}
+    p = {"before": percent(float(case.p_C[case.predicted])), "after": percent(case.p_without)}
+    return texts.TITLE_WITHOUT.format(**words, **p)
+
+
+def _title(scene: Scene, case: ExplainedImage) -> str:
     if case.told:
         return texts.TITLE_TOLD.format(key=case.key, told=case.told)
     template = texts.TITLE_CORRECT

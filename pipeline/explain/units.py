@@ -17,6 +17,7 @@ import numpy as np
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.data.channels import preview
+from pipeline.data.several import shown_name
 from pipeline.explain import activation, layers, maps, texts
 from pipeline.explain.activation import Strongest
 from pipeline.explain.layers import ReceptiveField, fields
@@ -249,7 +250,8 @@ def _patch_rows(
             patch = _patch(pixels[at], field, place, layer.grid)
             label = scene.space.classes[labels[name]]
             classes.append(label)
-            title = texts.PATCHES_PICTURE.format(id=name, name=label, value=best.value_KC[k, channel])
+            value = best.value_KC[k, channel]
+            title = texts.PATCHES_PICTURE.format(id=shown_name(name), name=label, value=value)
             pictures.append(Picture(f"patch-{k + 1}", label, patch, title))
         common = ", ".join(f"{n} × {word}" for word, n in Counter(classes).most_common(3))
         dead = texts.PATCHES_DEAD if best.dead_C[channel] else ""

@@ -7,6 +7,8 @@ Owns both commands, and the line with the page's path at the end of the others. 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pipeline.core.errors import PodiumError, StorageError
 from pipeline.engine import next_step
@@ -20,6 +22,8 @@ from pipeline.settings import current, read
 from pipeline.settings.load import load
 
 Options = argparse.Namespace
+# The command that prints the address of the record itself.
+WITH_SUMMARY = "all"
 
 
 def place_of(session: Session) -> Place:
@@ -37,15 +41,28 @@ def place_of(session: Session) -> Place:
 def finish(session: Session) -> None:
     """Write the page after a command, and print its path; nothing here stops the command.
 
-    A command that made something, and has not named the record itself, names the table of the competition.
+    A command that made something names the competition's table in the record, except the one whose summary
+    does so.
     """
-    if session.seconds and not session.named_record:
+    if session.seconds and session.progress.command != WITH_SUMMARY:
         link = session.tracker.known_link(session.settings.config.competition.name)
         if link:
             session.say(texts.RECORD.format(command=ui_command(session.home), link=link))
     path = page.write(place_of(session), _known(session))
     if path is not None:
         session.say(texts.PRINTED.format(path=shown(path)))
+
+
+@contextmanager
+def at_the_end(session: Session, written: bool) -> Iterator[None]:
+    """After a command, also one that failed: the page, if `written`; then its last lines, if it succeeded."""
+    try:
+        yield
+    finally:
+        if written:
+            finish(session)
+    for line in session.ending:
+        session.say(line)
 
 
 def _known(session: Session) -> list[Competition]:

@@ -91,6 +91,9 @@ class SubmissionSettings(Section):
     confidence: bool = fact_if_chosen(
         False, "for format=top_k: each class is followed by its probability, with a blank between"
     )
+    total: float = fact_if_chosen(
+        1.0, "for target=shares: what the answers of a row sum to, e.g. 100 for percentages", gt=0
+    )
     long_id: str | None = fact_if_chosen(
         None,
         "long form, a row for each image and answer: how the id of a row is written, e.g. {id}_{answer}; "
@@ -159,6 +162,8 @@ def known_format(s: Sections) -> Iterator[Broken]:
     elif submission.format not in fit:
         message = f"`{submission.format}` does not fit target={competition.target}; choose {' or '.join(fit)}"
         yield f"{_HOST}.format", message
+    if submission.total != 1 and competition.target != "shares":
+        yield f"{_HOST}.total", f"is for target=shares, and here it is {competition.target}"
     some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
     if submission.format == "probability" and not submission.positive:
         message = f"is missing: name the class whose probability the host asks for, one of {some}"

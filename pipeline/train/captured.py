@@ -17,9 +17,10 @@ Source: https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -50,10 +51,15 @@ class Replay(Protocol):
 
 
 class Cuda:
-    """The current GPU; functions run on one side stream, as recording needs it."""
+    """The current GPU; functions run on one side stream, as recording needs it.
+
+    All functions that one of these records share memory: replays come one after the other, and each writes
+    what it reads.
+    """
 
     def __init__(self) -> None:
         self._side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._pool: Any = torch.cuda.graph_pool_handle()
 
     def watch(self, function: Function, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, bool]:
         """See `Device`."""
@@ -73,10 +79,31 @@ class Cuda:
 
     def record(self, function: Function, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, Replay]:
         """See `Device`."""
+        here, pool = torch.cuda.current_stream(), self._pool
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self._side):
-            result = function(*inputs)
+        try:
+            with torch.cuda.graph(graph, pool=pool, stream=self._side):
+                result = function(*inputs)
+        except BaseException:
+            _give_up(pool)
+            self._pool = torch.cuda.graph_pool_handle()  # torch takes none again that nobody uses any more
+            raise
+        finally:
+            # Torch leaves the side stream the current one where a recording became invalid.
+            torch.cuda.set_stream(here)
         return result, graph.replay
+
+
+def _give_up(pool: Any) -> None:
+    """End the allocations of a recording that became invalid, which torch does not.
+
+    It would go on as if it recorded, and keep every block for ever that two streams have used: those of all
+    batches that are copied ahead. Does nothing where torch has ended them, as after running out of memory.
+    """
+    with contextlib.suppress(RuntimeError):
+        device = torch.cuda.current_device()
+        torch._C._cuda_endAllocateToPool(device, pool)
+        torch._C._cuda_releasePool(device, pool)
 
 
 class Captured:
@@ -129,7 +156,10 @@ class Captured:
             self._result, self._replay = self._device.record(self._function, fixed)
             self._inputs = fixed
         except Exception as error:  # a network, a loss or an optimizer may do anything
-            self._refuse(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            cause: BaseException = error
+            while cause.__context__ is not None:  # torch raises another error when it ends what has failed
+                cause = cause.__context__
+            self._refuse(str(cause).splitlines()[0] if str(cause) else type(cause).__name__)
 
     def _refuse(self, why: str) -> None:
         self._refused = True

@@ -17,8 +17,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.data.device_images import is_full
 from pipeline.nets.model import Classifier
 from pipeline.settings.train import TrainSettings
+from pipeline.train import texts
 from pipeline.train.losses import diverged
 
 # Steps after which their figures are read from the device; reading waits for a GPU, and is free on a CPU.
@@ -190,12 +192,19 @@ def unsafe_in_bf16(network: nn.Module, size: tuple[int, int], depth: int = 3) ->
     return unsafe[0] if unsafe else None
 
 
+def has_bf16() -> bool:
+    """Whether the GPU computes in bf16; older ones (a T4, a V100) do it in many steps of float32, slowly."""
+    return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
 def check_precision(network: Classifier, size: tuple[int, int], device: str, precision: str) -> None:
-    """Reject bf16 where a CPU computes a wrong gradient in it.
+    """Reject bf16 where a CPU computes a wrong gradient in it; warn where a GPU only imitates it.
 
     Raises:
         ConfigError: with the name of the layer.
     """
+    if (device, precision) == ("cuda", "bf16") and not has_bf16():
+        log.warning("%s", texts.BF16_IMITATED.format(gpu=torch.cuda.get_device_name()))
     layer = unsafe_in_bf16(network, size, network.depth) if (device, precision) == ("cpu", "bf16") else None
     if layer:
         raise ConfigError(
@@ -207,7 +216,7 @@ def check_precision(network: Classifier, size: tuple[int, int], device: str, pre
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device or the machine ran out of memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError) or is_full(error):
         return True
     return isinstance(error, RuntimeError) and CPU_MEMORY.search(str(error)) is not None
 

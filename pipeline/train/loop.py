@@ -13,12 +13,14 @@ the same number of threads, a run that was killed and continued ends with the sa
 Legend: N samples, C classes, E epochs.
 """
 
+import contextlib
 import logging
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +30,18 @@ from tqdm import tqdm
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
-from pipeline.data.device_images import DeviceImages, ahead, on_device
+from pipeline.data.detail import reduced_batch
+from pipeline.data.device_images import DeviceImages, ahead, is_full, on_device
 from pipeline.data.device_loader import DeviceLoader
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
 from pipeline.engine.stage import OnEpoch
 from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
+from pipeline.nets.several import on_each
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import partner_rows
-from pipeline.settings.train import EarlyStoppingSettings
+from pipeline.settings.train import EarlyStoppingSettings, TrainSettings
 from pipeline.train import columns, health, strategy, texts
 from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
@@ -123,6 +127,29 @@ def _batches(job: FoldJob, loader: Loader, epoch: int, mixed: bool = True) -> It
     return batches
 
 
+def size_of(epoch: int, settings: TrainSettings, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the images of an epoch, px; sides of smaller ones are multiples of 8."""
+    whole, last = max(size), math.ceil(settings.epochs * 2 / 3)
+    if settings.first_px is None or epoch >= last:
+        return size
+    side = settings.first_px + (whole - settings.first_px) * epoch / last
+    height, width = (min(max(round(side * own / whole / 8) * 8, 8), own) for own in size)
+    return height, width
+
+
+def sized(batches: Iterator[Batch], job: FoldJob, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch at its size (`train.first_px`), reduced by area on the device."""
+    size = size_of(epoch, job.train, job.size)
+    yield from batches if size == job.size else (_reduced(batch, job, size) for batch in batches)
+
+
+def _reduced(batch: Batch, job: FoldJob, size: tuple[int, int]) -> Batch:
+    x_BCHW = pixels(batch.x_BHWC, job.device)
+    small = on_each(x_BCHW, job.intake.channels, lambda x: reduced_batch(x, size))
+    partner = None if batch.partner is None else _reduced(batch.partner, job, size)
+    return batch._replace(x_BHWC=small.permute(0, 2, 3, 1), partner=partner)
+
+
 def _rows(job: FoldJob, epoch: int, mixed: bool = True) -> tuple[TrainRows, TrainRows | None]:
     """The rows of an epoch, and those of their partners where mixing takes them from elsewhere."""
     mix, rows = job.train.mix, job.rows(epoch)
@@ -143,7 +170,7 @@ def _train_epoch(
     training.model.train()
     strategy.begin_epoch(training.model.backbone, settings, epoch)
     step, number = Step(job, training), schedule.start(epoch)
-    for window in windows(_batches(job, loader, epoch), settings.accumulate):
+    for window in windows(sized(_batches(job, loader, epoch), job, epoch), settings.accumulate):
         made = step(window, number, schedule.lr(number, losses))
         figures.keep(made, number, sum(len(batch.y_B) for batch in window))
         number += 1
@@ -164,22 +191,18 @@ def _try_epoch(
     """The same; None if the GPU had too little memory: training is at the epoch's start, and needs less."""
     try:
         return _train_epoch(job, training, loader, schedule, bar)
-    except torch.OutOfMemoryError:
-        crowd = job.images if isinstance(job.images, DeviceImages) and job.images.resident else None
+    except RuntimeError as error:
         halved = job.train.oom_halving and training.pieces * 4 <= job.train.batch_size
-        if not (crowd is not None or training.has_graph or halved):
+        if not is_full(error) or not (_can_make_room(job, training) or halved):
             raise
     # The memory of the failed step is free only here, after the exception.
     training.optimizer.zero_grad(set_to_none=True)
-    pieces, had_graph = training.pieces, training.has_graph
+    pieces = training.pieces
     # First what changes no result, and before the start is loaded, which may need a second network.
-    training.recorded = None
-    if crowd is not None:
-        crowd.evict()
-    elif had_graph:
-        training.graphs = False
-        training.say_once(texts.NOT_CAPTURED.format(why=texts.STEP_MEMORY))
+    if _can_make_room(job, training):
+        _make_room(job, training)
     else:
+        training.recorded = None
         pieces *= 2
         log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
     training.load(load_checkpoint(path) or Training(job, training.mode).state())
@@ -188,21 +211,70 @@ def _try_epoch(
     return None
 
 
+def _can_make_room(job: FoldJob, training: Training) -> bool:
+    """Whether the GPU's memory holds what only makes training faster: images, or a step's graph."""
+    return (isinstance(job.images, DeviceImages) and job.images.resident) or training.has_graph
+
+
+def _make_room(job: FoldJob, training: Training) -> None:
+    """Free one of them, which changes no result: the images if they are there, else graphs for good."""
+    training.recorded = None
+    if isinstance(job.images, DeviceImages) and job.images.resident:
+        job.images.evict()
+    else:
+        training.graphs = False
+        training.say_once(texts.NOT_CAPTURED.format(why=texts.STEP_MEMORY))
+
+
+def _evaluated(job: FoldJob, training: Training, evaluation: Callable[[], Evaluation]) -> Evaluation:
+    """An evaluation; if the GPU has too little memory, once more with more room."""
+    while True:
+        try:
+            return evaluation()
+        except RuntimeError as error:
+            if not is_full(error) or not _can_make_room(job, training):
+                raise
+        _make_room(job, training)
+
+
 def _end_epoch(job: FoldJob, training: Training, loader: Loader, trained: dict[str, float]) -> Floats:
     """Average, evaluate and record the epoch that was just trained."""
     epoch, layout = training.epoch, training.mode.layout
     shown = (pixels(batch.x_BHWC, job.device, layout) for batch in _batches(job, loader, epoch, mixed=False))
+    loss, before = training.loss(job, epoch), _soup(job, training)
     training.average.after_epoch(training.model, epoch, shown)
+    kept: dict[str, float] = {}
+    if before is not None:
+        seen = partial(evaluate, job, training.predictor, loss, _inner(job), "inner", layout)
+        tried = _evaluated(job, training, seen)[1]["inner_score"]
+        sign, known = 1.0 if job.higher_is_better else -1.0, training.history[-1]["inner_score"]
+        kept = {"averaged": float(sign * tried >= sign * known)}
+        if not kept["averaged"]:
+            training.average.load(before)
     training.epoch += 1
-    loss = training.loss(job, epoch)
-    p_NC, scores = validate(job, training.predictor, loss, layout)
+    p_NC, scores = _evaluated(job, training, partial(validate, job, training.predictor, loss, layout))
+    scores |= kept
     if job.inner_samples is not None:
-        scores |= evaluate(job, training.predictor, loss, job.inner_samples, "inner", layout)[1]
+        seen = partial(evaluate, job, training.predictor, loss, job.inner_samples, "inner", layout)
+        scores |= _evaluated(job, training, seen)[1]
     gap = scores["valid_loss"] - trained["train_loss"]
     training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
     if job.inner_samples is not None and _best(job, training) == epoch:
         training.best = _on_cpu(training.predictor)
     return p_NC
+
+
+def _soup(job: FoldJob, training: Training) -> dict[str, Any] | None:
+    """The average before this epoch, if the epoch may be left out of it (`train.soup=greedy`)."""
+    state = training.average.state() if job.train.soup == "greedy" else None
+    if state is None:
+        return None
+    return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in state.items()}
+
+
+def _inner(job: FoldJob) -> Samples:
+    assert job.inner_samples is not None, "a rule of the settings asks for an inner split"
+    return job.inner_samples
 
 
 def _best(job: FoldJob, training: Training) -> int:
@@ -266,10 +338,14 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
     p_NC: Floats | None = None
     left = sum(len(bounds) for bounds in bounds_E[training.epoch :])
     with (
+        contextlib.ExitStack() as at_end,
         _loader(job, left) as loader,
         _bar(job, schedule, training.epoch) as bar,
         reproducible(job.device, job.deterministic, job.tf32),
     ):
+        # The graph holds all of the training, which holds the graph: only the garbage collector would free
+        # the memory of both.
+        at_end.callback(setattr, training, "recorded", None)
         while training.epoch < settings.epochs:
             if ended(training.history, settings.early_stopping, job.higher_is_better):
                 break
@@ -302,12 +378,12 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
         chosen, p_NC = _best(job, training), None
     if p_NC is None:
         loss = training.loss(job, max(training.epoch - 1, 0))
-        p_NC, _ = validate(job, training.predictor, loss, training.mode.layout)
+        seen = partial(validate, job, training.predictor, loss, training.mode.layout)
+        p_NC, _ = _evaluated(job, training, seen)
     samples, history = job.valid_samples, marked(training.history, chosen)
     oof = Probabilities.of(Target.of(samples.space), samples.ids_N, p_NC, f"{job.model.name} fold {job.fold}")
     extra = {"device": job.device, "threads": str(torch.get_num_threads()), "mode": str(training.mode)}
     extra |= {"engine": job.engine}
     if job.device == "cuda":
         extra["matmul"] = "tf32" if job.tf32 else "fp32"
-    training.recorded = None  # it holds the step, and the step all of the training
     return FoldResult(job.fold, oof, history, training.seconds, extra), _on_cpu(training.predictor)

@@ -34,6 +34,9 @@ LEAST_FALL = 1e-4
 # Optimizers that torch computes in one kernel on a GPU; others may take their `fused` for a CPU.
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
+# What differs between the forms of one optimizer.
+_FORM = ("capturable", "fused", "foreach")
+
 
 def make_optimizer(
     network: nn.Module, settings: TrainSettings, device: str = "cpu", beside: nn.Module | None = None
@@ -127,11 +130,21 @@ def can_record(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Continue from its state dict, which is on the CPU."""
-    optimizer.load_state_dict(state)
+    """Continue from its state dict, which is on the CPU; the form stays that of this device.
+
+    The state may come from another kind of device, whose form could not run here.
+    """
+    own = [{name: group[name] for name in _FORM if name in group} for group in optimizer.param_groups]
+    there = [without | form for without, form in zip(map(_plain, state["param_groups"]), own, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": there})
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):  # states follow their parameters, learning rates do not
-            group["lr"] = group["lr"].to(group["params"][0].device)
+        if _takes_tensors(group) and group["params"][0].is_cuda:  # as `make_optimizer` does
+            group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """A group without its form."""
+    return {name: value for name, value in group.items() if name not in _FORM} | {"lr": float(group["lr"])}
 
 
 def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from pipeline.core.errors import ConfigError
 from pipeline.data.loader import Cores
+from pipeline.engine.hardware import WORKSPACE
 
 
 def cores(device: str) -> Cores:
@@ -53,8 +54,8 @@ def reproducible(device: str, deterministic: bool = True, tf32: bool = False) ->
         if device != "cuda" or not deterministic:
             yield
             return
-        # Read when cuBLAS is first used; without it, matrix products fail in this mode.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        # Set by `set_up` already; without it, matrix products fail in this mode.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", WORKSPACE)
         switches: Any = torch.utils.deterministic
         before = torch.are_deterministic_algorithms_enabled(), switches.fill_uninitialized_memory
         torch.use_deterministic_algorithms(True)

@@ -265,15 +265,6 @@ class Step:
             value = self._backward(training.compute, window, number)
         return torch.stack([value, update(training, settings.clip_norm).to(value)])
 
-    def _whole(
-        self, x_BCHW: torch.Tensor, target_BC: torch.Tensor, weight_B: torch.Tensor, total: torch.Tensor
-    ) -> torch.Tensor:
-        """The same step for one batch, from what is on the device already, and nothing else that changes."""
-        settings, training = self._job.train, self._training
-        with noisy_weights(training.model, settings.weight_noise):
-            value = self._backward.part(training.compute, x_BCHW, target_BC, weight_B, total)
-        return torch.stack([value, update(training, settings.clip_norm).to(value)])
-
     def _captured(self, device: Device | None) -> Captured | None:
         """The step as a graph: that of an earlier epoch if it computes the same; None where there is none."""
         training, network = self._training, self._training.model
@@ -287,14 +278,10 @@ class Step:
         if why := self._not_recordable():
             training.say_once(texts.NOT_CAPTURED.format(why=why))
         else:
-            made = Captured(self._whole, self._forget, device or Cuda())
+            whole = _Whole(self._job, training, self._backward)
+            made = Captured(whole, whole.forget, device or Cuda())
         training.recorded = key, made
         return made
-
-    def _forget(self, why: str) -> None:
-        """Drop the gradients that a recording left when it failed."""
-        self._training.optimizer.zero_grad(set_to_none=True)
-        self._training.say_once(texts.NOT_CAPTURED.format(why=why))
 
     def _not_recordable(self) -> str:
         """Why the steps cannot be one graph; empty if they can, as far as is known before they run."""
@@ -307,9 +294,38 @@ class Step:
             return texts.STEP_PIECES
         if training.scaler.is_enabled():
             return texts.STEP_SCALED
+        if settings.grad_checkpointing:
+            return texts.STEP_CHECKPOINTING
         if self._job.device == "cuda" and not can_record(training.optimizer):
             return texts.STEP_OPTIMIZER.format(optimizer=settings.optimizer)
         return ""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """The step of one batch, from what is on the device already, and nothing else that changes.
+
+    It does not refer to a `Step`: its graph has memory of the GPU, which must be free as soon as `training`
+    drops it, and not when Python next looks for circles of references.
+    """
+
+    job: FoldJob
+    training: Training
+    backward: Backward
+
+    def __call__(
+        self, x_BCHW: torch.Tensor, target_BC: torch.Tensor, weight_B: torch.Tensor, total: torch.Tensor
+    ) -> torch.Tensor:
+        """(2,) loss and norm, as of `Step`."""
+        settings, training = self.job.train, self.training
+        with noisy_weights(training.model, settings.weight_noise):
+            value = self.backward.part(training.compute, x_BCHW, target_BC, weight_B, total)
+        return torch.stack([value, update(training, settings.clip_norm).to(value)])
+
+    def forget(self, why: str) -> None:
+        """Drop the gradients that a recording left when it failed."""
+        self.training.optimizer.zero_grad(set_to_none=True)
+        self.training.say_once(texts.NOT_CAPTURED.format(why=why))
 
 
 def update(training: Training, clip_norm: float | None) -> torch.Tensor:

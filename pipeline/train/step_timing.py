@@ -28,6 +28,7 @@ from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, TrainRows, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.data.augment import augmenter_of
+from pipeline.data.device_images import is_full
 from pipeline.data.images import PreparedImages
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
 from pipeline.nets.intake import Intake
@@ -36,8 +37,8 @@ from pipeline.nets.views import parse
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
 from pipeline.train import batched_heads, heads, strategy
-from pipeline.train.captured import WARM_UP, Captured, Cuda
-from pipeline.train.health import explained_memory_errors, refuse_single_rows, unsafe_in_bf16
+from pipeline.train.captured import WARM_UP, Captured, Cuda, Device
+from pipeline.train.health import explained_memory_errors, has_bf16, refuse_single_rows, unsafe_in_bf16
 from pipeline.train.losses import make_loss
 from pipeline.train.optim import can_record, make_optimizer
 from pipeline.train.reproducible import reproducible
@@ -65,7 +66,7 @@ HEAD_EPOCHS = (2, 6)
 
 def modes(device: str) -> list[Mode]:
     """The modes of this machine, the safest first."""
-    precisions = ["fp32", "bf16"] if device == "cpu" or torch.cuda.is_bf16_supported() else ["fp32"]
+    precisions = ["fp32", "bf16"] if device == "cpu" or has_bf16() else ["fp32"]
     if device == "cuda":
         precisions.append("fp16")
     return [Mode(precision, layout) for precision in precisions for layout in ("channels_last", "contiguous")]
@@ -81,8 +82,10 @@ def can_compile(device: str) -> bool:
 class _Stopwatch:
     """Times training steps of a network of one layout, in any precision."""
 
-    def __init__(self, network: Classifier, config: Config, space: LabelSpace, device: str) -> None:
-        self.network, self.config, self.device = network, config, device
+    def __init__(
+        self, network: Classifier, config: Config, space: LabelSpace, device: str, recorder: Device | None
+    ) -> None:
+        self.network, self.config, self.device, self.recorder = network, config, device, recorder
         self.compute: nn.Module = network
         self.optimizer = make_optimizer(network.backbone, config.train, device, network.beside)
         self.scalers = {on: torch.amp.GradScaler(device, enabled=on) for on in (False, True)}
@@ -124,11 +127,16 @@ class _Stopwatch:
         """The step as training runs it on a GPU; None where it runs as it is."""
         whole = self.config.train.accumulate == 1 and mode.precision != "fp16"
         whole = whole and not Intake.of(self.config).several
-        if self.device != "cuda" or not whole or not can_record(self.optimizer):
+        if self.recorder is None or not whole or not can_record(self.optimizer):
             return None
         if mode not in self.graphs:
-            self.graphs[mode] = Captured(partial(self._step, mode), self._forget, Cuda())
+            self.graphs[mode] = Captured(partial(self._step, mode), self._forget, self.recorder)
         return self.graphs[mode]
+
+    def forget(self, mode: Mode) -> None:
+        """Leave out a mode, with what its last step left."""
+        self.graphs.pop(mode, None)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def _forget(self, why: str) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -143,6 +151,7 @@ def _stopwatches(
     in_bf16 = device == "cpu" and any(mode.precision == "bf16" for mode in wanted)
     if in_bf16 and unsafe_in_bf16(network, config.images.hw, network.depth):
         wanted = [wanted[0], *(mode for mode in wanted[1:] if mode.precision != "bf16")]
+    recorder = Cuda() if device == "cuda" else None  # one for all: its graphs share their memory
     made: dict[tuple[str, bool], _Stopwatch] = {}
     for mode in wanted:
         if (mode.layout, mode.compiled) not in made:
@@ -151,7 +160,7 @@ def _stopwatches(
             if epoch is not None:
                 strategy.begin_epoch(own.backbone, config.train, epoch)
             refuse_single_rows(own, [config.train.batch_size], config.train)
-            stopwatch = made[mode.layout, mode.compiled] = _Stopwatch(own, config, space, device)
+            stopwatch = made[mode.layout, mode.compiled] = _Stopwatch(own, config, space, device, recorder)
             if mode.compiled:
                 stopwatch.compute = torch.compile(own, dynamic=False)  # type: ignore[assignment]
     return {mode: made[mode.layout, mode.compiled] for mode in wanted}
@@ -181,10 +190,11 @@ def race(
             try:
                 seconds, first = _race(smaller, space, device, wanted, epoch)
                 return {m: tuple(pieces * t for t in times) for m, times in seconds.items()}, pieces * first
-            except torch.OutOfMemoryError:
-                if not train.oom_halving or part.batch_size < 4:
+            except RuntimeError as error:
+                if not is_full(error) or not train.oom_halving or part.batch_size < 4:
                     raise
-        # Only here, beyond the exception, is the memory of the failed step free.
+        # Only here, beyond the exception, can the memory of the failed step be freed.
+        _free(device)
         pieces *= 2
 
 
@@ -194,23 +204,49 @@ def _race(
     with reproducible(device, config.runtime.deterministic, config.train.precision == "auto"):
         stopwatches = _stopwatches(config, space, device, wanted, epoch)
         wanted = list(stopwatches)
-        first = max(stopwatches[mode].seconds(mode) for mode in wanted)
-        # Steps that become a graph after a few calls are timed as one.
-        for mode in wanted if device == "cuda" else ():
-            for _ in range(WARM_UP):
-                stopwatches[mode].seconds(mode)
-        rounds = {mode: [stopwatches[mode].seconds(mode)] for mode in wanted}
+        firsts = _round(stopwatches, wanted, wanted[0])
+        # Steps that become a graph after a few calls are timed as one. All modes take each call in turn:
+        # graphs keep their memory, so that of all steps that run as they are is needed before.
+        for _ in range(WARM_UP if device == "cuda" else 0):
+            _round(stopwatches, list(stopwatches), wanted[0])
+        rounds = {mode: [s] for mode, s in _round(stopwatches, list(stopwatches), wanted[0]).items()}
         fastest = min(times[0] for times in rounds.values())
-        left = [m for m in wanted if m == wanted[0] or rounds[m][0] <= MUCH_SLOWER * fastest]
+        left = [m for m in rounds if m == wanted[0] or rounds[m][0] <= MUCH_SLOWER * fastest]
         for number in range(1, ROUNDS if len(left) > 1 else STEPS):
             # The order alternates, so that no mode always runs after the same one.
-            for mode in left if number % 2 == 0 else left[::-1]:
-                rounds[mode].append(stopwatches[mode].seconds(mode))
+            order = [m for m in (left if number % 2 == 0 else left[::-1]) if m in stopwatches]
+            for mode, seconds in _round(stopwatches, order, wanted[0]).items():
+                rounds[mode].append(seconds)
+        rounds = {mode: times for mode, times in rounds.items() if mode in stopwatches}
     del stopwatches
+    _free(device)
+    return {mode: tuple(times) for mode, times in rounds.items()}, max(firsts.values())
+
+
+def _round(stopwatches: dict[Mode, _Stopwatch], order: Sequence[Mode], reference: Mode) -> dict[Mode, float]:
+    """Seconds of one step in each of these modes; one that has too little memory beside the others leaves.
+
+    Alone, as in training, it might have enough; the reference has it, or there is nothing to choose.
+    """
+    seconds = {}
+    for mode in order:
+        try:
+            seconds[mode] = stopwatches[mode].seconds(mode)
+            continue
+        except RuntimeError as error:
+            if mode == reference or not is_full(error):
+                raise
+        log.debug("%s: too little memory beside the other modes", mode)
+        stopwatches.pop(mode).forget(mode)
+        _free(stopwatches[reference].device)
+    return seconds
+
+
+def _free(device: str) -> None:
+    """Give back the memory of what is no longer used, circles of references included."""
     gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
-    return {mode: tuple(times) for mode, times in rounds.items()}, first
 
 
 def ratio(seconds: Mapping[Mode, tuple[float, ...]], mode: Mode, rival: Mode) -> float:
@@ -335,9 +371,10 @@ def of_head(config: Config, space: LabelSpace) -> float:
 
 
 def _noise(config: Config) -> PreparedImages:
-    shape = (ROWS, *config.images.hw, Intake.of(config).depth)
+    images = config.images
+    shape = (ROWS, *images.stored_hw, Intake.of(config).depth)
     x_NHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, config.images.channels)
+    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, images.channels, hw=images.hw)
 
 
 def _best_seconds(call: Callable[[], object]) -> float:

@@ -120,6 +120,20 @@ def test_ahead_gives_a_cpu_its_own_batches():
     assert all(one is two for one, two in zip(ahead(batches, "cpu"), batches, strict=True))
 
 
+def test_a_host_that_locks_no_more_memory_reads_images_without_it(monkeypatch):
+    """As in a container with a limit, or where other processes have locked much."""
+    images, empty = digit_images(), torch.empty
+
+    def full(*shape, **how):
+        if how.get("pin_memory"):
+            raise RuntimeError("CUDA error: out of memory")
+        return empty(*shape, **how)
+
+    monkeypatch.setattr(torch, "empty", full)
+    rows = device_images._host_rows(images, np.array([1]), pinned=True)
+    assert np.array_equal(rows.numpy(), images.x_NHWC[1:2])
+
+
 @pytest.mark.gpu
 def test_batches_that_are_copied_ahead_arrive_whole():
     """Each copy has to be complete, and its memory its own, while the device is busy with the one before."""

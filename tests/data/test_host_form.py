@@ -339,6 +339,8 @@ def numbers(*cells):
             "list of labels in brackets",
         ),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
+        (["weight"], numbers(lambda n: f"{1.5 + n % 9} kg"), (["weight"], 0), "the numbers have a unit"),
+        (["cost"], numbers(lambda n: f"${n % 5}.50"), (["cost"], "$0.50"), "the numbers have a unit"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused_by_name(host, header, cells, asks, kind):

@@ -1,10 +1,11 @@
 """One name of the processor, for manifests and for the machine profile."""
 
+import os
 import platform
 
 import pytest
 
-from pipeline.engine.hardware import processor, profile
+from pipeline.engine.hardware import WORKSPACE, process_age, processor, profile, set_up
 from pipeline.record.machine import Profile
 from pipeline.settings.runtime import RuntimeSettings
 from pipeline.settings.schema import Config
@@ -31,6 +32,18 @@ def test_odd_bytes_are_no_fault(tmp_path):
     assert processor(told).startswith("Caf")
 
 
+@pytest.mark.parametrize(("asked", "device"), [("auto", "cuda"), ("cuda", "cuda"), ("cpu", "cpu")])
+def test_a_gpu_has_the_workspace_of_equal_bits_before_anything_is_computed(monkeypatch, asked, device):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "of the user")
+    assert set_up(RuntimeSettings(device=asked)) == device
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == "of the user"
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    set_up(RuntimeSettings(device=asked))
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None) == (WORKSPACE if device == "cuda" else None)
+
+
 def test_manifest_and_machine_profile_name_it_alike():
     pytest.importorskip("torch")
     here = profile(RuntimeSettings(device="cpu"))
@@ -45,3 +58,13 @@ def test_a_profile_under_another_name_is_measured_anew(tmp_path):
     assert known.find(of) is None
     assert known.measured(of, lambda: {"plain": {"new": [2.0]}}) == {"plain": {"new": [2.0]}}
     assert known.find(of) == {"plain": {"new": [2.0]}}
+
+
+def test_the_age_of_a_process_is_what_the_system_says(tmp_path):
+    stat, uptime = tmp_path / "stat", tmp_path / "uptime"
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat.write_text(f"17 (a) b) R {' '.join(['0'] * 18)} {90 * ticks} 0\n")
+    uptime.write_text("100.25 50.0\n")
+    assert process_age(stat, uptime) == 10.25
+    assert process_age(tmp_path / "none", uptime) == 0.0, "not Linux"
+    assert process_age() >= 0.0

@@ -1,13 +1,18 @@
 """A step as a graph: the rules on a CPU, with a recorder that computes again, and the tier gpu."""
 
+import contextlib
+import gc
 import warnings
+import weakref
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from learn_world import all_rows, equal_states, fold_job
 
+from pipeline.core.errors import UserError
 from pipeline.nets.forward import Mode
 from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings
@@ -16,6 +21,7 @@ from pipeline.train import captured, loop, losses, texts
 from pipeline.train.captured import WARM_UP, Captured
 from pipeline.train.loop import fit
 from pipeline.train.optim import can_record, load_optimizer, make_optimizer, set_lr
+from pipeline.train.state import Training
 from pipeline.train.step import Step
 
 
@@ -78,6 +84,53 @@ def test_what_cannot_be_recorded_runs_as_it_is_and_the_reason_is_told_once(error
     assert told == [str(error).splitlines()[0]] and recorder.recorded == 1 and not call.recorded
 
 
+def test_the_reason_of_a_failed_recording_is_its_first_error():
+    """Torch raises another one while it ends the recording."""
+    second = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    second.__context__ = RuntimeError("a lookup table cannot be made while the stream is capturing")
+    told, recorder = [], Recorder(error=second)
+    call = Captured(noisy, told.append, recorder)
+    for number in range(WARM_UP + 1):
+        call(number, torch.ones(1))
+    assert told == ["a lookup table cannot be made while the stream is capturing"]
+
+
+class Invalid:
+    """`torch.cuda.graph` of a recording that became invalid: the end fails, and the stream stays."""
+
+    def __init__(self, graph, pool, stream):
+        self.stream = stream
+
+    def __enter__(self):
+        torch.cuda.set_stream(self.stream)
+
+    def __exit__(self, *error):
+        raise RuntimeError("CUDA error: operation failed due to a previous error during capture")
+
+
+def test_a_recording_that_became_invalid_leaves_stream_and_allocator_as_they_were(monkeypatch):
+    streams, ended = ["here"], []
+    cuda = {
+        "Stream": lambda: "side",
+        "current_stream": lambda: streams[-1],
+        "set_stream": streams.append,
+        "current_device": lambda: 0,
+        "graph_pool_handle": lambda: (0, 7),
+        "CUDAGraph": lambda: SimpleNamespace(replay=None),
+        "graph": Invalid,
+    }
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    for name in ("_cuda_endAllocateToPool", "_cuda_releasePool"):
+        monkeypatch.setattr(torch._C, name, lambda *of, name=name: ended.append((name, *of)), raising=False)
+    told = []
+    call = Captured(noisy, told.append, captured.Cuda())
+    call._calls = WARM_UP
+    assert torch.equal(call(3, torch.ones(2)), expected(3, torch.ones(2)))
+    assert streams[-1] == "here" and len(told) == 1
+    assert ended == [("_cuda_endAllocateToPool", 0, (0, 7)), ("_cuda_releasePool", 0, (0, 7))]
+
+
 def test_a_step_that_waits_for_the_device_is_not_recorded():
     told, recorder = [], Recorder(waits=True)
     call = Captured(noisy, told.append, recorder)
@@ -124,6 +177,37 @@ def test_replayed_steps_end_with_the_bits_of_steps_that_run(tmp_path, graphs, mo
     assert recorder.replayed > 0 and equal_states(state, plain)
     changes = 2 if more.get("strategy") else 1
     assert recorder.recorded == changes, "a graph is kept as long as the step computes the same"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_fold_leaves_nothing_behind_that_only_the_garbage_collector_would_free(
+    tmp_path, graphs, monkeypatch, fails
+):
+    """On a GPU that is the memory of the network, the graph and the images."""
+    made, original = [], Training.__init__
+
+    def remember(self, *given):
+        original(self, *given)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Training, "__init__", remember)
+
+    def on_epoch(fold, epoch, entry):
+        if fails:
+            raise UserError("stopped")
+        return True
+
+    fit(job_of(), tmp_path / "first")  # what is imported on first use leaves tracebacks
+    made.clear()
+    recorder = graphs()
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(UserError):
+            fit(job_of(), tmp_path / "second", on_epoch)
+        assert recorder.recorded == 1 and [ref() for ref in made] == [None]
+    finally:
+        gc.enable()
 
 
 def test_deferred_class_weights_are_another_step(tmp_path, graphs):
@@ -183,6 +267,24 @@ def test_a_graph_makes_room_when_memory_runs_out(tmp_path, graphs, monkeypatch, 
     assert texts.STEP_MEMORY in caplog.text
 
 
+def test_a_graph_makes_room_for_the_evaluation_of_an_epoch(tmp_path, graphs, monkeypatch, caplog):
+    job = job_of(ema_decay=0.9)
+    _, plain = fit(job, tmp_path / "plain")
+    recorder, forward, told = graphs(), Classifier.forward, []
+
+    def hungry(self, x_BCHW):
+        if not self.training and recorder.recorded and not told:
+            told.append(1)
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(Classifier, "forward", hungry)
+    with caplog.at_level("INFO"):
+        result, state = fit(job, tmp_path / "graph")
+    assert equal_states(state, plain) and recorder.recorded == 1 and len(result.history) == 2
+    assert texts.STEP_MEMORY in caplog.text
+
+
 @pytest.mark.parametrize("more", [{"accumulate": 2}])
 def test_accumulation_windows_are_not_recorded_and_it_is_said_once(tmp_path, graphs, caplog, more):
     recorder = graphs()
@@ -192,15 +294,31 @@ def test_accumulation_windows_are_not_recorded_and_it_is_said_once(tmp_path, gra
     assert sum("CUDA graph" in r.getMessage() for r in caplog.records) == 1
 
 
-def test_a_learning_rate_in_a_tensor_is_set_in_place_and_stays_one_after_loading():
+def test_a_learning_rate_in_a_tensor_is_set_in_place():
     net = torch.nn.Linear(2, 2)
     optimizer = torch.optim.AdamW(net.parameters(), lr=torch.tensor(0.1))
     rate = optimizer.param_groups[0]["lr"]
     set_lr(optimizer, 0.25)
     assert rate is optimizer.param_groups[0]["lr"] and float(rate) == 0.25
-    other = torch.optim.AdamW(net.parameters(), lr=torch.tensor(0.1))
-    load_optimizer(other, optimizer.state_dict())
-    assert float(other.param_groups[0]["lr"]) == 0.25
+
+
+@pytest.mark.parametrize("name", ["adamw", "rmsprop", "nadamw", "sgd"])
+def test_a_fold_that_began_on_a_gpu_continues_on_a_cpu_in_the_form_of_a_cpu(name):
+    net, settings = torch.nn.Linear(2, 2), TrainSettings(optimizer=name)
+
+    def step(optimizer):
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+
+    one = make_optimizer(net, settings)
+    usual = step(one)
+    there = one.state_dict()
+    for group in there["param_groups"]:
+        group |= {"capturable": True, "fused": True, "lr": torch.tensor(settings.lr)}
+    other = make_optimizer(net, settings)
+    load_optimizer(other, there)
+    assert step(other) == [{**group, "lr": pytest.approx(group["lr"])} for group in usual]
 
 
 def test_a_cpu_keeps_the_usual_form_of_an_optimizer():
@@ -268,7 +386,7 @@ def test_recording_leaves_weights_average_statistics_and_random_state_unchanged(
     record, found = captured.Cuda.record, []
 
     def compared(self, function, inputs):
-        training = function.__self__._training
+        training = function.training
         tensors = [*training.model.state_dict().values(), *training.average.state().values()]
         tensors += [v for s in training.optimizer.state.values() for v in s.values() if torch.is_tensor(v)]
         before, state = [t.clone() for t in tensors], torch.cuda.get_rng_state()

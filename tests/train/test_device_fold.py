@@ -136,6 +136,45 @@ def test_images_make_room_before_batches_are_halved(as_gpu, tmp_path, monkeypatc
     assert len(told) == 1 and np.isfinite(result.oof.p_NC).all()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_library_of_cuda_that_finds_no_memory_makes_images_go_as_well(as_gpu, tmp_path, monkeypatch, said):
+    one = replace(fold_job(policy="none", epochs=1), images_share=1.0)
+    _, expected = fit(one, tmp_path / "roomy")
+    forward = model.Classifier.forward
+
+    def hungry(self, x_BCHW):
+        if self.training and as_gpu[-1].resident:
+            raise RuntimeError(said)
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(model.Classifier, "forward", hungry)
+    assert equal_states(fit(one, tmp_path / "crowded")[1], expected) and not as_gpu[-1].resident
+
+
+def test_images_make_room_for_the_evaluation_of_an_epoch(as_gpu, tmp_path, monkeypatch):
+    """Its batches may be larger than those of training, and a step's graph has memory of its own."""
+    one = replace(fold_job(policy="medium", ema_decay=0.9), images_share=1.0)
+    expected, weights = fit(one, tmp_path / "roomy")
+    forward = model.Classifier.forward
+
+    def hungry(self, x_BCHW):
+        if not self.training and as_gpu[-1].resident:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return forward(self, x_BCHW)
+
+    monkeypatch.setattr(model.Classifier, "forward", hungry)
+    result, state = fit(one, tmp_path / "crowded")
+    assert equal_states(state, weights) and not as_gpu[-1].resident
+    assert len(result.history) == 3 and np.array_equal(result.oof.p_NC, expected.oof.p_NC)
+
+
 # The tier gpu.
 
 

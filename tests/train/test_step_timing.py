@@ -56,6 +56,12 @@ def test_a_machine_that_slows_down_meanwhile_misleads_nobody():
     assert choose(one_hiccup) == BF16
 
 
+def test_a_gpu_that_only_imitates_bf16_does_not_race_it(monkeypatch):
+    """As a T4: torch can make bf16 tensors there, and computes with them slowly."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert [mode.precision for mode in modes("cuda")] == ["fp32", "fp32", "fp16", "fp16"]
+
+
 @pytest.mark.parametrize(
     ("compiled", "steps", "pays"),
     [(0.7, 1000, True), (0.7, 100, False), (0.97, 10**6, False), (1.2, 9, False)],
@@ -131,6 +137,27 @@ def test_a_compiled_network_trains_and_is_timed():
     seconds, first = race(config(), SPACE, "cpu", [FP32, Mode(compiled=True)])
     assert first > min(seconds[FP32]), "compiling takes longer than a step"
     assert len(seconds[Mode(compiled=True)]) >= 1
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_a_mode_without_room_beside_the_others_leaves_the_race_and_the_reference_may_not(monkeypatch, call):
+    """Training needs the memory of one mode only."""
+    seconds, calls = step_timing._Stopwatch.seconds, []
+
+    def full(self, mode):
+        calls.append(mode)
+        if mode == hungry and calls.count(mode) == call:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return seconds(self, mode)
+
+    monkeypatch.setattr(step_timing._Stopwatch, "seconds", full)
+    hungry = BF16
+    timed, _ = race(config(), SPACE, "cpu", [FP32, BF16, Mode("fp32", "contiguous")])
+    assert list(timed) == [FP32, Mode("fp32", "contiguous")] and calls.count(BF16) == call
+    hungry = FP32
+    calls.clear()
+    with pytest.raises(UserError, match="out of memory"):
+        race(config(), SPACE, "cpu", [FP32, BF16])
 
 
 @pytest.mark.gpu

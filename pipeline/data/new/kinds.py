@@ -39,6 +39,13 @@ HALF = 0.5
 # Fields of JSON objects that say where something lies in the image.
 BOX_FIELDS = {"bbox", "box", "boxes", "xmin", "x1", "x", "left"}
 MASK_FIELDS = {"rle", "counts", "segmentation", "polygon", "points", "mask"}
+# Numbers with a unit; other letters behind a number may be the name of a class.
+UNIT = re.compile(
+    r"(?P<number>[-+]?\d+(?:\.\d+)?)\s*(?P<unit>%|°C|°F|[munk]?g|kg|lbs?|oz|[mck]?m|inch(?:es)?|ft|px"
+    r"|years?|yrs?|months?|days?|hours?|min|sec|[mc]?l|km/h|mph|usd|eur|kcal)",
+    re.I,
+)
+CURRENCY = re.compile(r"(?P<unit>[$€£¥₩])\s*(?P<number>\d+(?:\.\d+)?)")
 BRACKETS = {"{": "}", "[": "]", "(": ")"}
 SHOWN_FIELDS = 6
 # Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
@@ -119,6 +126,15 @@ def likely_values(name: str, cells: Sequence[str]) -> bool:
         return False
     dense = min(distinct) in (0, 1) and max(distinct) - min(distinct) + 1 <= len(distinct) * DENSE
     return bool(words_in(name) & set(VALUE_WORDS)) or not dense or rarely_repeated(name, cells)
+
+
+def without_unit(cells: Sequence[str]) -> tuple[str, ...] | None:
+    """The cells without the unit that all have, as in `12 kg`, `7%` or `$3.50`; None if they have none."""
+    found = [UNIT.fullmatch(c) or CURRENCY.fullmatch(c) for c in cells if c]
+    units = {f["unit"].lower() for f in found if f}
+    if not found or not all(found) or len(units) > 1:
+        return None
+    return tuple(f["number"] for f in found if f)
 
 
 def rarely_repeated(name: str, cells: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from pipeline.core.tables import number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import listed
-from pipeline.data.new import kinds, words
+from pipeline.data.new import kinds, target, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Choice, Form
 from pipeline.data.new.columns import decimal, numeric
@@ -77,7 +77,21 @@ def _shares(asked: Asked, label: Label) -> Form:
     named = words.columns_for(label.values[0], asked.answers)
     if named is None or len(named) < len(asked.answers):
         kinds.refuse("answers", _where(asked), texts.OTHER_CLASSES.format(values=words.some(label.values[0])))
-    return Form("probabilities", texts.COLUMN_PER_SHARE, settings=_renamed(list(named), list(named.values())))
+    renamed = _renamed(list(named), list(named.values()))
+    sample = [asked.table.column(answer) for answer in asked.answers]
+    if label.total == 1 or target.sum_to(sample, 1):
+        return Form("probabilities", texts.COLUMN_PER_SHARE, settings=renamed)
+    total = {"total": label.total}
+    if target.sum_to(sample, label.total):
+        return Form("probabilities", texts.SHARES_TOTAL.format(**total), settings={**renamed, **total})
+    shown = min(set().union(*map(asked.cells, asked.answers)), default=texts.NOTHING)
+    question = texts.QUESTION_TOTAL.format(columns=words.some(asked.answers), cell=shown, **total)
+    meant: list[Choice] = [
+        (texts.CHOICE_TOTAL.format(**total), {"format": "probabilities", **renamed, **total}),
+        (texts.CHOICE_ONE, {"format": "probabilities", **renamed}),
+    ]
+    trial = ("competition.submission.format=probabilities",)
+    return Form(None, texts.OPEN, question=question, trial=trial, choices=tuple(meant), settings=renamed)
 
 
 def _values(asked: Asked, label: Label, names: Sequence[str]) -> Form:
@@ -130,7 +144,7 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     if decimal(everything) or any("." in cell for cell in everything if number_in(cell) is not None):
         return Form("probabilities", texts.LABEL_PROBABILITIES, settings=renamed)
     hard = {"format": "attributes", **renamed, **_hard_words(everything, label, names)}
-    if numeric(everything) and {number_in(cell) for cell in everything} == {0, 1}:
+    if numeric(everything) and {number_in(cell) for cell in everything} in ({0, 1}, {-1, 1}):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
     if everything and not numeric(everything):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
@@ -146,11 +160,12 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
 
 def _hard_words(cells: set[str], label: Label, names: Sequence[str]) -> dict[str, Any]:
     """How the sample writes that labels hold, where it is not how the training table does."""
-    given = {}
+    given, marks, plain = {}, cells & ONE_HOT.keys(), ["0", "1"]
+    # A word of a cell has the values no and yes, which no host writes; an empty cell is no answer.
+    unwritten = label.column or label.absent == "" or (label.absent is not None and marks == cells != set())
     for name, values in zip(names, label.values, strict=True):
-        # A word of a cell has the values no and yes, which no host writes.
-        written = ["0", "1"] if label.column else words.as_in(values, cells & set(ONE_HOT)) or list(values)
-        if label.column or written != list(values):
+        written = words.as_in(plain if unwritten else values, marks) or (plain if unwritten else list(values))
+        if label.column or written != list(plain if label.absent == "" else values):
             given[name] = written
     return {"words": given} if given else {}
 

@@ -47,6 +47,8 @@ class Label:
         target: its kind.
         column: of words, the column whose cells hold them.
         unknown: cells that mean that a label is unknown, besides empty ones.
+        absent: of columns of marks without any 0, the cell that says that a label does not hold.
+        total: of shares, what each row sums to; 1 where rows differ.
     """
 
     names: tuple[str, ...]
@@ -58,6 +60,8 @@ class Label:
     target: Kind = "exclusive"
     column: str = ""
     unknown: tuple[str, ...] = ()
+    absent: str | None = None
+    total: float = 1.0
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -95,11 +99,31 @@ def of_words(table: Table, column: str, separator: str, why: str, also: Sequence
 
 
 def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
-    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known."""
+    """Labels that have a column of 0 and 1 each, with empty cells and -1 where nothing is known.
+
+    Where no cell is 0, one of these says that a label does not hold; see `absent_cell`.
+    """
     cells = tuple(tuple(table.column(c)) for c in named)
-    values = tuple(_pair(column) for column in cells)
-    unknown = tuple(u for u in UNCERTAIN if any(u in column for column in cells))
-    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown)
+    absent = absent_cell(cells)
+    values = tuple(_pair(column, absent) for column in cells)
+    unknown = tuple(u for u in UNCERTAIN if absent not in UNCERTAIN and any(u in column for column in cells))
+    if absent is not None:
+        why = texts.LABEL_MARKS_WHY.format(
+            why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
+        )
+    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
+
+
+def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:
+    """The cell that says that a label does not hold, in columns of marks of which no cell is 0.
+
+    -1 where there is one, else an empty cell: if they meant that nothing is known, every known label would
+    hold, and there would be nothing to learn. None: a cell is 0, or every label holds for every image.
+    """
+    given = set().union(*cells_AN)
+    if any(not ONE_HOT.get(cell, True) for cell in given):
+        return None
+    return next((cell for cell in (*UNCERTAIN, "") if cell in given), None)
 
 
 def is_mark(cells: Sequence[str]) -> bool:
@@ -107,11 +131,13 @@ def is_mark(cells: Sequence[str]) -> bool:
     return set(cells) <= {*ONE_HOT, "", *UNCERTAIN} and bool(set(cells) & ONE_HOT.keys())
 
 
-def _pair(cells: Sequence[str]) -> tuple[str, str]:
+def _pair(cells: Sequence[str], absent: str | None) -> tuple[str, str]:
     """How the column writes that a label does not hold, and that it does."""
     given = set(cells) & ONE_HOT.keys()
     no = sorted(c for c in given if not ONE_HOT[c])
     yes = sorted(c for c in given if ONE_HOT[c])
+    if absent is not None:
+        return next((cell for cell in UNCERTAIN if cell in cells and absent), absent), yes[0]
     other = {"0": "1", "0.0": "1.0", "False": "True"}
     back = {b: a for a, b in other.items()}
     if no:
@@ -141,7 +167,9 @@ def of_shares(table: Table, named: Sequence[str], why: str) -> Label:
         named[int(np.argmax([number_in(cell) or 0.0 for cell in row]))]
         for row in zip(*(table.column(c) for c in named), strict=True)
     ]
-    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares")
+    rows = _sums([table.column(c) for c in named])
+    total = 1.0 if rows is None or not _even(rows) else float(f"{np.median(rows):.3g}")
+    return Label((name,), (tuple(named),), (tuple(largest),), why, True, target="shares", total=total)
 
 
 def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str]]) -> bool:
@@ -155,10 +183,18 @@ def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str
     rows = _sums([table.column(c) for c in named])
     if rows is None or rows.min() <= 0:
         return False
-    even = float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
-    asked = _sums(sample) if sample else None
-    ones = asked is not None and bool((np.abs(asked - 1) <= SHARE_TOLERANCE).all())
-    return even or ones
+    return _even(rows) or sum_to(sample, 1)
+
+
+def sum_to(cells_AN: Sequence[Sequence[str]], total: float) -> bool:
+    """Whether the cells of every row sum to this number."""
+    rows = _sums(cells_AN) if cells_AN else None
+    return rows is not None and bool((np.abs(rows - total) <= SHARE_TOLERANCE * total).all())
+
+
+def _even(rows: npt.NDArray[np.float64]) -> bool:
+    """Whether all rows have the same sum."""
+    return float(np.ptp(rows)) <= SHARE_TOLERANCE * float(np.median(rows))
 
 
 def _sums(cells_AN: Sequence[Sequence[str]]) -> npt.NDArray[np.float64] | None:

@@ -165,7 +165,7 @@ def check(scene: GapScene, submitted: Submitted, priors: Priors, reliable: bool)
     if not reliable:
         headline = texts.LABEL_SHIFT_UNCERTAIN.format(classes=classes)
         return Cause("label_shift", False, headline, how, texts.SEE_TRANSFORM)
-    scores = scene.metric.resampler(scene.labels[submitted.rows_K], submitted.oof_KC)
+    scores = scene.metric.resampler(scene.truth[submitted.rows_K], submitted.oof_KC)
     like_test_K = weights(scene, priors)[submitted.rows_K]
     plain, shifted = (float(scores(w[None])[0]) for w in (np.ones(len(like_test_K)), like_test_K))
     headline = texts.LABEL_SHIFT.format(
