@@ -70,6 +70,10 @@ def test_the_most_telling_pictures_lead_by_turns_and_empty_maps_are_named_only()
     ]
     text = gallery.render_html(Gallery("Title", "Lead", (), (first, second, empty)))
     assert "Not shown: c1 map." in text and text.count("<figcaption>c1 map") == 0
+    tiny = Panel("filters", "C", "", (GalleryRow("f", "f", (Picture("p", "p", pixels(3)),)),))
+    about = Panel("cam", "A", "", (GalleryRow("c", "c", (Picture("p", "p", pixels()),), "", "train/1"),))
+    told = [one.panel.name for one in gallery.telling((tiny, second, about))]
+    assert told == ["cam", "occlusion"], "those about images first, a few pixels never"
     many = Panel("cam", "A", "Lead.", tuple(row(f"c{n}", ("map", True)) for n in range(9)))
     assert len(gallery.telling((many,))) == gallery.MOST_TELLING == 6
 
