@@ -438,6 +438,7 @@ FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file}
 FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
 FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
 METADATA_WHY = "{table} has them, too, so heads and networks may read them beside the images: {columns}"
+SIDES_HINT = "if {one} and {other} are sides of the image, a mirrored one has them the other way round: write forbids: [hflip] for both, and choose a policy and views without it"
 METADATA_HINT = "could be metadata, if the test set has them, too: metadata: [{{column: …, kind: number}}], of {columns}"
 METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
