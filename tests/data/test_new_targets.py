@@ -450,3 +450,42 @@ def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
     )
     host.asks(["sick"], 0.5).new()
     assert host.config.long_table is None
+
+
+ORGANS = ("bowel_healthy", "bowel_injury", "kidney_healthy", "kidney_low", "kidney_high", "any_injury")
+
+
+def organs(n):
+    """Rows of columns of 0 and 1 of the kind of RSNA's abdominal trauma: blocks of levels, and one mark."""
+    bowel, kidney = int(n % 5 == 0), n % 3
+    marks = [1 - bowel, bowel, *(int(kidney == k) for k in range(3)), int(bowel or kidney > 0)]
+    return [str(m) for m in marks]
+
+
+@pytest.mark.parametrize("asked", [ORGANS, ORGANS[:5], tuple(reversed(ORGANS))])
+def test_columns_of_a_common_prefix_that_exclude_each_other_are_levels_of_a_label(host, asked):
+    """The host gets a probability for each of its columns, those of first levels too."""
+    host.labels(ORGANS, organs).asks(asked, *["0.5"] * len(asked)).new()
+    target, classes, form, metric = facts(host)
+    assert (target, form, metric) == ("labels", "probabilities", "log_loss")
+    kidney = ("kidney · healthy", "kidney · low", "kidney · high")
+    assert set(classes) == {"bowel", *kidney, *({"any_injury"} & set(asked))}
+    p = dict(zip(("bowel", *kidney, "any_injury"), (0.25, 0.125, 0.375, 0.5, 0.75), strict=True))
+    rows = submitted(host, [p[c] for c in classes])
+    of_host = {"bowel_healthy": 0.75, "bowel_injury": 0.25, "any_injury": 0.75}
+    of_host |= {c.replace(" · ", "_"): p[c] for c in kidney}
+    assert rows[0] == ",".join(["image", *asked])
+    assert [float(cell) for cell in rows[1].split(",")[1:]] == [of_host[c] for c in asked]
+    data = competition.load(host.config, competition_root(host.settings()))
+    y = dict(zip(classes, data.train.truth[5].tolist(), strict=True))
+    assert y["bowel"] == 1 and y["kidney · high"] == 1 and y["kidney · low"] == 0
+
+
+def test_both_levels_of_a_label_of_two_sum_to_one_in_a_submission(host):
+    host.labels(ORGANS, organs).asks(ORGANS, *["0.5"] * 6).new()
+    path = host.root / "mine.csv"
+    rows = [[f"t{n}", "0.6", "0.6", "0.2", "0.3", "0.5", "0.1"] for n in range(TESTS)]
+    table(path, ["image", *ORGANS], rows)
+    data = competition.load(host.config, competition_root(host.settings()))
+    with pytest.raises(DataError, match="bowel_healthy, bowel_injury sum to 1"):
+        host_format.read(path, data.train.space, host.config.submission, host.sample)

@@ -358,6 +358,8 @@ def _several(
         full = written <= ONE_HOT.keys() or target.absent_cell([tuple(written)]) == ""
         if held == len(table) and full:
             return _one_hot(table, named, texts.LABEL_ONE_HOT)
+        if blocks := target.of_blocks(table, named, why):
+            return blocks
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
