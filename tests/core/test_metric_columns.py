@@ -88,6 +88,8 @@ def test_intervals_resample_rows_with_their_columns(spine):
     scores = []
 
     class ByHand:
+        on_margins = None
+
         def resampler(self, y, p_NC):
             def scored(w_BN):
                 lists = [np.repeat(np.arange(len(y)), w.astype(int)) for w in w_BN]
