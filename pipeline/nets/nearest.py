@@ -71,11 +71,11 @@ class NearestHead(nn.Module):
     def _said(self, vote_BK: torch.Tensor, at_BK: torch.Tensor) -> torch.Tensor:
         """(B, C) the mean of what is true of the neighbours, and of the training part."""
         if "class_T" in self._buffers:
-            empty_BC = vote_BK.new_zeros(len(vote_BK), len(self.known_C))
+            empty_BC = vote_BK.new_zeros(vote_BK.shape[0], len(self.known_C))
             said_BC = empty_BC.scatter_add(1, self.get_buffer("class_T")[at_BK], vote_BK)
             return (1 - PRIOR_SHARE) * said_BC + PRIOR_SHARE * self.known_C
         truth_TC = self.get_buffer("truth_TC")
-        vote_BT = vote_BK.new_zeros(len(vote_BK), len(truth_TC)).scatter_add(1, at_BK, vote_BK)
+        vote_BT = vote_BK.new_zeros(vote_BK.shape[0], len(truth_TC)).scatter_add(1, at_BK, vote_BK)
         share_BC = vote_BT @ (~truth_TC.isnan()).to(vote_BT.dtype)  # of the vote that knows the column
         said_BC = vote_BT @ truth_TC.nan_to_num()
         return (said_BC + PRIOR_SHARE * self.known_C) / (share_BC + PRIOR_SHARE)
