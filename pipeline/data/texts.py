@@ -606,6 +606,3 @@ FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
 IMAGE_OF_SAMPLE = "{sample}, image {number}"
-
-NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
-NOT_ENCODED = "line {line}: {characters}"
