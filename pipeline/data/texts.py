@@ -576,6 +576,3 @@ NOT_IMAGE_TABLE_REMEDY = "it needs a column that leads to images, and one that n
 NAMES_SAMPLES = "names the samples, whose images another table lists"
 NO_ROWS_OF_SAMPLE = "no row of {table} has {key}={name}"
 ODD_PAIR = "{columns} sum to {total:.4g}, not 1"
-
-NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
-NOT_ENCODED = "line {line}: {characters}"
