@@ -40,7 +40,7 @@ from pipeline.submit import submission
 
 Options = argparse.Namespace
 # Folds of a plan for which there is little time, and the share of it that the first network may need before.
-FEW_FOLDS, MOST_OF_TIME = 3, 0.7
+FEW_FOLDS, MOST_OF_TIME = 3, 0.5
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
 REPORT_OF_EDA, REPORT, REPORT_IMAGE = 2.5, 4.0, 5e-3
 
