@@ -388,8 +388,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("format", "onnx, pt2 or mlflow; default: onnx"),
             Option("out", "the folder to make; default: exports/NAME-FORMAT of the home"),
+            Option("int8", "of onnx: 8 bits, with the measured loss", _FLAG),
+            Option("images", "images that calibrate 8 bits; default: the competition's test set"),
         ),
-        make="FILE=… FORMAT=onnx|pt2|mlflow OUT=folder",
+        make="FILE=… FORMAT=onnx|pt2|mlflow INT8=1 OUT=folder",
         about_current=False,
     ),
     Command(

@@ -89,7 +89,6 @@ def _sum_up(session: Session, result: Artifact, path: Path, named: Path, report:
     config = session.settings.config.competition
     entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
     link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
-    session.named_record = True
     for line in lines(session.settings, result, entry, named, report, link):
         session.say(line)
 
