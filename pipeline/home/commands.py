@@ -61,15 +61,18 @@ def finish(session: Session) -> None:
 
 
 @contextmanager
-def at_the_end(session: Session, written: bool) -> Iterator[None]:
-    """After a command, also if its work failed: the page, if `written`; its last lines, if it succeeded."""
+def at_the_end(session: Session, changed: bool) -> Iterator[None]:
+    """After a command: the page, if it began to build something, also if that failed; then its last lines.
+
+    `changed`: whether a command that succeeds changes what the page shows, also if it builds nothing.
+    """
     try:
         yield
     except BaseException:
         if session.progress.count():
             finish(session)
         raise
-    if written:
+    if changed or session.progress.count():
         finish(session)
     for line in session.ending:
         session.say(line)

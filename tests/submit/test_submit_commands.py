@@ -267,7 +267,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     path = csv_of(home, "tiny_resnet")
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
-    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-3]
+    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out
     assert "12 of 12 results were built again, 0 were reused" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
@@ -284,7 +284,7 @@ def test_existing_results_are_reused_and_another_home_builds_them(home, tmp_path
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
     assert said.code == 0 and "3 of 18 results were built again, 15 were reused" in said.out
-    assert "reproduced: " in said.out.splitlines()[-3]
+    assert "reproduced: " in said.out
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
 
@@ -298,7 +298,7 @@ def test_changed_code_is_reported_by_stage_and_can_be_rebuilt_anyway(home, monke
     assert said.code == 2 and "NOT reproduced" in said.err and "git checkout" in said.err
     assert f"the code of stage ensemble has changed: version {made_by} → 99 (in ensemble)" in said.err
     said = reproduce(home, path, options=["--anyway"])
-    assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-3]
+    assert said.code == 0 and "other keys, the bytes are equal" in said.out
 
 
 def test_settings_that_the_current_code_reads_differently_are_named(home):
@@ -392,4 +392,4 @@ def test_a_blend_of_auto_members_is_rebuilt_from_the_same_members(home):
     for options in ((), ["--scratch"]):
         said = reproduce(home, auto, options=options)
         assert said.code == 0, said.err + said.out
-        assert "equal keys, the bytes are equal" in said.out.splitlines()[-3]
+        assert "equal keys, the bytes are equal" in said.out
