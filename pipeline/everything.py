@@ -41,7 +41,7 @@ SECONDS = "{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all"
 
 def run(session: Session, options: Options) -> None:
     """Run everything, and print a summary with the next step."""
-    if options.time:
+    if options.time or options.portfolio:
         _in_time(session, options)
         return
     started = time.monotonic()

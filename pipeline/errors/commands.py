@@ -146,13 +146,6 @@ def compare(
     return artifact
 
 
-def _attach(session: Session, new: Path, report: Artifact) -> None:
-    """In the record the run of the submission has the new report about it, too."""
-    about = case.recorded(session.store, new)
-    if about is not None and report.stage in session.seconds:
-        session.tracker.attach(about.key, about.stage, min(report.folder.glob("*.html")))
-
-
 def _values_judged(session: Session, file: Path) -> str:
     """Check and store a person's verdicts about values of training images."""
     train = load.samples(session.need("data"), "train", session.home)
@@ -164,7 +157,14 @@ def _values_judged(session: Session, file: Path) -> str:
         if not np.isnan(value)
     }
     path = answers_file.path_of(session.home, session.settings)
-    return value_verdicts.take_in(file, path, truth_of, names)
+    return value_verdicts.take_in(file, path, truth_of, names, session.settings.config.competition.encoding)
+
+
+def _attach(session: Session, new: Path, report: Artifact) -> None:
+    """In the record the run of the submission has the new report about it, too."""
+    about = case.recorded(session.store, new)
+    if about is not None and report.stage in session.seconds:
+        session.tracker.attach(about.key, about.stage, min(report.folder.glob("*.html")))
 
 
 def say_next(session: Session, report: Artifact) -> None:

@@ -326,14 +326,6 @@ HUBER_WHY = "A squared error follows the few largest residuals, which may be wro
 SMALL_SEEN = "The typical image is {original} px long, and the network sees {now} px."
 SMALL_WHY = "Details that are lost in small images cannot be learned."
 BLEND_MEAN_SEEN = "The mean with {names} is better out of fold; their predictions differ by up to {apart}."
-
-# What a folded section found, beside its heading.
-FLIPS_FOUND = "{flips} of {images:test image}"
-TRUTH_FOUND = "{wrong} of {images:training image} predicted wrong"
-SLICES_FOUND = "{slices:slice} found"
-SUSPECTS_FOUND = "{images:image} to look at"
-NONE_FOUND = "none found"
-
 IMAGE_OF = "{sample}, image {image} of {images}"
 
 # Judging values.
@@ -349,3 +341,10 @@ STORED_VALUES = "verdicts        {n} of {file} stored; {all} in {path}"
 VALUES_JUDGED = "{n} far-off values judged by eye: {parts}."
 VALUES_WITHOUT = "Without the {n} truths that are judged wrong, {metric} out of fold would be {without} instead of {now}: a figure of the table's quality, not of the model's."
 VALUES_TO_CORRECT = "Correct these cells of the training table, or empty them (unknown): {ids}."
+
+# What a folded section found, beside its heading.
+FLIPS_FOUND = "{flips} of {images:test image}"
+TRUTH_FOUND = "{wrong} of {images:training image} predicted wrong"
+SLICES_FOUND = "{slices:slice} found"
+SUSPECTS_FOUND = "{images:image} to look at"
+NONE_FOUND = "none found"

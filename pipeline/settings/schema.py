@@ -153,6 +153,7 @@ RULES: tuple[Rule, ...] = (
     ensemble.member_words,
     ensemble.given_weights,
     ensemble.methods_of_the_target,
+    ensemble.pairs_of_classes,
     ensemble.time_budget,
 )
 

@@ -129,8 +129,8 @@ class TrainSettings(Section):
     head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
     probe_views: list[str] = fact_if_chosen(
         ["identity", "hflip"],
-        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those that "
-        "an attribute forbids are left out",
+        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those "
+        "that an attribute forbids are left out",
         min_length=1,
     )
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
@@ -139,8 +139,8 @@ class TrainSettings(Section):
     )
     first_px: int | None = fact_if_chosen(
         None,
-        "longest side of training images in the first epoch, px, which grows to `images.size` over two thirds "
-        "of the epochs (progressive resizing); None: always `images.size`",
+        "longest side of training images in the first epoch, px, which grows to `images.size` over two "
+        "thirds of the epochs (progressive resizing); None: always `images.size`",
         ge=16,
     )
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)
@@ -169,8 +169,8 @@ class TrainSettings(Section):
     )
     soup: Literal["uniform", "greedy"] = fact_if_chosen(
         "uniform",
-        "epochs that swa_start averages; uniform: all; greedy: those that do not lower the score of the inner "
-        "split, which early_stopping makes",
+        "epochs that swa_start averages; uniform: all; greedy: those that do not lower the score of the "
+        "inner split, which early_stopping makes",
     )
     grad_checkpointing: bool = fact_if_chosen(
         False, "compute activations again in the backward pass: less memory, about a third more time"

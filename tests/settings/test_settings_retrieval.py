@@ -9,6 +9,8 @@ NETWORK = ["competition=digits", "experiment=tiny_resnet"]
 PROBE = ["competition=digits", "experiment=probe"]
 COSINE = "model.heads=cosine"
 KNN = "train.head=knn"
+WHALES = ", ".join(f"w{n}" for n in range(300))
+MANY = f"competition.attributes=[{{name: whale, column: whale, values: [{WHALES}]}}]"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,15 @@ def test_what_is_right_is_accepted(words):
         ([*PROBE, KNN, "train.head_seeds=3"], "train.head_seeds has no effect: head=knn"),
         ([*PROBE, "train.head_k=3"], "train.head_k is used only with train.head=knn"),
         ([*NETWORK, KNN], "train.head is for a head on cached features"),
+        (
+            [*PROBE, MANY, "decision.steps=[class_scales]"],
+            "counts each pair of classes, and there are 300 classes",
+        ),
+        (
+            [*PROBE, MANY, "ensemble.method=stacking"],
+            "a coefficient for each pair of classes, and there are 300",
+        ),
+        ([*PROBE, MANY, "ensemble.members=[probe,gbdt]"], "grows trees for each class in each round"),
         ([*PROBE, "decision.steps=[new_class]"], "new_class needs competition.new_class"),
         ([*PROBE, "competition.new_class=whale"], "`whale` is not one of competition.attributes[0].values"),
         (
