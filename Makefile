@@ -1,4 +1,4 @@
-# One target per command; `make help` lists them. ARGS="competition=digits train.epochs=10" overrides any setting.
+# One target per command; `make help` lists them, `make` alone says what fits now. ARGS="competition=digits train.epochs=10" overrides any setting.
 # tools/bootstrap.py finds or builds the environment, so every target works in a fresh clone.
 
 PYTHON ?= python3
@@ -13,12 +13,15 @@ PYTEST = $(PY) -m pytest $(TESTS)
 TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.DEFAULT_GOAL := help
-.PHONY: help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
-	robustness tune dashboard ensemble error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	predict oof bundle export weights runs ui \
+.DEFAULT_GOAL := now
+.PHONY: now help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
+	robustness tune dashboard ensemble improve error-analysis explain score leaderboard pin-best final validate submit reproduce \
+	predict oof bundle export weights home serve runs ui \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock clean
+
+now:
+	@$(PYTHON) pipeline/home/now.py $(ARGS)
 
 help:
 	@$(PYTHON) pipeline/cli.py
@@ -39,7 +42,7 @@ use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)
 
 all: env
-	@$(PIPELINE) all $(ARGS)
+	@$(PIPELINE) all $(if $(TIME),--time="$(TIME)") $(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
 
 eda: env
 	@$(PIPELINE) eda $(ARGS)
@@ -57,7 +60,8 @@ models: env
 	@$(PIPELINE) models $(if $(NAMES),--names "$(NAMES)") $(ARGS)
 
 train: env
-	@$(PIPELINE) train $(if $(NAME),--name "$(NAME)") $(ARGS)
+	@$(PIPELINE) train $(if $(NAME),--name "$(NAME)") $(if $(TIME),--time="$(TIME)") \
+		$(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
 
 ablate: env
 	@$(PIPELINE) ablate --grid "$(GRID)" $(ARGS)
@@ -78,15 +82,18 @@ robustness: env
 	@$(PIPELINE) robustness $(ARGS)
 
 tune: env
-	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIMEOUT),--timeout="$(TIMEOUT)") \
-		$(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
+	@$(PIPELINE) tune --stage "$(STAGE)" $(if $(TRIALS),--trials="$(TRIALS)") $(if $(TIME),--time="$(TIME)") \
+		$(if $(TIMEOUT),--timeout="$(TIMEOUT)") $(if $(BUDGET),--budget="$(BUDGET)") $(if $(JOBS),--jobs="$(JOBS)") $(if $(SPACE),--space "$(SPACE)") \
 		$(if $(STUDY),--study "$(STUDY)") $(ARGS)
 
 dashboard: env
 	@$(PY) -m pipeline.record.serve dashboard --file "$(STUDIES)" --port "$(if $(filter-out file,$(origin PORT)),$(PORT),8080)"
 
 ensemble: env
-	@$(PIPELINE) ensemble $(ARGS)
+	@$(PIPELINE) ensemble $(if $(TIME),--time="$(TIME)") $(if $(PORTFOLIO),--portfolio "$(PORTFOLIO)") $(ARGS)
+
+improve: env
+	@$(PIPELINE) improve --time="$(TIME)" $(ARGS)
 
 error-analysis: env
 	@$(PIPELINE) error-analysis $(if $(A),--a "$(A)") $(if $(B),--b "$(B)") $(if $(VERDICTS),--verdicts "$(VERDICTS)") $(if $(LABEL),--label "$(LABEL)") $(ARGS)
@@ -109,15 +116,16 @@ reproduce: env
 	@$(PIPELINE) reproduce --file "$(FILE)" $(if $(SCRATCH),--scratch) $(if $(ANYWAY),--anyway) $(ARGS)
 
 predict: env
-	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PIPELINE) predict --file "$(FILE)" --images "$(IMAGES)" $(if $(ROOT),--root "$(ROOT)") $(if $(TABLE),--table "$(TABLE)") $(if $(OUT),--out "$(OUT)") $(ARGS)
 
 bundle: env
 	@$(PIPELINE) bundle --file "$(FILE)" $(if $(LIMIT),--limit "$(LIMIT)") $(if $(OUT),--out "$(OUT)") \
 		$(if $(WHEELS),--wheels "$(WHEELS)") $(if $(HOST_PYTHON),--python "$(HOST_PYTHON)") \
-		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(ARGS)
+		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(if $(OLDEST),--oldest) $(ARGS)
 
 export: env
-	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") \
+		$(if $(INT8),--int8) $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 weights: env
 	@$(PIPELINE) weights --model "$(MODEL)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(OUT),--out "$(OUT)") $(ARGS)
@@ -133,6 +141,12 @@ pin-best: env
 
 final: env
 	@$(PIPELINE) final $(if $(N),--n $(N)) $(ARGS)
+
+home: env
+	@$(PIPELINE) home $(ARGS)
+
+serve: env
+	@$(PIPELINE) serve --port "$(if $(filter-out file,$(origin PORT)),$(PORT),8000)" $(ARGS)
 
 runs: env
 	@$(PIPELINE) runs $(ARGS)

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.cli import WAITING
+from pipeline.engine.environment import WAITING
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Variables by which OpenMP libraries are told how to wait.

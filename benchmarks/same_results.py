@@ -97,7 +97,7 @@ tune-ensemble: make tune STAGE=ensemble TRIALS=4 -- $NET
 tune-decision: make tune STAGE=decision TRIALS=3 -- $NET
 tune-error-analysis: make tune STAGE=error-analysis TRIALS=2 -- $NET
 tune-eda: make tune STAGE=eda TRIALS=4 SPACE=same/eda.yaml -- $HEAD
-tune-all: make tune STAGE=all TRIALS=2 BUDGET=2h -- $NET
+tune-all: make tune STAGE=all TRIALS=2 TIME=2h -- $NET
 # Further requests, until every stage is reached.
 bag: podium infer $NET train.bag=2
 chain: podium train $HEAD train.chain.members=3

@@ -1,9 +1,10 @@
 """What a notebook or a script of your own may use of Podium.
 
 Everything in `__all__` is public: a change of it stands in the CHANGELOG. Every other module is private, and
-may change without a word. This module reads finished results, combines and scores predictions, and holds the
-signatures of plug-ins; it builds nothing (that is what the commands are for) and imports neither torch nor
-MLflow nor Optuna. `docs/api.md` is its page. The examples below are run by `tests/test_api.py`.
+may change without a word. This module reads finished results, combines and scores predictions, predicts new
+images, and holds the signatures of plug-ins; it builds nothing (that is what the commands are for) and
+imports neither torch nor MLflow nor Optuna; naming `Predictor` imports torch. `docs/api.md` is its page. The
+examples below are run by `tests/test_api.py`.
 
 Letters in names give an array's axes: N samples, C classes, V views, H × W pixels, B rows of a batch.
 
@@ -16,6 +17,12 @@ Finished results
     read_test        the test probabilities, of an infer or ensemble result.
     read_views       the probabilities of every test-time view, of a views result.
     read_images      a function from (split, id) to pixels, of an images result.
+
+New images
+    Predictor        everything that a submission is made of: `Predictor.load(folder)` reads what `make
+                     predict` or `make bundle` wrote, and `predict(images, ids, groups, metadata=…)` answers
+                     paths, bytes of image files, arrays, a folder or a table. docs/predict.md.
+    Answers          what it answers: `p`, the `Probabilities`; `unreadable`; `notes`.
 
 >>> shelf = Shelf.open(competition="digits")  # in $PODIUM_HOME, or in the current folder
 >>> infer = shelf.newest("infer", "tiny_resnet")
@@ -97,7 +104,7 @@ Drawing
 
 Plug-ins: what a function of your own is called with (docs/plugins.md has an example of each)
     ModelFunction, LossFunction, AugmentationFunction, SamplerFunction, PreprocessingFunction,
-    PostprocessingFunction, MetricFunction
+    PostprocessingFunction, MetricFunction, SampleMetricFunction
 
 >>> def brighter(image_HWC, rng):
 ...     return np.minimum(image_HWC + rng.integers(0, 20), 255).astype(np.uint8)
@@ -106,6 +113,7 @@ Plug-ins: what a function of your own is called with (docs/plugins.md has an exa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -135,9 +143,12 @@ from pipeline.record.store import Artifact
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from pipeline.predict.predictor import Answers, Predictor
+
 __all__ = [
     "METRICS",
     "RULES",
+    "Answers",
     "Artifact",
     "Attribute",
     "AugmentationFunction",
@@ -151,9 +162,11 @@ __all__ = [
     "MetricFunction",
     "ModelFunction",
     "PostprocessingFunction",
+    "Predictor",
     "PreprocessingFunction",
     "Probabilities",
     "Recipe",
+    "SampleMetricFunction",
     "SamplerFunction",
     "Samples",
     "Shelf",
@@ -184,6 +197,15 @@ __all__ = [
 ]
 
 Pixels = npt.NDArray[np.uint8]
+
+
+def __getattr__(name: str) -> Any:
+    """`Predictor` and `Answers`, which need torch, where they are first named."""
+    if name in ("Predictor", "Answers"):
+        from pipeline.predict import predictor
+
+        return getattr(predictor, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class ModelFunction(Protocol):
@@ -253,3 +275,14 @@ class MetricFunction(Protocol):
 
     def __call__(self, y_N: Ints, answer: Any, /) -> float:
         """The score of whole arrays, never empty; the order of rows must not matter."""
+
+
+class SampleMetricFunction(Protocol):
+    """`competition.metric` that also reads `competition.metric_columns`; otherwise as `MetricFunction`."""
+
+    direction: Literal["higher", "lower"]
+    needs: Literal["labels", "probabilities"]
+    minimum: float
+
+    def __call__(self, y_N: Any, answer: Any, columns: Mapping[str, npt.NDArray[Any]], /) -> float:
+        """`columns`: by name, numbers with NaN for empty cells, or text, a value for each row."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 import logging
 import math
 import os
@@ -55,6 +54,7 @@ class Command:
         uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
         names_settings: whether `--name` writes the overrides as an experiment file before it runs.
         about_current: whether it is about the current competition if its words name none.
+        on_home: whether the home page is written after it, because it may have made something.
         then: the command that it advises as the next one; empty: the room says which, or there is none.
     """
 
@@ -65,21 +65,19 @@ class Command:
     uses_results: bool = True
     names_settings: bool = False
     about_current: bool = True
+    on_home: bool = True
     then: str = ""
 
 
 def function_of(command: str) -> Run:
-    """The function that a command runs; imports its room only, and no torch.
-
-    Most commands of a room build the stage of their name and print where its pages are.
-    """
+    """The function of a command, often building the stage of its name; imports its room only, no torch."""
     match command:
         case "eda" | "resample" | "preview" | "learning-curve" | "robustness":
             return lambda session, options: session.build_one(command.replace("-", "_"))
         case "train":
             from pipeline.engine.next_step import after_training
 
-            return lambda session, options: after_training(session, session.build_one("train"))
+            return _or_in_time(command, lambda s, options: after_training(s, s.build_one("train")))
         case "use":
             from pipeline.data.commands import use
 
@@ -104,6 +102,10 @@ def function_of(command: str) -> Run:
             from pipeline.explain.commands import explain
 
             return explain
+        case "improve":
+            from pipeline.plan.commands import improve
+
+            return improve
         case "tune":
             from pipeline.tune.commands import tune
 
@@ -112,34 +114,44 @@ def function_of(command: str) -> Run:
             from pipeline.engine import commands as engine
 
             return {"config": engine.config, "du": engine.du, "gc": engine.gc, "pin": engine.pin}[command]
-        case "predict" | "oof" | "bundle" | "export" | "weights":
+        case "home" | "serve":
+            from pipeline.home import commands as home
+
+            return {"home": home.home, "serve": home.served}[command]
+        case "predict" | "oof" | "bundle" | "export" | "weights" | "submit":
             from pipeline.predict import commands as new
 
-            named: dict[str, Run] = {
-                "predict": new.predict,
-                "oof": new.oof,
-                "bundle": new.bundle,
-                "export": new.export,
-                "weights": new.weights,
-            }
-            return named[command]
+            made: dict[str, Run] = {"predict": new.predict, "bundle": new.bundle, "export": new.export}
+            return (made | {"oof": new.oof, "weights": new.weights, "submit": new.submit})[command]
     from pipeline.submit import commands as submit
 
     ends_in_a_submission: dict[str, Run] = {
         "infer": submit.infer,
         "refit": submit.refit,
         "distill": submit.distill,
-        "ensemble": submit.ensemble,
+        "ensemble": _or_in_time(command, submit.ensemble),
         "score": submit.score,
         "leaderboard": submit.leaderboard,
         "pin-best": submit.pin_best,
         "final": submit.final,
         "validate": submit.validate,
-        "submit": submit.submit,
         "reproduce": submit.reproduce,
         "runs": submit.runs,
     }
     return ends_in_a_submission[command]
+
+
+def _or_in_time(command: str, run: Run) -> Run:
+    """The function of a command, or with `--time` what spends that time."""
+
+    def either(session: Session, options: Options) -> object:
+        if not options.time and not options.portfolio:
+            return run(session, options)
+        from pipeline.plan import commands as plan
+
+        return {"train": plan.train_in_time, "ensemble": plan.ensemble_in_time}[command](session, options)
+
+    return either
 
 
 def _score_of(text: str) -> float:
@@ -151,6 +163,10 @@ def _score_of(text: str) -> float:
 
 _FLAG = {"action": "store_true"}
 _NAMED = Option("name", "write the overrides as an experiment file of this name, and use it", {"default": ""})
+_IN_TIME = (
+    Option("time", "how much time to spend on the best score: 30m, 2h", {"default": ""}),
+    Option("portfolio", "with TIME: a file of configs/portfolio/; default: by the device"),
+)
 _FILE = Option("file", "a CSV in the host's format, or the name of a submission", {"default": ""})
 
 COMMANDS = (
@@ -183,7 +199,7 @@ COMMANDS = (
         uses_results=False,
         about_current=False,
     ),
-    Command("all", "run everything from EDA to error analysis, then print a summary"),
+    Command("all", "run everything from EDA to error analysis, then print a summary", _IN_TIME, "TIME=2h"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
     Command(
         "folds",
@@ -204,8 +220,8 @@ COMMANDS = (
     Command(
         "train",
         "train the folds of an experiment",
-        (_NAMED,),
-        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"',
+        (_NAMED, *_IN_TIME),
+        make='ARGS="experiment=small_cnn", or NAME=large ARGS="images.size=96"; TIME=30m',
         names_settings=True,
     ),
     Command(
@@ -239,15 +255,18 @@ COMMANDS = (
                 {"required": True},
             ),
             Option("trials", "trials in the whole study; default: as in the search space", {"type": int}),
-            Option("timeout", "time limit of the search: 90s, 30m, 2h", {"default": ""}),
-            Option("budget", "time limit of all stages together, for --stage all", {"default": ""}),
+            Option(
+                "time", "time of the search: 90s, 30m, 2h; of --stage all: of all together", {"default": ""}
+            ),
+            *(Option(former, argparse.SUPPRESS, {"default": ""}) for former in ("timeout", "budget")),
             Option("jobs", "trials that run at once, in processes of their own", {"type": int, "default": 1}),
             Option("space", "search space; default: configs/tune/<stage>.yaml", {"default": ""}),
             Option("study", "name of a study to continue", {"default": ""}),
         ),
-        make="STAGE=tta TRIALS=50 TIMEOUT=1h JOBS=2, or STAGE=all BUDGET=30m",
+        make="STAGE=tta TRIALS=50 TIME=1h JOBS=2, or STAGE=all TIME=30m",
     ),
-    Command("ensemble", "blend the members, train missing ones first; write a submission"),
+    Command("ensemble", "blend the members, train missing ones; write a submission", _IN_TIME, "TIME=2h"),
+    Command("improve", "carry out what the error report advises, for some time", _IN_TIME[:1], "TIME=1h"),
     Command(
         "error-analysis",
         "compare a submission, the newest one by default, with the best other one",
@@ -313,14 +332,14 @@ COMMANDS = (
     ),
     Command(
         "submit",
-        "validate a CSV, compare it with the best, ask, and submit it",
+        "validate a CSV, compare it with the best, ask, and submit it; or push a bundle",
         (
-            _FILE,
+            Option("file", "a CSV in the host's format, a submission's name, or a bundle", {"default": ""}),
             Option("message", "message for the host; default: the name and score"),
             Option("yes", "submit without asking", _FLAG),
             Option("dry", "show everything but send nothing", _FLAG),
         ),
-        make='FILE=… MESSAGE="…" YES=1, or DRY=1',
+        make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
     ),
     Command(
         "reproduce",
@@ -340,9 +359,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("images", "a folder of images, or a CSV with a row for each image", {"default": ""}),
             Option("root", "where the files that the CSV names lie; default: beside it"),
+            Option("table", "the table of a folder's images, with metadata or groups"),
             Option("out", "the table to write, .csv or .parquet; default: predictions.csv"),
         ),
-        make="FILE=… IMAGES=folder OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
+        make="FILE=… IMAGES=folder TABLE=test.csv OUT=predictions.csv, or IMAGES=test.csv ROOT=folder",
         about_current=False,
     ),
     Command(
@@ -356,8 +376,9 @@ COMMANDS = (
             Option("python", "version of the host's Python, for wheels; default: 3.11"),
             Option("hidden", "number of hidden images; default: those of the sample", {"type": int}),
             Option("test", "a folder laid out as the host's; default: the competition's own"),
+            Option("oldest", "rehearse once more with the oldest libraries that it works with", _FLAG),
         ),
-        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=folder OUT=folder',
+        make='FILE=… LIMIT=9h HIDDEN=20000 WHEELS="timm==1.0.31" HOST_PYTHON=3.12 TEST=dir OUT=dir OLDEST=1',
         about_current=False,
     ),
     Command(
@@ -367,8 +388,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("format", "onnx, pt2 or mlflow; default: onnx"),
             Option("out", "the folder to make; default: exports/NAME-FORMAT of the home"),
+            Option("int8", "of onnx: 8 bits, with the measured loss", _FLAG),
+            Option("images", "images that calibrate 8 bits; default: the competition's test set"),
         ),
-        make="FILE=… FORMAT=onnx|pt2|mlflow OUT=folder",
+        make="FILE=… FORMAT=onnx|pt2|mlflow INT8=1 OUT=folder",
         about_current=False,
     ),
     Command(
@@ -390,9 +413,36 @@ COMMANDS = (
         make="FILE=… OUT=mine.csv",
         about_current=False,
     ),
-    Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
-    Command("config", "print the resolved settings and the source of each", uses_results=False, then="train"),
-    Command("du", "print disk space by kind of result", uses_results=False, then="gc DRY=1"),
+    Command(
+        "home",
+        "write the home page: best run, what failed, what to do next, all reports",
+        uses_results=False,
+        about_current=False,
+        on_home=False,
+    ),
+    Command(
+        "serve",
+        "show the home page on this machine, up to date while something runs",
+        (Option("port", "of 127.0.0.1; default: 8000", {"default": "8000"}),),
+        make="PORT=8000",
+        uses_results=False,
+        about_current=False,
+        on_home=False,
+    ),
+    Command(
+        "runs",
+        "list finished experiments: score, interval, differing settings",
+        uses_results=False,
+        on_home=False,
+    ),
+    Command(
+        "config",
+        "print the resolved settings and the source of each",
+        uses_results=False,
+        on_home=False,
+        then="train",
+    ),
+    Command("du", "print disk space by kind of result", uses_results=False, on_home=False, then="gc DRY=1"),
     Command(
         "gc",
         "delete results that no submission or pin needs",
@@ -406,12 +456,14 @@ COMMANDS = (
         (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
+        on_home=False,
         then="gc DRY=1",
     ),
 )
 
 # Targets of the Makefile besides the commands.
 OTHER_TARGETS = {
+    "now": "print three commands that fit what is there; `make` alone does so, too",
     "help": "print this list",
     "install": "build the environment, or find it, and print its path",
     "ui": "serve the MLflow UI for this machine only: PORT=5000 DB=mlflow.db",
@@ -453,7 +505,7 @@ def parser() -> argparse.ArgumentParser:
             action="store_true",
             help="read every file again instead of trusting its size and times",
         )
-        one.set_defaults(chosen="")
+        one.set_defaults(chosen="", is_process=False)
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
@@ -467,54 +519,20 @@ def make_help() -> str:
     )
 
 
-# How threads of OpenMP wait for each other: they spin for some 10 µs and then sleep. Longer spinning is up to
-# a tenth faster on an idle machine and several times slower on a busy one; sleeping at once is slower alone
-# (benchmarks/busy_machine.py). GNU's library reads the first; Intel's and LLVM's read the second.
-WAITING = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
-
-
-def _wait_politely() -> None:
-    """Tell OpenMP how to wait, unless the user did; read when torch is loaded; it changes no result."""
-    if "OMP_WAIT_POLICY" not in os.environ:
-        for name, value in WAITING.items():
-            os.environ.setdefault(name, value)
-
-
-# One package of each part; a wrong environment lacks most of them.
-PACKAGES = ("numpy", "pandas", "pydantic", "omegaconf", "yaml", "fsspec", "torch", "mlflow", "optuna", "tqdm")
-OLDEST = (3, 11)
-
-
-def _refuse_environment() -> None:
-    """Raise a ConfigError where this Python is not one that Podium was installed for."""
-    from pipeline.core.errors import ConfigError
-
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if sys.version_info[:2] >= OLDEST and not missing:
-        return
-    faults = [f"{name}: not installed" for name in missing]
-    if sys.version_info[:2] < OLDEST:
-        faults.append(f"Python {sys.version.split()[0]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
-    given = os.environ.get("PODIUM_ENV")
-    remedy = "run it with `make`, which builds the right environment, or `pip install` Podium into this one"
-    if given:
-        install = f"{sys.executable} -m pip install ."
-        remedy = f"PODIUM_ENV={given} chose it: unset it, or install Podium there ({install})"
-    raise ConfigError(f"{sys.executable}: this environment cannot run Podium", faults, remedy)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     from pipeline.core import terminal
     from pipeline.core.errors import UserError
+    from pipeline.engine import environment
 
     if arguments is None:
         terminal.take_over()
     terminal.prepare()
     options = parser().parse_args(arguments)
-    _wait_politely()
+    options.is_process = arguments is None
+    environment.wait_politely()
     try:
-        _refuse_environment()
+        environment.refuse()
         from pipeline.settings import current
         from pipeline.settings.load import CONFIGS, load
 
@@ -539,6 +557,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
     from pipeline.engine import next_step
+    from pipeline.home.commands import at_the_end
     from pipeline.record import leftovers
     from pipeline.record.store import told_as_storage_error
     from pipeline.settings import named
@@ -552,7 +571,7 @@ def run(options: Options, settings: Settings) -> None:
     if name:
         settings, written = named.save(settings, name)
     session = open_session(settings, options.rehash)
-    with told_as_storage_error(session.home):
+    with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
             if command.about_current:
@@ -560,6 +579,9 @@ def run(options: Options, settings: Settings) -> None:
             if written is not None:
                 next_step.say_written(session, written)
             session.progress.command = command.name
+            if command.about_current:
+                session.progress.competition = settings.config.competition.name
+                session.progress.typed = next_step.command(session, command.name)
             if command.uses_results:
                 session.executor.check(session)
             with session.using() if command.uses_results else contextlib.nullcontext():

@@ -11,6 +11,7 @@ import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.core import metrics
 from pipeline.data import host
@@ -18,7 +19,7 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors.commands import compare, say_next
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, shown, ui_command
 from pipeline.record.board import HERE
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -40,6 +41,9 @@ SECONDS = "{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all"
 
 def run(session: Session, options: Options) -> None:
     """Run everything, and print a summary with the next step."""
+    if options.time or options.portfolio:
+        _in_time(session, options)
+        return
     started = time.monotonic()
     commands.infer_for_budget(session, session.settings)
     ensemble = Need("ensemble", session.settings)
@@ -59,13 +63,28 @@ def run(session: Session, options: Options) -> None:
             )
             host_scores.record(session.home, session.tracker, config, score)
     report = compare(session, path, None)
-    entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
-    blend = commands.decided(session, ensemble)
-    link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
-    for line in lines(session.settings, blend, entry, path, report, link):
-        session.say(line)
+    _sum_up(session, commands.decided(session, ensemble), path, path, report)
     session.say(times(session.seconds, time.monotonic() - started))
     say_next(session, report)
+
+
+def _in_time(session: Session, options: Options) -> None:
+    """The same for as long as there is time, by the plan; see `plan/commands.py`."""
+    from pipeline.plan.commands import all_in_time
+
+    spent = all_in_time(session, options)
+    assert spent.report is not None, "make all ends with the error report"
+    _sum_up(spent.session, spent.best.artifact, spent.best.path, spent.best.stable, spent.report)
+    say_next(spent.session, spent.report)
+
+
+def _sum_up(session: Session, result: Artifact, path: Path, named: Path, report: Artifact) -> None:
+    """Print the summary of a result; `path`: its CSV, `named`: how the summary names it."""
+    config = session.settings.config.competition
+    entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
+    link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
+    for line in lines(session.settings, result, entry, named, report, link):
+        session.say(line)
 
 
 def lines(
@@ -83,7 +102,7 @@ def lines(
     caution = blend.manifest.get("tags", {}).get("caution")
     if caution:
         score = SCORE_WITH_CAUTION.format(score=score, caution=caution)
-    facts = blend.json(BLEND)
+    facts = blend.json(BLEND) if blend.has(BLEND) else None
     page = min(report.folder.glob("*.html"))
     command = make_with(
         f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.located(settings.competition_words)
@@ -91,21 +110,23 @@ def lines(
     public = NOT_SUBMITTED.format(command=command) if entry.public is None else f"{entry.public:.4f}"
     rows = {
         TITLE_OF_SCORE.format(metric=metric): score,
-        "against best member": AGAINST_BEST.format(
-            comparison=facts["against_best_member"], member=facts["best_member"]
-        ),
+        **({} if facts is None else _against_best_member(facts)),
         "submission": shown(path),
         "public score": public,
         "error report": shown(page),
     }
     if link.startswith(HERE):
-        database = shown(config.runtime.folder.resolve() / "mlflow.db")
-        command = "make ui" if database == "mlflow.db" else f"make ui DB={shlex.quote(database)}"
+        command = ui_command(config.runtime.folder.resolve())
         rows["MLflow"] = OPEN_MLFLOW.format(command=command, link=link)
     elif link:
         rows["MLflow"] = OPEN_AT_SERVER.format(link=link)
     title = competition.title or competition.name
     return ["", title, *(ROW.format(name=name, value=value) for name, value in rows.items())]
+
+
+def _against_best_member(facts: Mapping[str, Any]) -> dict[str, str]:
+    told = AGAINST_BEST.format(comparison=facts["against_best_member"], member=facts["best_member"])
+    return {"against best member": told}
 
 
 def times(seconds: Mapping[str, float], total: float) -> str:

@@ -28,6 +28,7 @@ SIGNATURES = {
     "without_border": api.PreprocessingFunction,
     "agree": api.PostprocessingFunction,
     "f2": api.MetricFunction,
+    "by_group": api.SampleMetricFunction,
 }
 
 
@@ -71,6 +72,14 @@ def test_every_name_has_a_docstring_of_its_own():
     assert [n for n in api.__all__ if n not in values and not inspect.getdoc(getattr(api, n))] == []
 
 
+def test_the_predictor_is_the_one_of_its_room_and_other_names_are_unknown():
+    from pipeline.predict import predictor
+
+    assert api.Predictor is predictor.Predictor and api.Answers is predictor.Answers
+    with pytest.raises(AttributeError, match="no attribute 'Predicter'"):
+        api.Predicter  # noqa: B018
+
+
 def test_it_imports_nothing_heavy():
     code = f"import sys, pipeline.api; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
@@ -96,7 +105,7 @@ def test_the_examples_of_plug_ins_have_the_signatures_that_it_holds():
         wanted = [p for p in inspect.signature(protocol.__call__).parameters if p != "self"]
         if protocol is api.ModelFunction:
             assert functions[name][0] == wanted[0]
-        elif protocol is api.MetricFunction:
+        elif protocol in (api.MetricFunction, api.SampleMetricFunction):
             assert functions[name][0] == wanted[0] and len(functions[name]) == len(wanted)
         else:
             assert functions[name] == wanted

@@ -124,7 +124,10 @@ def rescored(
     assert size is None or size > 0, "resamples without a group"
     assert len(groups_N) == len(y_N), f"{len(groups_N)} groups for {len(y_N)} labels"
     resamplers = [metric.resampler(y_N, p_NC) for p_NC in sides]
-    block = max(1, BLOCK_NUMBERS // max(len(y_N), sides[0].shape[1] ** 2))
+    columns = sides[0].shape[1]
+    # A confusion has a cell for each pair of classes.
+    cells = columns if metric.on_margins is not None else columns**2
+    block = max(1, BLOCK_NUMBERS // max(len(y_N), cells))
     weights = row_weights(groups_N, draws, block, generator, size)
     scores = [np.stack([score(w_BN) for score in resamplers]) for w_BN in weights]
     return np.concatenate(scores, axis=1)

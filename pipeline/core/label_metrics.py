@@ -25,7 +25,8 @@ from pipeline.core.metric_arithmetic import (
     mean_of_columns,
     ratio,
 )
-from pipeline.core.samples import Cells, Floats, Ints
+from pipeline.core.samples import Floats, Ints
+from pipeline.core.truths import Cells
 
 Bools = npt.NDArray[np.bool_]
 # The part of the ROC curve that partial AUC counts: true positive rates above this.
@@ -87,6 +88,26 @@ def accuracy(y_NK: Floats, p_NK: Floats) -> OnWeights:
     known_NK = (~np.isnan(y_NK)).astype(np.float64)
     right_N = (((p_NK > 0.5) == _holds(y_NK)) * known_NK).sum(axis=1)
     return lambda w_BN: ratio(w_BN @ right_N, w_BN @ known_NK.sum(axis=1))
+
+
+def answered(p_NK: Floats, cells: Cells) -> Floats:
+    """(N, K) 1 for the answers: labels above one half, and of the levels of a label the most probable one."""
+    said_NK, start = (p_NK > 0.5).astype(np.float32), 0
+    for width in cells.widths:
+        if width > 1:
+            of_block = p_NK[:, start : start + width].argmax(axis=1)
+            said_NK[:, start : start + width] = np.eye(width)[of_block]
+        start += width
+    return said_NK
+
+
+def accuracy_of_cells(y_NK: Floats, p_NK: Floats, cells: Cells) -> OnWeights:
+    """Share of known labels that are answered rightly; one of several levels counts once."""
+    right_NK, known_NK = (p_NK > 0.5) == _holds(y_NK), ~np.isnan(y_NK)
+    starts = np.cumsum((0, *cells.widths[:-1]))
+    known_NL = np.logical_and.reduceat(known_NK, starts, axis=1)
+    right_N = (np.logical_and.reduceat(right_NK, starts, axis=1) & known_NL).sum(axis=1).astype(np.float64)
+    return lambda w_BN: ratio(w_BN @ right_N, w_BN @ known_NL.sum(axis=1).astype(np.float64))
 
 
 def log_loss(y_NK: Floats, p_NK: Floats) -> OnWeights:

@@ -24,6 +24,11 @@ from pipeline.core.samples import Floats, Ints
 # A certain and wrong answer costs this much log loss, not infinity: float32 cannot tell less from 0.
 LOG_FLOOR = float(np.finfo(np.float32).eps)
 
+# A variance below this part of the mean square is rounding.
+ROUNDING = 1e-13
+# Parts of a row that a resample of rows can hold where weights are no whole numbers.
+FINE = 16
+
 Reals = npt.NDArray[np.float64]
 # (B, N) row weights ≥ 0 to (B,) scores.
 OnWeights = Callable[[Reals], Reals]
@@ -38,21 +43,34 @@ def ratio(above: npt.NDArray[Any], below: npt.NDArray[Any]) -> Reals:
     return out
 
 
+def spread(variance: npt.NDArray[Any], square: npt.NDArray[Any]) -> Reals:
+    """A variance, and 0 where it is only the rounding of numbers whose mean square is `square`.
+
+    The mean of equal numbers is not exactly that number, and a score would be divided by what is left.
+    """
+    return np.where(variance > ROUNDING * square, variance, 0.0)
+
+
 def by_rows(function: Callable[[Any, Floats], float]) -> Callable[[Any, Floats], OnWeights]:
     """The `on_weights` of any `function(y_N, p_NC) -> float`, so that a user's own metric can be resampled.
 
-    This works for every function, exactly but slowly: each resample is a list of row indices, and the
-    function scores those rows. Weights must be whole numbers.
+    This works for every function, exactly but slowly: see `by_positions`.
+    """
+    return lambda y_N, p_NC: by_positions(lambda at_N: function(y_N[at_N], p_NC[at_N]))
+
+
+def by_positions(function: Callable[[Ints], float]) -> OnWeights:
+    """Scores of weights from a function of row positions: each resample is a list of them.
+
+    Weights that are no whole numbers are rounded to sixteenths.
     """
 
-    def prepare(y_N: Any, p_NC: Floats) -> OnWeights:
-        def scores(w_BN: Reals) -> Reals:
-            lists = [np.repeat(np.arange(len(y_N)), w_N.astype(np.int64)) for w_N in w_BN]
-            return np.array([function(y_N[index], p_NC[index]) for index in lists], dtype=np.float64)
+    def scores(w_BN: Reals) -> Reals:
+        times_BN = w_BN if (w_BN == np.floor(w_BN)).all() else w_BN * FINE
+        lists = [np.repeat(np.arange(len(w_N)), np.rint(w_N).astype(np.int64)) for w_N in times_BN]
+        return np.array([function(at_N) for at_N in lists], dtype=np.float64)
 
-        return scores
-
-    return prepare
+    return scores
 
 
 def mean_of_columns(columns: Sequence[OfColumn | None], undefined: float) -> OnWeights:

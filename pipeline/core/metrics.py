@@ -28,20 +28,27 @@ from pipeline.core.metric_arithmetic import (
     OnWeights,
     Reals,
     area_under_roc,
+    by_positions,
     by_rows,
     mean_of_columns,
     ratio,
 )
 from pipeline.core.predictions import Prediction
-from pipeline.core.samples import Cells, Floats, Ints, Kind, LabelSpace, Truth, cells_of
+from pipeline.core.samples import Floats, Ints, Kind, LabelSpace, Truth
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, VALUES, Target, most_probable
+from pipeline.core.truths import Beside, Cells, beside_of, cells_of
 
+Looks = Literal["first", "truth", "all"]
 OnCounts = Callable[[Reals], Reals]
+# From (B, C) correct predictions, true counts and predicted counts of each class to (B,) scores.
+OnMargins = Callable[[Reals, Reals, Reals], Reals]
 Prepare = Callable[[Ints, Floats], OnWeights]
 Needs = Literal["labels", "probabilities"]
 # The same for truths with a column each: (y_NK, p_NK) -> a function of (B, N) weights.
 PrepareMatrix = Callable[[Floats, Floats], OnWeights]
 PrepareCells = Callable[[Floats, Floats, Cells], OnWeights]
+# (truth, predictions, what lies beside each row) -> a function of (B, N) weights.
+PrepareSamples = Callable[[Truth, Floats, Beside], OnWeights]
 
 
 def by_cells(function: Callable[[Ints, Ints], float]) -> OnCounts:
@@ -60,28 +67,24 @@ def margins(counts: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any
     return np.diagonal(counts, axis1=-2, axis2=-1), counts.sum(axis=-1), counts.sum(axis=-2)
 
 
-def accuracy(counts_BCC: Reals) -> Reals:
+def accuracy(hits: Reals, support: Reals, predicted: Reals) -> Reals:
     """(B,) share of correct predictions."""
-    hits, support, _ = margins(counts_BCC)
     return ratio(hits.sum(-1), support.sum(-1))
 
 
-def macro_f1(counts_BCC: Reals) -> Reals:
+def macro_f1(hits: Reals, support: Reals, predicted: Reals) -> Reals:
     """(B,) mean F1 over the classes that occur in the truth or the predictions."""
-    hits, support, predicted = margins(counts_BCC)
     occurs = (support + predicted) > 0
     return ratio(ratio(2 * hits, support + predicted).sum(-1), occurs.sum(-1))
 
 
-def weighted_f1(counts_BCC: Reals) -> Reals:
+def weighted_f1(hits: Reals, support: Reals, predicted: Reals) -> Reals:
     """(B,) F1 of the classes, weighted by their support."""
-    hits, support, predicted = margins(counts_BCC)
     return ratio((support * ratio(2 * hits, support + predicted)).sum(-1), support.sum(-1))
 
 
-def balanced_accuracy(counts_BCC: Reals) -> Reals:
+def balanced_accuracy(hits: Reals, support: Reals, predicted: Reals) -> Reals:
     """(B,) mean recall over the classes that occur in the truth."""
-    hits, support, _ = margins(counts_BCC)
     return ratio(ratio(hits, support).sum(-1), (support > 0).sum(-1))
 
 
@@ -96,9 +99,8 @@ def qwk(counts_BCC: Reals) -> Reals:
     return np.where(by_chance > 0, kappa, 0.0)
 
 
-def mcc(counts_BCC: Reals) -> Reals:
+def mcc(hits: Reals, support: Reals, predicted: Reals) -> Reals:
     """(B,) Matthews correlation; 0 if the truth or the predictions contain only one class."""
-    hits, support, predicted = margins(counts_BCC)
     total = support.sum(-1)
     covariance = hits.sum(-1) * total - (support * predicted).sum(-1)
     spread = (total**2 - (support**2).sum(-1)) * (total**2 - (predicted**2).sum(-1))
@@ -129,13 +131,18 @@ class Metric:
         minimum, maximum: the range of possible scores.
         description: one line for reports; says which classes are averaged.
         on_counts: for label metrics, (B, C, C) confusions to (B,) scores.
+        looks_at: of probabilities of exclusive classes: "first": which classes are the most probable ones, at
+            most a dozen, and the largest probability; "truth": that of the true class; "all": anything.
+        on_margins: for those that need no more than three counts of each class; with thousands of classes a
+            confusion is larger than all predictions.
         on_weights: for probability metrics, prepares (y_N, p_NC) once and returns a function of
             (B, N) row weights that gives (B,) scores.
         kinds: of targets that it can score; see `refuse`.
         on_matrix: for kinds other than exclusive classes: like `on_weights`, for a truth (N, K) whose NaN
             are unknown.
         on_cells: like `on_matrix`, where labels of several levels or weights make cells of the columns; None:
-            the columns count as labels of their own.
+            the columns count as labels of their own. A metric of labels gets the answers as 0 and 1.
+        on_samples: instead of all these, for a metric that reads other columns of the samples.
     """
 
     name: str
@@ -149,9 +156,12 @@ class Metric:
     kinds: tuple[Kind, ...] = (EXCLUSIVE,)
     on_matrix: PrepareMatrix | None = field(default=None, repr=False)
     on_cells: PrepareCells | None = field(default=None, repr=False)
+    on_margins: OnMargins | None = field(default=None, repr=False)
+    on_samples: PrepareSamples | None = field(default=None, repr=False)
+    looks_at: Looks = "all"
 
     def __post_init__(self) -> None:
-        given = self.on_counts if self.needs == "labels" else self.on_weights
+        given = self.on_samples or (self.on_counts if self.needs == "labels" else self.on_weights)
         assert given is not None or EXCLUSIVE not in self.kinds, (
             f"metric {self.name} lacks the function its `needs` asks for"
         )
@@ -179,7 +189,13 @@ class Metric:
             ConfigError: the metric needs probabilities.
         """
         self.refuse_answers()
+        if self.on_samples is not None:
+            what = f"metric {self.name} reads other columns of the samples, and these answers have none"
+            raise ConfigError(what, remedy="give a file with probabilities")
         assert self.on_counts is not None, f"{self.name} scores labels that hold together only"
+        if self.on_margins is not None:
+            _cells(y_N, pred_N, n_classes)
+            return float(_of_margins(self.on_margins, y_N, pred_N, n_classes)(np.ones((1, len(y_N))))[0])
         return float(self.on_counts(confusion(y_N, pred_N, n_classes)[None].astype(np.float64))[0])
 
     def refuse_answers(self) -> None:
@@ -197,9 +213,13 @@ class Metric:
         """
         assert len(y_N) > 0, "nothing to score"
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
+        if self.on_samples is not None:
+            return self.on_samples(y_N.view(np.ndarray), p_NC, beside_of(y_N, self.name))
         if y_N.ndim == 2:
             assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
             cells = cells_of(y_N)
+            if cells is not None and self.needs == "labels":
+                p_NC = label_metrics.answered(p_NC, cells)
             if cells is not None and self.on_cells is not None:
                 return self.on_cells(np.asarray(y_N, np.float32), p_NC, cells)
             return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
@@ -208,6 +228,8 @@ class Metric:
             assert self.on_weights is not None, f"{self.name} does not score exclusive classes: see `refuse`"
             return self.on_weights(y_N, p_NC)
         on_counts, size = self.on_counts, p_NC.shape[1]
+        if self.on_margins is not None:
+            return _of_margins(self.on_margins, y_N, most_probable(p_NC), size)
         cell_N = _cells(y_N, most_probable(p_NC), size)
 
         def scores(w_BN: Reals) -> Reals:
@@ -259,7 +281,9 @@ def own(name: str, folder: Path) -> Metric:
         fbeta.minimum = 0.0                  # of its range; `maximum` may be given too, else it is 1
 
     It is called with whole arrays (true class index; predicted class index, or (N, C) probabilities),
-    never empty, and returns one finite number. The order of rows must not matter.
+    never empty, and returns one finite number. The order of rows must not matter. If it has a parameter
+    `columns`, it gets the columns of `competition.metric_columns`, by name and row by row; `names`: the names
+    of the columns of predictions.
 
     Raises:
         ConfigError: it cannot be loaded, or a declaration is missing or wrong; all of them are named.
@@ -279,10 +303,23 @@ def own(name: str, folder: Path) -> Metric:
     if faults:
         raise ConfigError(f"competition.metric: {name} lacks valid declarations", faults)
 
-    def score(y_N: Ints, answer: Any) -> float:
+    def score(y_N: Truth, answer: Any) -> float:
         return plugin.number(name, function, y_N, answer)
 
     labels = declared["needs"] == "labels"
+    reads = [word for word in ("columns", "names") if plugin.takes(function, word)]
+
+    def on_samples(y_N: Truth, p_NC: Floats, beside: Beside) -> OnWeights:
+        answer = _answered(y_N, p_NC) if labels else p_NC
+
+        def of_rows(at_N: Ints) -> float:
+            own = beside.take(at_N)
+            words = {"columns": own.columns, "names": own.names}
+            given = partial(function, **{word: words[word] for word in reads})
+            return plugin.number(name, given, y_N[at_N], answer[at_N])
+
+        return by_positions(of_rows)
+
     return Metric(
         name=name.replace(":", "."),
         higher_is_better=declared["direction"] == "higher",
@@ -294,7 +331,13 @@ def own(name: str, folder: Path) -> Metric:
         on_weights=None if labels else by_rows(score),
         kinds=(EXCLUSIVE, LABELS, VALUES, SHARES),
         on_matrix=by_rows(lambda y, p: score(y, p > 0.5 if labels else p)),
+        on_samples=on_samples if reads else None,
     )
+
+
+def _answered(y_N: Truth, p_NC: Floats) -> Any:
+    """The answers that a metric of labels gets: classes, or whether each label holds."""
+    return most_probable(p_NC) if y_N.ndim == 1 else p_NC > 0.5
 
 
 def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Ints, n_classes: int) -> float:
@@ -312,6 +355,8 @@ def score_answers(metric: Metric, truth: Truth, predicted: Prediction, at_R: Int
     """
     if predicted.probabilities is not None:
         return metric.score(truth, predicted.probabilities.p_NC[at_R])
+    if predicted.answers.ndim == 1 and metric.on_samples is not None and metric.needs == "labels":
+        return metric.score(truth, np.eye(n_classes, dtype=np.float32)[predicted.labels_N[at_R]])
     if predicted.answers.ndim == 1:
         return metric.score_labels(np.asarray(truth, dtype=np.int64), predicted.labels_N[at_R], n_classes)
     metric.refuse_answers()
@@ -326,8 +371,9 @@ def confusion(y_N: Ints, pred_N: Ints, n_classes: int) -> Ints:
 
 def per_class(y_N: Ints, pred_N: Ints, n_classes: int) -> PerClass:
     """Precision, recall, F1 and support of each class; see `PerClass` for the undefined ones."""
-    counts_CC = confusion(y_N, pred_N, n_classes)
-    hits, support, predicted = margins(counts_CC)
+    cells = _cells(y_N, pred_N, n_classes)
+    of_class = (np.asarray(pred_N)[cells % (n_classes + 1) == 0], y_N, pred_N)
+    hits, support, predicted = (np.bincount(of, minlength=n_classes).astype(np.int64) for of in of_class)
     return PerClass(
         precision_C=ratio(hits, predicted),
         recall_C=ratio(hits, support),
@@ -335,6 +381,19 @@ def per_class(y_N: Ints, pred_N: Ints, n_classes: int) -> PerClass:
         support_C=support,
         predicted_C=predicted,
     )
+
+
+def _of_margins(on_margins: OnMargins, y_N: Ints, pred_N: Ints, size: int) -> OnWeights:
+    """The scores from three counts of each class; exact, as counts are whole numbers."""
+    right_N = y_N == pred_N
+
+    def scores(w_BN: Reals) -> Reals:
+        parts = ((y_N[right_N], w_BN[:, right_N]), (y_N, w_BN), (pred_N, w_BN))
+        counted = [[np.bincount(of, weights=w, minlength=size) for w in weights] for of, weights in parts]
+        hits, support, predicted = (np.array(counts, dtype=np.float64) for counts in counted)
+        return on_margins(hits, support, predicted)
+
+    return scores
 
 
 def attribute_scores(space: LabelSpace, y_N: Ints, answer: Floats | Ints) -> dict[str, float]:
@@ -368,11 +427,21 @@ def _cells(y_N: Ints, pred_N: npt.NDArray[np.integer[Any]], n_classes: int) -> I
 
 
 def _label(
-    name: str, minimum: float, description: str, on_counts: OnCounts, on_matrix: PrepareMatrix | None = None
+    name: str,
+    minimum: float,
+    description: str,
+    on_margins: OnMargins,
+    on_matrix: PrepareMatrix | None = None,
+    on_cells: PrepareCells | None = None,
 ) -> Metric:
     """A metric of the most probable class, and of labels at a threshold of one half where that exists."""
     kinds = (EXCLUSIVE, LABELS) if on_matrix else (EXCLUSIVE,)
-    return Metric(name, True, "labels", minimum, 1.0, description, on_counts, None, kinds, on_matrix)
+
+    def on_counts(counts_BCC: Reals) -> Reals:
+        return on_margins(*margins(counts_BCC))
+
+    form = (on_counts, None, kinds, on_matrix, on_cells, on_margins)
+    return Metric(name, True, "labels", minimum, 1.0, description, *form)
 
 
 def _of_labels(name: str, needs: Needs, maximum: float, on_matrix: PrepareMatrix) -> Metric:
@@ -389,7 +458,8 @@ def _both(name: str, maximum: float, on_matrix: PrepareMatrix) -> Metric:
 
 
 def _ranked(name: str, of_classes: Prepare, description: str) -> Metric:
-    return Metric(name, True, "probabilities", 0.0, 1.0, description, on_weights=of_classes)
+    form = (True, "probabilities", 0.0, 1.0, description)
+    return Metric(name, *form, on_weights=of_classes, looks_at="first")  # type: ignore[arg-type]
 
 
 def _of_values(
@@ -414,7 +484,14 @@ METRICS: dict[str, Metric] = {
             macro_f1,
             label_metrics.macro_f1,
         ),
-        _label("accuracy", 0.0, "share of right answers", accuracy, label_metrics.accuracy),
+        _label(
+            "accuracy",
+            0.0,
+            "share of right answers",
+            accuracy,
+            label_metrics.accuracy,
+            label_metrics.accuracy_of_cells,
+        ),
         _label(
             "balanced_accuracy",
             0.0,
@@ -430,6 +507,7 @@ METRICS: dict[str, Metric] = {
             -math.log(LOG_FLOOR),
             "mean of -log(probability of the true class), which is floored at 1.2e-7",
             on_weights=log_loss,
+            looks_at="truth",
             kinds=(EXCLUSIVE, LABELS),
             on_matrix=label_metrics.log_loss,
             on_cells=label_metrics.log_loss_of_cells,

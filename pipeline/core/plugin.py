@@ -72,7 +72,7 @@ class Own:
     def takes(self, argument: str) -> bool:
         """Whether the function has a parameter of that name."""
         parameters = inspect.signature(self.function).parameters.values()
-        return any(p.name == argument or p.kind is p.VAR_KEYWORD for p in parameters)
+        return takes(self.function, argument) or any(p.kind is p.VAR_KEYWORD for p in parameters)
 
     def failed(self, error: Exception, doing: str = "") -> ConfigError:
         """The error to raise if the user's code raised an exception; `doing` describes the call."""
@@ -85,6 +85,14 @@ class Own:
         """The error to raise if the function returned an invalid value."""
         path = _path(self.name, self.folder, self.setting)
         return ConfigError(f"{self.setting}: {self.name} of {path} returned {got}", remedy=f"return {wanted}")
+
+
+def takes(function: Callable[..., Any], argument: str) -> bool:
+    """Whether a function has a parameter of that name; False where its parameters are not known."""
+    try:
+        return argument in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def described(value: object) -> str:

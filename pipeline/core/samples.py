@@ -17,7 +17,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core import truths
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.truths import Beside, Cells
 from pipeline.core.wording import worded
 
 Ints = npt.NDArray[np.int64]
@@ -86,42 +88,6 @@ class Attribute:
     name: str
     values: tuple[str, ...]
     constant_in_group: bool = False
-
-
-@dataclass(frozen=True)
-class Cells:
-    """How the K columns of a truth make L labels, for metrics that count a label as one cell.
-
-    Args:
-        widths: (L,) columns of each label, in their order.
-        label_weights: (L,) weight of each label in the mean over labels, > 0.
-        level_weights: (K,) weight of a row by the level that is true, > 0; 1 for labels of one column.
-    """
-
-    widths: tuple[int, ...]
-    label_weights: tuple[float, ...]
-    level_weights: tuple[float, ...]
-
-    @property
-    def plain(self) -> bool:
-        """Whether every column is a label of its own, and all count equally."""
-        return set(self.widths) <= {1} and set(self.label_weights) <= {1.0}
-
-
-class TruthOfLabels(np.ndarray):
-    """A truth of labels that knows its cells; rows of it know them, too, and any other array is plain."""
-
-    cells: Cells | None = None
-
-    def __array_finalize__(self, of: Any) -> None:
-        """Keep the cells of the array that this one is made of, such as rows of it."""
-        self.cells = getattr(of, "cells", None)
-
-
-def cells_of(truth: npt.NDArray[Any]) -> Cells | None:
-    """The cells of a truth that knows them; None where each column is a label or columns are missing."""
-    cells = getattr(truth, "cells", None)
-    return cells if cells is not None and sum(cells.widths) == truth.shape[-1] else None
 
 
 @dataclass(frozen=True)
@@ -201,9 +167,17 @@ class LabelSpace:
         levels = [weight.get(column, 1.0) if column not in names else 1.0 for column in self.classes]
         return Cells(self.widths, tuple(weight.get(name, 1.0) for name in names), tuple(levels))
 
+    def with_cells(self, y_NK: Floats) -> Floats:
+        """The truth of these columns as metrics want it: that of labels knows which columns make a label."""
+        if self.kind != "labels" or self.cells.plain:
+            return y_NK
+        return truths.known(y_NK, self.cells, None)
+
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
         size = len(self.attributes[attribute].values)
+        if len(self.attributes) == 1 and np.array_equal(self.codes_CA[:, 0], np.arange(size)):
+            return np.asarray(p_NC, dtype=np.float32)  # the classes are its values
         sums_CK = np.zeros((self.n_classes, size), np.float32)
         sums_CK[np.arange(self.n_classes), self.codes_CA[:, attribute]] = 1
         return np.asarray(p_NC @ sums_CK, dtype=np.float32)
@@ -237,6 +211,8 @@ class Samples:
             test set, and for exclusive classes.
         train_y_NK: the truth for training where it differs from `y_NK`, which scores. None: the same.
         cells_NM: the columns of metadata, as text; None: there are none. See `core/metadata.py`.
+        beside_NM: further columns that the metric reads, as text; None: there are none.
+        beside_names: of these columns.
 
     Raises:
         DataError: duplicate ids, a label outside the space, or a truth that its kind does not allow.
@@ -254,11 +230,17 @@ class Samples:
     y_NK: Floats | None = None
     train_y_NK: Floats | None = None
     cells_NM: Strings | None = None
+    beside_NM: Strings | None = None
+    beside_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.cells_NM is not None:
             object.__setattr__(self, "cells_NM", frozen_array(self.cells_NM, np.str_))
             assert len(self.cells_NM) == len(self.ids_N), "cells_NM has a wrong length"
+        if self.beside_NM is not None:
+            object.__setattr__(self, "beside_NM", frozen_array(self.beside_NM, np.str_))
+            size = (len(self.ids_N), len(self.beside_names))
+            assert self.beside_NM.shape == size, "beside_NM has a wrong shape"
         for name in ("y_NK", "train_y_NK"):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, frozen_array(getattr(self, name), np.float32))
@@ -334,13 +316,18 @@ class Samples:
     def truth(self) -> Truth:
         """What predictions are scored against: (N,) classes, or (N, K) numbers for other kinds of target."""
         if self.space.kind == "exclusive":
-            return self.labels
+            return truths.known(self.labels, None, self.beside)
         assert self.y_NK is not None, f"the {self.split} split has no truth"
-        if self.space.kind == "labels" and not self.space.cells.plain:
-            truth = self.y_NK.view(TruthOfLabels)
-            truth.cells = self.space.cells
-            return truth
-        return self.y_NK
+        is_plain = self.space.kind != "labels" or self.space.cells.plain
+        return truths.known(self.y_NK, None if is_plain else self.space.cells, self.beside)
+
+    @property
+    def beside(self) -> Beside | None:
+        """What a metric may read of these samples; None where the settings name no column."""
+        if self.beside_NM is None:
+            return None
+        own = {name: self.beside_NM[:, at] for at, name in enumerate(self.beside_names)}
+        return Beside.of(self.space.classes, {"id": self.ids_N, "group": self.groups_N, **own})
 
     def take(self, ids: Strings) -> Samples:
         """The named samples, in the order of `ids`."""
@@ -393,15 +380,17 @@ class Samples:
             soft_NC=soft,
             y_NK=np.concatenate([self.truth, other.truth]) if both else None,
             train_y_NK=None if y_training is None else np.concatenate(y_training),
-            cells_NM=self._cells_with(other),
+            cells_NM=_cells_of_both(self.cells_NM, other.cells_NM, len(other)),
+            beside_NM=_cells_of_both(self.beside_NM, other.beside_NM, len(other)),
         )
 
-    def _cells_with(self, other: Samples) -> Strings | None:
-        """The metadata of both; a sample of the other without any has empty cells."""
-        if self.cells_NM is None:
-            return None
-        empty = np.full((len(other), self.cells_NM.shape[1]), "")
-        return np.concatenate([self.cells_NM, empty if other.cells_NM is None else other.cells_NM])
+
+def _cells_of_both(own: Strings | None, others: Strings | None, n_others: int) -> Strings | None:
+    """The cells of both samples; a sample of the other ones without any has empty cells."""
+    if own is None:
+        return None
+    empty = np.full((n_others, own.shape[1]), "")
+    return np.concatenate([own, empty if others is None else others])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.core.metric_arithmetic import LOG_FLOOR, OnWeights, Reals, by_rows, ratio
+from pipeline.core.metric_arithmetic import LOG_FLOOR, OnWeights, Reals, by_rows, ratio, spread
 from pipeline.core.samples import Floats
 
 
@@ -69,7 +69,7 @@ def _moments(y_NK: Floats, p_NK: Floats) -> Callable[[Reals], tuple[Reals, ...]]
     def moments(w_BN: Reals) -> tuple[Reals, ...]:
         seen = w_BN @ known
         my, mp, yy, pp, yp, error = (ratio(w_BN @ part, seen) for part in parts)
-        return yy - my**2, pp - mp**2, yp - my * mp, error
+        return spread(yy - my**2, yy), spread(pp - mp**2, pp), yp - my * mp, error
 
     return moments
 
@@ -96,8 +96,7 @@ def pearson(y_NK: Floats, p_NK: Floats) -> OnWeights:
 
     def scores(w_BN: Reals) -> Reals:
         of_y, of_p, both, _ = moments(w_BN)
-        spread = np.sqrt(np.maximum(of_y * of_p, 0))
-        return _defined_mean(ratio(both, spread), of_y > 0)
+        return _defined_mean(ratio(both, np.sqrt(of_y * of_p)), of_y > 0)
 
     return scores
 
@@ -122,7 +121,11 @@ def qwk(y_NK: Floats, p_NK: Floats) -> OnWeights:
     With grades as numbers, kappa is 2 cov / (var y + var p + (mean y - mean p)²), which weights of rows
     enter as moments. Source: Cohen, Weighted kappa (1968); the identity is Lin's concordance (1989).
     """
-    low, high = np.nanmin(y_NK, axis=0), np.nanmax(y_NK, axis=0)
+    known_NK = ~np.isnan(y_NK)
+    ends = (np.where(known_NK, y_NK, far).astype(np.float64) for far in (np.inf, -np.inf))
+    low, high = (end(each, axis=0) for end, each in zip((np.min, np.max), ends, strict=True))
+    # A column without a known cell has no range, and is left out below.
+    low, high = (np.where(known_NK.any(axis=0), at, 0.0) for at in (low, high))
     grades = np.clip(np.floor(p_NK.astype(np.float64) + 0.5), low, high)
     y, p, known = _cells(np.floor(y_NK + 0.5), grades.astype(np.float32))
 

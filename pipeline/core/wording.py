@@ -1,7 +1,7 @@
 """Numbers with their nouns and verbs: `1 image does not decode`, `3 images do not decode`.
 
-Owns choosing the form that fits a number, and times to wait in words. Does not own the texts, which stand in
-`texts.py` of each room.
+Owns choosing the form that fits a number, times to wait in words, and budgets of time as a user types them.
+Does not own the texts, which stand in `texts.py` of each room.
 
     worded("{images:image} {images:does|do} not decode", images=1)     1 image does not decode
     worded("{rows:,row}", rows=1234)                                   1,234 rows
@@ -13,8 +13,15 @@ import re
 import string
 from typing import Any
 
+from pipeline.core.errors import ConfigError
+
 # A noun, and a comma in front of it for digits in groups of three.
 NOUN = re.compile(r"(,?)([a-z][a-z -]+)")
+# A budget of time, and the seconds of its units.
+TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+NO_DURATION = "{name}={text} is not a duration"
+DURATION_EXAMPLES = "e.g. {name}=90s, {name}=30m or {name}=2h"
 
 
 class _Wording(string.Formatter):
@@ -41,6 +48,20 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def seconds_of(text: str, name: str = "TIME") -> float:
+    """`90`, `90s`, `30m` or `2h` in seconds; `name` is the variable of the command.
+
+    Raises:
+        ConfigError: it has another form, or is 0.
+    """
+    match = TIME.fullmatch(text.strip())
+    if not match or float(match[1]) <= 0:
+        raise ConfigError(
+            NO_DURATION.format(name=name, text=text), remedy=DURATION_EXAMPLES.format(name=name)
+        )
+    return float(match[1]) * UNITS[match[2] or "s"]
 
 
 def plural_of(noun: str) -> str:

@@ -11,6 +11,10 @@ transforms are applied together; here all children draw from one generator in tu
 
 Transforms that are about red, green and blue are left out where images have other channels, and said.
 
+With `images.store_px` a policy gets larger images than the network: its transforms see them up to the first
+one that crops to a size, which gives the network's; where there is none, the image is reduced by area in the
+end.
+
 Legend: H height, W width, C channels.
 """
 
@@ -31,7 +35,7 @@ from pydantic import ValidationError
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
 from pipeline.core.seeds import Part, py_rng, rng
-from pipeline.data import several, texts
+from pipeline.data import detail, several, texts
 from pipeline.data.channels import RGB
 from pipeline.settings import augment
 from pipeline.settings.augment import Policy, Transform
@@ -92,13 +96,27 @@ class _Maker:
     """Makes albumentations' transforms for images of one size, and collects their faults.
 
     `left_out` names the transforms that images of these channels do not have.
+
+    Args:
+        size: of the result, px.
+        channels: of the images.
+        stored: of the images that the policy gets, px; None: `size`.
     """
 
-    def __init__(self, size: Size, channels: int = RGB) -> None:
+    def __init__(self, size: Size, channels: int = RGB, stored: Size | None = None) -> None:
         self.size = size
+        self.stored = stored or size
         self.channels = channels
         self.faults: list[str] = []
         self.left_out: list[str] = []
+
+    def policy(self, transforms: Sequence[Transform]) -> list[Any]:
+        """The transforms of a policy; larger images are reduced behind the first one that may do so."""
+        if self.stored == self.size:
+            return self.all(transforms)
+        first = next((n for n, one in enumerate(transforms) if _gives_a_size(one)), len(transforms) - 1)
+        large, small = self.all(transforms[: first + 1]), self.all(transforms[first + 1 :])
+        return [*large, _reducing(self.size), *small]
 
     def all(self, transforms: Sequence[Transform]) -> list[Any]:
         """One object for each transform that could be made."""
@@ -150,6 +168,8 @@ class _Maker:
         for name, value in {"size": self.size, "height": height, "width": width}.items():
             if name in takes and takes[name].default is inspect.Parameter.empty:
                 given.setdefault(name, value)
+        if self.stored != self.size and "area_for_downscale" in takes:
+            given.setdefault("area_for_downscale", "image")
         return given
 
     def _works(self, transform: Transform, made: Any) -> bool:
@@ -158,13 +178,28 @@ class _Maker:
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
-                    if _gives_pictures(made, self.size, self.channels):
+                    if _gives_pictures(made, self.stored, self.channels):
                         return True
             except Exception:  # whatever the library raises for channels that it does not know
                 log.debug("%s does not take images of %d channels", transform.name, self.channels)
-        if not _gives_pictures(made, self.size, RGB):
+        if not _gives_pictures(made, self.stored, RGB):
             self.faults.append(f"{transform.where}: {transform.name} does not give an 8-bit RGB picture")
         return self.channels == RGB
+
+
+def _gives_a_size(transform: Transform) -> bool:
+    """Whether the transform, or one inside it, crops or resizes to a height and a width."""
+    if transform.children:
+        return any(map(_gives_a_size, transform.children))
+    takes = inspect.signature(getattr(_library(), transform.name)).parameters
+    return "size" in takes or {"height", "width"} <= set(takes)
+
+
+def _reducing(size: Size) -> Any:
+    """What reduces an image to this size by area; one that has it stays as it is."""
+    import cv2
+
+    return _library().Resize(*size, interpolation=cv2.INTER_AREA, p=1.0)
 
 
 def _gives_pictures(made: Any, size: Size, channels: int) -> bool:
@@ -202,7 +237,9 @@ def _of_fewer(transform: Transform, arguments: dict[str, Any]) -> dict[str, Any]
     return arguments
 
 
-def _compose(policy: Policy, size: Size, setting: str, channels: int) -> tuple[Any, tuple[str, ...]]:
+def _compose(
+    policy: Policy, size: Size, setting: str, channels: int, stored: Size
+) -> tuple[Any, tuple[str, ...]]:
     """An unseeded Compose, tried on a picture, and the transforms that are left out.
 
     A warning of the library counts as an error.
@@ -210,32 +247,33 @@ def _compose(policy: Policy, size: Size, setting: str, channels: int) -> tuple[A
     Raises:
         ConfigError: unknown or invalid arguments, all of them, or a policy that changes the shape.
     """
-    maker = _Maker(size, channels)
-    made = maker.all(policy.transforms)
+    maker = _Maker(size, channels, stored)
+    made = maker.policy(policy.transforms)
     if maker.faults:
         augment.refuse(policy.name, maker.faults, setting)
     composed = _library().Compose(made)
-    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*size, channels), np.uint8)
+    pixels_HWC = np.random.default_rng(0).integers(0, 256, (*stored, channels), np.uint8)
     for attempt in range(TRIES):
         composed.set_random_state(rng(0, "try", attempt), py_rng(0, "try", attempt))
         height, width = composed(image=pixels_HWC)["image"].shape[:2]
         if (height, width) != size:
-            change = f"a picture of {size[1]} × {size[0]} px becomes one of {width} × {height}"
+            change = f"a picture of {stored[1]} × {stored[0]} px becomes one of {width} × {height}"
             augment.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
     return composed, tuple(dict.fromkeys(maker.left_out))
 
 
 def augmenter_of(config: Config) -> Augmenter:
     """The policy of a run, for its images."""
-    return Augmenter(config.augment.policy, config.images.hw, channels=config.images.channels)
+    images = config.images
+    return Augmenter(config.augment.policy, images.hw, channels=images.channels, stored=images.stored_hw)
 
 
 def copier_of(config: Config) -> Augmenter | None:
     """The policy of a run's offline copies; None: it has none."""
     if config.resample.copies is None:
         return None
-    size, channels = config.images.hw, config.images.channels
-    return Augmenter(config.resample.copies.policy, size, "resample.copies.policy", channels)
+    images, policy = config.images, config.resample.copies.policy
+    return Augmenter(policy, images.hw, "resample.copies.policy", images.channels, images.stored_hw)
 
 
 def check(config: Config) -> None:
@@ -267,6 +305,7 @@ class Augmenter:
         size: height and width of the images, px, or the side of square ones.
         setting: that names the policy, for messages.
         channels: of the images.
+        stored: height and width of the images that it gets, px; None: `size`.
 
     Attributes:
         left_out: transforms of the policy that images of these channels do not have.
@@ -276,17 +315,23 @@ class Augmenter:
     """
 
     def __init__(
-        self, policy: str, size: int | Size, setting: str = "augment.policy", channels: int = RGB
+        self,
+        policy: str,
+        size: int | Size,
+        setting: str = "augment.policy",
+        channels: int = RGB,
+        stored: Size | None = None,
     ) -> None:
         self.policy = policy
         self.channels = channels
         self.left_out: tuple[str, ...] = ()
         self.size = (size, size) if isinstance(size, int) else size
+        self.stored = stored or self.size
         self._own = plugin.Own(policy, Path.cwd(), setting) if augment.is_own(policy) else None
         read = None if self._own else augment.read(policy, setting)
         self._transform = None
         if read and read.transforms:
-            self._transform, self.left_out = _compose(read, self.size, setting, channels)
+            self._transform, self.left_out = _compose(read, self.size, setting, channels, self.stored)
 
     @property
     def is_own(self) -> bool:
@@ -303,6 +348,8 @@ class Augmenter:
     ) -> Image:
         """A new image of `size`, uint8, with the channels of the input, which is not changed.
 
+        The input has the size `stored`.
+
         Each of several images of a sample, which lie one behind the other, is changed by draws of its own.
 
         `epoch` counts from 0, and so does `copy`, the number of the sample's occurrence in this epoch.
@@ -316,7 +363,7 @@ class Augmenter:
     def _each(self, row_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         """Every image of a sample with its own draws; the first as if it were alone."""
         rest = row_HWC.shape[2] % self.channels
-        assert row_HWC.shape[:2] == self.size and not rest, f"expected {self.size}, got {row_HWC.shape}"
+        assert row_HWC.shape[:2] == self.stored and not rest, f"expected {self.stored}, got {row_HWC.shape}"
         return several.each(
             row_HWC,
             self.channels,
@@ -326,23 +373,29 @@ class Augmenter:
     def _apply(self, image_HWC: Image, root_seed: int, parts: tuple[Part, ...]) -> Image:
         pixels_HWC = np.array(image_HWC)
         if self._own is not None:
-            return _own_pixels(self._own, pixels_HWC, rng(root_seed, *parts))
+            return detail.reduced(
+                _own_pixels(self._own, pixels_HWC, rng(root_seed, *parts), self.size), self.size
+            )
         if self._transform is None:
-            return pixels_HWC
+            return detail.reduced(pixels_HWC, self.size)
         self._transform.set_random_state(rng(root_seed, *parts), py_rng(root_seed, *parts))
         out_HWC = self._transform(image=pixels_HWC)["image"]
         if out_HWC.ndim == 2:  # OpenCV drops the axis of one channel
             out_HWC = out_HWC[..., None]
-        if out_HWC.shape != image_HWC.shape:
+        if out_HWC.shape != (*self.size, image_HWC.shape[2]):
             change = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
             augment.refuse(self.policy, [change])
         return np.ascontiguousarray(out_HWC)
 
 
-def _own_pixels(own: plugin.Own, image_HWC: Image, draw: np.random.Generator) -> Image:
-    """The image that the user's own function returns, with its shape and type checked."""
+def _own_pixels(own: plugin.Own, image_HWC: Image, draw: np.random.Generator, size: Size) -> Image:
+    """The image that the user's own function returns, as large as the one it got or of the network's size."""
     shape = image_HWC.shape
     out_HWC = own(image_HWC, draw)
-    if not isinstance(out_HWC, np.ndarray) or out_HWC.shape != shape or out_HWC.dtype != np.uint8:
-        raise own.wrong(plugin.described(out_HWC), f"a uint8 array of shape {shape}, like the one it got")
+    allowed = (shape, (*size, shape[2]))
+    if not isinstance(out_HWC, np.ndarray) or out_HWC.shape not in allowed or out_HWC.dtype != np.uint8:
+        wanted = f"a uint8 array of shape {shape}, like the one it got"
+        if shape[:2] != size:
+            wanted += f", or {allowed[1]}, the network's size"
+        raise own.wrong(plugin.described(out_HWC), wanted)
     return np.ascontiguousarray(out_HWC)

@@ -1,7 +1,7 @@
-"""The metadata of a table: its cells, checked, and what is odd about a column.
+"""The metadata of a table: its cells, checked, and what is odd about a column; and the columns of a metric.
 
-Owns reading the columns of `competition.metadata`, and writing them beside prepared images. Does not own what
-they become (`core/metadata.py`).
+Owns reading the columns of `competition.metadata` and `metric_columns`, and writing the former beside
+prepared images. Does not own what they become (`core/metadata.py`, `core/truths.py`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.core import metadata
+from pipeline.core import metadata, truths
 from pipeline.core.samples import Samples, Strings
 from pipeline.data import load, texts
 from pipeline.data.layouts import Listing
@@ -39,6 +40,17 @@ def cells(listing: Listing, settings: CompetitionSettings, split: str, faults: F
                 text = texts.METADATA_NUMBER.format(column=column.column, cell=cell)
                 faults.add("metadata that are no numbers", f"{listing.where(row)}: {text}")
     return np.array(columns, dtype=np.str_).T.reshape(len(listing.table), len(settings.metadata))
+
+
+def of_metric(listing: Listing, settings: CompetitionSettings) -> dict[str, Any]:
+    """The columns that the metric reads, as fields of samples; images from elsewhere may lack them."""
+    named = [c for c in settings.metric_columns if c not in truths.OF_SAMPLE or c in listing.table.columns]
+    table, columns = listing.table, []
+    for name in named:
+        known = name in table.columns
+        columns.append([nfc(cell) for cell in table.column(name)] if known else [""] * len(table))
+    cells = np.array(columns, dtype=np.str_).T.reshape(len(table), len(named))
+    return {"beside_NM": cells, "beside_names": tuple(named)}
 
 
 def notes(samples: Samples, settings: CompetitionSettings) -> list[str]:

@@ -102,7 +102,7 @@ def new(session: Session, options: Options) -> None:
     for line in written.lines:
         session.say(line)
     if not written.question:
-        session.say(_next_about(session, options.name))
+        next_step.say(session, "eda", words=[f"competition={options.name}"])
 
 
 def _target(written: str) -> Kind | None:
@@ -131,12 +131,7 @@ def use(session: Session, options: Options) -> None:
     title = load_settings([f"competition={name}"], folder).config.competition.title
     current.choose(home, name, folder)
     session.say(texts.COMPETITION_CHOSEN.format(name=name, title=f": {title}" if title else ""))
-    session.say(_next_about(session, name))
-
-
-def _next_about(session: Session, name: str) -> str:
-    command = next_step.command(session, "eda", words=[f"competition={name}"])
-    return texts.NEW_NEXT.format(command=command)
+    next_step.say(session, "eda", words=[f"competition={name}"])
 
 
 def create(request: NewRequest, settings: Settings) -> Written:

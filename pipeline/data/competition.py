@@ -32,7 +32,7 @@ from pipeline.core.sample_paths import each, every_file
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
-from pipeline.data import beside, labels, layouts, patterns, sample_files, texts
+from pipeline.data import beside, labels, layouts, patterns, sample_files, texts, unseen
 from pipeline.data.labels import label_space
 from pipeline.data.layouts import Listing
 from pipeline.data.paths import REMEDY, Faults, nfc
@@ -158,6 +158,8 @@ def content(samples: Samples, digest: Callable[[str], str]) -> str:
     columns["read"] = [None if column is None else column.tolist() for column in optional]
     if samples.cells_NM is not None:
         columns["metadata"] = samples.cells_NM.tolist()
+    if samples.beside_NM is not None:
+        columns["beside"] = [samples.beside_names, samples.beside_NM.tolist()]
     for name, truth in (("truth", samples.y_NK), ("train_truth", samples.train_y_NK)):
         if truth is not None:
             columns[name] = sha256_text(truth.tobytes().hex())
@@ -201,6 +203,9 @@ def _load(
     if faults:
         raise faults.error(f"competition {settings.name} in {root}")
     more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
+    if (column := settings.new_class_column) is not None:
+        own, said = unseen.scored_as_new(own, more, column)
+        notes += said
     tables = [f for x in listings for f in x.files] + ([patches] if patches else [])
     return Data(own, held, more, unlabelled, answers, tuple(notes)), tables
 
@@ -253,6 +258,8 @@ def _samples(
     made = made.with_truth(scoring, training)
     if settings.metadata and split != "unlabelled":
         made = replace(made, cells_NM=beside.cells(listing, settings, split, faults))
+    if settings.metric_columns and labelled:
+        made = replace(made, **beside.of_metric(listing, settings))
     if len(faults) > before:
         return None
     notes = [*(read.notes if read is not None else ()), *beside.notes(made, settings)]

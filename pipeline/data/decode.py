@@ -116,6 +116,11 @@ class Decoding:
     )
     sources: Sources = field(default_factory=Sources, compare=False, repr=False)
 
+    @property
+    def by_image(self) -> bool:
+        """Whether each image's own values say what is black and white."""
+        return self.sources.how.window == "image"
+
     @staticmethod
     def of(settings: ImageSettings, encoding: str | None) -> Decoding:
         """From the settings; `encoding` is `competition.encoding`."""
@@ -183,7 +188,10 @@ def of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
     height, width = values.shape[:2]
     if width * height > how.max_pixels:
         raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
-    return (width, height), _shrink(frames.pixels(values, how.ranges, how.channels), how.cache_px)
+    ranges = how.ranges
+    if how.by_image and frames.kind_of(values):
+        ranges = Ranges.of_image(depth.ends_of_values(values))
+    return (width, height), _shrink(frames.pixels(values, ranges, how.channels), how.cache_px)
 
 
 def placeholder(name: str, path: str, channels: int = RGB) -> tuple[ImageFacts, Pixels]:
@@ -415,15 +423,18 @@ def _upright(file: Image.Image, raw: bytes, how: Decoding, large: bool) -> tuple
     orientation = upright.orientation_of(file)
     is_grey = bool(kind) and depth.is_grey(kind, file)
     colour = depth.colour_of(file, raw) if kind and not is_grey else None
+    ranges = how.ranges
+    if how.by_image and (is_grey or colour is not None):
+        ranges = Ranges.of_image(depth.ends_of(file, kind, raw))
     if is_tiff:
         size = file.size
         orientation = upright.UPRIGHT if colour is None else orientation
 
     def strip(top: int, bottom: int) -> Pixels:
         if colour is not None:
-            return depth.to_rgb(colour[top:bottom], kind, how.ranges)
+            return depth.to_rgb(colour[top:bottom], kind, ranges)
         if is_grey:
-            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, how.ranges)
+            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, ranges)
         whole = (top, bottom) == (0, file.size[1])
         return np.asarray(_rgb(file if whole else file.crop((0, top, file.size[0], bottom))))
 
@@ -492,9 +503,10 @@ def scaled(image: Pixels, height: int, width: int) -> Pixels:
     # Area averaging to shrink; cubic interpolation to enlarge.
     smaller = height * width < image.shape[0] * image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    made = np.asarray(cv2.resize(image, (width, height), interpolation=how), dtype=np.uint8)
-    # OpenCV drops the axis of one channel.
-    return made[..., None] if made.ndim == 2 else made
+    # OpenCV averages areas of four channels at most, and drops the axis of one.
+    parts = [np.ascontiguousarray(image[..., at : at + 4]) for at in range(0, image.shape[2], 4)]
+    made = [cv2.resize(part, (width, height), interpolation=how).reshape(height, width, -1) for part in parts]
+    return np.asarray(made[0] if len(made) == 1 else np.concatenate(made, axis=2), dtype=np.uint8)
 
 
 def resize(image: Pixels, size: Size, how: str, finish: Callable[[Pixels], Pixels] | None = None) -> Pixels:

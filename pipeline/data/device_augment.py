@@ -44,7 +44,7 @@ def supported(augmenter: Augmenter, channels: int = RGB) -> tuple[str, ...]:
     """Why the device cannot run this policy: each transform that it cannot do; empty: it can run it."""
     if augmenter.is_own:
         return (texts.DEVICE_OWN.format(policy=augmenter.policy),)
-    reader = Reader(augmenter.size, channels)
+    reader = Reader(augmenter.stored, channels, augmenter.size)
     reader.tree(augmenter.transforms)
     return tuple(dict.fromkeys(reader.reasons))
 
@@ -60,9 +60,14 @@ def engine_of(
         setting: `augment.engine`.
         channels: of an image.
     """
-    if device.partition(":")[0] == "cpu" or setting == "albumentations":
+    if device.partition(":")[0] == "cpu" or setting == "albumentations" or _differ(augmenters):
         return "albumentations"
     return "albumentations" if any(supported(one, channels) for one in augmenters) else "device"
+
+
+def _differ(augmenters: Sequence[Augmenter]) -> bool:
+    """Whether several policies may reduce larger images at different places."""
+    return len(augmenters) > 1 and any(one.stored != one.size for one in augmenters)
 
 
 def notes(config: Config, device: str) -> list[str]:
@@ -70,6 +75,8 @@ def notes(config: Config, device: str) -> list[str]:
     if device.partition(":")[0] == "cpu" or config.augment.engine == "albumentations":
         return []
     made = [one for one in (augmenter_of(config), copier_of(config)) if one is not None]
+    if _differ(made):
+        return [texts.DEVICE_COPIES_OF_DETAIL]
     found = {one.policy: supported(one, config.images.channels) for one in made}
     return [
         texts.DEVICE_CANNOT.format(policy=name, reasons="; ".join(reasons))
@@ -96,8 +103,10 @@ class DeviceAugmenter:
 
     def __init__(self, augmenters: Sequence[Augmenter], channels: int = RGB) -> None:
         self.size: Size = augmenters[0].size
+        self.stored: Size = augmenters[0].stored
         self.channels = channels
-        reader = Reader(self.size, channels)
+        assert not _differ(augmenters), "several policies of images that are larger than the network's"
+        reader = Reader(self.stored, channels, self.size)
         trees = [reader.tree(augmenter.transforms) for augmenter in augmenters]
         assert not reader.reasons, f"policies that the device cannot run: {reader.reasons}"
         assert all(augmenter.size == self.size for augmenter in augmenters), "images of two sizes"
@@ -106,8 +115,13 @@ class DeviceAugmenter:
 
     @property
     def width(self) -> int:
-        """Columns of the table, P; 0 if no policy changes anything."""
+        """Columns of the table, P; 0 if no policy draws anything."""
         return self._layout.width
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is any pass over the pixels."""
+        return bool(self._steps)
 
     def draw(self, rows: TrainRows, ids_N: Strings, root_seed: int, fold: int, epoch: int) -> Table:
         """(R, P) float32 parameters of an epoch's rows, in their order, drawn on the CPU.
@@ -136,8 +150,8 @@ class DeviceAugmenter:
     ) -> torch.Tensor:
         """x_BCHW of `dtype`, from 0 to 1, as `nets/forward.py: pixels` gives it without augmentation.
 
-        The shapes are the input's, nothing is read by the host, and no random generator is used, so a CUDA
-        graph can capture it. A network normalises its input itself.
+        The shapes are the input's, or `size` where images are larger; nothing is read by the host, and no
+        random generator is used, so a CUDA graph can capture it. A network normalises its input itself.
 
         Args:
             x_BHWC: uint8, on the device; it is not changed.
@@ -145,7 +159,7 @@ class DeviceAugmenter:
             layout: of the result in memory, channels_last or contiguous.
             dtype: of the result; all is computed in float32. bfloat16 has 8 bits, as the images have.
         """
-        shape = (*self.size, self.channels)
+        shape = (*self.stored, self.channels)
         assert x_BHWC.shape[1:] == shape, f"expected images of {shape}, got {tuple(x_BHWC.shape[1:])}"
         assert params_BP.shape == (len(x_BHWC), self.width), f"parameters of shape {tuple(params_BP.shape)}"
         with torch.autocast(x_BHWC.device.type, enabled=False):
@@ -175,7 +189,7 @@ def _grouped(columns: Sequence[Column]) -> tuple[Column | _Warp, ...]:
         last = steps[-1] if steps else None
         if column.act.name != "warp":
             steps.append(column)
-        elif isinstance(last, _Warp):
+        elif isinstance(last, _Warp) and last.stages[-1].act.out is None:
             steps[-1] = _Warp((*last.stages, column))
         else:
             steps.append(_Warp((column,)))

@@ -44,6 +44,7 @@ class Act:
         fill: value of new pixels, from 0 to 1, of a constant border or of holes; one for each channel.
         taps: pixels on each side that a filter reads.
         shared: noise that is the same in all channels.
+        out: height and width of the result, px, where it is smaller than the image.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Act:
     fill: tuple[float, ...] = ()
     taps: int = 0
     shared: bool = False
+    out: Size | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ import torch
 
 from pipeline.core.samples import Ints, Strings
 from pipeline.data import texts
+from pipeline.data.detail import hw_of
 from pipeline.data.loader import Batch, Images, beside_of
 
 # Rows of one copy while a set is moved to the device.
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 def is_full(error: BaseException) -> bool:
     """Whether a GPU, or the memory of the host that it may lock, has no room."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, torch.cuda.OutOfMemoryError):  # torch.OutOfMemoryError: not in older versions
         return True
     return isinstance(error, RuntimeError) and FULL.search(str(error)) is not None
 
@@ -111,6 +112,11 @@ class DeviceImages:
     def x_NHWC(self) -> npt.NDArray[np.uint8]:
         """The pixels on the host, 0 to 255."""
         return self._images.x_NHWC
+
+    @property
+    def hw(self) -> tuple[int, int]:
+        """Height and width of what a network sees, px."""
+        return hw_of(self._images)
 
     @property
     def channels(self) -> int:

@@ -134,7 +134,7 @@ class DeviceLoader:
         return Batch(x_BHWC, own.y_R[start:end], own.index_R[start:end], partner)
 
     def _augmented(self, batch: Batch, params_BP: torch.Tensor) -> Batch:
-        if self._augment.width == 0:
+        if not self._augment.changes:
             return batch
         augmented = self._of_each if self._places > 1 else self._augment
         x_BCHW = augmented(batch.x_BHWC, params_BP)
@@ -149,4 +149,5 @@ class DeviceLoader:
         made_NCHW = self._augment(x_NHWC, params_BP.reshape(len(x_NHWC), -1))
         there_N = x_NHWC.flatten(1).amax(dim=1) > 0
         made_NCHW = made_NCHW * there_N.view(-1, 1, 1, 1)
-        return made_NCHW.reshape(size, -1, height, width).contiguous(memory_format=torch.channels_last)
+        of_sample = made_NCHW.reshape(size, -1, *made_NCHW.shape[2:])
+        return of_sample.contiguous(memory_format=torch.channels_last)

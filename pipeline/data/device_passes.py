@@ -14,8 +14,9 @@ Legend: B rows, C channels, H height, W width, P columns. Images are x_BCHW, flo
 from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn.functional import conv2d, grid_sample, pad
+from torch.nn.functional import avg_pool2d, conv2d, grid_sample, pad
 
+from pipeline.data.detail import reduced_batch
 from pipeline.data.device_draws import EQUALIZED, STRETCHED, Act
 
 Tensor = torch.Tensor
@@ -29,10 +30,13 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
     Args:
         x_BCHW: the images.
         stages: in order; each with its (B, 6) matrix, or (B, 10) with the window of a crop after it: left,
-            right, top and bottom pixel.
+            right, top and bottom pixel. The last one may have another size (`Act.out`): each of its pixels is
+            then the mean of several samples, so that it skips none of a larger image.
     """
     height, width = x_BCHW.shape[2:]
-    at_x, at_y = _counted(width, x_BCHW).view(1, 1, -1), _counted(height, x_BCHW).view(1, -1, 1)
+    new_h, new_w = stages[-1][0].out or (height, width)
+    fine = max(-(-height // new_h), -(-width // new_w))
+    at_x, at_y = _samples(new_w, fine, x_BCHW).view(1, 1, -1), _samples(new_h, fine, x_BCHW).view(1, -1, 1)
     kept: Tensor | None = None
     added: Tensor | None = None
     for act, p_BP in reversed(stages):
@@ -48,7 +52,20 @@ def warp(x_BCHW: Tensor, stages: Sequence[tuple[Act, Tensor]]) -> Tensor:
         at_x, at_y = _folded(at_x, act, *window[:2]), _folded(at_y, act, *window[2:])
     at_BHW2 = torch.stack([at_x * (2 / max(width - 1, 1)) - 1, at_y * (2 / max(height - 1, 1)) - 1], dim=-1)
     out = grid_sample(x_BCHW, at_BHW2, mode="bilinear", padding_mode="border", align_corners=True)
-    return out if kept is None or added is None else out * kept + added
+    out = out if kept is None or added is None else out * kept + added
+    return out if fine == 1 else avg_pool2d(out, fine)
+
+
+def _samples(count: int, fine: int, like: Tensor) -> Tensor:
+    """(count · fine,) coordinates inside each of `count` pixels, whose centres are whole numbers."""
+    at = _counted(count * fine, like)
+    return at if fine == 1 else (at + 0.5) / fine - 0.5
+
+
+def reduce(x_BCHW: Tensor, _: Tensor, act: Act) -> Tensor:
+    """A smaller size, by area."""
+    assert act.out is not None, "a reduction has a size"
+    return reduced_batch(x_BCHW, act.out)
 
 
 def _counted(count: int, like: Tensor) -> Tensor:
@@ -257,6 +274,7 @@ def holes(x_BCHW: Tensor, p_BP: Tensor, act: Act) -> Tensor:
 
 
 PASSES: dict[str, Callable[[Tensor, Tensor, Act], Tensor]] = {
+    "reduce": reduce,
     "linear": linear,
     "power": power,
     "hsv": hsv,

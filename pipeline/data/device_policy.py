@@ -51,17 +51,33 @@ class Reader:
     """Reads the transforms of one policy for images of one size and number of channels.
 
     Args:
-        size: height and width, px.
+        size: height and width of the images, px.
         channels: of an image; changes of colour need 3.
+        out: height and width of the result, px, where it is smaller; None: `size`.
     """
 
-    def __init__(self, size: Size, channels: int = RGB) -> None:
-        self.size, self.channels = size, channels
+    def __init__(self, size: Size, channels: int = RGB, out: Size | None = None) -> None:
+        self.stored, self.channels, self.out = size, channels, out or size
+        # Of the images at the place that is being read, and whether that place is inside a container.
+        self.size, self._inside = size, False
         self.reasons: list[str] = []
 
     def tree(self, transforms: Sequence[Any]) -> Group:
         """A policy's transforms; what cannot be read is left out and listed in `reasons`."""
-        return Group("all", 1.0, self._nodes(transforms))
+        self.size = self.stored
+        nodes = self._nodes(transforms)
+        return Group("all", 1.0, nodes if self.size == self.out else (*nodes, self._reduction()))
+
+    def _reduction(self) -> Leaf:
+        self.size = self.out
+        return Leaf(1.0, Act("reduce", (), out=self.out), lambda draws: np.zeros((len(draws), 0)))
+
+    def _contained(self, made: Any) -> tuple[Node, ...]:
+        """The transforms inside a container: they change no size."""
+        outside, self._inside = self._inside, True
+        nodes = self._nodes(made.transforms)
+        self._inside = outside
+        return nodes
 
     def _nodes(self, transforms: Sequence[Any]) -> tuple[Node, ...]:
         nodes = []
@@ -77,15 +93,22 @@ class Reader:
     def _node(self, made: Any) -> Node:
         name, p = type(made).__name__, float(made.p)
         if name == "OneOf":
-            return Group("one", p, self._nodes(made.transforms), tuple(map(float, made.transforms_ps)))
+            return Group("one", p, self._contained(made), tuple(map(float, made.transforms_ps)))
         if name == "Sequential":
-            return Group("all", p, self._nodes(made.transforms))
+            return Group("all", p, self._contained(made))
         if name == "SomeOf":
             if made.replace:
                 raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="replace", value="true"))
-            return Group("some", p, self._nodes(made.transforms), n=int(made.n))
+            return Group("some", p, self._contained(made), n=int(made.n))
         if name == "NoOp":
             return Group("all", p, ())
+        if name == "Resize" and not self._inside and (made.height, made.width) == self.out and p == 1:
+            # Made by `data/augment.py`; a crop before it has given this size already.
+            return Group("all", 1.0, ()) if self.size == self.out else self._reduction()
+        if name == "RandomResizedCrop" and not self._inside and tuple(made.size) == self.out != self.size:
+            act, draw = _resized_crop(made, self.size, self.out)
+            self.size = self.out
+            return Leaf(p, act, draw)
         if name not in READERS:
             raise UnsupportedError
         if name in OF_COLOUR and self.channels != RGB:
@@ -229,15 +252,19 @@ def _symmetries(right: float, bottom: float) -> list[tuple[float, ...]]:
     return turned + [(xy, xx, x0, yy, yx, y0) for xx, xy, x0, yx, yy, y0 in turned]
 
 
-def _resized_crop(made: Any, size: Size) -> Read:
+def _resized_crop(made: Any, size: Size, out: Size | None = None) -> Read:
+    """A window of an image of `size`, as an image of `out`; None: of `size`."""
+    new_h, new_w = out or size
     if made.interpolation != _LINEAR:
         raise UnsupportedError(
             texts.DEVICE_ARGUMENT.format(argument="interpolation", value=made.interpolation)
         )
-    if tuple(made.size) != size:
+    if tuple(made.size) != (new_h, new_w):
         raise UnsupportedError(texts.DEVICE_ARGUMENT.format(argument="size", value=tuple(made.size)))
     height, width = size
-    idle = (*_MATRIX, 0.0, width - 1.0, 0.0, height - 1.0)
+    window = (0.0, width - 1.0, 0.0, height - 1.0)
+    step_x, step_y = width / new_w, height / new_h
+    idle = (step_x, 0.0, step_x / 2 - 0.5, 0.0, step_y, step_y / 2 - 0.5, *window)
 
     def draw(draws: RowDraws) -> Units:
         crop_h, crop_w = (np.full(len(draws), side) for side in _fallback(made.ratio, size))
@@ -251,11 +278,11 @@ def _resized_crop(made: Any, size: Size) -> Read:
         top, left = draws.unit(), draws.unit()
         y0 = np.where(found, np.floor((height - crop_h + 1) * top), np.floor((height - crop_h) / 2))
         x0 = np.where(found, np.floor((width - crop_w + 1) * left), np.floor((width - crop_w) / 2))
-        sx, sy = crop_w / width, crop_h / height
+        sx, sy = crop_w / new_w, crop_h / new_h
         matrix = _matrix(sx, 0.0, x0 + sx / 2 - 0.5, 0.0, sy, y0 + sy / 2 - 0.5)
         return np.concatenate([matrix, _columns(x0, x0 + crop_w - 1, y0, y0 + crop_h - 1)], axis=1)
 
-    return Act("warp", idle, "window"), draw
+    return Act("warp", idle, "window", out=out), draw
 
 
 def _fallback(ratio: tuple[float, float], size: Size) -> tuple[float, float]:

@@ -205,9 +205,10 @@ def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
     """
     # Ordered by id, so that the plan does not depend on the order of the table's rows.
     samples = samples.take(np.sort(samples.ids_N))
-    alone_N = _single_images(samples, settings)
+    alone_N, empty = _single_images(samples, settings), _empty_notes(samples, settings)
     if not alone_N.any():
-        return KINDS[settings.kind](samples, settings)
+        made = KINDS[settings.kind](samples, settings)
+        return FoldPlan(made.splits, (*made.notes, *empty))
     made = KINDS[settings.kind](samples.take(samples.ids_N[~alone_N]), settings)
     ids = samples.ids_N[alone_N]
     splits = tuple(
@@ -215,9 +216,20 @@ def plan(samples: Samples, settings: FoldSettings) -> FoldPlan:
     )
     named = [samples.space.classes[c] for c in samples.labels[alone_N]]
     some = ", ".join(named[:SHOWN_FAULTS]) + ", …" * (len(named) > SHOWN_FAULTS)
-    empty = {texts.CLASS_EMPTY.format(name=name) for name in named}
-    notes = [note for note in made.notes if note not in empty]
-    return FoldPlan(splits, (worded(texts.SINGLE_IMAGES, classes=len(ids), names=some), *notes))
+    first = worded(texts.SINGLE_IMAGES, classes=len(ids), names=some)
+    return FoldPlan(splits, (first, *made.notes, *empty))
+
+
+def _empty_notes(samples: Samples, settings: FoldSettings) -> list[str]:
+    """The classes without an image, where notes are about classes; one that only trains has images."""
+    if settings.kind not in ("stratified_group", "repeated"):
+        return []
+    empty_C = groups_per_class(samples) == 0
+    if samples.space.kind == "exclusive":
+        empty_C &= groups_per_class(samples.for_training()) == 0
+    of = Strata.of(samples).names
+    notes = [texts.CLASS_EMPTY.format(name=of[c]) for c in np.flatnonzero(empty_C)]
+    return _some_notes(notes, texts.CLASSES_EMPTY_MORE)
 
 
 def _single_images(samples: Samples, settings: FoldSettings) -> npt.NDArray[np.bool_]:
@@ -374,16 +386,18 @@ def _class_notes(samples: Samples, part_N: Ints, n: int) -> list[str]:
     for c, groups in enumerate(groups_per_class(samples)):
         name = names[c]
         without = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c] == 0))
-        if groups == 0:
-            notes.append(texts.CLASS_EMPTY.format(name=name))
-        elif groups < n:
+        if 0 < groups < n:
             inside = ", ".join(str(k) for k in np.flatnonzero(valid_KC[:, c]))
             text = texts.CLASS_FEW_GROUPS + (texts.CLASS_ONE_GROUP if groups == 1 else "")
             notes.append(worded(text, name=name, groups=groups, n=n, inside=inside, without=without))
-        elif without:
+        elif groups and without:
             notes.append(worded(texts.CLASS_UNVALIDATED, name=name, groups=groups, without=without))
+    return _some_notes(notes, texts.CLASSES_MORE)
+
+
+def _some_notes(notes: list[str], rest: str) -> list[str]:
     if len(notes) > MOST_NOTES:
-        return [*notes[:SHOWN_NOTES], worded(texts.CLASSES_MORE, classes=len(notes) - SHOWN_NOTES)]
+        return [*notes[:SHOWN_NOTES], worded(rest, classes=len(notes) - SHOWN_NOTES)]
     return notes
 
 

@@ -98,6 +98,7 @@ def read_answers(path: Path, target: Target) -> tuple[Strings, Truth, Strings]:
     else:
         truth = np.array([[float(v) for v in cell.split()] for cell in cells], dtype=np.float32)
         truth = truth.reshape(len(cells), target.n_columns)
+        truth = truth if target.space is None else target.space.with_cells(truth)
     return strings(table["id"].tolist()), truth, strings(table["usage"].tolist())
 
 

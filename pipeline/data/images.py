@@ -37,10 +37,10 @@ import pandas as pd
 from tqdm import tqdm
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.core.samples import Samples, Strings, positions, refuse_duplicates, strings
+from pipeline.core.samples import Ints, Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.core.seeds import some_of
 from pipeline.core.terminal import printable
-from pipeline.data import decode, depth, several
+from pipeline.data import decode, depth, detail, several
 from pipeline.data.channels import RGB
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
 from pipeline.record import files
@@ -181,19 +181,22 @@ def _write_rows(path: Path, rows: Sequence[Sequence[str]]) -> None:
 
 @dataclass(frozen=True)
 class PreparedImages:
-    """Images as a model sees them.
+    """Images as they are prepared for a model.
 
     Args:
         ids_N: unique.
         x_NHWC: (N, H, W, C), usually a memmap.
         channels: of one image; C is a multiple, see `data/several.py`.
         beside_NE: metadata of each sample as numbers, NaN where one is missing; None: there is none.
+        hw: height and width of what a model sees, px; None: H and W. Smaller than them with
+            `images.store_px`, see `data/detail.py`.
     """
 
     ids_N: Strings
     x_NHWC: Pixels
     channels: int = RGB
     beside_NE: npt.NDArray[np.float32] | None = None
+    hw: Size | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids_N", strings(self.ids_N))
@@ -211,6 +214,14 @@ class PreparedImages:
     def take(self, ids: Strings) -> Pixels:
         """(n, H, W, C) images of `ids`, in that order, read into memory."""
         return np.asarray(self.x_NHWC[positions(ids, self.ids_N, "prepared images")])
+
+    def seen(self, at_B: Ints) -> Pixels:
+        """(B, h, w, C) the images at these positions, as a model sees them without any change."""
+        size = detail.hw_of(self)
+        rows = (np.array(self.x_NHWC[at]) for at in at_B)
+        return np.stack(
+            [several.each(row, self.channels, lambda x, _: detail.reduced(x, size)) for row in rows]
+        )
 
 
 @dataclass(frozen=True)

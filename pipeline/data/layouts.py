@@ -21,6 +21,7 @@ from pathlib import Path
 from pipeline.core.errors import DataError, nearest
 from pipeline.core.tables import Table, read_table
 from pipeline.core.text_files import UTF8
+from pipeline.core.truths import OF_SAMPLE
 from pipeline.core.wording import worded
 from pipeline.data import containers, long_form, patterns, texts
 from pipeline.data.paths import Faults, Found, hidden, image_suffix, images_below, nfc
@@ -85,7 +86,7 @@ def training(
     images = root / settings.train_images
     needed = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
     needed += [c for c in (settings.group_column, fold_column) if c is not None]
-    needed += _of_images(settings)
+    needed += [*_of_images(settings), *_of_metric(settings)]
     if settings.layout == "mask":
         rows = _people(root, settings, faults)
     elif settings.layout == "folders":
@@ -156,6 +157,11 @@ def _of_images(settings: CompetitionSettings) -> list[str]:
     several = settings.images_per_sample
     metadata = [m.column for m in settings.metadata]
     return metadata if several is None else [*metadata, *several.columns, *several.sample]
+
+
+def _of_metric(settings: CompetitionSettings) -> list[str]:
+    """The columns that a metric of the user's own reads; what every sample has may be a column, too."""
+    return [name for name in settings.metric_columns if name not in OF_SAMPLE]
 
 
 def extra(
@@ -252,8 +258,9 @@ def _from_one_hot(
         cells = [table.column(value) for value in attribute.values]
         labels = []
         for row, marks in enumerate(zip(*cells, strict=True)):
-            odd = [m for m in marks if m not in ONE_HOT]
             held = [v for v, m in zip(attribute.values, marks, strict=True) if ONE_HOT.get(m)]
+            # Beside the only 1 an empty cell can only say that the class does not hold.
+            odd = [m for m in marks if m not in ONE_HOT and (m or len(held) != 1)]
             if odd:
                 faults.add(
                     "unknown labels", f"{listing.where(row)}: {attribute.name}: {odd[0]!r} is not 0 or 1"

@@ -28,6 +28,8 @@ EXTRA = "extra"
 UNLABELLED = "unlabelled"
 # The metadata beside prepared images, and what its columns mean.
 BESIDE, COLUMNS = "beside.npy", "columns.json"
+# Figures of prepared images that are larger than what a network sees of them: its height and width.
+SEEN = ("seen_height_px", "seen_width_px")
 
 
 def samples(data: Artifact, split: str, home: Path) -> Samples:
@@ -130,13 +132,16 @@ def pixels_of(images: Artifact) -> Callable[[str, str], npt.NDArray[np.uint8]]:
 
 
 def prepared(prepared: Artifact, split: str) -> PreparedImages:
-    """Images as models see them, one split; images from elsewhere are with the training images."""
+    """Images as they are prepared, one split; images from elsewhere are with the training images."""
     opened = PreparedImages.open(prepared.folder / f"{split}.npy")
     ids = strings([key.split("/", 1)[1] for key in opened.ids_N.tolist()])
     # Results of a version without this figure have three channels.
     channels = int(prepared.metrics.get("channels", RGB))
     beside = prepared.folder / f"{split}.{BESIDE}"
-    return PreparedImages(ids, opened.x_NHWC, channels, np.load(beside) if beside.is_file() else None)
+    own = np.load(beside) if beside.is_file() else None
+    seen = [prepared.metrics.get(name) for name in SEEN]
+    hw = (int(seen[0]), int(seen[1])) if seen[0] is not None and seen[1] is not None else None
+    return PreparedImages(ids, opened.x_NHWC, channels, own, hw)
 
 
 def metadata_columns(prepared: Artifact) -> Table | None:

@@ -33,6 +33,7 @@ from pipeline.core.samples import Ints, Samples, Strings, TrainRows, positions, 
 from pipeline.core.seeds import rng
 from pipeline.data import texts
 from pipeline.data.augment import Augmenter
+from pipeline.data.detail import hw_of
 
 # (epoch, index, copy, policy)
 Key = tuple[int, int, int, int]
@@ -53,7 +54,10 @@ log = logging.getLogger(__name__)
 
 
 class Images(Protocol):
-    """Prepared images of one size, as `data/images.py` makes them."""
+    """Prepared images of one size, as `data/images.py` makes them.
+
+    They may have `beside_NE`, see `beside_of`, and `hw`, see `data/detail.py`.
+    """
 
     @property
     def ids_N(self) -> Strings:
@@ -402,5 +406,6 @@ class Chained:
         # Readers of images only index rows and read the shape.
         self.x_NHWC = cast(Pixels, ChainedRows(first.x_NHWC, second.x_NHWC))
         self.channels = first.channels
+        self.hw = hw_of(first)
         own, more = beside_of(first), beside_of(second)
         self.beside_NE = None if own is None or more is None else np.concatenate([own, more])

@@ -35,7 +35,7 @@ class Wide:
 
     Args:
         table: the id column, and a column for each answer; a cell that no row gives is empty.
-        faults: rows that name no known answer, and images that lack one, one line each.
+        faults: rows that name no known answer or one that was there, and images that lack one, one line each.
     """
 
     table: Table
@@ -139,6 +139,9 @@ def side_by_side(table: Table, names: Sequence[str], settings: SubmissionSetting
             cells[image] = [""] * len(names)
             given[image] = set()
             lines.append(table.lines[row])
+        if answer in given[image]:
+            faults.append(texts.LONG_TWICE.format(key=names_of_rows[row], line=table.lines[row]))
+            continue
         given[image].add(answer)
         for column, of_rows in zip(columns, written, strict=True):
             place = at.get(answer if len(columns) == 1 else f"{answer}{BETWEEN}{column}")

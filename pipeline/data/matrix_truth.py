@@ -5,7 +5,8 @@ Owns what a cell means for each kind of target, and the faults of cells. Does no
 
 - labels: an attribute of two values holds (1) where the cell is its second one; one of several levels has a 1
   at its level; an attribute with a `word` holds where the word is among those of the cell. An empty cell of
-  an attribute with values is unknown, and one of `unknown_labels`; no word in a cell says that none holds.
+  an attribute with values is unknown, unless it is one of them, and so is one of `unknown_labels`; no word in
+  a cell says that none holds.
 - values: the number in the cell; an empty cell is unknown.
 - shares: the numbers of the columns, divided by their sum.
 
@@ -83,7 +84,10 @@ def words(cell: str, separator: str) -> frozenset[str]:
 def truth(
     raw_AN: Sequence[Sequence[str]], listing: Listing, settings: CompetitionSettings, faults: Faults
 ) -> Floats:
-    """(N, K) the truth of every row; every cell that has a fault is added to `faults`, and is unknown."""
+    """(N, K) the truth of every row; every cell that has a fault is added to `faults`, and is unknown.
+
+    So is a truth of which nothing is known.
+    """
     if settings.target == "shares":
         return _shares(listing, settings.attributes[0], faults)
     if settings.target == "labels":
@@ -94,16 +98,29 @@ def truth(
         else _label_columns(attribute, values, listing, faults)
         for attribute, values in zip(settings.attributes, raw_AN, strict=True)
     ]
-    return np.asarray(np.concatenate(blocks, axis=1), dtype=np.float32)
+    y_NK = np.asarray(np.concatenate(blocks, axis=1), dtype=np.float32)
+    if len(y_NK) and not faults and np.isnan(y_NK).all():
+        names = ", ".join(a.name for a in settings.attributes[:SHOWN_VALUES])
+        faults.add("unknown labels", f"{listing.table.name}: {texts.NEVER_KNOWN.format(names=names)}")
+    return y_NK
 
 
 def notes(table: str, y_NK: Floats, settings: CompetitionSettings) -> list[str]:
-    """One line if some of the truth is unknown."""
+    """One line if some of the truth is unknown, and one about labels that hold wherever they are known."""
     unknown_NK = np.isnan(y_NK)
     if not unknown_NK.any():
         return []
     cells_unknown, rows = int(unknown_NK.sum()), int(unknown_NK.any(axis=1).sum())
-    return [worded(texts.UNKNOWN_TRUTH, table=table, cells=cells_unknown, rows=rows)]
+    found = [worded(texts.UNKNOWN_TRUTH, table=table, cells=cells_unknown, rows=rows)]
+    space_widths = [max(len(a.values), 2) if settings.target == "labels" else 0 for a in settings.attributes]
+    always, start = [], 0
+    for attribute, width in zip(settings.attributes, space_widths, strict=True):
+        known_N = ~unknown_NK[:, start]
+        if width == 2 and 0 < known_N.sum() < len(known_N) and (y_NK[known_N, start] == 1).all():
+            always.append(attribute.name)
+        start += width if width > 2 else 1
+    shown = ", ".join(always[:SHOWN_VALUES]) + (", …" if len(always) > SHOWN_VALUES else "")
+    return [*found, *([texts.ALWAYS_HOLD.format(table=table, labels=shown)] if always else [])]
 
 
 def _number_column(
@@ -130,7 +147,8 @@ def _label_columns(
     index, near = {value: code for code, value in enumerate(known)}, Suggestions(known, 1)
     codes: list[float] = []
     for row, text in enumerate(values):
-        code: float = math.nan
+        # An empty cell is unknown, unless it is one of the values.
+        code: float = index.get("", math.nan)
         if text and attribute.bins is not None:
             number = number_in(text)
             code = math.nan if number is None else bisect_right(attribute.bins, number)

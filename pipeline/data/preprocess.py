@@ -145,7 +145,7 @@ class Look:
 
     Args:
         crop: the part that is kept.
-        size: (H, W) px.
+        size: (H, W) px of prepared images, which may be larger than the network's.
         resize: squash, letterbox or cover.
         preprocess: at the final size and before padding, so that sharpening is not averaged away and
             white bars do not count in the contrast.
@@ -168,8 +168,8 @@ class Look:
             DataError: the crop needs boxes, and no training image has one.
             ConfigError: the user's own function cannot be loaded.
         """
-        size = config.images.hw
-        windows = crop.plan(config.crop, boxes, size)
+        size = config.images.stored_hw
+        windows = crop.plan(config.crop, boxes, config.images.hw)
         preprocess = Preprocessor(config.preprocess)
         own = OwnPreprocessing.of(config.preprocess)
         return Look(windows, size, config.images.resize, preprocess, own, config.images.tiles)

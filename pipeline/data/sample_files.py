@@ -201,8 +201,9 @@ def natural(name: str) -> list[tuple[int, str]]:
 def _of_rows(found: Found, columns: Sequence[str], settings: CompetitionSettings, faults: Faults) -> Found:
     """One row of the rows of each sample, with the images of all of them."""
     listing, table = found.listing, found.listing.table
-    names = [JOINED.join(cells) for cells in zip(*(table.column(c) for c in columns), strict=True)]
-    rows_of: dict[str, list[int]] = {}
+    # Not by their joined names: `a_1` and `x` are another sample than `a` and `1_x`.
+    names = list(zip(*(table.column(c) for c in columns), strict=True))
+    rows_of: dict[tuple[str, ...], list[int]] = {}
     for row, name in enumerate(names):
         if not all(table.rows[row][table.at[c]].strip() for c in columns):
             faults.add(
@@ -215,7 +216,7 @@ def _of_rows(found: Found, columns: Sequence[str], settings: CompetitionSettings
             _same(listing, column, rows, faults)
     first = [rows[0] for rows in rows_of.values()]
     id_column = JOINED.join(columns)
-    made = _with_ids(table, first, id_column, list(rows_of))
+    made = _with_ids(table, first, id_column, [JOINED.join(name) for name in rows_of])
     paths = [of_images(found.paths[row] for row in rows) for rows in rows_of.values()]
     note = texts.ROWS_OF_SAMPLES.format(
         table=table.name, rows=len(table), samples=len(made), columns=", ".join(columns)
@@ -227,7 +228,9 @@ def _of_rows(found: Found, columns: Sequence[str], settings: CompetitionSettings
 def _same_of_sample(settings: CompetitionSettings) -> list[str]:
     """The columns that are about a sample, and not about one of its images."""
     labels = [c for a in settings.attributes for c in (a.values if a.one_hot else [a.column])]
-    return list(dict.fromkeys([*labels, *([settings.group_column] if settings.group_column else [])]))
+    group = [settings.group_column] if settings.group_column else []
+    others = [*group, *(m.column for m in settings.metadata), *settings.metric_columns]
+    return list(dict.fromkeys([*labels, *others]))
 
 
 def _same(listing: Listing, column: str, rows: Sequence[int], faults: Faults) -> None:

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pipeline.core.sample_paths import images_of
 from pipeline.core.samples import Samples
+from pipeline.data import texts
 from pipeline.data.channels import preview
 from pipeline.settings.inputs import SeveralImagesSettings
 
@@ -49,6 +50,17 @@ def image_name(sample: str, at: int) -> str:
 def is_further(name: str) -> bool:
     """Whether this is the name of an image after the first of its sample."""
     return re.search(f"{_FURTHER}\\d+$", name) is not None
+
+
+def sample_of(name: str) -> str:
+    """The id of the sample that an image of this name belongs to."""
+    return name.partition(_FURTHER)[0]
+
+
+def shown_name(name: str) -> str:
+    """The name of an image as a page shows it: `17, image 2`."""
+    sample, further, number = name.partition(_FURTHER)
+    return texts.IMAGE_OF_SAMPLE.format(sample=sample, number=number) if further else name
 
 
 def of(samples: Samples) -> list[list[tuple[str, str]]]:
@@ -101,18 +113,25 @@ def split(row_HWC: Pixels, channels: int) -> list[Pixels]:
 
 
 def each(row_HWC: Pixels, channels: int, change: Callable[[Pixels, int], Pixels]) -> Pixels:
-    """The row with every image changed, given its pixels and its place; empty places stay empty."""
+    """The row with every image changed, given its pixels and its place; empty places stay empty.
+
+    The change may give images of another size, the same for all.
+    """
     if row_HWC.shape[2] == channels:
         return change(row_HWC, 0)
-    made = np.zeros_like(row_HWC)
-    for at in range(row_HWC.shape[2] // channels):
-        place = slice(at * channels, (at + 1) * channels)
-        image = np.ascontiguousarray(row_HWC[..., place])
-        if image.any():
-            made[..., place] = change(image, at)
-            if not made[..., place].any():
-                made[0, 0, at * channels] = 1
-    return made
+    images = {
+        at: np.ascontiguousarray(row_HWC[..., at * channels : (at + 1) * channels])
+        for at in range(row_HWC.shape[2] // channels)
+    }
+    made = {at: change(image, at) for at, image in images.items() if image.any()}
+    if not made:
+        return np.zeros_like(np.concatenate([change(image, at) for at, image in images.items()], axis=2))
+    row = np.zeros((*next(iter(made.values())).shape[:2], row_HWC.shape[2]), row_HWC.dtype)
+    for at, image in made.items():
+        row[..., at * channels : (at + 1) * channels] = image
+        if not image.any():
+            row[0, 0, at * channels] = 1
+    return row
 
 
 def strip(pictures: Sequence[Pixels]) -> Pixels:

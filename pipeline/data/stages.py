@@ -73,7 +73,7 @@ DATA_SETTINGS = READER_SETTINGS + tuple(
         *("name", "layout", "holdout", "id_column", "path_column", "test_id_column", "test_path_column"),
         *("group_column", "group_pattern", "label_pattern", "unknown_groups", "headerless"),
         *("attributes", "target", "label_separator", "no_labels", "extra", "patch_scoring", "demo"),
-        *("unknown_labels", "label_weights", "test_id_pattern", "long_table"),
+        *("unknown_labels", "label_weights", "test_id_pattern", "long_table", "new_class", "metric_columns"),
     )
 )
 
@@ -195,7 +195,7 @@ def build_train_images(job: Job) -> Built:
     samples = _where_they_lie(job)
     own = [path for split in samples if split.split == "train" for path in several.paths(split)]
     how = _decoding(job.settings)
-    found = images.measured(own, how)
+    found = {} if how.by_image else images.measured(own, how)
     files.write_json(job.draft / RANGES, found)
     return _decoded(job, samples, found, how)
 
@@ -418,7 +418,7 @@ def _prepared(job: Job, name: str, splits: Sequence[Samples]) -> Built:
     config = job.settings.config
     decoded = load.decoded(job.inputs["images"])
     look = load.look(config, job.inputs)
-    height, width = config.images.hw
+    height, width = config.images.stored_hw
     names = [own for split in splits for own in several.names(load.keyed(split))]
     most = several.most(names, config.competition.images_per_sample)
     most *= 1 if config.images.tiles is None else config.images.tiles.most
@@ -430,11 +430,13 @@ def _prepared(job: Job, name: str, splits: Sequence[Samples]) -> Built:
         split, _, sample = key.partition("/")
         return look.all((split, sample), image)
 
-    images.build_prepared(decoded, names, seen, config.images.hw, job.draft / f"{name}.npy", most)
+    images.build_prepared(decoded, names, seen, (height, width), job.draft / f"{name}.npy", most)
     if config.competition.metadata:
         train = load.samples(job.inputs["data"], "train", job.home)
         beside.write(job.draft, name, splits, train, config.competition)
     figures = {"height_px": height, "width_px": width}
+    if config.images.hw != (height, width):
+        figures |= dict(zip(load.SEEN, config.images.hw, strict=True))
     if (most, decoded.channels) != (1, RGB):
         figures |= {"channels": decoded.channels, "images_per_sample": most}
     return Built(metrics={name: float(n) for name, n in figures.items()}, lines=look.crop.notes)

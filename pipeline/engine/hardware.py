@@ -93,6 +93,16 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/
     return min(found, default=None)
 
 
+def process_age(stat: Path = Path("/proc/self/stat"), uptime: Path = Path("/proc/uptime")) -> float:
+    """Seconds since this process began; 0 where the system does not say it."""
+    with suppress(OSError, ValueError, IndexError):
+        # The name of the program, in brackets, may hold anything.
+        fields = stat.read_text("ascii", errors="replace").rpartition(")")[2].split()
+        began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return max(float(uptime.read_text("ascii").split()[0]) - began, 0.0)
+    return 0.0
+
+
 def _table(path: Path) -> dict[str, float]:
     """Name -> number of a file with one of each in every line."""
     rows = (line.split() for line in path.read_text("ascii").splitlines())

@@ -63,7 +63,7 @@ def say(
     session: Session, target: str, settings: Settings | None = None, words: Sequence[str] | None = None
 ) -> None:
     """The last line of a command; arguments as for `command`."""
-    session.say(NEXT.format(command=command(session, target, settings, words)))
+    session.end_with(NEXT.format(command=command(session, target, settings, words)))
 
 
 def say_with_file(session: Session, target: str, variable: str, path: Path, more: str = "") -> None:
@@ -82,7 +82,7 @@ def after_training(session: Session, trained: Artifact) -> None:
         say(session, "infer")
         return
     say(session, f"infer NAME={name}")
-    session.say(WILL_WRITE.format(path=_file_of(session, name)))
+    session.end_with(WILL_WRITE.format(path=_file_of(session, name)))
 
 
 def offer_name(session: Session, run: Artifact) -> None:

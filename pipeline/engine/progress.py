@@ -7,6 +7,7 @@ the bars that a training shows when it runs in the process of the command.
 
     {"version": 1,
      "host": "a", "pid": 17, "command": "train", "executor": "local",
+     "competition": "pets", "typed": "make train",
      "state": "running",            running, done, failed, or stopped (Ctrl-C)
      "began": "2026-01-31T09:00:00+00:00", "updated": "…",
      "counts": {"waiting": 3, "running": 2, "done": 5, "failed": 0, "given up": 0},
@@ -18,8 +19,8 @@ the bars that a training shows when it runs in the process of the command.
 Of the needs that are done, the last 500 are listed; `counts` has all: a search may have many thousands.
 It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
 `since` and `seconds` are null before a need starts; `epoch` and `epochs` are null for needs without epochs;
-`message` is the error of a need that failed. A file whose process has ended while its state is `running` was
-left by a killed command.
+`message` is the error of a need that failed; `typed` repeats the command with its settings, without its
+passwords. A file whose process has ended while its state is `running` was left by a killed command.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ class Progress:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder, self._say = folder, say
         self.command, self.executor, self.parallel = "", "here", 1
+        self.competition, self.typed = "", ""
         self._items: dict[str, Item] = {}
         self._began, self._written, self._told = time.time(), 0.0, time.monotonic()
         self._bar: Any = None
@@ -241,6 +243,8 @@ class Progress:
             "pid": os.getpid(),
             "command": self.command,
             "executor": self.executor,
+            "competition": self.competition,
+            "typed": hidden(self.typed),
             "state": state,
             "began": _clock(self._began),
             "updated": _clock(now),

@@ -80,6 +80,8 @@ class Session:
         self.study: str | None = None
         self.on_epoch: OnEpoch | None = None
         self.seconds: dict[str, float] = {}
+        # Lines for the very end of the command, such as the next command.
+        self.ending: list[str] = beside.ending if beside else []
         self._printed: set[tuple[str, str]] = set()
         self._verified: set[tuple[str, str]] = set()
         # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.
@@ -112,6 +114,10 @@ class Session:
     def say(self, text: str) -> None:
         """Print a line in the terminal, with what comes from data made printable."""
         print(printable(text), flush=True)
+
+    def end_with(self, text: str) -> None:
+        """Print a line when everything else has been said; the last one is the next command."""
+        self.ending.append(text)
 
     def show(self, artifact: Artifact) -> None:
         """Print one line for each page of a result."""

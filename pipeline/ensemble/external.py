@@ -62,7 +62,9 @@ def read_probabilities(
     table, id_column = read_table(path, encoding=config.encoding), config.submission.id_column
     by_index = [str(c) for c in range(space.n_classes)]
     composed = [unicodedata.normalize("NFC", c) for c in table.columns]
-    columns = by_index if set(by_index) <= set(composed) else list(space.classes)
+    # Names first: classes that are called 0, 1, 10, 2 are not numbered like that.
+    numbered = not set(space.classes) <= set(composed) and set(by_index) <= set(composed)
+    columns = by_index if numbered else list(space.classes)
     table = Table(table.name, tuple(composed), table.rows, table.lines, table.delimiter, table.encoding)
     table.require(
         [id_column, *columns], "name the columns after the classes, or 0 to C-1, besides the host's id column"

@@ -1,8 +1,9 @@
 """The member `gbdt`: gradient-boosted trees on the predictions of the other members and the metadata.
 
 Owns the table that they read, fitting one booster or one for each column, out-of-fold predictions by groups
-of samples, and which columns of the table matter. Does not own the members (`ensemble/members.py`) nor what
-metadata means (`core/metadata.py`). LightGBM is the extra `gbdt`.
+of samples, and which columns of the table matter. Does not own the members (`ensemble/members.py`), applying
+and keeping trees (`ensemble/trees.py`) nor what metadata means (`core/metadata.py`). LightGBM is the extra
+`gbdt`.
 
 The trees start from the mean of the members, in logits (of values: the values themselves), and learn
 corrections of it, so that a booster that learns nothing is the mean. The number of trees is chosen on one of
@@ -10,7 +11,7 @@ the parts that it is not scored on.
 
     target              boosters
     exclusive           one for all classes; two classes: one, of their log odds
-    labels              one a column, on the rows whose truth is known
+    labels              one a column, on the rows whose truth is known; levels are then made to sum to 1
     shares              one a column, on the share; rows are then made to sum to 1
     values              one a column, of the squared error, on the rows whose truth is known
 
@@ -33,20 +34,17 @@ from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, Ints, Samples
-from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target
+from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.data.readers.reading import library
-from pipeline.ensemble import texts
+from pipeline.ensemble import texts, trees
+from pipeline.ensemble.trees import EACH, EXTRA, MEMBER_COLUMN, WORD, Boosted, Reals
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.ensemble import GbdtSettings
 
-EXTRA, WORD = "gbdt", "ensemble.members: gbdt"
 # More columns would be thousands of boosters or trees.
 MOST_COLUMNS = 100
 # Trees without a gain on the part that chooses their number.
 PATIENCE = 30
-MEMBER_COLUMN = "{member}: {column}"
-
-Reals = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -56,52 +54,31 @@ class Rows:
     Args:
         x: (N, F) predictions of members, and metadata: numbers, and categories as codes.
         base_NK: the logits that the trees start from.
+        n_predictions: how many of the columns are predictions; they come first.
     """
 
     x: pd.DataFrame
     base_NK: Floats
+    n_predictions: int = 0
 
     @property
     def plain(self) -> pd.DataFrame:
         """The table under names that LightGBM takes: it refuses some signs."""
         return self.x.set_axis([f"c{at}" for at in range(self.x.shape[1])], axis=1)
 
+    @property
+    def x_NF(self) -> Reals:
+        """The table as plain numbers: of categories, which have codes by now, NaN where there is none."""
+        made = []
+        for _, column in self.x.items():
+            numbers = column.cat.codes if isinstance(column.dtype, pd.CategoricalDtype) else column
+            values = np.asarray(numbers, dtype=np.float64)
+            made.append(np.where(values < 0, np.nan, values) if numbers is not column else values)
+        return np.stack(made, axis=1)
+
     def take(self, at: Ints) -> Rows:
         """Some of the rows."""
-        return Rows(self.x.iloc[at], self.base_NK[at])
-
-
-@dataclass(frozen=True)
-class Boosted:
-    """The fitted trees.
-
-    Args:
-        boosters: one for all columns, or one for each; None where nothing could be learned.
-        rounds: the number of trees of each.
-    """
-
-    boosters: tuple[Any, ...]
-    rounds: tuple[int, ...]
-    target: Target
-
-    def predict(self, rows: Rows) -> Floats:
-        """(N, K) predictions."""
-        n, k = rows.base_NK.shape
-        added = np.zeros((n, k))
-        for at, (booster, count) in enumerate(zip(self.boosters, self.rounds, strict=True)):
-            if booster is None:
-                continue
-            raw = np.asarray(booster.predict(rows.plain, raw_score=True, num_iteration=count))
-            if len(self.boosters) == k and k > 1:
-                added[:, at] = raw
-            elif raw.ndim == 2:
-                added += raw
-            elif k == 2:  # the log odds of the second class
-                added[:, 1] += raw
-            else:
-                added[:, 0] += raw
-        logits: Reals = np.asarray(rows.base_NK + added, dtype=np.float64)
-        return self.target.normalised(self.target.from_logits(logits))
+        return Rows(self.x.iloc[at], self.base_NK[at], self.n_predictions)
 
 
 def table(members: Sequence[Probabilities], samples: Samples, settings: CompetitionSettings) -> Rows:
@@ -109,21 +86,18 @@ def table(members: Sequence[Probabilities], samples: Samples, settings: Competit
     target = Target.of(samples.space)
     columns: dict[str, Any] = {}
     for member in members:
-        # Of two classes, one column says all.
-        kept = range(1, 2) if target.kind == EXCLUSIVE and target.n_columns == 2 else range(target.n_columns)
-        for k in kept:
+        for k in trees.kept_columns(target):
             name = MEMBER_COLUMN.format(member=member.name, column=target.columns[k])
             columns[name] = member.p_NC[:, k].astype(np.float64)
+    predictions = len(columns)
     for at, one in enumerate(settings.metadata if samples.cells_NM is not None else []):
         assert samples.cells_NM is not None, "asked above"
         cells = samples.cells_NM[:, at].tolist()
         if one.kind == "number":
             columns[one.column] = [metadata.number(cell) for cell in cells]
         else:
-            columns[one.column] = [None if metadata.missing(cell) else cell.strip() for cell in cells]
-    mean_NK: Reals = np.mean([member.p_NC for member in members], axis=0, dtype=np.float64)
-    base = target.logits(target.normalised(mean_NK))
-    return Rows(pd.DataFrame(columns, index=samples.ids_N), base)
+            columns[one.column] = [trees.word(cell) for cell in cells]
+    return Rows(pd.DataFrame(columns, index=samples.ids_N), trees.base(members, target), predictions)
 
 
 def fit(
@@ -145,7 +119,7 @@ def fit(
         extra = {"objective": "binary"} if two else {"objective": "multiclass", "num_class": target.n_columns}
         booster, count = _booster(lightgbm, rows.plain, np.asarray(truth), base, inner, extra, how)
         return Boosted((booster,), (count,), target)
-    objective = "cross_entropy" if target.kind in (LABELS, SHARES) else "regression"
+    objective = "cross_entropy" if target.kind in EACH else "regression"
     made = []
     for k in range(target.n_columns):
         y_N = np.asarray(truth, dtype=np.float64)[:, k]
@@ -218,12 +192,16 @@ class Result:
         oof_NK: of each sample by trees that never saw its part.
         test_NK: by trees of all samples.
         importance: columns of the table and their share of the gain, the largest first.
+        boosted: the trees of all samples.
+        columns: the columns of the table, with the codes of categories.
         rounds: the mean number of trees of a booster that learned on all samples.
     """
 
     oof_NK: Floats
     test_NK: Floats
     importance: pd.DataFrame
+    boosted: Boosted
+    columns: tuple[trees.Column, ...]
     rounds: float
 
 
@@ -255,12 +233,26 @@ def cross_fitted(
             chooser = parts[(number + 1) % len(parts)]
             inner = np.flatnonzero(~np.isin(rest, chooser)), np.flatnonzero(np.isin(rest, chooser))
         made = fit(rows.take(rest), np.asarray(truth)[rest], inner, target, how)
-        oof[part] = made.predict(rows.take(part))
+        scored = rows.take(part)
+        oof[part] = made.predict(scored.x_NF, scored.base_NK)
     chooser = parts[0]
     others = np.setdiff1d(np.arange(len(rows.x)), chooser)
     whole = fit(rows, np.asarray(truth), (others, np.sort(chooser)), target, how)
     rounds = float(np.mean(whole.rounds)) if whole.rounds else 0.0
-    return Result(oof, whole.predict(test), importance(whole, rows), rounds)
+    predicted = whole.predict(test.x_NF, test.base_NK)
+    return Result(oof, predicted, importance(whole, rows), whole, _columns(rows), rounds)
+
+
+def _columns(rows: Rows) -> tuple[trees.Column, ...]:
+    """The columns of a table whose categories have codes; predictions of members have a name of two parts."""
+    made = []
+    for at, (name, column) in enumerate(rows.x.items()):
+        categories = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else ()
+        kind: trees.Kind = "prediction" if at < rows.n_predictions else "number"
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            kind = "category"
+        made.append(trees.Column(str(name), kind, tuple(map(str, categories))))
+    return tuple(made)
 
 
 def _same_categories(rows: Rows, test: Rows) -> tuple[Rows, Rows]:
@@ -273,7 +265,8 @@ def _same_categories(rows: Rows, test: Rows) -> tuple[Rows, Rows]:
             for x in (train_x, test_x):
                 codes = [code.get(value, -1) for value in x[column]]
                 x[column] = pd.Categorical.from_codes(codes, dtype=kind)
-    return Rows(train_x, rows.base_NK), Rows(test_x, test.base_NK)
+    n = rows.n_predictions
+    return Rows(train_x, rows.base_NK, n), Rows(test_x, test.base_NK, n)
 
 
 def importance(made: Boosted, rows: Rows) -> pd.DataFrame:

@@ -41,9 +41,11 @@ from pipeline.ensemble.blend import (
 from pipeline.ensemble.cost import PricedMember
 from pipeline.ensemble.decision import ClassScales, GroupAverage, OwnStep, Rows, Step, load_own
 from pipeline.ensemble.grouping import Grouping
+from pipeline.ensemble.new_class import NewClass
 from pipeline.ensemble.page import EnsemblePage, page_lines, recommended, render_html
 from pipeline.ensemble.priors import PriorCorrection, class_shares, label_shares
 from pipeline.ensemble.thresholds import MOST_GRADES, Clip, CutPoints, Round, Thresholds, not_whole
+from pipeline.ensemble.trees import Trees
 from pipeline.nets.stages import features_need
 from pipeline.record import files
 from pipeline.record.tracking import note
@@ -125,7 +127,8 @@ def build_ensemble(job: Job) -> Built:
     title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
     tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
-    return Built(figures, tuple(lines), description, (BLEND,), tags)
+    name = texts.BLEND_NAME.format(members=names)
+    return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
 
 
 def ensemble_sections(settings: Settings) -> tuple[str, ...]:
@@ -163,7 +166,7 @@ def ensemble_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def build_gbdt(job: Job) -> Built:
-    """Boosted trees on the members' predictions and the metadata: oof.npz, test.npz and importance.csv.
+    """Boosted trees on the members' predictions and the metadata: oof, test, importance.csv, the trees.
 
     Each sample is predicted by trees that saw nothing of its part, and parts share no group.
 
@@ -191,6 +194,8 @@ def build_gbdt(job: Job) -> Built:
         job.draft / "test.npz", Probabilities.of(target, tests[0].ids_N, made.test_NK, GBDT)
     )
     made.importance.to_csv(job.draft / IMPORTANCE, index=False)
+    # New images are predicted with them (`predict/predictor.py`).
+    Trees(tuple(p.name for p in oofs), made.columns, made.boosted).write(job.draft)
     by_fold = [oof.take(np.intersect1d(split.valid_ids, ids_N)) for split in plan.splits]
     card = scoring.score_card(config, train, oof, scoring.scores_of(config, train, by_fold), None)
     top = ", ".join(
@@ -354,6 +359,10 @@ def _step(job: Job, name: str, samples: Samples, groups: Grouping) -> Step:
     target.require(STEP_KINDS.get(name, (target.kind,)), f"decision.steps: {name}")
     if name == "class_scales":
         return ClassScales(metric, shrink, space.classes)
+    if name == "new_class":
+        column = job.settings.config.competition.new_class_column
+        assert column is not None, "a rule of the settings asks for competition.new_class"
+        return NewClass(metric, column, space.classes[column])
     if name == "thresholds":
         return Thresholds(metric, shrink, target)
     if name == "cut_points":
@@ -408,6 +417,13 @@ def refuse_decide(settings: Settings) -> None:
         if name in steps and metric.needs == "probabilities":
             text = texts.SCALES_NEED_LABELS.format(step=name, metric=metric.name)
             raise ConfigError(text, remedy=f"leave {name} out")
+
+
+def decide_sections(settings: Settings) -> tuple[str, ...]:
+    """Settings that a decision reads."""
+    attributes = ("competition.attributes", "competition.new_class")
+    new = attributes if "new_class" in settings.config.decision.steps else ()
+    return ("decision", "statistics", "competition.metric", *new)
 
 
 def decide_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -506,7 +522,7 @@ def distill_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "gbdt",
-        1,
+        2,
         "boosted trees on the predictions of members and the metadata",
         build_gbdt,
         reads=("ensemble.gbdt", "statistics", "competition.metric"),
@@ -522,6 +538,7 @@ STAGES = (
         inputs=ensemble_inputs,
         identity=ensemble_identity,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "cost",
@@ -537,11 +554,12 @@ STAGES = (
         2,
         "post-processing steps that improve the score",
         build_decide,
-        reads=("decision", "statistics", "competition.metric"),
+        reads=decide_sections,
         inputs=decide_inputs,
         label=decided_label,
         refuse=refuse_decide,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "distill",
@@ -552,5 +570,6 @@ STAGES = (
         inputs=distill_inputs,
         label=of_experiment,
         tracked=True,
+        compared=True,
     ),
 )

@@ -48,6 +48,7 @@ NO_DIFFERENCE = "{comparison}; there is no difference to detect"
 GROUPS_NEEDED = "{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are {groups:,}"
 BLEND_RUN = "{method} vote of {members}"
 BLENDED = "blends {members}"
+BLEND_NAME = "blend of {members}"
 
 # Cost
 
@@ -99,6 +100,8 @@ ONE_PART = "with only one part, a step cannot be tested on rows that it was not 
 STEP_OFF = "{step}: switched off: {reason}"
 STEP_RESULT = "{step}: {outcome}: {effect}; {naive:+.4f} on the rows that it was fitted on (optimistic); {fitted}"
 STEP_KEPT, STEP_LEFT_OUT = "kept", "tried, left out"
+NEW_CLASS = "`{word}` where no known class is more probable than {threshold:.3f}, in {share:.0%} of the images{own}"
+NEW_CLASS_OWN = ", or than its own probability"
 DECISION = "kept: {steps}"
 NOTHING_KEPT = "nothing: the submission stays as it is"
 DECISION_EFFECT = "; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that they were fitted on (optimistic)"

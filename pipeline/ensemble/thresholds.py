@@ -66,9 +66,8 @@ class Thresholds:
 
     def fit(self, p_NK: Floats, y_NK: Truth, rows: Rows) -> FittedStep:
         """See `Step`."""
-        common, shift_K = fit_thresholds(
-            self.target, p_NK, np.asarray(y_NK, np.float32), self.metric, self.shrink
-        )
+        truth_NK = np.asanyarray(y_NK, np.float32)
+        common, shift_K = fit_thresholds(self.target, p_NK, truth_NK, self.metric, self.shrink)
         at_K = _odds_share(shift_K)
         own_K = np.where(_alone(self.target), shift_K - common, 0.0)
         far = [int(k) for k in np.argsort(-np.abs(own_K), kind="stable")[:SHOWN_CLASSES] if own_K[k] != 0]
@@ -112,8 +111,7 @@ def fit_thresholds(
     alone = np.flatnonzero(_alone(target))
     # The answers as 0 and 1: metrics of answers see nothing else.
     odds_NK, said_NK = target.logits(p_NK), target.held(p_NK).astype(np.float32)
-    answered_NK = np.array(p_NK, dtype=np.float32)
-    answered_NK[:, alone] = said_NK[:, alone]
+    answered_NK = said_NK.copy()
     shift_K = np.zeros(target.n_columns)
 
     def all_at(common: float) -> float:
@@ -180,6 +178,8 @@ class CutPoints:
     def _of_column(self, p_N: Floats, y_N: Truth) -> tuple[float, Reals]:
         """The lowest grade and the cut points of one column of values."""
         known = ~np.isnan(y_N)
+        if not known.any():  # nothing to fit: the step is no better, so it is not kept for this column
+            return 0.0, np.zeros(0)
         p_N, y_N = p_N[known], np.floor(y_N[known] + 0.5)
         low, high = float(y_N.min()), float(y_N.max())
 
@@ -269,7 +269,11 @@ class Clip:
 
     def fit(self, p_NK: Floats, y_NK: Truth, rows: Rows) -> FittedStep:
         """See `Step`."""
-        low_K, high_K = np.nanmin(y_NK, axis=0), np.nanmax(y_NK, axis=0)
+        known_NK, most = ~np.isnan(y_NK), np.finfo(np.float32).max
+        low_K = np.where(known_NK, y_NK, most).min(axis=0).astype(np.float32)
+        high_K = np.where(known_NK, y_NK, -most).max(axis=0).astype(np.float32)
+        never_K = ~known_NK.any(axis=0)
+        low_K[never_K], high_K[never_K] = -most, most
         ranges = zip(self.target.columns, low_K.tolist(), high_K.tolist(), strict=True)
         told = ", ".join(texts.RANGE.format(column=name, low=low, high=high) for name, low, high in ranges)
         facts = {"low": low_K.tolist(), "high": high_K.tolist()}

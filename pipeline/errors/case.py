@@ -20,6 +20,7 @@ from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.one_label import OneLabel
+from pipeline.core.plugin import is_plugin
 from pipeline.core.predictions import Comparison, Features, Interval, Probabilities
 from pipeline.core.samples import LabelSpace, Samples, Strings
 from pipeline.core.targets import EXCLUSIVE
@@ -82,7 +83,8 @@ class ReportCase:
     def metric(self) -> Metric:
         """The competition's, or what takes its place for one label as two or more classes."""
         whole = metrics.get(self.job.settings.config.competition.metric)
-        if self.view is None or EXCLUSIVE in whole.kinds:
+        own = is_plugin(self.job.settings.config.competition.metric)
+        if self.view is None or (EXCLUSIVE in whole.kinds and not own):
             return whole
         return metrics.get("auc" if whole.needs == "probabilities" else "macro_f1")
 

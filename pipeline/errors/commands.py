@@ -11,9 +11,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.one_label import one_label
-from pipeline.core.targets import EXCLUSIVE
+from pipeline.core.targets import EXCLUSIVE, VALUES
 from pipeline.data import load
 from pipeline.data.labels import label_space
 from pipeline.engine import naming, next_step
@@ -22,7 +24,7 @@ from pipeline.engine.session import Session
 from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
-from pipeline.errors.judging import answers_file
+from pipeline.errors.judging import answers_file, value_verdicts
 from pipeline.pages.command_words import shown
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
@@ -61,7 +63,7 @@ def _refuse_label(session: Session, options: Options) -> None:
     target = session.settings.config.competition.target
     if options.label:
         one_label(label_space(session.settings.config.competition), str(options.label), "LABEL")
-    elif options.verdicts and target != EXCLUSIVE:
+    elif options.verdicts and target not in (EXCLUSIVE, VALUES):
         raise ConfigError(texts.JUDGED_ONE_LABEL.format(target=target), remedy=texts.NAME_A_LABEL)
 
 
@@ -112,6 +114,9 @@ def compare(
         DataError: a file is missing, or there is nothing to compare with.
     """
     why = ""
+    if file is not None and session.settings.config.competition.target == VALUES:
+        session.say(_values_judged(session, file))
+        file = None
     if old is None:
         old, why = _best_other(session, new)
     for path in (new, old):
@@ -136,13 +141,35 @@ def compare(
     params = _params(session, new, old, why, label)
     artifact = session.get(Need("error_analysis", session.settings, params))
     ledger.keep(session.home, artifact)
+    _attach(session, new, artifact)
     session.show(artifact)
     return artifact
 
 
+def _values_judged(session: Session, file: Path) -> str:
+    """Check and store a person's verdicts about values of training images."""
+    train = load.samples(session.need("data"), "train", session.home)
+    names = train.space.classes
+    truth_of = {
+        (str(i), name): float(value)
+        for i, row in zip(train.ids_N, np.asarray(train.truth), strict=True)
+        for name, value in zip(names, row, strict=True)
+        if not np.isnan(value)
+    }
+    path = answers_file.path_of(session.home, session.settings)
+    return value_verdicts.take_in(file, path, truth_of, names, session.settings.config.competition.encoding)
+
+
+def _attach(session: Session, new: Path, report: Artifact) -> None:
+    """In the record the run of the submission has the new report about it, too."""
+    about = case.recorded(session.store, new)
+    if about is not None and report.stage in session.seconds:
+        session.tracker.attach(about.key, about.stage, min(report.folder.glob("*.html")))
+
+
 def say_next(session: Session, report: Artifact) -> None:
     """The last line: the first command that the report advises."""
-    session.say(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
+    session.end_with(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
 
 
 def _best_other(session: Session, new: Path) -> tuple[Path | None, str]:

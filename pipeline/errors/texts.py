@@ -13,7 +13,7 @@ MAPS_OF_LABEL = "Maps of what the network looked at for this label are a page of
 NO_MAPS_OUTSIDE = " A CSV from elsewhere has no network to explain."
 
 JUDGED_ONE_LABEL = "VERDICTS: a person judges one class for each image, and competition.target={target} has several answers"
-NAME_A_LABEL = "of labels, name the one that was judged: LABEL=…; values are not judged"
+NAME_A_LABEL = "of labels, name the one that was judged: LABEL=…; shares are not judged"
 
 # What the terminal prints.
 COMPARED_WITH = "compared with {name}, the best other submission so far ({why})"
@@ -326,3 +326,25 @@ HUBER_WHY = "A squared error follows the few largest residuals, which may be wro
 SMALL_SEEN = "The typical image is {original} px long, and the network sees {now} px."
 SMALL_WHY = "Details that are lost in small images cannot be learned."
 BLEND_MEAN_SEEN = "The mean with {names} is better out of fold; their predictions differ by up to {apart}."
+IMAGE_OF = "{sample}, image {image} of {images}"
+
+# Judging values.
+EXPORT_VALUES = "export the verdicts from the section Worst of the error report"
+NO_SUCH_VALUE = "there is no value `{value}`; {hint}"
+NO_SUCH_VERDICT = "`{verdict}` is no verdict; {hint}"
+NO_NUMBER = "{column}: `{cell}` is not a number"
+REPEATED_VALUE = "{value} of {id} is already judged in row {first}"
+NOT_IN_TABLE = "{id}: the training table has no known {value} of an image with this id"
+OTHER_TRUTH = "{id}: {value} is {now} in the training table, and {truth} was judged"
+REMEDY_VALUES = "export again from a report on the present table; nothing was stored"
+STORED_VALUES = "verdicts        {n} of {file} stored; {all} in {path}"
+VALUES_JUDGED = "{n} far-off values judged by eye: {parts}."
+VALUES_WITHOUT = "Without the {n} truths that are judged wrong, {metric} out of fold would be {without} instead of {now}: a figure of the table's quality, not of the model's."
+VALUES_TO_CORRECT = "Correct these cells of the training table, or empty them (unknown): {ids}."
+
+# What a folded section found, beside its heading.
+FLIPS_FOUND = "{flips} of {images:test image}"
+TRUTH_FOUND = "{wrong} of {images:training image} predicted wrong"
+SLICES_FOUND = "{slices:slice} found"
+SUSPECTS_FOUND = "{images:image} to look at"
+NONE_FOUND = "none found"

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from pipeline.core.samples import Floats, Ints
+from pipeline.data.channels import RGB
 from pipeline.explain.layers import outputs
 from pipeline.explain.scene import Layer, Mask, Net
 
@@ -132,7 +133,8 @@ class Filters:
 
     Args:
         name: of the layer.
-        x_FHW3: in [0, 1]; grey is zero, each filter is scaled by its own largest weight.
+        x_FHW3: in [0, 1]; grey is zero, each filter is scaled by its own largest weight. Of other channels
+            than red, green and blue as a page shows them, see `data/channels.py`.
         largest_F: that weight, per unit of pixel brightness.
     """
 
@@ -142,18 +144,26 @@ class Filters:
 
 
 def first_filters(net: Net) -> Filters | None:
-    """The first convolution on the three colour channels, or None if the network has none.
+    """The first convolution on the channels of the image, or None if the network has none.
 
     The weights are those on pixels in [0, 1]: the network's normalisation is folded in, or channels of
     different spread would have false colours.
     """
+    channels = len(net.mean_C11)
     for name, module in net.backbone.named_modules():
-        if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.groups == 1:
+        if isinstance(module, nn.Conv2d) and module.in_channels == channels and module.groups == 1:
             weight_FCHW = (module.weight.detach() / net.std_C11[None]).float().cpu()
             largest_F = weight_FCHW.abs().amax(dim=(1, 2, 3))
             scaled = 0.5 + 0.5 * weight_FCHW / largest_F.clamp(min=1e-12)[:, None, None, None]
-            return Filters(name, scaled.permute(0, 2, 3, 1).numpy(), largest_F.numpy())
+            return Filters(name, _seen(scaled.permute(0, 2, 3, 1).numpy()), largest_F.numpy())
     return None
+
+
+def _seen(x_FHWC: Floats) -> Floats:
+    """(F, H, W, 3) the first three channels as red, green and blue; of fewer their mean as grey."""
+    if x_FHWC.shape[3] >= RGB:
+        return x_FHWC[..., :RGB]
+    return np.repeat(x_FHWC.mean(axis=3, keepdims=True), RGB, axis=3)
 
 
 def likeness(filters: Filters, threshold: float = 0.95) -> int:

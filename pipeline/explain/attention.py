@@ -87,7 +87,9 @@ def _of_batch(scene: Scene, batch: ImageBatch) -> tuple[list[tuple[str, float, f
     known = [(i, mask, source) for i, (mask, source) in enumerate(seen) if mask is not None]
     if not known:
         return [], len(batch.ids_B), set()
-    x_BCHW = batch.x_BCHW[[i for i, _, _ in known]]
+    at = [i for i, _, _ in known]
+    x_BCHW = batch.x_BCHW[at]
+    net = scene.in_company(net, "train", batch.ids_B[at])
     classes = net.module(x_BCHW).argmax(1).tolist()
     coarse_Bhw: Floats = cam.grad_cam(net, x_BCHW, classes)
     rows, sources = [], set()

@@ -193,7 +193,7 @@ def panel(scene: Scene) -> Panel:
         pictures = [maps.image(case), *_pictures(own, "predicted", texts.FOR_CLASS.format(name=name))]
         pictures += _pictures(rival, "rival", texts.FOR_CLASS.format(name=maps.rival(scene, case)))
         if random:
-            other = {rule: by_pixel(random.of(case.fold), case, rule, case.predicted) for rule in rules}
+            other = {rule: by_pixel(random.of(case), case, rule, case.predicted) for rule in rules}
             pictures += _pictures(other, "random", texts.SANITY_GROUP)
             for rule in rules:
                 alike = maps.rank_correlation(sizes(own[rule]), sizes(other[rule]))

@@ -22,18 +22,18 @@ from scipy import ndimage
 
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
-from pipeline.core.samples import FoldPlan, Samples, Strings, positions, strings
+from pipeline.core.samples import FoldPlan, Samples, Strings, strings
 from pipeline.data import crop, load
 from pipeline.data.crop import Edges, Key
 from pipeline.data.decode import WHITE, Pixels
-from pipeline.data.images import PreparedImages
 from pipeline.data.preprocess import Look
 from pipeline.engine import naming
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.errors.findings import why
-from pipeline.explain import network, texts
+from pipeline.explain import network, several, texts
 from pipeline.explain.scene import ExplainedImage, ImageBatch, Mask, Net, Scene
+from pipeline.explain.several import Chosen, SampleImages
 from pipeline.explain.view import ColumnView, view_of
 from pipeline.nets.forward import probabilities
 from pipeline.train.committee import Committee
@@ -98,13 +98,15 @@ def scene_of(job: Job) -> Scene:
     if view is not None:
         train, oof, shown_plan = view.samples, view.oof, view.plan(plan)
     requested = _requested(job, plan, folds, oof, train)
-    images = {split: load.prepared(job.inputs["prepared"], split) for split in ("train", "test")}
+    images = {
+        split: SampleImages.of(load.prepared(job.inputs["prepared"], split)) for split in ("train", "test")
+    }
     committees = {
         k: Committee.read(job.inputs[f"fold{k}"].folder)
         for k in sorted({one.fold for one in requested} or {folds[0]})
     }
     nets = {
-        k: network.of_fold(config, whole.space, committee, images["train"], k, device, view)
+        k: network.of_fold(config, whole.space, committee, images["train"].prepared, k, device, view)
         for k, committee in committees.items()
     }
     object_of = _objects(job)
@@ -112,22 +114,29 @@ def scene_of(job: Job) -> Scene:
     if view is not None:
         unknown = view.of_test(whole.take(np.setdiff1d(whole.ids_N, train.ids_N)))
         shown |= {"test": view.of_test(test), "unknown": unknown}
-    cases = [_case(one, nets[one.fold], images[one.split], shown, object_of, view) for one in requested]
+    most = config.explain.sample_images
+    cases = [
+        _case(one, image, nets[one.fold], images[one.split], shown, object_of, view)
+        for one in requested
+        for image in several.chosen(images[one.split], nets[one.fold], one.id, most)
+    ]
+    own = images["train"]
     return Scene(
         config=config,
         experiment=naming.label_of(job.inputs["train"]),
         space=train.space,
         nets=nets,
         cases=tuple(cases),
-        samples=train,
-        plan=shown_plan,
-        oof=oof,
+        samples=several.samples_of(train, own),
+        plan=several.plan_of(shown_plan, own),
+        oof=several.predictions_of(oof, own),
         batches=_batches(images, nets, config.runtime.infer_batch),
         object_of=object_of,
         device=device,
         seed=config.explain.seed,
         about="" if view is None else view.about,
-        captions={} if view is None else view.captions,
+        captions={} if view is None else several.captions_of(view.captions, own),
+        in_company=lambda net, split, ids: images[split].in_company(net, ids),
     )
 
 
@@ -164,16 +173,18 @@ def _requested(
 
 def _case(
     requested: Requested,
+    image: Chosen,
     net: Net,
-    images: PreparedImages,
+    images: SampleImages,
     shown: Mapping[str, Samples],
     object_of: Callable[[str, str, Pixels], tuple[Mask | None, str]],
     view: ColumnView | None,
 ) -> ExplainedImage:
-    at = int(positions(strings([requested.id]), images.ids_N, f"prepared {requested.split} images")[0])
-    pixels = np.array(images.x_NHWC[at])
+    net = images.in_company(net, [image.name])
+    pixels = images.pixels([image.name])[0]
     x_1CHW = net.normalise(pixels[None])
-    p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
+    with torch.no_grad():
+        p_C = probabilities(net.module(x_1CHW))[0].float().cpu().numpy()
     of = requested.split
     if of == "train" and not (shown["train"].ids_N == requested.id).any():
         of = "unknown"
@@ -182,9 +193,9 @@ def _case(
     true = int(samples.labels[0]) if samples.labels_N is not None else None
     order = np.argsort(-p_C, kind="stable")
     errs = true is not None and true != int(order[0])
-    mask, source = object_of(requested.split, requested.id, pixels)
+    mask, source = object_of(requested.split, image.name, pixels)
     return ExplainedImage(
-        id=requested.id,
+        id=image.name,
         split=requested.split,
         fold=requested.fold,
         group=str(samples.groups_N[0]),
@@ -196,6 +207,9 @@ def _case(
         object_HW=mask,
         object_from=source,
         told=told,
+        number=image.number,
+        of=image.of,
+        p_without=image.p_without,
     )
 
 
@@ -210,28 +224,28 @@ def _told(view: ColumnView, net: Net, x_1CHW: torch.Tensor, requested: Requested
 
 
 def _batches(
-    images: dict[str, PreparedImages], nets: dict[int, Net], size: int
+    images: Mapping[str, SampleImages], nets: dict[int, Net], size: int
 ) -> Callable[[str, Sequence[str] | Strings, int], Iterator[ImageBatch]]:
     def batches(split: str, ids: Sequence[str] | Strings, fold: int) -> Iterator[ImageBatch]:
         wanted = strings(ids)
-        at_N = positions(wanted, images[split].ids_N, f"prepared {split} images")
         for start in range(0, len(wanted), size):
-            now = slice(start, start + size)
-            pixels = np.array(images[split].x_NHWC[at_N[now]])
-            yield ImageBatch(wanted[now], pixels, nets[fold].normalise(pixels), fold)
+            now = wanted[start : start + size]
+            pixels = images[split].pixels(now)
+            yield ImageBatch(now, pixels, nets[fold].normalise(pixels), fold)
 
     return batches
 
 
 def _objects(job: Job) -> Callable[[str, str, Pixels], tuple[Mask | None, str]]:
     """Where the object is: from its box if there is one, else from the border's colour, else unknown."""
-    boxes = job.inputs.get("boxes")
-    edges = crop.edges_of(load.box_table(boxes)) if boxes else {}
-    look, image = load.look(job.settings.config, job.inputs), load.image_of(job.inputs["images"])
+    boxes, settings = job.inputs.get("boxes"), job.settings.config
+    # Boxes are of pictures, and a tile has another place in each.
+    edges = crop.edges_of(load.box_table(boxes)) if boxes and settings.images.tiles is None else {}
+    look, pixels_of = load.look(settings, job.inputs), load.pixels_of(job.inputs["images"])
 
     def object_of(split: str, name: str, pixels: Pixels) -> tuple[Mask | None, str]:
         if (split, name) in edges:
-            height, width = image(split, name).shape[:2]
+            height, width = pixels_of(split, name).shape[:2]
             mask = of_box(look, (split, name), edges[split, name], (height, width))
             return mask, "box" if mask is not None else ""
         if boxes:

@@ -25,6 +25,7 @@ from pipeline.core.neighbours import Known, search, squares
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng, seed
 from pipeline.data.channels import preview
+from pipeline.data.several import shown_name
 from pipeline.explain import texts, units
 from pipeline.explain.scene import Net, Scene
 from pipeline.pages import plots
@@ -62,7 +63,7 @@ def panel(scene: Scene) -> Panel:
     maps = fit_maps(white_NK, seeds, settings.perplexity)
     shared = agreement(maps)
     colours = _colours(scene, shown)
-    names = tuple(f"train/{name}" for name in shown.tolist())
+    names = tuple(f"train/{shown_name(name)}" for name in shown.tolist())
     captions = [texts.EMBEDDING_MAP.format(number=n, trust=made.trust) for n, made in enumerate(maps, 1)]
     clouds = tuple(Cloud(captions[n], names, m.xy_N2, colours, thumbs) for n, m in enumerate(maps))
     drawn = plots.correlation_matrix(features.correlation_KK, "correlations of features")

@@ -29,6 +29,8 @@ Reals = npt.NDArray[np.floating[Any]]
 
 # Pictures are enlarged to at least this many px on their shorter side, by whole factors.
 SHOWN_PX = 192
+# Maps with fewer cells on their shorter side show no place.
+LEAST_CELLS = 4
 # A map whose values differ by less than this share of the largest one counts as flat.
 FLAT = 0.02
 # Fewer cells than this are too few to compare the order of their values.
@@ -135,6 +137,19 @@ def _blend(large: Pixels, colour_HWC: Reals, strength_HW: Reals) -> Pixels:
 
 def title(scene: Scene, case: ExplainedImage) -> str:
     """`train/17: true cat, predicted dog (91 %)`."""
+    return _title(scene, case) + _without(scene, case)
+
+
+def _without(scene: Scene, case: ExplainedImage) -> str:
+    """What one of several images does for its sample's answer."""
+    if case.p_without is None:
+        return ""
+    words = {"number": case.number, "of": case.of, "name": scene.space.classes[case.predicted]}
+    p = {"before": percent(float(case.p_C[case.predicted])), "after": percent(case.p_without)}
+    return texts.TITLE_WITHOUT.format(**words, **p)
+
+
+def _title(scene: Scene, case: ExplainedImage) -> str:
     if case.told:
         return texts.TITLE_TOLD.format(key=case.key, told=case.told)
     template = texts.TITLE_CORRECT
@@ -184,5 +199,5 @@ def heat(
     why = flatness(map_HW, least)
     if why:
         text = {"empty": texts.MAP_EMPTY, "flat": texts.MAP_FLAT}[why]
-        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group)
+        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group, shows=False)
     return Picture(name, caption, overlay(case.pixels_HWC, map_HW), f"{caption} {group}", group)

@@ -23,6 +23,7 @@ from pipeline.core.neighbours import Known, Neighbour, Reading
 from pipeline.core.samples import Floats, Ints, Strings, strings
 from pipeline.data.channels import grey, preview
 from pipeline.data.decode import phash
+from pipeline.data.several import shown_name
 from pipeline.eda import duplicates
 from pipeline.eda.survey import THUMB_SIDE
 from pipeline.explain import maps, texts, units
@@ -151,7 +152,7 @@ def _row(scene: Scene, case: ExplainedImage, by_features: Reading, by_pixels: Re
             truth = scene.captions.get(near.id, scene.space.classes[near.label])
             caption = truth + (f" ({marks})" if marks else "")
             title = texts.NEIGHBOURS_PICTURE.format(
-                rank=rank, space=space, id=near.id, caption=caption, distance=near.distance
+                rank=rank, space=space, id=shown_name(near.id), caption=caption, distance=near.distance
             )
             pixels = maps.shown(image[near.id])
             group = texts.NEIGHBOURS_GROUP.format(space=space)

@@ -55,7 +55,7 @@ def occlude(
     net: Net, x_CHW: torch.Tensor, classes: Sequence[int], settings: OcclusionSettings
 ) -> tuple[Hidden, ...]:
     """Hide each region of one normalised image and measure these classes, from the same forward passes."""
-    height, width = x_CHW.shape[1:]
+    channels, height, width = x_CHW.shape
     side = max(round(settings.window * min(height, width)), 1)
     step = max(round(settings.stride * side), 1)
     instead_CHW = _baseline(x_CHW, side, settings.baseline)
@@ -72,7 +72,11 @@ def occlude(
             return network.log_odds(logits[at], [of] * len(x_BCHW))
 
         falls = Occlusion(odds).attribute(
-            x_CHW[None], (3, side, side), (3, step, step), instead_CHW[None], perturbations_per_eval=_BATCH
+            x_CHW[None],
+            (channels, side, side),
+            (channels, step, step),
+            instead_CHW[None],
+            perturbations_per_eval=_BATCH,
         )
         map_HW = np.asarray(falls[0, 0].float().cpu().numpy(), dtype=np.float32)
         square = _strongest(map_HW, side)
@@ -123,7 +127,7 @@ def panel(scene: Scene) -> Panel:
                       texts.FOR_CLASS.format(name=other), _LEAST),
         ]  # fmt: skip
         if random:
-            (shuffled,) = occlude(random.of(case.fold), case.x_CHW, (case.predicted,), settings)
+            (shuffled,) = occlude(random.of(case), case.x_CHW, (case.predicted,), settings)
             alike.append(maps.rank_correlation(own.map_HW, shuffled.map_HW))
             pictures.append(maps.heat(case, shuffled.map_HW, "random", "random weights", texts.SANITY_GROUP))
         title, note = maps.title(scene, case), _note(name, own)

@@ -8,7 +8,8 @@ The form of explain.json:
     {"format": 1, "experiment": "lite0", "train": "train/<key>", "classes": ["cat", …],
      "parts": {"cam": {"title": …, "lead": …, "notes": […], "warnings": […], "tables": [
                  {"title": …, "columns": […], "rows": [[…], …], "note": …}], "data": …}, …},
-     "cases": {"train/17": {"id": "17", "split": "train", "fold": 2, "group": …, "true": 3, "predicted": 5,
+     "cases": {"train/17": {"id": "17", "image": 1, "images": 1, "p_without": null,
+                 "split": "train", "fold": 2, "group": …, "true": 3, "predicted": 5,
                  "rival": 3, "p_predicted": 0.91, "p_true": 0.02, "p_rival": 0.02, "title": …,
                  "pictures": [{"part": "cam", "name": "gradcam-predicted", "group": "for dog",
                                "caption": "Grad-CAM", "title": …, "file": "pictures/cam/000-…/….png"}, …],
@@ -16,7 +17,9 @@ The form of explain.json:
                  "facts": {"cam": {…}, "occlusion": {…}, …}}, …}}
 
 `true` is null for a test image (then `p_true` is, too); classes are indices into `classes`; `cases` are in
-the page's order, worst first. Pictures of the error report: part `cam`, names `image`,
+the page's order, worst first. Of a sample with several `images`, each explained `image` is a case of its own
+(`train/17, image 2`), with the probability of the predicted class without it. Pictures of the error report:
+part `cam`, names `image`,
 `gradcam-predicted`, `gradcam-rival` (the rival of an error is the true class); part `occlusion`,
 `occlusion-predicted`. Facts of `cam`, `gradients` and `occlusion`: `flat`, names of pictures that are not a
 finding (do not show them as one); `object`, absent if the object is unknown: {"from": "box" or "border",
@@ -37,6 +40,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pipeline.data.several import sample_of
 from pipeline.engine.stage import Job
 from pipeline.explain import maps, texts
 from pipeline.explain.panels import NAMES
@@ -141,7 +145,10 @@ def _of_case(
 ) -> dict[str, Any]:
     rows = [(panel, row) for panel in panels for row in panel.rows if row.case == case.key]
     return {
-        "id": case.id,
+        "id": sample_of(case.id),
+        "image": case.number,
+        "images": case.of,
+        "p_without": case.p_without,
         "split": case.split,
         "fold": case.fold,
         "group": case.group,

@@ -22,7 +22,7 @@ from torch import nn
 
 from pipeline.core.seeds import seed
 from pipeline.explain import network, texts
-from pipeline.explain.scene import Net, Scene
+from pipeline.explain.scene import ExplainedImage, Net, Scene
 from pipeline.pages.gallery import GalleryTable
 
 # Images on which batch normalisation measures its statistics.
@@ -69,8 +69,11 @@ class RandomNets:
         self._scene = scene
         self._made: dict[int, Net] = {}
 
-    def of(self, fold: int) -> Net:
-        """The fold's network with its weights shuffled."""
+    def of(self, case: ExplainedImage) -> Net:
+        """The network that explains a case, with its weights shuffled."""
+        return self._scene.in_company(self._of_fold(case.fold), case.split, [case.id])
+
+    def _of_fold(self, fold: int) -> Net:
         if fold not in self._made:
             batch = next(iter(self._scene.unseen(fold)))
             net = self._scene.nets[fold]

@@ -19,6 +19,7 @@ from torch import nn
 
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, FoldPlan, LabelSpace, Samples, Strings
+from pipeline.data.several import shown_name as shown
 from pipeline.pages.gallery import Pixels
 from pipeline.settings.schema import Config
 
@@ -112,6 +113,8 @@ class ExplainedImage:
         object_HW: where the object is, or None if unknown.
         object_from: "box" (crop.boxes), "border" (differs from the border's colour) or "" (unknown).
         told: truth and prediction in words, where classes do not say them.
+        number, of: which of its sample's images it is, from 1; of: how many the sample has.
+        p_without: probability of the predicted class without this image, if the sample has others.
     """
 
     id: str
@@ -126,6 +129,9 @@ class ExplainedImage:
     object_HW: Mask | None = None
     object_from: str = ""
     told: str = ""
+    number: int = 1
+    of: int = 1
+    p_without: float | None = None
 
     @property
     def predicted(self) -> int:
@@ -139,8 +145,8 @@ class ExplainedImage:
 
     @property
     def key(self) -> str:
-        """`train/17`: unique over splits, and its key in explain.json."""
-        return f"{self.split}/{self.id}"
+        """`train/17`: unique over splits, and its key in explain.json; `train/17, image 2` of several."""
+        return f"{self.split}/{shown(self.id)}"
 
 
 class ImageBatch(NamedTuple):
@@ -171,6 +177,8 @@ class Scene:
             in `ExplainedImage`.
         device: "cpu" or "cuda".
         seed: root of every draw.
+        in_company: (net, split, ids) -> the network for these images among the others of their samples; where
+            each sample has one image, the same network.
         about: what the classes mean where they are a view of a label or value; empty: they are the target.
         captions: what is true of training images, by id, where it is more than a class.
     """
@@ -189,6 +197,7 @@ class Scene:
     seed: int
     about: str = ""
     captions: Mapping[str, str] = field(default_factory=dict)
+    in_company: Callable[[Net, str, Sequence[str] | Strings], Net] = lambda net, split, ids: net
 
     @property
     def lead(self) -> Net:
@@ -197,7 +206,7 @@ class Scene:
 
     def net(self, case: ExplainedImage) -> Net:
         """The network that explains a case."""
-        return self.nets[case.fold]
+        return self.in_company(self.nets[case.fold], case.split, [case.id])
 
     def unseen(self, fold: int) -> Iterator[ImageBatch]:
         """The images that a fold's network never saw: its validation part, in the plan's order."""

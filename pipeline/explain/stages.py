@@ -6,7 +6,6 @@ networks and images are explained (`explain/cases.py`), or the files (`explain/p
 
 from __future__ import annotations
 
-from pipeline.core.errors import ConfigError
 from pipeline.core.wording import worded
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
@@ -17,13 +16,9 @@ from pipeline.train.stages import train_inputs
 
 
 def refuse_explain(settings: Settings) -> None:
-    """Raise ConfigError for unknown panel names, and for samples of several images."""
+    """Raise ConfigError for unknown panel names."""
     if settings.config.explain.parts is not None:
         check_names(settings.config.explain.parts)
-    competition, images = settings.config.competition, settings.config.images
-    several = competition.images_per_sample is not None or images.pages == "images"
-    if several or images.tiles is not None:
-        raise ConfigError(texts.SEVERAL_IMAGES, remedy=texts.SEVERAL_IMAGES_REMEDY)
 
 
 def explain_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -63,7 +58,7 @@ def build_explain(job: Job) -> Built:
 STAGES = (
     Stage(
         "explain",
-        1,
+        2,
         "what a network looks at",
         build_explain,
         reads=(

@@ -21,7 +21,7 @@ from pipeline.data import load
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Host, Job, Stage, of_experiment
 from pipeline.infer import texts
-from pipeline.nets.stages import features_need, is_probe
+from pipeline.nets.stages import features_need, is_probe, passes_identity
 from pipeline.pages.command_words import make_with
 from pipeline.record import files
 from pipeline.record.store import SHORT, Artifact
@@ -206,6 +206,7 @@ STAGES = (
         build_views,
         reads=("infer.views", "infer.precision"),
         inputs=views_inputs,
+        identity=passes_identity,
         label=of_experiment,
         refuse=refuse_views,
         heavy=True,
@@ -219,6 +220,7 @@ STAGES = (
         inputs=infer_inputs,
         label=of_experiment,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "refit",
@@ -227,11 +229,13 @@ STAGES = (
         build_refit,
         reads=("infer", "competition.metric"),
         inputs=refit_inputs,
+        identity=passes_identity,
         label=of_experiment,
         refuse=refuse_incomplete,
         announce=announce_refit,
         inside="whole",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "robustness",
@@ -240,6 +244,7 @@ STAGES = (
         build_robustness,
         reads=("robustness", "infer.precision", "statistics", "competition.metric"),
         inputs=robustness_inputs,
+        identity=passes_identity,
         words=("competition",),
         label=of_experiment,
         refuse=refuse_robustness,

@@ -7,7 +7,9 @@ views (`infer/merging.py`).
 
 Out-of-fold images are predicted by folds that never trained on them, averaged where there are several; test
 images by all folds, averaged. Each view passes through a network separately, so its predictions do not depend
-on the list of views, bit by bit; nor does its cost.
+on the list of views, bit by bit; nor does its cost. Images pass in batches of one size, the last one filled
+up, so that neither the other images nor their order change a bit of a prediction. New images take the same
+way (`predict/members.py`): through `votes.networks` and `votes.heads`, with the same `Pass`.
 
 Legend: V views, N samples, C classes, K folds.
 """
@@ -20,10 +22,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from pipeline.core.predictions import ViewProbabilities
-from pipeline.core.samples import FoldPlan, LabelSpace
+from pipeline.core.predictions import Features, ViewProbabilities
+from pipeline.core.samples import FoldPlan, LabelSpace, Strings
+from pipeline.core.targets import Target
 from pipeline.data import load
 from pipeline.data.device_images import on_device
+from pipeline.data.loader import Images
 from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job
 from pipeline.nets import views
@@ -31,9 +35,10 @@ from pipeline.nets.forward import Pass
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings.images import ImageSettings
+from pipeline.settings.schema import Config
 from pipeline.train import committee as votes
 from pipeline.train import network_cost, precision
-from pipeline.train.committee import Committee
+from pipeline.train.committee import Committee, Vote
 from pipeline.train.stages import folds_in
 
 # Milliseconds per image, one at a time and 64 at a time.
@@ -101,8 +106,7 @@ def _of_networks(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[st
         fold = job.inputs[f"fold{k}"]
         how = precision.passing(config, fold, device)
         asked = [(train, plan.splits[k].valid_ids), (test, test.ids_N)]
-        committee = Committee.read(fold.folder)
-        (valid, _), (tested, ms) = votes.networks(config, names, space, committee, asked, how)
+        (valid, _), (tested, ms) = _networks(config, names, space, fold, asked, how)
         oof.append(valid)
         tests.append(tested)
         times.append(ms)
@@ -116,9 +120,8 @@ def _of_heads(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str])
     times = [tuple(inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)]
     oof, tests = [], []
     for k in folds_in(inputs):
-        committee = Committee.read(inputs[f"fold{k}"].folder)
         asked = [train.take(plan.splits[k].valid_ids), test]
-        (valid, _), (tested, ms) = votes.heads(job.settings.config.model, space, committee, asked)
+        (valid, _), (tested, ms) = _heads(job.settings.config, space, inputs[f"fold{k}"], asked)
         oof.append(valid)
         tests.append(tested)
         times.append(ms)
@@ -128,14 +131,14 @@ def _of_heads(job: Job, space: LabelSpace, plan: FoldPlan, names: Sequence[str])
 def by_model_of_all_data(job: Job, space: LabelSpace) -> tuple[ViewProbabilities, float]:
     """The test predictions of a refit's model, view by view, and milliseconds per image of all views."""
     config, model = job.settings.config, job.inputs["whole"]
-    committee, names = Committee.read(model.folder), list(config.infer.views)
+    names = list(config.infer.views)
     if is_probe(job.settings):
         features = load.features(dict(job.inputs), "test", names).with_metadata()
-        ((test, ms_V),) = votes.heads(config.model, space, committee, [features])
+        ((test, ms_V),) = _heads(config, space, model, [features])
         return test, sum(ms_V) + sum(job.inputs[f"test:{view}"].metrics["ms_per_image"] for view in names)
     images = load.prepared(job.inputs["prepared"], "test")
     how = precision.passing(config, model, set_up(config.runtime))
-    ((test, ms_V),) = votes.networks(config, names, space, committee, [(images, images.ids_N)], how)
+    ((test, ms_V),) = _networks(config, names, space, model, [(images, images.ids_N)], how)
     return test, sum(ms_V)
 
 
@@ -144,15 +147,35 @@ def of_validation_part(
 ) -> ViewProbabilities:
     """The predictions of one fold for its own validation part, view by view."""
     config, ids, fold = job.settings.config, plan.splits[k].valid_ids, job.inputs[f"fold{k}"]
-    committee = Committee.read(fold.folder)
     if is_probe(job.settings):
         features = load.features(dict(job.inputs), "train", list(names)).take(ids).with_metadata()
-        ((valid, _),) = votes.heads(config.model, space, committee, [features])
+        ((valid, _),) = _heads(config, space, fold, [features])
         return valid
     how = precision.passing(config, fold, set_up(config.runtime))
     images = load.prepared(job.inputs["prepared"], "train")
-    ((valid, _),) = votes.networks(config, names, space, committee, [(images, ids)], how)
+    ((valid, _),) = _networks(config, names, space, fold, [(images, ids)], how)
     return valid
+
+
+def _networks(
+    config: Config,
+    names: Sequence[str],
+    space: LabelSpace,
+    trained: Artifact,
+    asked: Sequence[tuple[Images, Strings]],
+    how: Pass,
+) -> list[Vote]:
+    """The vote of the networks of a fold, or of all data; as `votes.networks`."""
+    committee = Committee.read(trained.folder)
+    made = votes.restored(config, space, committee)
+    return votes.networks(made, committee.shares, names, Target.of(space), asked, how)
+
+
+def _heads(config: Config, space: LabelSpace, trained: Artifact, asked: Sequence[Features]) -> list[Vote]:
+    """The vote of the heads of a fold, or of all data; as `votes.heads`."""
+    committee = Committee.read(trained.folder)
+    made = votes.restored_heads(config.model, space, committee)
+    return votes.heads(made, committee.shares, Target.of(space), asked)
 
 
 def earlier_results(job: Job) -> list[Artifact]:

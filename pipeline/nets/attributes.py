@@ -51,7 +51,7 @@ class AttributeHeads(nn.Module):
     @staticmethod
     def of(settings: ModelSettings, space: LabelSpace | None) -> "AttributeHeads | None":
         """The heads of the settings; None for one output per class, or if classes are not needed."""
-        if settings.heads == "joint" or space is None:
+        if settings.heads != "attributes" or space is None:
             return None
         return AttributeHeads(space, tuple(settings.ordinal))
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
+from pipeline.data.detail import hw_of
 from pipeline.data.device_images import DeviceImages, is_full, moved, on_device, rows_of
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
@@ -87,6 +88,7 @@ class Pass:
         images_share: share of a GPU's free memory that a set of images may fill while it passes, 0 to 1.
         padded: whether the last batch is filled up, so that the outputs of an image do not depend on how
             many other images there are: the order of sums in a layer depends on the size of the batch.
+            Images of samples of several pass in blocks of that size, too.
     """
 
     device: str = "cpu"
@@ -95,6 +97,11 @@ class Pass:
     layout: str = "channels_last"
     images_share: float = 0.5
     padded: bool = False
+
+    @staticmethod
+    def of_features(device: str, batch: int) -> "Pass":
+        """How a frozen backbone makes features: always in fp32."""
+        return Pass(device, batch, padded=True)
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[object]:
@@ -107,7 +114,8 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
         raise ConfigError(
             "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
         )
-    return torch.autocast(device, dtype=DTYPES[precision], enabled=precision != "fp32")
+    # torch before 2.4 refuses float32 here, even where it changes nothing.
+    return contextlib.nullcontext() if precision == "fp32" else torch.autocast(device, DTYPES[precision])
 
 
 def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> torch.Tensor:
@@ -161,14 +169,23 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
 
 def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
-    with torch.inference_mode(), autocast(how.device, how.precision):
+    change = partial(view.apply, size=hw_of(images))
+    with torch.inference_mode(), autocast(how.device, how.precision), _in_blocks(network, how):
         for start in range(0, len(at_N), how.batch):
             at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
-            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, view.apply)
+            seen = on_each(pixels(x_BHWC, how.device, how.layout), images.channels, change)
             beside = () if beside_NE is None else (_rows(beside_NE, at_B, how),)
             parts.append(network(seen, *beside).float()[: len(at_B)])
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
+
+
+def _in_blocks(network: Callable[..., torch.Tensor], how: Pass) -> AbstractContextManager[object]:
+    """In a padded pass, images of samples of several pass the backbone in blocks of the batch's size."""
+    owner = getattr(network, "__self__", network)
+    if how.padded and isinstance(owner, Classifier):
+        return owner.in_blocks(how.batch)
+    return contextlib.nullcontext()
 
 
 def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
@@ -189,15 +206,22 @@ def probabilities(logits_BC: torch.Tensor) -> torch.Tensor:
     return logits_BC.softmax(dim=1)
 
 
+def sizes_of(images: Images) -> tuple[int, ...]:
+    """Height and width of what a network sees, followed by those of the images if they are larger."""
+    seen, stored = hw_of(images), images.x_NHWC.shape[1:3]
+    return seen if seen == tuple(stored) else (*seen, *stored)
+
+
 def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[View]) -> str:
-    """sha256 of the backbone's name, weights and normalisation, the image size and the views.
+    """sha256 of the backbone's name, weights and normalisation, the image sizes (`sizes_of`) and the views.
 
     Without the classifier, because features do not pass through it.
     """
     names: list[object] = [view.name for view in views]
     # As it always was for one image a sample.
     pool = (model.intake.pool,) if model.intake.several else ()
-    digest = hashlib.sha256(repr((model.name, size, names, *pool)).encode())
+    stages = (f"{model.feature_stages} stages",) if model.feature_stages else ()
+    digest = hashlib.sha256(repr((model.name, size, names, *pool, *stages)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())
     head = classifier_keys(model.backbone)
@@ -239,5 +263,5 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     blocks = [
         with_room(call, [images], how) for call in tqdm(each, desc="features", unit="view", disable=quiet)
     ]
-    digest = backbone_digest(model, images.x_NHWC.shape[1:3], views)
+    digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

@@ -1,17 +1,16 @@
 """Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network, replacing BatchNorm by GroupNorm (after which the output of
-a sample no longer depends on its batch), and measuring the input of the first layer: the training images
-after normalisation. Does not own the backbones (`nets/backbones.py`), reading weights files
-(`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about the input
-(`errors/advice/faults.py`).
-
-Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
+Owns building, restoring and describing a network, and measuring the input of the first layer: the training
+images after normalisation. Does not own the backbones (`nets/backbones.py`), GroupNorm (`nets/norms.py`),
+reading weights files (`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about
+the input (`errors/advice/faults.py`).
 
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
+import contextlib
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,15 +25,14 @@ from pipeline.data.loader import Images
 from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
+from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.norms import to_group_norm
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
-MOST_GROUPS = 32
-# In the last maps of a small image a channel is one number, and one number has no variance.
-FEWEST_CHANNELS = 8
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.
@@ -118,9 +116,13 @@ class Classifier(nn.Module):
         self.name = name
         self.measured = measured
         self.intake = intake
+        # Last stages whose maps are features, too; see `settings/model.py`.
+        self.feature_stages = 0
         self.backbone: Any = backbone
         self.heads = heads
         self.scale = scale
+        # Images that pass the backbone together, where samples have several; None: all of a batch.
+        self.block: int | None = None
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -138,26 +140,27 @@ class Classifier(nn.Module):
             width = layer.in_features
             if kind == "concat":
                 assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
-                together = nn.Linear(self.intake.images * width, layer.out_features)
-                nn.init.zeros_(together.weight)
-                nn.init.zeros_(together.bias)
-                self.beside["together"] = together
+                self.beside["together"] = wider(layer, self.intake.images * width)
         self.beside["pool"] = Pool(kind, width)
 
-    def _classifier_layer(self) -> nn.Linear:
-        """The linear layer that makes the outputs of the features.
+    def _classifier_layer(self) -> nn.Linear | Cosine:
+        """The layer that makes the outputs of the features.
 
         Raises:
             ModelError: the network has none that is known.
         """
-        name = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
-        layer = self.backbone.get_submodule(name) if isinstance(name, str) else None
-        if isinstance(layer, nn.Linear):
+        layer = classifier_layer(self.backbone)
+        if layer is not None:
             return layer
         raise ModelError(
             f"model.pool_images={self.intake.pool}: {self.name} has no known linear classifier",
             remedy="choose model.pool_images=mean, or a network of timm with a linear classifier",
         )
+
+    @property
+    def by_angles(self) -> bool:
+        """Whether the outputs are cosines."""
+        return isinstance(classifier_layer(self.backbone), Cosine)
 
     @property
     def depth(self) -> int:
@@ -184,15 +187,35 @@ class Classifier(nn.Module):
         Raises:
             ModelError: a network of the user's own that does not define its features.
         """
-        if x_BCHW.shape[1] == self.depth:
+        if self._is_one_image(x_BCHW):
             return self._features(x_BCHW)
-        return self._pooled(*of_images(x_BCHW, self.depth, self._features))
+        return self.pooled(*of_images(x_BCHW, self.depth, self._features, self.block))
 
-    def _pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
-        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI)
+    def _is_one_image(self, x_BCHW: torch.Tensor) -> bool:
+        """Whether each row is one image, which needs no pooling."""
+        # In blocks every row takes the same way, however many images the others have.
+        return x_BCHW.shape[1] == self.depth and not (self.intake.several and self.block)
+
+    def pooled(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        """(B, D) of images that are known by D numbers each, or (B, I · D) for concat."""
+        pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI, in_turn=self.block is not None)
         return pooled
 
+    @contextlib.contextmanager
+    def in_blocks(self, size: int) -> Iterator[None]:
+        """The images of samples of several pass the backbone so many at a time, which changes no meaning.
+
+        The outputs of a sample then do not depend on how many images the other samples of its batch have.
+        """
+        before, self.block = self.block, size
+        try:
+            yield
+        finally:
+            self.block = before
+
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        if self.feature_stages:
+            return self._of_stages(self.normalise(x_BCHW))
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
             maps = self.backbone.forward_features(self.normalise(x_BCHW))
             pooled: torch.Tensor = self.backbone.forward_head(maps, pre_logits=True)
@@ -205,6 +228,20 @@ class Classifier(nn.Module):
                 "models have, or choose train.strategy=full",
             )
         return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
+
+    def _of_stages(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) the last features, and the mean of each map of the last stages, from the lowest one up."""
+        try:
+            last, maps = self.backbone.forward_intermediates(x_BCHW, indices=self.feature_stages)
+        except (AttributeError, AssertionError) as error:
+            raise ModelError(
+                f"model.feature_stages: {self.name} does not give the maps of its last {self.feature_stages} "
+                "stages",
+                [str(error)] if str(error) else [],
+                "choose fewer, leave it out, or choose a network of timm",
+            ) from error
+        pooled = self.backbone.forward_head(last, pre_logits=True)
+        return torch.cat([*(stage.mean((2, 3)) for stage in maps), pooled], dim=1)
 
     def _input_of(self, layer: nn.Module, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, D) the input of a layer; a classifier that is a convolution gets maps, which are averaged."""
@@ -237,12 +274,24 @@ class Classifier(nn.Module):
 
     def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone, pooled over several images."""
-        if x_BCHW.shape[1] == self.depth:
+        if self._is_one_image(x_BCHW):
             return self._of_image(x_BCHW)
-        if self.intake.pool == "mean":
-            # The mean of outputs is the output of the mean of features, because the classifier is linear.
-            return self._pooled(*of_images(x_BCHW, self.depth, self._of_image))
-        h_BD = self.features(x_BCHW)
+        return self.after_pooling(*of_images(x_BCHW, self.depth, self.before_pooling, self.block))
+
+    @property
+    def _pools_outputs(self) -> bool:
+        """Whether outputs are averaged: where the layer is linear, they are those of the mean of features."""
+        return self.intake.pool == "mean" and not self.by_angles
+
+    def before_pooling(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        """(B, D) what is pooled over the images of a sample: the outputs of each, or its features."""
+        return self._of_image(x_BCHW) if self._pools_outputs else self._features(x_BCHW)
+
+    def after_pooling(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone for samples of which each image is known by `before_pooling`."""
+        h_BD = self.pooled(h_BID, there_BI)
+        if self._pools_outputs:
+            return h_BD
         layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
         outputs: torch.Tensor = layer(h_BD)
         return outputs
@@ -324,7 +373,12 @@ def build(
         has_classifier = n_outputs == getattr(backbone, "pretrained_cfg", {}).get("num_classes")
     else:
         has_classifier = load_weights(backbone, settings.name, settings.weights)
-    if not has_classifier:
+    angles = Angles.of(settings)
+    if angles is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            to_cosines(backbone, settings.name, n_classes, angles)
+    elif not has_classifier:
         _zero_classifier(backbone)
     if settings.norm == "group":
         to_group_norm(backbone, settings.name)
@@ -333,7 +387,9 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         scale = OutputScale.none(space)
-        return Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
+        made = Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
+    made.feature_stages = settings.feature_stages or 0
+    return made
 
 
 def _normalisation(
@@ -349,7 +405,7 @@ def _normalisation(
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    kept = ("name", "weights", "norm", "mean", "std", "pool_images")
+    kept = ("name", "weights", "norm", "mean", "std", "pool_images", "feature_stages")
     return ModelSettings(**{name: getattr(settings, name) for name in kept})
 
 
@@ -421,48 +477,6 @@ def to_device(model: Classifier, device: str, layout: str = "channels_last") -> 
     model.to(device=device)
     channels_last = layout == "channels_last"
     return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def groups_of(channels: int) -> int:
-    """The most groups that divide the channels, up to 32, with at least 8 channels each."""
-    most = max(min(MOST_GROUPS, channels // FEWEST_CHANNELS), 1)
-    return next(g for g in range(most, 0, -1) if channels % g == 0)
-
-
-def to_group_norm(backbone: nn.Module, name: str) -> None:
-    """Replace every BatchNorm2d in place; weight and bias (per channel) are kept, statistics are not.
-
-    Raises:
-        ModelError: the network has none.
-    """
-    places = [
-        (parent, child, module)
-        for parent in backbone.modules()
-        for child, module in parent.named_children()
-        if isinstance(module, nn.BatchNorm2d)
-    ]
-    if not places:
-        remedy = "leave model.norm out, or choose another model"
-        raise ModelError(f"model.norm=group: {name} has no BatchNorm", remedy=remedy)
-    for parent, child, old in places:
-        setattr(parent, child, _group_norm_of(old))
-
-
-def _group_norm_of(old: nn.BatchNorm2d) -> nn.Module:
-    from timm.layers import BatchNormAct2d, GroupNormAct
-
-    new: nn.GroupNorm
-    groups = groups_of(old.num_features)
-    if isinstance(old, BatchNormAct2d):  # timm has dropout and activation inside the norm
-        new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
-        new.drop, new.act = old.drop, old.act
-    else:
-        new = nn.GroupNorm(groups, old.num_features, eps=old.eps, affine=old.affine)
-    if old.affine:
-        with torch.no_grad():
-            new.weight.copy_(old.weight)
-            new.bias.copy_(old.bias)
-    return new
 
 
 def input_figures(

@@ -17,10 +17,11 @@ from pipeline.engine.hardware import set_up
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.record import files
+from pipeline.settings.infer import does
 from pipeline.settings.load import Settings
 
-# The linear probe trains on these views of each image, one drawn per epoch, unless an attribute forbids it.
-PROBE_VIEWS = ("identity", "hflip")
+# Enters the keys of predictions of samples of several images: since then they pass in blocks of one size.
+BLOCKS = " in blocks"
 
 
 def is_probe(settings: Settings) -> bool:
@@ -29,9 +30,9 @@ def is_probe(settings: Settings) -> bool:
 
 
 def probe_views(settings: Settings) -> tuple[str, ...]:
-    """The views that the linear probe trains on, without those that an attribute forbids."""
+    """The views that a linear probe trains on, one drawn per epoch; not those that an attribute forbids."""
     forbidden = {change for a in settings.config.competition.attributes for change in a.forbids}
-    return tuple(view for view in PROBE_VIEWS if view not in forbidden)
+    return tuple(view for view in settings.config.train.probe_views if not forbidden & set(does(view)))
 
 
 def features_need(settings: Settings, split: str, view: str) -> Need:
@@ -57,15 +58,27 @@ def build_features(job: Job) -> Built:
     network.normalise_by(of_train, of_train.ids_N)
     network = model.to_device(network, device)
     view = views.parse(str(job.params["view"]))
-    how = Pass(device, config.runtime.infer_batch, padded=True)
+    how = Pass.of_features(device, config.runtime.infer_batch)
     started = time.perf_counter()
-    digest = forward.backbone_digest(network, images.x_NHWC.shape[1:3], [view])
+    digest = forward.backbone_digest(network, forward.sizes_of(images), [view])
     parts = forward.extract_in_parts(network, images, images.ids_N, view, how)
     whose = (images.ids_N, (view.name,), digest)
     files.write_features_of(job.draft / "features.npz", *whose, parts, images.beside_NE)
     seconds = time.perf_counter() - started
     figures = model.input_figures(network, settings, images, images.ids_N)
     return Built(metrics={"ms_per_image": 1000 * seconds / len(images.ids_N), **figures})
+
+
+def passes_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """How samples pass a network, where that is newer than the results of one image a sample: in blocks."""
+    from pipeline.nets.intake import Intake
+
+    return BLOCKS if Intake.of(settings.config).several else ""
+
+
+def features_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """The pretrained weights, and how samples pass the network."""
+    return weights_identity(ask, settings, params) + passes_identity(ask, settings, params)
 
 
 def features_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -111,10 +124,10 @@ STAGES = (
         build_features,
         reads=(
             *("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
-            "model.pool_images",
+            *("model.pool_images", "model.feature_stages"),
         ),
         inputs=features_inputs,
-        identity=weights_identity,
+        identity=features_identity,
         label=of_experiment,
         heavy=True,
     ),

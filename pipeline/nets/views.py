@@ -9,7 +9,8 @@ A new view is one function with annotated parameters and one line in `REGISTRY`;
 is in `settings/infer.py`, with the groups of views such as `fivecrop`.
 
 All views are the same for any batch size. Legend: B images, C channels, H height, W width; x_BCHW is float in
-[0, 1], as models see it: strengths in px are of that size.
+[0, 1], as models see it: strengths in px are of that size. `scale`, `crop` and `rotate` take their detail
+from larger prepared images, where there are any (`images.store_px`); all others see them reduced.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
 from pipeline.data.channels import RGB
+from pipeline.data.detail import Size, reduced_batch
 from pipeline.settings.infer import expanded
 
 Number = int | float
@@ -63,19 +65,19 @@ def shift(x_BCHW: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
     return padded[..., max(-dy, 0) : max(-dy, 0) + height, max(-dx, 0) : max(-dx, 0) + width]
 
 
-def scale(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
+def scale(x_BCHW: torch.Tensor, factor: float, *, size: Size | None = None) -> torch.Tensor:
     """Scaled about the middle by `factor`, 0.5 to 2; below 1 the border is mirrored."""
     _within("scale", "factor", factor, 0.5, 2)
-    return _warped(x_BCHW, zoom=factor)
+    return _warped(x_BCHW, zoom=factor, size=size)
 
 
-def rotate(x_BCHW: torch.Tensor, degrees: float) -> torch.Tensor:
+def rotate(x_BCHW: torch.Tensor, degrees: float, *, size: Size | None = None) -> torch.Tensor:
     """Rotated about the middle, clockwise for `degrees` above 0; the corners are mirrored."""
     _within("rotate", "degrees", degrees, -180, 180)
-    return _warped(x_BCHW, degrees=degrees)
+    return _warped(x_BCHW, degrees=degrees, size=size)
 
 
-def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float) -> torch.Tensor:
+def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float, *, size: Size | None = None) -> torch.Tensor:
     """The window with `share` of both sides, 0.2 to 1, resized to the full size.
 
     `x` and `y`, 0 to 1, are its position: 0,0 is the upper left corner, 0.5,0.5 the middle.
@@ -83,7 +85,8 @@ def crop(x_BCHW: torch.Tensor, share: float, x: float, y: float) -> torch.Tensor
     _within("crop", "share", share, 0.2, 1)
     _within("crop", "x", x, 0, 1)
     _within("crop", "y", y, 0, 1)
-    return _warped(x_BCHW, zoom=1 / share, centre=((2 * x - 1) * (1 - share), (2 * y - 1) * (1 - share)))
+    centre = ((2 * x - 1) * (1 - share), (2 * y - 1) * (1 - share))
+    return _warped(x_BCHW, zoom=1 / share, centre=centre, size=size)
 
 
 def brightness(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
@@ -98,22 +101,31 @@ def _within(view: str, argument: str, value: float, low: float, high: float) -> 
 
 
 def _warped(
-    x_BCHW: torch.Tensor, zoom: float = 1.0, degrees: float = 0.0, centre: tuple[float, float] = (0.0, 0.0)
+    x_BCHW: torch.Tensor,
+    zoom: float = 1.0,
+    degrees: float = 0.0,
+    centre: tuple[float, float] = (0.0, 0.0),
+    size: Size | None = None,
 ) -> torch.Tensor:
     """Sampled bilinearly around `centre` (-1 to 1 in both directions), the border mirrored.
 
+    `size` is that of the result, if the images are larger: each of its pixels is then the mean of as many
+    samples as it covers pixels of the images.
+
     The grid is made by scalar products, because autocast would lower the precision of a matrix product.
     """
-    height, width = x_BCHW.shape[-2:]
+    height, width = size or x_BCHW.shape[-2:]
+    # Samples along each side of a pixel.
+    fine = 1 if size is None else max(math.ceil(x_BCHW.shape[-2] / (height * zoom) - 1e-6), 1)
     cos, sin = math.cos(math.radians(degrees)) / zoom, math.sin(math.radians(degrees)) / zoom
     # In pixels, so that a rectangle is rotated and not sheared; pixel centres, as for `align_corners=False`.
-    x_W = torch.arange(width, device=x_BCHW.device) + 0.5 - width / 2
-    y_H1 = (torch.arange(height, device=x_BCHW.device) + 0.5 - height / 2)[:, None]
+    x_W = (torch.arange(width * fine, device=x_BCHW.device) + 0.5) / fine - width / 2
+    y_H1 = ((torch.arange(height * fine, device=x_BCHW.device) + 0.5) / fine - height / 2)[:, None]
     from_x = (cos * x_W + sin * y_H1) * (2 / width) + centre[0]
     from_y = (cos * y_H1 - sin * x_W) * (2 / height) + centre[1]
     grid = torch.stack([from_x, from_y], dim=-1).to(x_BCHW.dtype).expand(len(x_BCHW), -1, -1, -1)
     seen = functional.grid_sample(x_BCHW, grid, "bilinear", "reflection", align_corners=False)
-    return seen.clamp(0, 1)
+    return (functional.avg_pool2d(seen, fine) if fine > 1 else seen).clamp(0, 1)
 
 
 def blur(x_BCHW: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -196,6 +208,10 @@ REGISTRY: dict[str, Callable[..., torch.Tensor]] = {
 }
 
 
+# Views that sample larger images than the network's; they take the size of the result.
+OF_DETAIL = ("scale", "rotate", "crop")
+
+
 @dataclass(frozen=True)
 class View:
     """One view with its arguments.
@@ -210,15 +226,19 @@ class View:
     function: Callable[..., torch.Tensor]
     arguments: tuple[Number, ...] = ()
 
-    def apply(self, x_BCHW: torch.Tensor) -> torch.Tensor:
-        """The batch after the view: same shape, in [0, 1]."""
-        return self.function(x_BCHW, *self.arguments)
+    def apply(self, x_BCHW: torch.Tensor, size: Size | None = None) -> torch.Tensor:
+        """The batch after the view, in [0, 1]: of this height and width, or of its own."""
+        if size is None or tuple(x_BCHW.shape[-2:]) == size:
+            return self.function(x_BCHW, *self.arguments)
+        if self.name.partition("(")[0] in OF_DETAIL:
+            return self.function(x_BCHW, *self.arguments, size=size)
+        return self.function(reduced_batch(x_BCHW, size), *self.arguments)
 
 
 def parameters(name: str) -> dict[str, type]:
     """Name and type of each argument of a registered view, in order."""
-    signature = inspect.signature(REGISTRY[name], eval_str=True)
-    return {p.name: p.annotation for p in list(signature.parameters.values())[1:]}
+    own = list(inspect.signature(REGISTRY[name], eval_str=True).parameters.values())[1:]
+    return {p.name: p.annotation for p in own if p.kind is not p.KEYWORD_ONLY}
 
 
 def _usage(name: str) -> str:

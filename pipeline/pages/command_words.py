@@ -40,6 +40,12 @@ def path_of(word: str) -> str:
     return word.partition("=")[0]
 
 
+def ui_command(home: Path) -> str:
+    """The command that serves the MLflow UI over the record of a home."""
+    database = shown(home / "mlflow.db")
+    return "make ui" if database == "mlflow.db" else f"make ui DB={shlex.quote(database)}"
+
+
 def shown(path: Path) -> str:
     """A path as a person would type it here: relative below this folder, whole elsewhere."""
     near = os.path.relpath(path)

@@ -10,6 +10,7 @@ Lengths are in SVG units, which are CSS pixels at full width. Legend: K features
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,6 +141,29 @@ def svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
     )
 
 
+# Colours and sizes of a drawing that stands alone; those of a page are in `templates/style.css`.
+ALONE = (
+    "text{font:12px sans-serif;fill:#1b2230}.small{font-size:11px}.tiny{font-size:9.5px;opacity:.75}"
+    ".strong{font-weight:650}.mid{text-anchor:middle}.end{text-anchor:end}.axis{stroke:#576072}"
+    ".grid{stroke:#dfe3ea}.guide{stroke:#576072;stroke-dasharray:4 4}.s0{fill:#4a72d8}.s1{fill:#e08a2e}"
+    ".whisker{stroke:#4a72d8;stroke-width:2.4}.curve{fill:none;stroke:#4a72d8;stroke-width:2}"
+)
+
+
+def file_of(drawing: Markup) -> str:
+    """A drawing as an SVG file of its own, on white, with the title as text above it."""
+    inner = drawing[drawing.index("<svg") : drawing.index("</svg>")]
+    width, height = (float(x) for x in re.findall(r'viewBox="0 0 (\d+) (\d+)"', inner)[0])
+    title = re.findall(r"<title>(.*?)</title>", inner)[0]
+    body = inner[inner.index(">") + 1 :]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height + 30:.0f}" '
+        f'width="{1.6 * width:.0f}" height="{1.6 * (height + 30):.0f}"><style>{ALONE}</style>'
+        f'<rect width="100%" height="100%" fill="#fff"/><text x="8" y="18" class="strong">{title}</text>'
+        f'<g transform="translate(0 30)">{body}</g></svg>'
+    )
+
+
 def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
     body = []
     for index, name in enumerate(names):
@@ -200,15 +224,25 @@ class Axes:
         low, high = self.y_range
         return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
 
-    def frame(self, x_label: str, y_label: str, percent: bool, x_names: Sequence[str] = ()) -> list[str]:
-        """Grid, tick labels and axis titles; `x_names` are shown at 0, 1, … instead of numbers."""
+    def frame(
+        self,
+        x_label: str,
+        y_label: str,
+        percent: bool,
+        x_names: Sequence[str] = (),
+        x_at: Sequence[float] = (),
+    ) -> list[str]:
+        """Grid, tick labels and axis titles; `x_names` are shown at 0, 1, … instead of numbers.
+
+        `x_at` are the numbers to show; empty: round ones.
+        """
         floor = self.height - self.bottom
         body = []
         for tick in ticks(*self.y_range, 4):
             text = f"{100 * tick:.4g} %" if percent else number(tick)
             body.append(svg_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
             body.append(svg_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
-        places = range(len(x_names)) if x_names else ticks(*self.x_range, 6)
+        places = range(len(x_names)) if x_names else x_at or ticks(*self.x_range, 6)
         for at, name in zip(places, x_names or map(number, places), strict=True):
             body.append(svg_text(self.x(at), floor + 14, name, "mid tiny"))
         body.append(svg_line(self.left, floor, WIDTH - 14, floor, "axis"))
@@ -298,6 +332,40 @@ def scatter(
         point = f'cx="{area.x(x[n]):.1f}" cy="{area.y(y[n]):.1f}" r="2.6" class="s0 faint"'
         body.append(f"<circle {point}><title>{tip}</title></circle>")
     return svg(WIDTH, area.height, title, body)
+
+
+def history(rows: Sequence[Whisker], title: str, labels: tuple[str, str], higher: bool = True) -> Markup:
+    """Scores with their intervals in order of time, and a line at the best one so far.
+
+    `labels` are those of the axes; `higher`: whether a higher score is better. All numbers are finite.
+    """
+    if not rows:
+        return EMPTY
+    low, high = min(row.low for row in rows), max(row.high for row in rows)
+    pad = 0.08 * (high - low) or 0.05
+    axes = Axes((0.5, len(rows) + 0.5), (low - pad, high + pad))
+    step = -(-len(rows) // 12)
+    body = axes.frame(labels[0], labels[1], percent=False, x_at=range(1, len(rows) + 1, step))
+    best, points = rows[0], []
+    for at, row in enumerate(rows, start=1):
+        before = best
+        best = row if (row.value > best.value) == higher and row.value != best.value else best
+        points += [(axes.x(at), axes.y(before.value)), (axes.x(at), axes.y(best.value))]
+    points.append((axes.x(len(rows) + 0.5), axes.y(best.value)))
+    body.append(f'<polyline points="{_joined(points)}" class="guide" style="fill:none"/>')
+    for at, row in enumerate(rows, start=1):
+        x, y, kind = axes.x(at), axes.y(row.value), 1 if row is best else 0
+        tip = f"{row.label}: {row.value:.4f}, {row.low:.4f} to {row.high:.4f}"
+        body.append(svg_line(x, axes.y(row.low), x, axes.y(row.high), f"whisker c{kind}"))
+        body.append(
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="s{kind}"><title>{escape(tip)}</title></circle>'
+        )
+        if row is best:
+            side = "end" if at > len(rows) / 2 else ""
+            body.append(
+                svg_text(x - 8 if side else x + 8, y - 7, shorten(row.label, 200), f"small strong {side}")
+            )
+    return svg(WIDTH, axes.height, title, body)
 
 
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:

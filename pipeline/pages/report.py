@@ -46,6 +46,8 @@ FOLDERS = (
     *sorted(Path(__file__).parents[1].glob("*/templates")),
     *sorted(Path(__file__).parents[1].glob("*/*/templates")),
 )
+# From a page in artifacts/<stage>/<key>/.
+HOME_PAGE = "../../../reports/index.html"
 WEBP_QUALITY = 82
 MISSING = "–"
 # A number as text; a plain integer may also be the name of a class.
@@ -72,12 +74,21 @@ def _environment() -> Environment:
     return environment
 
 
-def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) -> str:
+def render(
+    template: str,
+    *,
+    script: str | tuple[str, ...] = (),
+    home: str = HOME_PAGE,
+    connects: bool = False,
+    **values: Any,
+) -> str:
     """One self-contained HTML document.
 
     Args:
         template: a file of a `templates/` folder.
         script: JavaScript files of a `templates/` folder, run after `base.js`, in order.
+        home: address of the home page, to which the page links; empty: no link.
+        connects: whether its script may ask the server that it came from for a newer page.
         values: the variables of the template; a missing one is an error, not an empty text.
     """
     names = ["base.js", *([script] if isinstance(script, str) else script)]
@@ -86,12 +97,12 @@ def render(template: str, *, script: str | tuple[str, ...] = (), **values: Any) 
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         f"script-src 'sha256-{digest}'"
-    )
+    ) + ("; connect-src 'self'" if connects else "")
     style = template_file("style.css").read_text(encoding="utf-8")
     page = (
         _environment()
         .get_template(template)
-        .render(policy=policy, style=Markup(style), script=Markup(source), **values)
+        .render(policy=policy, style=Markup(style), script=Markup(source), home=home, **values)
     )
     # A file name that is not valid text arrives as lone surrogates, which UTF-8 cannot encode.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -174,6 +185,7 @@ class ReportSection:
         wanted: pictures that it shows with `thumbs.tag(key, label)`.
         data: `json_data` blocks for its script.
         script: a JavaScript template file, or several in order; each is an immediately called function.
+        finding: what it found, in a few words that stand beside its heading while it is folded.
         early: whether it is shown directly after the verdict, before the flips and the mistakes.
     """
 
@@ -185,6 +197,7 @@ class ReportSection:
     data: Markup = Markup("")
     script: str | tuple[str, ...] = ()
     early: bool = False
+    finding: str = ""
 
 
 def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:

@@ -48,10 +48,10 @@ def write_stack(path: Path, stack: Stack) -> None:
 
 def fitted_of(home: Path, manifest: folder.Manifest) -> Fitted | None:
     """The fitted blend of all members; None: a member alone, whose predictions stay as they are."""
-    blend, members, target = manifest.blend, manifest.members, Target.of(space_of_text(manifest.space))
+    blend, voters, target = manifest.blend, manifest.voters, Target.of(space_of_text(manifest.space))
     if blend.rule is None:
         return None
-    weights, heat = (tuple(getattr(m, name) for m in members) for name in ("weight", "temperature"))
+    weights, heat = tuple(v.weight for v in voters), tuple(v.temperature for v in voters)
     if blend.stack is None:
         return Fitted(weights, RULES[blend.rule].suited(target), heat)
     from safetensors.numpy import load_file

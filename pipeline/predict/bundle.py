@@ -26,15 +26,20 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from pipeline.core.errors import DataError, StorageError
+from pipeline.core.errors import ConfigError, DataError, StorageError
+from pipeline.core.wording import worded
 from pipeline.predict import folder, notebook, texts
 from pipeline.predict.notebook import Places
 from pipeline.record import files
 
 # What a notebook of the host may lack, or have in another version: networks are built by timm.
-WHEELS = ("timm", "safetensors")
+WHEELS, OF_TREES = ("timm", "safetensors"), ("lightgbm", "narwhals")
 # The host's Python and platform, for wheels with compiled code.
-PYTHON, PLATFORM = "3.11", "manylinux2014_x86_64"
+PYTHON, OLDEST_MINOR = "3.11", 11
+# A host's image of the last years has glibc 2.28 or later.
+PLATFORMS = tuple(
+    f"manylinux{name}_x86_64" for name in ("_2_28", "_2_27", "_2_24", "_2_17", "2014", "2010", "1")
+)
 PREDICTOR, WHEEL_FOLDER, LICENSES = "predictor", "wheels", "LICENSES"
 NONE = "none"
 # What a dataset of the host may have, bytes.
@@ -63,10 +68,13 @@ class Order:
     places: Places
 
 
-def wheels_of(text: str | None) -> tuple[str, ...]:
-    """The requirements of an option: words separated by blanks or commas; `none`; None: the usual ones."""
+def wheels_of(text: str | None, trees: bool = False) -> tuple[str, ...]:
+    """The requirements of an option: words separated by blanks or commas; `none`; None: the usual ones.
+
+    `trees`: whether boosted trees are a member.
+    """
     if text is None:
-        return tuple(pinned(name) for name in WHEELS)
+        return tuple(pinned(name) for name in (*WHEELS, *(OF_TREES if trees else ())))
     words = [word for word in re.split(r"[\s,]+", text) if word]
     return () if words == [NONE] else tuple(words)
 
@@ -162,19 +170,56 @@ def podium_wheel(out: Path) -> Path:
     return next(out.glob("podium-*.whl"))
 
 
+def checked_python(text: str) -> str:
+    """The version of the host's Python, as `3.12`.
+
+    Raises:
+        ConfigError: it is no such version, or older than Podium's.
+    """
+    found = re.fullmatch(r"3\.(\d{1,2})(\.\d+)?", text.strip())
+    if found is None or int(found[1]) < OLDEST_MINOR:
+        raise ConfigError(texts.NO_PYTHON.format(python=text), remedy=texts.NO_PYTHON_REMEDY)
+    return f"3.{found[1]}"
+
+
 def fetch(wheels: Sequence[str], python: str, out: Path) -> None:
     """Fetch wheels for the host's Python, without their dependencies.
 
     Raises:
-        StorageError: pip cannot fetch one.
+        StorageError: pip cannot fetch some; for each of them it is said why.
     """
-    if not wheels:
+    if not wheels or not _download(wheels, python, out).returncode:
         return
-    words = ["--no-deps", "--only-binary=:all:", "--quiet", "--dest", str(out)]
-    done = pip("download", *words, "--python-version", python, "--platform", PLATFORM, *wheels)
-    if done.returncode:
-        headline = texts.FETCH_FAILED.format(wheels=", ".join(wheels), python=python)
-        raise StorageError(headline, _last_lines(done.stderr), texts.FETCH_FAILED_REMEDY)
+    faults = []
+    for wheel in wheels:
+        done = _download([wheel], python, out)
+        if done.returncode:
+            faults.append(why_not(wheel, python, done.stderr))
+    if faults:
+        headline = worded(texts.FETCH_FAILED, wheels=len(faults), python=python)
+        raise StorageError(headline, faults, texts.FETCH_FAILED_REMEDY)
+
+
+def _download(wheels: Sequence[str], python: str, out: Path) -> subprocess.CompletedProcess[str]:
+    words = ["--no-deps", "--only-binary=:all:", "--quiet", "--retries", "1", "--timeout", "30"]
+    platforms = [word for name in PLATFORMS for word in ("--platform", name)]
+    return pip("download", *words, "--dest", str(out), "--python-version", python, *platforms, *wheels)
+
+
+def why_not(wheel: str, python: str, said: str) -> str:
+    """Why pip fetched no wheel, in one sentence, from what it said."""
+    if re.search(
+        r"Failed to establish a new connection|ConnectTimeout|Read timed out|ProxyError|SSLError", said
+    ):
+        return texts.NO_INDEX.format(wheel=wheel)
+    versions = re.search(r"\(from versions: ([^)]*)\)", said)
+    if versions is None:
+        last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-200:])
+        return texts.FETCH_SAID.format(wheel=wheel, said=last.removeprefix("ERROR: ").strip())
+    if versions[1].strip() in ("", "none"):
+        return texts.NO_WHEEL.format(wheel=wheel, python=python)
+    newest = versions[1].rsplit(",", 1)[-1].strip()
+    return texts.NO_SUCH_VERSION.format(wheel=wheel, python=python, newest=newest)
 
 
 def pip(*words: str) -> subprocess.CompletedProcess[str]:

@@ -11,17 +11,19 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.core.errors import DataError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Prediction
 from pipeline.core.tables import format_table, read_table
 from pipeline.core.wording import duration, worded
-from pipeline.data import host, host_format, load
+from pipeline.data import host as hosts
+from pipeline.data import host_format, load
 from pipeline.engine import request
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import bundle, finding, packing, rehearsal, texts
+from pipeline.predict import bundle, finding, folder, oldest, packing, rehearsal, texts
 from pipeline.predict.hidden import seconds_of
 from pipeline.predict.notebook import Places
+from pipeline.predict.oldest import Host
 from pipeline.predict.rehearsal import MARGIN, Rehearsed
 from pipeline.record import files, paths
 from pipeline.record.store import Artifact
@@ -54,11 +56,13 @@ def run(session: Session, options: Options) -> None:
     record = submission.read(csv)
     settings = request.repeated(record["request"], session.settings)
     places = places_of(settings)
-    wheels = bundle.wheels_of(options.wheels)
+    python = bundle.checked_python(options.python or bundle.PYTHON)
+    host = _oldest(python) if options.oldest else None
     where = finding.folder_of(session, options.file, texts.BUNDLE_REMEDY)
+    wheels = bundle.wheels_of(options.wheels, folder.read(where, whole=False).trees is not None)
     name = str(record["name"])
     out = Path(options.out) if options.out else paths.below(session.home / BUNDLES, name)
-    order = bundle.Order(where, limit, wheels, options.python or bundle.PYTHON, places)
+    order = bundle.Order(where, limit, wheels, python, places)
     bundle.make(order, out)
     count = len(list((out / bundle.WHEEL_FOLDER).glob("*.whl")))
     figures = {"megabytes": bundle.size_of(out) / 1e6, "wheels": count}
@@ -67,15 +71,16 @@ def run(session: Session, options: Options) -> None:
     work = paths.below(session.home / WORK, name)
     shutil.rmtree(work, ignore_errors=True)
     data = submission.input_of(_root(session, record), "data", session.store)
-    sample = host.sample(settings, data, session.home)
+    sample = hosts.sample(settings, data, session.home)
     stage = staged(settings, places, sample, work / "input", Path(options.test) if options.test else None)
-    found = rehearsal.rehearse(out, stage.competition, work / "output", limit)
     hidden = options.hidden or stage.images
-    lines = [
-        *_measured(found),
-        *_compared(session, settings, record, found, stage, csv),
-        *_expected(found, hidden, limit),
-    ]
+    found = rehearsal.rehearse(out, stage.competition, work / "output", limit)
+    compared = _compared(session, settings, record, found, stage, csv)
+    lines = [*_measured(found), *compared, *_expected(found, hidden, limit)]
+    if host is not None:
+        again = rehearsal.rehearse(out, stage.competition, work / "oldest", limit, host)
+        lines.append(texts.OLDEST_REHEARSED.format(host=host.name))
+        lines += [*_measured(again), *_compared(session, settings, record, again, stage, csv)]
     for line in lines:
         session.say(line)
     measured = "\n".join(f"- {line}" for line in lines)
@@ -85,6 +90,19 @@ def run(session: Session, options: Options) -> None:
         headline = texts.LIMIT_TOO_SHORT.format(limit=limit, took=took, hidden=hidden)
         raise DataError(headline, remedy=texts.LIMIT_REMEDY)
     session.say(texts.BUNDLE_NEXT.format(folder=shown(out)))
+
+
+def _oldest(python: str) -> Host:
+    """The environment with the oldest libraries.
+
+    Raises:
+        ConfigError: the wheels of the bundle are for another Python.
+        StorageError: it cannot be made.
+    """
+    if python != oldest.NEEDS["python"]:
+        headline = texts.OLDEST_OTHER_PYTHON.format(python=python, oldest=oldest.NEEDS["python"])
+        raise ConfigError(headline, remedy=texts.OLDEST_OTHER_PYTHON_REMEDY)
+    return oldest.host()
 
 
 def _root(session: Session, record: submission.Provenance) -> Artifact:
@@ -107,7 +125,7 @@ def staged(settings: Settings, places: Places, sample: Path, where: Path, test: 
     Raises:
         DataError: what the host shows a notebook is not there.
     """
-    root = test or host.competition_root(settings)
+    root = test or hosts.competition_root(settings)
     if test is not None:
         sample = test / places.sample
     wanted = [root / places.images, *([root / places.table] if places.table else []), sample]

@@ -33,6 +33,8 @@ def card(manifest: folder.Manifest, weaknesses: Sequence[str], exported: Sequenc
         )
         for m in manifest.members
     ]
+    if manifest.trees is not None:
+        rows.append(_trees(manifest.trees))
     return texts.CARD.format(
         name=manifest.name,
         competition=manifest.competition,
@@ -45,6 +47,18 @@ def card(manifest: folder.Manifest, weaknesses: Sequence[str], exported: Sequenc
         exported="\n".join(f"- {line}" for line in exported),
         git=manifest.made.get("git"),
         created=manifest.made.get("created"),
+    )
+
+
+def _trees(trees: folder.Trees) -> str:
+    return texts.CARD_MEMBER.format(
+        name=trees.name,
+        model="LightGBM",
+        start="none",
+        models=sum(name is not None for name in trees.boosters),
+        views=", ".join(trees.members),
+        weight=trees.weight,
+        score="–" if trees.score is None else f"{trees.score:.4f}",
     )
 
 

@@ -63,7 +63,10 @@ class Clock:
     @property
     def least(self) -> float:
         """Seconds that an image takes with one view of the fastest member."""
-        return min(self.per_image({m.name: (view,)}) for m in self.manifest.members for view in m.views)
+        voting = [m for m in self.manifest.members if m.votes]
+        if not voting:  # trees alone, which need every member that they read
+            return self.per_image({m.name: m.views[:1] for m in self.manifest.members})
+        return min(self.per_image({m.name: (view,)}) for m in voting for view in m.views)
 
     def choose(self, now: Part, images: int, elapsed: float) -> tuple[Part, list[str]]:
         """The largest part of `now` with which the remaining images fit, and what was dropped, in words.
@@ -97,11 +100,11 @@ class Clock:
 
     def _least_member(self, views: Views) -> tuple[str, str] | None:
         """The last view of the member with the least vote for its time."""
-        found = [(name, own[0]) for name, own in views.items()]
-        if len(found) < 2:
-            return None
-        weight = {member.name: member.weight for member in self.manifest.members}
-        return min(found, key=lambda at: weight[at[0]] / self._cost(at[0]))
+        voting = {m.name for m in self.manifest.members if m.votes}
+        # Trees do not vote without all members that they read, so another one has to stay.
+        found = [(name, own[0]) for name, own in views.items() if voting & (views.keys() - {name})]
+        weight = {name: self.manifest.weight_of(name) for name in views}
+        return min(found, key=lambda at: weight[at[0]] / self._cost(at[0])) if found else None
 
     def _cost(self, member: str) -> float:
         """Seconds of one view: the same network runs for each, and the first one also warms up."""
@@ -112,4 +115,4 @@ class Clock:
         known = next(m for m in self.manifest.members if m.name == member)
         at = known.views.index(view)
         # Of equal views the first one stays: it is usually the image as it is.
-        return known.weight * known.view_weights[at] * (1 - 1e-6 * at)
+        return self.manifest.weight_of(member) * known.view_weights[at] * (1 - 1e-6 * at)

@@ -3,6 +3,7 @@
     make predict FILE=submissions/pets-ensemble-3fa29b.csv IMAGES=new/photos OUT=new.csv
     make oof FILE=submissions/pets-ensemble-3fa29b.csv OUT=mine.csv
     make bundle FILE=submissions/pets-ensemble-3fa29b.csv LIMIT=9h
+    make submit FILE=bundles/pets-ensemble-3fa29b
     make export FILE=submissions/pets-ensemble-3fa29b.csv FORMAT=onnx
 
 Owns these commands. Does not own predicting (`predict/predictor.py`). Imports no torch until it predicts.
@@ -24,7 +25,7 @@ from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import finding, team_files, texts
-from pipeline.submit import submission
+from pipeline.submit import hand_in, submission
 
 if TYPE_CHECKING:
     from pipeline.predict.predictor import Answers, Predictor
@@ -46,18 +47,22 @@ def predict(session: Session, options: Options) -> None:
     """Predict the images of a folder or a table; those that do not decode are named in a file beside.
 
     Raises:
-        DataError: there is no such submission, it cannot be packed, or there are no images.
+        DataError: there is no such submission, it cannot be packed, there are no images, or a table lacks
+            columns of metadata.
     """
     from tqdm import tqdm
+
+    from pipeline.predict.pictures import not_listed
 
     if not options.images.strip():
         raise DataError(texts.IMAGES_MISSING, remedy=texts.IMAGES_REMEDY)
     where, out = Path(options.images), Path(options.out or PREDICTIONS)
     team_tables.refuse(out)
-    if not where.exists():
-        raise DataError(texts.NO_SUCH_PLACE.format(where=where), remedy=texts.IMAGES_REMEDY)
+    table, root = _places(options, where)
     predictor = predictor_of(session, finding.folder_of(session, options.file, texts.FILE_REMEDY))
-    given = predictor.pictures(where, root=options.root)
+    given = predictor.pictures(table, root=root)
+    if root is not None and (left := not_listed(Path(root), given)):
+        session.say(worded(texts.NOT_LISTED, images=left, table=table.name))
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
     with tqdm(total=len(given), desc="predict", unit="img", disable=not sys.stderr.isatty()) as bar:
@@ -69,6 +74,24 @@ def predict(session: Session, options: Options) -> None:
     session.say(worded(texts.WRITTEN, path=shown(out), images=len(answers.p), **figures))
     target = "export" if Path(options.file).is_dir() else "bundle"
     next_step.say(session, f"{target} FILE={shlex.quote(options.file)}", words=())
+
+
+def _places(options: Options, where: Path) -> tuple[Path, str | None]:
+    """The folder or table of the images, and where the files of a table lie.
+
+    Raises:
+        DataError: a place is missing, or two tables are given; all faults are named.
+    """
+    table = Path(options.table) if options.table else None
+    named = [where, *([table] if table else []), *([Path(options.root)] if options.root else [])]
+    missing = [str(place) for place in named if not place.exists()]
+    if missing:
+        raise DataError(texts.NO_SUCH_PLACE.format(where=missing[0]), missing[1:], remedy=texts.IMAGES_REMEDY)
+    if table is None:
+        return where, options.root
+    if not where.is_dir() or options.root:
+        raise DataError(texts.TWO_TABLES, remedy=texts.TWO_TABLES_REMEDY)
+    return table, str(where)
 
 
 def write(out: Path, answers: Answers) -> list[str]:
@@ -108,6 +131,20 @@ def bundle(session: Session, options: Options) -> None:
     from pipeline.predict import bundling
 
     bundling.run(session, options)
+
+
+def submit(session: Session, options: Options) -> None:
+    """Hand a CSV in to the host, or push a bundle with its notebook.
+
+    Raises:
+        DataError, ConfigError: see `submit/hand_in.py` and `predict/push.py`.
+    """
+    if options.file.strip() and Path(options.file).is_dir():
+        from pipeline.predict import push
+
+        push.run(session, options)
+        return
+    hand_in.run(session, options)
 
 
 def export(session: Session, options: Options) -> None:

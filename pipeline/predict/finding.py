@@ -8,7 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import DataError, UserError
+from pipeline.core.tables import read_table
 from pipeline.core.wording import worded
+from pipeline.engine import request
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
 from pipeline.predict import texts
@@ -53,7 +55,7 @@ def folder_of(session: Session, text: str, remedy: str) -> Path:
     if _is_current(where, record, batch):
         session.say(texts.REUSED.format(folder=shown(where)))
         return where
-    made = packing.pack(session.store, record, where, batch, Path.cwd())
+    made = packing.pack(session.store, record, where, batch, Path.cwd(), _encoding(session, record))
     figures = {"members": len(made.members), "models": made.models, "megabytes": made.megabytes}
     session.say(worded(texts.PACKED, folder=shown(where), **figures))
     return where
@@ -67,5 +69,18 @@ def _is_current(where: Path, record: submission.Provenance, batch: int) -> bool:
         known = folder.read(where)
     except UserError:
         return False
-    wanted = (record["artifact"], record["csv_sha256"], batch)
-    return (known.artifact, known.csv_sha256, known.batch) == wanted
+    wanted = (folder.FORM, record["artifact"], record["csv_sha256"], batch)
+    return (known.form, known.artifact, known.csv_sha256, known.batch) == wanted
+
+
+def _encoding(session: Session, record: submission.Provenance) -> str | None:
+    """The encoding of the host's sample; None where there is none, or it is not here."""
+    try:
+        settings = request.repeated(record["request"], session.settings)
+    except UserError:
+        return None
+    config = settings.config.competition
+    if config.sample_submission is None or config.root is None:
+        return None
+    sample = (session.home / config.root / config.sample_submission).resolve()
+    return read_table(sample, encoding=config.encoding).encoding if sample.is_file() else config.encoding

@@ -4,6 +4,7 @@
     weights/          one safetensors file for each model, and for each frozen backbone
     own/              the user's own functions, with the files of the same folder that they import
     boxes-N.json      boxes of the competition's test images, if the crop has them from a file
+    trees-N.txt       boosted trees in LightGBM's text format, if the member gbdt is in the blend
 
 Owns the form of the manifest and its faults. Does not own making a folder (`predict/packing.py`) nor
 predicting with one (`predict/predictor.py`). It imports no pandas, MLflow or Optuna, as everything that a
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
@@ -29,7 +30,8 @@ from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.submission import SubmissionSettings
 
 MANIFEST = "predictor.json"
-FORM = 1
+# The form that is written, and those that are read: 1 knew neither metadata nor trees.
+FORM, FORMS = 2, (1, 2)
 OWN = "own"
 
 
@@ -86,10 +88,11 @@ class Committee(_Part):
 
 
 class Member(_Part):
-    """One member of the blend.
+    """One member of the blend, or one whose predictions its trees alone read.
 
     Args:
         name: as in the blend.
+        votes: whether it votes itself.
         weight, temperature: in the blend.
         look: position in the list of looks.
         model: the section of the settings, with mean and std.
@@ -119,6 +122,54 @@ class Member(_Part):
     start: str
     ms_per_image: float
     score: float | None
+    votes: bool = True
+
+
+class Metadata(_Part):
+    """A column of metadata beside the images.
+
+    Args:
+        name: of the column in the competition's tables.
+        kind: number or category.
+        values: of a category, those of the training table.
+    """
+
+    name: str
+    kind: Literal["number", "category"]
+    values: list[str]
+
+
+class Trees(_Part):
+    """The member `gbdt`: boosted trees on the predictions of other members and the metadata.
+
+    Args:
+        name: as in the blend.
+        weight, temperature: in the blend.
+        at: its place among the members that vote.
+        members: whose predictions it reads, in the order of the columns.
+        columns: what it reads: name, kind and values of each column, see `ensemble/trees.py`.
+        boosters: a file for each booster; None where nothing could be learned.
+        rounds: the number of trees of each.
+        score: out of fold, alone.
+    """
+
+    name: str
+    weight: float
+    temperature: float
+    at: int = Field(ge=0)
+    members: list[str] = Field(min_length=1)
+    columns: list[tuple[str, Literal["prediction", "number", "category"], list[str]]] = Field(min_length=1)
+    boosters: list[str | None]
+    rounds: list[int]
+    score: float | None
+
+
+class Voter(NamedTuple):
+    """A member that votes."""
+
+    name: str
+    weight: float
+    temperature: float
 
 
 class Blend(_Part):
@@ -172,6 +223,10 @@ class Manifest(_Part):
         submission: the host's format.
         source: which files and columns make a sample.
         batch: images that pass a network together.
+        metadata: columns that members read beside the images, in their order.
+        trees: the member gbdt; None: there is none.
+        encoding: of the host's sample submission; None: it is found.
+        needs: the oldest versions that it works with.
         made: git, versions and profile of what made the folder.
         scores: metric, out-of-fold score and interval.
         files: every other file.
@@ -194,6 +249,25 @@ class Manifest(_Part):
     blend: Blend
     steps: list[Step]
     files: dict[str, FileRecord]
+    metadata: list[Metadata] = []
+    trees: Trees | None = None
+    encoding: str | None = None
+    needs: dict[str, str] = {}
+
+    @property
+    def voters(self) -> tuple[Voter, ...]:
+        """The members that vote, in the order of the blend."""
+        found = [Voter(m.name, m.weight, m.temperature) for m in self.members if m.votes]
+        if self.trees is not None:
+            trees = self.trees
+            found.insert(trees.at, Voter(trees.name, trees.weight, trees.temperature))
+        return tuple(found)
+
+    def weight_of(self, member: str) -> float:
+        """The vote of a member, with its share in that of the trees which read it."""
+        own = sum(m.weight for m in self.members if m.name == member and m.votes)
+        trees = self.trees
+        return own + (trees.weight / len(trees.members) if trees and member in trees.members else 0.0)
 
     @property
     def host_form(self) -> SubmissionSettings:
@@ -245,10 +319,11 @@ def read(folder: Path, whole: bool = True) -> Manifest:
 def _parsed(path: Path) -> Manifest:
     try:
         record = files.read_json(path)
-        if isinstance(record, dict) and record.get("form", FORM) != FORM:
+        if isinstance(record, dict) and record.get("form", FORM) not in FORMS:
             made = record.get("made")
             podium = made.get("git", "?") if isinstance(made, dict) else "?"
-            headline = texts.OTHER_FORM.format(path=path, form=record["form"], known=FORM)
+            known = " and ".join(map(str, FORMS))
+            headline = texts.OTHER_FORM.format(path=path, form=record["form"], known=known)
             raise DataError(headline, remedy=texts.OTHER_FORM_REMEDY.format(podium=podium))
         manifest = Manifest.model_validate_json(path.read_bytes())
         faults = _inner_faults(manifest)
@@ -273,6 +348,7 @@ def _inner_faults(manifest: Manifest) -> list[str]:
             faults.append(texts.MANIFEST_FAULT.format(place=f"files.{name}", why=fault))
     named = [weights for m in manifest.members for c in m.committees for weights in c.weights]
     named += [m.backbone for m in manifest.members if m.backbone]
+    named += [file for file in (manifest.trees.boosters if manifest.trees else []) if file]
     named += [file for file in (manifest.blend.stack, *(look.boxes for look in manifest.looks)) if file]
     for name in dict.fromkeys(named):
         if name not in manifest.files:
@@ -282,7 +358,15 @@ def _inner_faults(manifest: Manifest) -> list[str]:
         lengths |= {len(c.weights) == len(c.shares) for c in member.committees}
         if lengths != {True}:
             faults.append(texts.MANIFEST_FAULT.format(place=member.name, why="its parts do not fit"))
+    if manifest.trees is not None and not _fit(manifest, manifest.trees):
+        faults.append(texts.MANIFEST_FAULT.format(place=manifest.trees.name, why="its parts do not fit"))
     return faults
+
+
+def _fit(manifest: Manifest, trees: Trees) -> bool:
+    known, metadata = {member.name for member in manifest.members}, {one.name for one in manifest.metadata}
+    read = {name for name, kind, _ in trees.columns if kind != "prediction"}
+    return len(trees.boosters) == len(trees.rounds) and set(trees.members) <= known and read <= metadata
 
 
 def _file_faults(folder: Path, manifest: Manifest, whole: bool) -> list[str]:

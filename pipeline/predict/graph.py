@@ -27,7 +27,7 @@ from pipeline.predict.predictor import Predictor
 
 # Views that leave torch, or whose random numbers are drawn outside it.
 NOT_IN_A_GRAPH = ("jpeg", "noise")
-STEPS_IN_A_GRAPH = ("class_scales", "prior_correction", "clip", "round", "thresholds")
+STEPS_IN_A_GRAPH = ("class_scales", "new_class", "prior_correction", "clip", "round", "thresholds")
 FLOOR = 1e-12
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -35,6 +35,11 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 def faults_of(manifest: folder.Manifest) -> list[str]:
     """Why a submission cannot be one graph, a line each."""
     faults = []
+    if manifest.metadata:
+        columns = ", ".join(one.name for one in manifest.metadata)
+        faults.append(texts.GRAPH_METADATA.format(columns=columns))
+    if manifest.trees is not None:
+        faults.append(texts.GRAPH_TREES.format(member=manifest.trees.name))
     for member in manifest.members:
         for view in member.views:
             if view.partition("(")[0] in NOT_IN_A_GRAPH:
@@ -60,7 +65,7 @@ class MemberGraph(nn.Module):
         self.views: tuple[View, ...] = parse_all(list(member.views))
         weights = np.array(member.view_weights) / sum(member.view_weights)
         self.view_weights: list[float] = weights.tolist()
-        size = predictor.size_of(member)
+        self.size = size = predictor.size_of(member)
         models = predictor.models
         self.backbone = models.network(member, member.backbone, size) if member.backbone else None
         made: list[nn.Module] = []
@@ -76,7 +81,7 @@ class MemberGraph(nn.Module):
         """(B, K) predictions."""
         total = []
         for view, weight in zip(self.views, self.view_weights, strict=True):
-            seen = view.apply(x_BCHW)
+            seen = view.apply(x_BCHW, self.size)
             if self.backbone is not None:
                 features = self.backbone.features(seen)
                 # A head holds those of several seeds, side by side.
@@ -175,6 +180,10 @@ def step_of(step: folder.Step, space: LabelSpace) -> Step:
     fitted, target = step.fitted, Target.of(space)
     if step.name == "round":
         return lambda p: (p + 0.5).floor()
+    if step.name == "new_class":
+        at = torch.tensor([name == fitted["class"] for name in space.classes])
+        least, own = torch.tensor(float(str(fitted["threshold"]))), 1.0 if fitted["own"] else 0.0
+        return lambda p: normalised(torch.where(at, torch.maximum(own * p, least), p), target)
     if step.name == "clip":
         low, high = (torch.tensor(fitted[name], dtype=torch.float32) for name in ("low", "high"))
         return lambda p: torch.minimum(torch.maximum(p, low), high)

@@ -1,5 +1,7 @@
 """Predicting a host's hidden test set: in chunks that are kept, watching the clock, always with an answer.
 
+The CSV is written in the encoding of the host's sample, which the predictor knows.
+
 Owns what the notebook of a bundle runs. Does not own predicting (`predict/predictor.py`), the choice of what
 is dropped (`predict/clock.py`) nor the host's form (`data/host_format.py`).
 
@@ -31,7 +33,7 @@ from pipeline.core.samples import strings
 from pipeline.core.tables import read_table
 from pipeline.core.wording import duration, worded
 from pipeline.data import host_format
-from pipeline.predict import folder, texts
+from pipeline.predict import folder, oldest, texts
 from pipeline.predict.clock import Clock
 from pipeline.predict.pictures import Picture, Unreadable
 from pipeline.predict.predictor import Answers, Part, Predicted, Predictor
@@ -42,8 +44,6 @@ CHUNK = 512
 PARTIAL = "partial"
 _TIME = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(s|m|min|h)?\s*")
 _UNITS = {"s": 1.0, None: 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-# The encoding of the host's sample is found: a bundle holds no settings of the competition.
-FOUND: str | None = None
 
 
 def seconds_of(limit: str | float) -> float:
@@ -115,13 +115,16 @@ def predict_hidden(
     begin = time.monotonic() if begin is None else begin
     where, out = Path(bundle), Path(out)
     where = where if (where / folder.MANIFEST).is_file() else where / "predictor"
+    for line in oldest.too_old():
+        say(texts.NOTE.format(text=line))
     predictor = Predictor.load(where, device)
     clock = Clock(predictor.manifest, seconds_of(limit))
     given = _pictures(predictor, Path(sample), Path(images), None if table is None else Path(table))
     run = _Run(predictor, clock, begin, out.parent / PARTIAL, say)
     answers, left = run.all(given)
-    form = predictor.manifest.host_form
-    host_format.write(out, answers.p, predictor.space, form, Path(sample), encoding=FOUND)
+    form, found = predictor.manifest.host_form, predictor.manifest.encoding
+    written = found or read_table(Path(sample), encoding=found).encoding
+    host_format.write(out, answers.p, predictor.space, form, Path(sample), encoding=found, written=written)
     seconds = time.monotonic() - begin
     told = (run.dropped, answers.unreadable, left, answers.notes)
     result = Told(len(given), seconds, clock.per_image(run.part.views), clock.least, *told)
@@ -134,14 +137,13 @@ def _pictures(predictor: Predictor, sample: Path, images: Path, table: Path | No
     """The images that the sample asks for, in its order."""
     if table is not None:
         found = {one.id: one for one in predictor.pictures(table, root=images)}
-    read = read_table(sample, encoding=FOUND)
+    read = read_table(sample, encoding=predictor.manifest.encoding)
     form = predictor.manifest.host_form
     answers = host_format.answer_columns(read, predictor.space, form)
     wanted = host_format.images_of(read, answers, form)
     if table is not None:
-        return [
-            found.get(name) or Picture(name, texts.NOT_IN_TABLE.format(table=table.name)) for name in wanted
-        ]
+        missing, empty = texts.NOT_IN_TABLE.format(table=table.name), ("",) * len(predictor.manifest.metadata)
+        return [found.get(name) or Picture(name, missing, metadata=empty) for name in wanted]
     return predictor.named(wanted, images)
 
 
@@ -213,7 +215,8 @@ class _Run:
 
 def _digest(predictor: Predictor, chunk: Sequence[Picture]) -> str:
     """What a kept chunk is called: the predictor, and the images."""
-    named = [predictor.manifest.csv_sha256, *(f"{one.id}\0{one.source!r}" for one in chunk)]
+    named = [predictor.manifest.csv_sha256]
+    named += ["\0".join([one.id, repr(one.source), *one.metadata]) for one in chunk]
     return hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]
 
 

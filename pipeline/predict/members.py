@@ -1,11 +1,11 @@
 """The members of a packed submission: their models, and their predictions of a chunk of images.
 
-Owns loading models from a folder, keeping them in memory or not, running them over the views of a chunk, and
-the time that this takes. Does not own one pass (`nets/forward.py`), the vote of several models
-(`train/committee.py`) nor how members vote (`predict/blending.py`). The same functions predict as in
-inference, in batches of the same size, so the bits are the same on the same device.
+Owns loading models from a folder, keeping them in memory or not, and averaging folds and views of a chunk.
+Does not own the vote of several models (`train/committee.py`) nor how members vote (`predict/blending.py`).
+Inference (`infer/view_predictions.py`) predicts through the same functions, `committee.networks` and
+`committee.heads` with the same `Pass`, in batches of the same size: the bits are the same on the same device.
 
-Legend: N images, V views, C columns, D features.
+Legend: N images, V views, C columns, D features, E columns of metadata.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import ConfigError
-from pipeline.core.predictions import Features, Probabilities, ViewProbabilities
-from pipeline.core.samples import LabelSpace, Strings, strings
+from pipeline.core.predictions import Features, Probabilities
+from pipeline.core.samples import Floats, LabelSpace, Strings, strings
 from pipeline.core.targets import Target
 from pipeline.data.decode import Pixels
+from pipeline.data.detail import hw_of
+from pipeline.data.device_images import on_device
+from pipeline.data.loader import Images, beside_of
 from pipeline.nets import model as networks
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.forward import Mode, Pass, run
+from pipeline.nets.forward import Pass, run
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
-from pipeline.nets.views import View, parse_all
+from pipeline.nets.views import parse_all
 from pipeline.nets.weights import State
 from pipeline.predict import folder, texts
 from pipeline.settings.model import ModelSettings
-from pipeline.train import committee
-from pipeline.train.committee import predict_head
-from pipeline.train.heads import HeadStack, restore_head
-from pipeline.train.precision import predicting_mode
+from pipeline.train import committee, precision
+from pipeline.train.heads import Head, restore_head
 
 # Outputs of the classifier of a frozen backbone, which nothing passes.
 UNUSED_OUTPUTS = 2
@@ -45,16 +46,26 @@ UNUSED_OUTPUTS = 2
 
 @dataclass(frozen=True)
 class Chunk:
-    """Prepared images of a chunk, as a pass reads them; rows are numbered from 0."""
+    """Prepared images of a chunk, as a pass reads them; rows are numbered from 0.
+
+    Args:
+        ids_N: the numbers of the rows.
+        x_NHWC: what the members see.
+        channels: of one image.
+        hw: height and width of what the networks see, px.
+        beside_NE: the metadata of each sample as numbers; None: there is none.
+    """
 
     ids_N: Strings
     x_NHWC: Pixels
     channels: int
+    hw: tuple[int, int]
+    beside_NE: Floats | None = None
 
     @staticmethod
-    def of(x_NHWC: Pixels, channels: int) -> Chunk:
-        """From pixels, and the channels of one image."""
-        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels)
+    def of(x_NHWC: Pixels, channels: int, hw: tuple[int, int], beside_NE: Floats | None = None) -> Chunk:
+        """From pixels, channels of one image, height and width that networks see of it, px, and metadata."""
+        return Chunk(strings([f"{n:06d}" for n in range(len(x_NHWC))]), x_NHWC, channels, hw, beside_NE)
 
 
 @dataclass(frozen=True)
@@ -79,7 +90,7 @@ class Models:
     home: Path
     manifest: folder.Manifest
     machine: Machine
-    _kept: dict[str, Classifier | HeadStack] = field(default_factory=dict)
+    _kept: dict[str, Classifier | Head] = field(default_factory=dict)
     _kept_bytes: float = 0.0
 
     @property
@@ -108,10 +119,10 @@ class Models:
         self._keep(file, made)
         return made
 
-    def head(self, member: folder.Member, file: str) -> HeadStack:
+    def head(self, member: folder.Member, file: str) -> Head:
         """The heads of a fold on features."""
         known = self._kept.get(file)
-        if isinstance(known, HeadStack):
+        if isinstance(known, Head):
             return known
         made = restore_head(self._state(file), AttributeHeads.of(_settings(member), self.space))
         self._keep(file, made)
@@ -122,7 +133,7 @@ class Models:
 
         return load_file(self.home / file)
 
-    def _keep(self, file: str, made: Classifier | HeadStack) -> None:
+    def _keep(self, file: str, made: Classifier | Head) -> None:
         size = self.manifest.files[file].bytes
         if self._kept_bytes + size <= self.machine.keep_bytes:
             self._kept[file] = made
@@ -147,72 +158,50 @@ class Votes:
     seconds_V: tuple[float, ...]
 
 
-def predict(models: Models, member: folder.Member, x_NHWC: Pixels, names: Sequence[str]) -> Votes:
+def predict(models: Models, member: folder.Member, chunk: Chunk, names: Sequence[str]) -> Votes:
     """The predictions of a member for a chunk of images; `names` are the views that it looks at.
 
     Several views are weighted as in the submission; where some are left out, the others are scaled up.
     """
-    chunk, parsed = Chunk.of(x_NHWC, member.channels), parse_all(list(names))
-    target, size = Target.of(models.space), (x_NHWC.shape[1], x_NHWC.shape[2])
-    seconds = [0.0] * len(parsed)
-    features = _features(models, member, chunk, parsed, seconds) if member.backbone else None
+    target, machine, size = Target.of(models.space), models.machine, chunk.hw
+    seconds = [0.0] * len(names)
+    placed = on_device(chunk, machine.device, Pass().images_share)
+    features = _features(models, member, placed, names, seconds) if member.backbone else None
     folds = []
     for one in member.committees:
-        by_model = []
-        for file in one.weights:
-            if features is not None:
-                p, ms_V = predict_head(models.head(member, file), features, target)
-                by_model.append(replace(p, views=tuple(names)))
-                for v, ms in enumerate(ms_V):
-                    seconds[v] += ms * len(chunk.ids_N) / 1000
-                continue
-            mode = predicting_mode(member.precision, one.mode, models.machine.device)
-            network = models.network(member, file, size)
-            by_model.append(_of_network(network, chunk, parsed, target, mode, models.machine, seconds))
-        folds.append(by_model[0] if len(by_model) == 1 else committee.mean(by_model, one.shares))
-    of_views = folds[0] if len(folds) == 1 else committee.mean(folds)
+        if features is not None:
+            heads = (models.head(member, file) for file in one.weights)
+            ((p, ms_V),) = committee.heads(heads, one.shares, target, [features])
+        else:
+            how = precision.predicting(member.precision, one.mode, machine.device, machine.batch)
+            made = (models.network(member, file, size) for file in one.weights)
+            asked = [(placed, chunk.ids_N)]
+            ((p, ms_V),) = committee.networks(made, one.shares, names, target, asked, how, shown=False)
+        folds.append(p)
+        for v, ms in enumerate(ms_V):
+            seconds[v] += ms * len(chunk.ids_N) / 1000
     weight_of = dict(zip(member.views, member.view_weights, strict=True))
     weights = [weight_of[name] for name in names]
     if not sum(weights):
         weights = [1.0] * len(names)
-    return Votes(replace(of_views.merge(weights), name=member.name), tuple(seconds))
-
-
-def _of_network(
-    network: Classifier,
-    chunk: Chunk,
-    parsed: Sequence[View],
-    target: Target,
-    mode: Mode,
-    machine: Machine,
-    seconds: list[float],
-) -> ViewProbabilities:
-    how = Pass(machine.device, machine.batch, mode.precision, mode.layout, padded=True)
-    network = networks.to_device(network, machine.device, mode.layout)
-    blocks = []
-    for v, view in enumerate(parsed):
-        begin = time.perf_counter()
-        blocks.append(target.from_logits(run(network, chunk, chunk.ids_N, view, how)))
-        seconds[v] += time.perf_counter() - begin
-    names = tuple(view.name for view in parsed)
-    return ViewProbabilities.of(target, chunk.ids_N, names, np.stack(blocks), network.name)
+    return Votes(replace(committee.mean(folds).merge(weights), name=member.name), tuple(seconds))
 
 
 def _features(
-    models: Models, member: folder.Member, chunk: Chunk, parsed: Sequence[View], seconds: list[float]
+    models: Models, member: folder.Member, images: Images, names: Sequence[str], seconds: list[float]
 ) -> Features:
-    """What the frozen backbone makes of a chunk, view by view; always in fp32, as where heads are trained."""
+    """What the frozen backbone makes of a chunk, view by view, with the metadata beside it."""
     assert member.backbone is not None, "asked for heads only"
-    size = (chunk.x_NHWC.shape[1], chunk.x_NHWC.shape[2])
     device = models.machine.device
-    network = networks.to_device(models.network(member, member.backbone, size), device)
-    how = Pass(device, models.machine.batch, padded=True)
+    network = networks.to_device(models.network(member, member.backbone, hw_of(images)), device)
+    how = Pass.of_features(device, models.machine.batch)
     blocks = []
-    for v, view in enumerate(parsed):
+    for v, view in enumerate(parse_all(list(names))):
         begin = time.perf_counter()
-        blocks.append(run(network.features, chunk, chunk.ids_N, view, how))
+        blocks.append(run(network.features, images, images.ids_N, view, how))
         seconds[v] += time.perf_counter() - begin
-    return Features(chunk.ids_N, tuple(view.name for view in parsed), np.stack(blocks, axis=1), "")
+    x_NVD = np.stack(blocks, axis=1)
+    return Features(images.ids_N, tuple(names), x_NVD, "", beside_of(images)).with_metadata()
 
 
 def device_of(asked: str) -> str:

@@ -13,19 +13,20 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from pipeline.core import metrics, plugin
+from pipeline.core import metadata, metrics, plugin
 from pipeline.core.errors import DataError
-from pipeline.core.predictions import Probabilities
+from pipeline.core.predictions import Probabilities, align
 from pipeline.core.voting import fitting
 from pipeline.core.voting.soft_voting import RULES
 from pipeline.core.wording import worded
 from pipeline.data import crop, load
+from pipeline.ensemble import trees
 from pipeline.ensemble.members import MEMBER, REFIT
 from pipeline.ensemble.stages import BLEND
 from pipeline.nets import model as networks
@@ -33,10 +34,11 @@ from pipeline.nets.forward import backbone_digest
 from pipeline.nets.intake import Intake
 from pipeline.nets.views import parse_all
 from pipeline.nets.weights import PACKAGES, State
-from pipeline.predict import blending, folder, steps, texts
+from pipeline.predict import blending, folder, oldest, steps, texts
 from pipeline.predict.members import UNUSED_OUTPUTS
 from pipeline.record import files
 from pipeline.record.store import Artifact, Store
+from pipeline.settings.ensemble import GBDT
 from pipeline.settings.fields import Section
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings
 from pipeline.settings.inputs import SeveralImagesSettings
@@ -58,6 +60,7 @@ class Source:
         artifact: the inference, or the refit that predicts the test set in its place.
         scored: the inference with the out-of-fold predictions; None: it is gone.
         weight, temperature: in the blend.
+        votes: whether it votes itself; else trees alone read its predictions.
     """
 
     name: str
@@ -65,6 +68,12 @@ class Source:
     scored: Artifact | None
     weight: float = 1.0
     temperature: float = 1.0
+    votes: bool = True
+
+    @property
+    def of_trees(self) -> bool:
+        """Whether it is the member `gbdt`."""
+        return self.artifact.stage == GBDT
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,9 @@ def gone(record: Provenance, addresses: Sequence[str]) -> DataError:
     return DataError(headline, addresses, texts.GONE_REMEDY.format(file=f"submissions/{name}.csv"))
 
 
-def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -> folder.Manifest:
+def pack(
+    store: Store, record: Provenance, where: Path, batch: int, own: Path, encoding: str | None = None
+) -> folder.Manifest:
     """Make the folder `where`; one that is there is replaced when the new one is complete.
 
     Args:
@@ -119,6 +130,7 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
         where: its parent exists or can be made.
         batch: images that pass a network together, as in inference.
         own: the folder of the user's own functions.
+        encoding: of the host's sample submission; None: not known.
 
     Raises:
         DataError: results are gone, members are files from elsewhere (all are named), the weights of a
@@ -131,7 +143,7 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
     draft = where.parent / f".{where.name}.{uuid.uuid4().hex[:8]}"
     (draft / WEIGHTS).mkdir(parents=True)
     try:
-        made = _packed(Packing(store, record, root, own, draft), batch)
+        made = _packed(Packing(store, record, root, own, draft), batch, encoding)
         if where.exists():
             shutil.rmtree(where)
         draft.replace(where)
@@ -140,19 +152,25 @@ def pack(store: Store, record: Provenance, where: Path, batch: int, own: Path) -
     return made
 
 
-def _packed(p: Packing, batch: int) -> folder.Manifest:
+def _packed(p: Packing, batch: int, encoding: str | None) -> folder.Manifest:
     base = (
         p.at(p.root.inputs["refit" if "refit" in p.root.inputs else "of"]) if p.root.has(DECISION) else p.root
     )
     sources = _sources(p, base)
+    trees, read = _trees(p, sources)
     looks: dict[str, dict[str, Any]] = {}
-    members = [_member(p, number, source, looks) for number, source in enumerate(sources)]
+    networks_of = [*(source for source in sources if not source.of_trees), *read]
+    members = [_member(p, number, source, looks) for number, source in enumerate(networks_of)]
     blend = _blend(p, base, sources)
     steps = _steps(p)
     data = p.at(p.root.inputs["data"])
     space = load.samples(data, "test", p.store.home).space
     parts = {
         "form": folder.FORM,
+        "metadata": _metadata(p, data),
+        "trees": trees,
+        "encoding": encoding,
+        "needs": oldest.NEEDS,
         **{name: p.record[name] for name in ("name", "competition", "artifact", "csv_sha256")},
         "title": p.record["competition"],
         "space": files.space_text(space),
@@ -196,7 +214,8 @@ def _sources(p: Packing, base: Artifact) -> list[Source]:
     """The members, in the order in which they vote."""
     if base.stage != "ensemble":
         scored = p.store.at(base.inputs["twin"]) if "twin" in base.inputs else base
-        return [Source(str(base.manifest["experiment"]), base, scored)]
+        name = GBDT if base.stage == GBDT else str(base.manifest["experiment"])
+        return [Source(name, base, scored)]
     facts = base.json(BLEND)
     elsewhere = facts["outside"]
     if elsewhere:
@@ -221,6 +240,48 @@ def _sources(p: Packing, base: Artifact) -> list[Source]:
     ]
 
 
+def _trees(p: Packing, sources: Sequence[Source]) -> tuple[dict[str, Any] | None, list[Source]]:
+    """The member `gbdt`, and members that vote no more but that it reads: the folds behind a refit.
+
+    Raises:
+        DataError: its trees were not kept.
+    """
+    at, own = next(((n, source) for n, source in enumerate(sources) if source.of_trees), (0, None))
+    if own is None:
+        return None, []
+    if not own.artifact.has(trees.FILE):
+        headline = texts.OLD_TREES.format(name=p.record["name"], member=own.name)
+        raise DataError(headline, remedy=texts.OLD_TREES_REMEDY)
+    packed = {source.artifact.address: source.name for source in sources}
+    names, read = [], []
+    inputs = {n.partition(":")[2]: a for n, a in own.artifact.inputs.items() if n.startswith(MEMBER)}
+    facts = own.artifact.json(trees.FILE)
+    for name in facts["members"]:
+        address = inputs[name]
+        if address not in packed:
+            packed[address] = texts.READ_BY_TREES.format(member=name)
+            read.append(Source(packed[address], p.at(address), p.at(address), 0.0, votes=False))
+        names.append(packed[address])
+    for file in facts["boosters"]:
+        if file is not None:
+            shutil.copyfile(own.artifact.folder / file, p.draft / file)
+    metric = f"oof_{own.artifact.setting('competition.metric')}"
+    about = {"name": own.name, "weight": own.weight, "temperature": own.temperature, "at": at}
+    score = own.artifact.metrics.get(metric)
+    return {**about, **facts, "members": names, "score": score}, read
+
+
+def _metadata(p: Packing, data: Artifact) -> list[dict[str, Any]]:
+    """The columns that members read beside the images, as prepared images have them."""
+    given = data.setting("competition.metadata")
+    if not given:
+        return []
+    cells_NM = load.samples(data, "train", p.store.home).cells_NM
+    assert cells_NM is not None, "the training samples have their metadata"
+    table = metadata.Table.of([(one["column"], one["kind"]) for one in given], cells_NM)
+    return [{"name": c.name, "kind": c.kind, "values": list(c.values)} for c in table.columns]
+
+
 def _section(artifact: Artifact, name: str, kind: type[S]) -> S:
     """A section of the settings of a result; fields that it does not depend on are at their defaults."""
     settings: Mapping[str, Any] = artifact.manifest["settings"]
@@ -235,10 +296,6 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
     refit = infer.stage == "refit"
     views = infer if refit else p.at(infer.inputs["views"])
     twin = p.at(infer.inputs["twin"]) if refit else infer
-    if given := views.setting("competition.metadata"):
-        columns = ", ".join(str(one["column"]) for one in given)
-        headline = texts.METADATA.format(name=p.record["name"], member=source.name, columns=columns)
-        raise DataError(headline, remedy=texts.METADATA_REMEDY)
     names = _view_names(views)
     table: Mapping[str, Mapping[str, Any]] = twin.json("views.json")
     settings = _section(views, "model", ModelSettings)
@@ -268,6 +325,7 @@ def _member(p: Packing, number: int, source: Source, looks: dict[str, dict[str, 
         "start": start,
         "ms_per_image": float(infer.metrics.get("ms_per_image", 0.0)),
         "score": source.scored.metrics.get(metric) if source.scored else None,
+        "votes": source.votes,
     }
 
 
@@ -314,7 +372,9 @@ def _intake(views: Artifact, images: ImageSettings, settings: ModelSettings) -> 
     """What the member's networks take in, as `Intake.of` reads it from all settings."""
     given = views.setting("competition.images_per_sample")
     several = SeveralImagesSettings.model_validate_json(json.dumps(given)) if given else None
-    number = several.fixed if several is not None else None if images.pages == "images" else 1
+    number = several.fixed if several is not None else 1
+    if images.pages == "images" or images.tiles is not None:
+        number = None
     return Intake(images.channels, number, settings.pool_images)
 
 
@@ -336,7 +396,8 @@ def _backbone(
         network.normalise_by(train, train.ids_N)
     view = parse_all([str(artifact.manifest["config"]["view"])])
     digest = files.read_features(artifact.folder / "features.npz").digest
-    if backbone_digest(network, images.hw, view) != digest:
+    sizes = images.hw if images.hw == images.stored_hw else (*images.hw, *images.stored_hw)
+    if backbone_digest(network, sizes, view) != digest:
         headline = texts.OTHER_BACKBONE.format(member=name)
         raise DataError(headline, remedy=texts.OTHER_BACKBONE_REMEDY)
     file = f"{WEIGHTS}/{number}-backbone.safetensors"
@@ -455,6 +516,7 @@ def _refuse_other_answers(
 ) -> None:
     """Raise DataError unless vote and steps, as packed, give exactly what was submitted."""
     tests = [load.test(source.artifact, source.name) for source in sources]
+    _refuse_other_trees(p, made, sources, data)
     fitted = blending.fitted_of(p.draft, made)
     blended = tests[0] if fitted is None else fitted.apply(tests, "blend")
     _compare(p, blended, load.test(base, "submitted"))
@@ -465,6 +527,23 @@ def _refuse_other_answers(
         space = load.samples(data, "test", p.store.home).space
         decided = steps.decide(p.draft, made.steps, space, blended, grouped)
         _compare(p, decided.p, load.test(p.root, "submitted"))
+
+
+def _refuse_other_trees(p: Packing, made: folder.Manifest, sources: Sequence[Source], data: Artifact) -> None:
+    """Raise DataError unless the packed trees predict what they did."""
+    own = next((source for source in sources if source.of_trees), None)
+    if own is None or made.trees is None:
+        return
+    inputs, facts = own.artifact.inputs, own.artifact.json(trees.FILE)
+    read = align([load.test(p.at(inputs[f"{MEMBER}{name}"]), name) for name in facts["members"]])
+    test = load.samples(data, "test", p.store.home).take(read[0].ids_N)
+    cells = (
+        {}
+        if test.cells_NM is None
+        else {one.name: test.cells_NM[:, at].tolist() for at, one in enumerate(made.metadata)}
+    )
+    packed = trees.Trees.read(p.draft, made.trees.model_dump(), read[0].target)
+    _compare(p, replace(read[0], p_NC=packed.predict(read, cells)), load.test(own.artifact, own.name))
 
 
 def _compare(p: Packing, packed: Probabilities, submitted: Probabilities) -> None:

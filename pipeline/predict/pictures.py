@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.plugin import Own
-from pipeline.core.sample_paths import images_of
+from pipeline.core.sample_paths import files_of, images_of
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import crop, decode, sample_files, several
@@ -38,8 +38,8 @@ from pipeline.data.layouts import Listing
 from pipeline.data.paths import Faults, images_below, nfc
 from pipeline.data.preprocess import Look, OwnPreprocessing, Preprocessor
 from pipeline.data.readers import frames
-from pipeline.data.readers.reading import Reading
-from pipeline.predict import folder, texts
+from pipeline.data.readers.reading import Reading, parts
+from pipeline.predict import beside, folder, texts
 from pipeline.record import files
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings
 
@@ -62,11 +62,13 @@ class Picture:
             as in `core/sample_paths.py`), the bytes of an image file, an array of values, (H, W) or
             (H, W, C), or a tuple of these: several images of one sample.
         group: images of one group belong together, e.g. photos of one person; empty: none is known.
+        metadata: the cells of the columns that members read beside the image.
     """
 
     id: str
     source: Source
     group: str = ""
+    metadata: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,13 @@ def below(where: Path, source: folder.Source, reading: Reading) -> list[Picture]
     return [Picture(nfc(name), where / name) for name in found]
 
 
-def of_table(table: Path, root: Path | None, source: folder.Source, reading: Reading) -> list[Picture]:
+def of_table(
+    table: Path,
+    root: Path | None,
+    source: folder.Source,
+    reading: Reading,
+    metadata: Sequence[folder.Metadata] = (),
+) -> list[Picture]:
     """The images that a table lists, as the competition's own test table is read.
 
     Args:
@@ -135,15 +143,25 @@ def of_table(table: Path, root: Path | None, source: folder.Source, reading: Rea
         root: where its files lie, a folder or a file of several images; None: the table's folder.
         source: the columns and files of a sample, as in the competition.
         reading: how files of several images are read.
+        metadata: the columns that members read beside the images.
 
     A file that is not there is no error: its image does not decode.
 
     Raises:
-        DataError: the table is malformed, no column names images, an id occurs twice, or the file of several
-            images cannot be read.
+        DataError: the table is malformed, no column names images, an id occurs twice, columns of metadata are
+            missing or hold no numbers, or the file of several images cannot be read.
     """
     read = read_table(table, encoding=reading.encoding)
-    return of_rows(read, (table,), root or table.parent, source, reading)
+    return of_rows(read, (table,), root or table.parent, source, reading, metadata)
+
+
+def not_listed(folder: Path, given: Sequence[Picture]) -> int:
+    """How many images below a folder are those of no picture; 0 for a file of several images."""
+    if not folder.is_dir():
+        return 0
+    named = [str(one) for picture in given for one in _images(picture.source) if isinstance(one, str | Path)]
+    used = {os.path.realpath(parts(path)[0]) for name in named for path in files_of(name)}
+    return sum(os.path.realpath(folder / name) not in used for name in images_below(folder).images)
 
 
 def of_ids(ids: Sequence[str], root: Path, source: folder.Source, reading: Reading) -> list[Picture]:
@@ -158,7 +176,12 @@ def of_ids(ids: Sequence[str], root: Path, source: folder.Source, reading: Readi
 
 
 def of_rows(
-    read: Table, files_read: tuple[Path, ...], root: Path, source: folder.Source, reading: Reading
+    read: Table,
+    files_read: tuple[Path, ...],
+    root: Path,
+    source: folder.Source,
+    reading: Reading,
+    metadata: Sequence[folder.Metadata] = (),
 ) -> list[Picture]:
     """The images of the rows of a table that was read from these files; else as `of_table`."""
     settings, table = source.settings, read.name
@@ -185,8 +208,9 @@ def of_rows(
     groups = listing.table.written(groups_of) if groups_of else ("",) * len(found.paths)
     cells = listing.table.written(path_column)
     ids = [nfc(cell) for cell in listing.table.written(listing.id_column)]
-    rows = zip(ids, found.paths, cells, groups, strict=True)
-    made = [Picture(name, path or _as_written(cell), group) for name, path, cell, group in rows]
+    own = beside.of_table(listing.table, metadata)
+    rows = zip(ids, found.paths, cells, groups, own, strict=True)
+    made = [Picture(name, path or _as_written(cell), group, more) for name, path, cell, group, more in rows]
     if not made:
         raise DataError(texts.NO_IMAGES.format(where=table), remedy=texts.NO_IMAGES_REMEDY)
     return _unique(made, table)
@@ -202,6 +226,21 @@ def _unique(made: list[Picture], where: str) -> list[Picture]:
     if twice:
         raise DataError(worded(texts.REPEATED, where=where, n=len(twice)), twice)
     return made
+
+
+def refuse_many(given: Sequence[Picture], places: Sequence[int | None]) -> None:
+    """Raise DataError for samples with more images than every sample of the competition has.
+
+    `places`: for images, of each look; None: samples of the competition differ.
+    """
+    most = min((one for one in places if one is not None), default=None)
+    if most is None:
+        return
+    counted = [(one.id, len(_images(one.source))) for one in given]
+    faults = [worded(texts.MANY_IMAGES, id=name, images=n) for name, n in counted if n > most]
+    if faults:
+        headline = worded(texts.MANY_IMAGES_HEAD, samples=len(faults), most=most)
+        raise DataError(headline, faults, texts.MANY_IMAGES_REMEDY)
 
 
 @dataclass(frozen=True)
@@ -230,6 +269,7 @@ class Eye:
         usual: what a found box must be like.
         counts_boxes: whether images without a box are worth a note.
         places: for images in a row, where every sample has so many; None: as many as the chunk needs.
+        hw: height and width of what networks see, px; None: of the look.
     """
 
     how: Decoding
@@ -238,6 +278,7 @@ class Eye:
     usual: UsualBoxes | None = None
     counts_boxes: bool = False
     places: int | None = 1
+    hw: tuple[int, int] | None = None
 
     @property
     def channels(self) -> int:
@@ -262,25 +303,26 @@ class Eye:
         plan = CropPlan((s[0], s[1], s[2], s[3]), edges, packed.margin, packed.aspect)
         measured = {kind: (ends[0], ends[1]) for kind, ends in packed.ranges.items()}
         how = replace(Decoding.of(images, packed.encoding), ranges=Ranges.of(images, measured))
-        look = Look(plan, images.hw, images.resize, Preprocessor(preprocess), own)
+        look = Look(plan, images.stored_hw, images.resize, Preprocessor(preprocess), own, images.tiles)
         if cropping.method != "own_box" or str(cropping.boxes).endswith(".csv"):
-            return Eye(how, look, counts_boxes=cropping.method == "own_box", places=places)
+            counts = cropping.method == "own_box"
+            return Eye(how, look, counts_boxes=counts, places=places, hw=images.hw)
         usual = None
         if packed.usual is not None:
             middle, spread, limit = (packed.usual[name] for name in ("middle", "spread", "limit"))
             usual = UsualBoxes(_floats(middle), _floats(spread), float(str(limit)))
-        return Eye(how, look, crop.finder(str(cropping.boxes)), usual, places=places)
+        return Eye(how, look, crop.finder(str(cropping.boxes)), usual, places=places, hw=images.hw)
 
-    def see(self, key: Key, pixels: Pixels) -> Pixels:
-        """(H, W, C) what the members see of a decoded image."""
+    def see(self, key: Key, pixels: Pixels) -> list[Pixels]:
+        """(H, W, C) what the members see of a decoded image, or of each of its tiles."""
         if self.find is None:
-            return self.look(key, pixels)
+            return self.look.all(key, pixels)
         box = self.find(pixels)
         if box is None or (self.usual is not None and not self.usual.fits(np.array([box]))[0]):
-            return self.look(key, pixels)
+            return self.look.all(key, pixels)
         x, y, w, h = box
         plan = replace(self.look.crop, own={key: (x, y, x + w, y + h)})
-        return replace(self.look, crop=plan)(key, pixels)
+        return replace(self.look, crop=plan).all(key, pixels)
 
 
 def _floats(values: Any) -> tuple[float, ...]:
@@ -295,7 +337,6 @@ def see(pictures: Sequence[Picture], eyes: Sequence[Eye]) -> Seen:
         ConfigError: the user's own function failed.
     """
     jobs = [(n, at, one) for n, p in enumerate(pictures) for at, one in enumerate(_images(p.source))]
-    most = max((at + 1 for _, at, _ in jobs), default=1)
     found: list[Pixels | None] = [None] * len(eyes)
     faults: dict[int, Unreadable] = {}
     with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -311,7 +352,7 @@ def see(pictures: Sequence[Picture], eyes: Sequence[Eye]) -> Seen:
             for number, eye in enumerate(eyes):
                 if _kind(eye.how) == _kind(how):
                     made = pool.map(partial(_seen, pictures, eye), jobs, decoded)
-                    found[number] = _rows(list(made), jobs, max(most, eye.places or 1))
+                    found[number] = _rows(list(made), jobs, eye.places)
     counting = [eye for eye in eyes if eye.counts_boxes]
     without = sum(("test", p.id) not in eye.look.crop.own for eye in counting for p in pictures)
     rows = [x for x in found if x is not None]
@@ -326,19 +367,20 @@ def _kind(how: Decoding) -> tuple[object, ...]:
     return how.cache_px, how.channels, how.truncated, how.max_pixels, how.ranges.given, how.sources.how
 
 
-def _seen(pictures: Sequence[Picture], eye: Eye, job: Job, found: Pixels | Unreadable) -> Pixels:
+def _seen(pictures: Sequence[Picture], eye: Eye, job: Job, found: Pixels | Unreadable) -> list[Pixels]:
     image = decode.placeholder("", "", eye.channels)[1] if isinstance(found, Unreadable) else found
     return eye.see(("test", several.image_name(pictures[job[0]].id, job[1])), image)
 
 
-def _rows(made: Sequence[Pixels], jobs: Sequence[Job], places: int) -> Pixels:
-    """(N, H, W, I · C) the images of each sample one behind the other."""
-    if places == 1:
-        return np.stack(made)
+def _rows(made: Sequence[list[Pixels]], jobs: Sequence[Job], places: int | None) -> Pixels:
+    """(N, H, W, I · C) the images of each sample one behind the other; None: as many places as needed."""
     of_sample: dict[int, list[Pixels]] = {}
-    for image, (n, _, _) in zip(made, jobs, strict=True):
-        of_sample.setdefault(n, []).append(image)
-    return np.stack([several.stacked(images, places) for images in of_sample.values()])
+    for images, (n, _, _) in zip(made, jobs, strict=True):
+        of_sample.setdefault(n, []).extend(images)
+    most = max(len(images) for images in of_sample.values())
+    if max(most, places or 0) == places == 1:
+        return np.stack([images[0] for images in of_sample.values()])
+    return np.stack([several.stacked(images, max(most, places or 1)) for images in of_sample.values()])
 
 
 def _decoded(name: str, one: One, how: Decoding) -> Pixels | Unreadable:

@@ -3,6 +3,7 @@
     predictor = Predictor.load("predictors/pets-ensemble-3fa29b")
     answers = predictor.predict("new/photos")
     answers.p.p_NC, answers.p.classes, answers.unreadable
+    predictor.predict(["a.jpg", "b.jpg"], metadata={"age": [41, None], "site": ["arm", "leg"]})
 
 Owns the order: chunks of images, the members, their vote, the decision steps; and predicting with a part of
 the ensemble. Does not own the folder (`predict/folder.py`) nor any step (`pictures.py`, `members.py`,
@@ -16,21 +17,24 @@ Legend: N images, C columns, M members, V views.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, strings
 from pipeline.core.targets import Target
 from pipeline.core.wording import worded
 from pipeline.data.decode import Pixels
-from pipeline.predict import blending, folder, members, pictures, steps, texts
-from pipeline.predict.members import Machine, Models
+from pipeline.ensemble.trees import Trees
+from pipeline.predict import beside, blending, folder, members, pictures, steps, texts
+from pipeline.predict.members import Chunk, Machine, Models
 from pipeline.predict.pictures import Eye, Picture, Source, Unreadable
 from pipeline.record.files import space_of_text
 
@@ -40,6 +44,8 @@ CHUNK_BYTES, MOST_IMAGES = 256e6, 4096
 KEEP_GB = 4.0
 Images = str | Path | Sequence[Source]
 Progress = Callable[[int, int], None]
+# Column → a value for each image.
+Metadata = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,7 @@ class Predictor:
         self.eyes = [Eye.of(home, look, places.get(n, 1)) for n, look in enumerate(manifest.looks)]
         self.models = Models(home, manifest, machine)
         self._fitted = blending.fitted_of(home, manifest)
+        self.trees = trees_of(home, manifest)
 
     @staticmethod
     def load(
@@ -128,6 +135,7 @@ class Predictor:
         Raises:
             DataError: it is no such folder, or it is damaged; all faults are named.
             ConfigError: a function of the user's own cannot be loaded.
+            DataError: LightGBM is not installed, and boosted trees are a member.
         """
         home = Path(where).resolve()
         manifest = folder.read(home, check)
@@ -147,20 +155,23 @@ class Predictor:
         return Target.of(self.space)
 
     def size_of(self, member: folder.Member) -> tuple[int, int]:
-        """Height and width of what a member sees, px."""
-        return self.eyes[member.look].look.size
+        """Height and width of what a member's networks see, px."""
+        eye = self.eyes[member.look]
+        return eye.hw or eye.look.size
 
     def of_pixels(self, x_LNHWC: Sequence[Pixels]) -> Probabilities:
-        """The predictions of images that are prepared already, for each look; without groups."""
+        """The predictions of images that are prepared already, for each look; without groups.
+
+        Where no member reads metadata: the graph of an export does not, either.
+        """
         ids = [f"{n:06d}" for n in range(len(x_LNHWC[0]))]
         votes = []
         for member in self.manifest.members:
-            vote = members.predict(self.models, member, x_LNHWC[member.look], member.views)
+            chunk = Chunk.of(x_LNHWC[member.look], member.channels, self.size_of(member))
+            vote = members.predict(self.models, member, chunk, member.views)
             votes.append(replace(vote.p, ids_N=strings(ids)))
         given = tuple(Picture(name, "") for name in ids)
-        p_M = (
-            tuple(votes) if self._is_ranked else (self._vote(votes, [m.name for m in self.manifest.members]),)
-        )
+        p_M = tuple(votes) if self._is_ranked else (self._vote(votes),)
         return self.finished([Predicted(given, p_M, (), {})]).p
 
     @property
@@ -178,27 +189,48 @@ class Predictor:
         ids: Sequence[str] | None = None,
         groups: Sequence[str] | None = None,
         root: str | Path | None = None,
+        metadata: Metadata | None = None,
     ) -> list[Picture]:
         """The images of a folder, of a CSV, or of a list of paths, bytes and arrays; see `pictures.py`.
 
-        `root`: where the files of a CSV lie; None: beside it.
+        `root`: where the files of a CSV lie; None: beside it. `metadata`: see `predict`; a CSV has its own.
 
         Raises:
-            DataError: there is no such place, or it names no images.
+            DataError: there is no such place, it names no images, or metadata that members read is missing.
         """
+        wanted = self.manifest.metadata
         if not isinstance(images, str | Path):
-            return pictures.listed(images, ids, groups)
+            found = pictures.listed(images, ids, groups)
+            return self._with_metadata(found, metadata)
         where, source, reading = Path(images), self.manifest.source, self.eyes[0].how.sources.how
         if where.is_dir():
+            if wanted:
+                raise self._without_metadata(str(where))
             return pictures.below(where, source, reading)
-        return pictures.of_table(where, None if root is None else Path(root), source, reading)
+        return pictures.of_table(where, None if root is None else Path(root), source, reading, wanted)
+
+    def _with_metadata(self, found: list[Picture], metadata: Metadata | None) -> list[Picture]:
+        wanted = self.manifest.metadata
+        if wanted and metadata is None:
+            raise self._without_metadata("images")
+        cells = beside.given(metadata or {}, wanted, len(found))
+        return [replace(one, metadata=own) for one, own in zip(found, cells, strict=True)]
+
+    def _without_metadata(self, where: str) -> DataError:
+        columns = ", ".join(one.name for one in self.manifest.metadata)
+        return DataError(
+            texts.METADATA_NEEDED.format(where=where, columns=columns), remedy=texts.METADATA_NEEDED_REMEDY
+        )
 
     def named(self, ids: Sequence[str], root: str | Path) -> list[Picture]:
         """The images whose files below `root` are named by their ids, in the order of the ids.
 
         Raises:
-            DataError: an id occurs twice, or files of a sample cannot be found by its id.
+            DataError: an id occurs twice, files of a sample cannot be found by its id, or members read
+                metadata, which ids do not bring.
         """
+        if self.manifest.metadata:
+            raise self._without_metadata(texts.METADATA_OF_IDS)
         reading = self.eyes[0].how.sources.how
         return pictures.of_ids(ids, Path(root), self.manifest.source, reading)
 
@@ -209,6 +241,7 @@ class Predictor:
         groups: Sequence[str] | None = None,
         progress: Progress | None = None,
         white: bool = False,
+        metadata: Metadata | None = None,
     ) -> Answers:
         """The answers for any images.
 
@@ -218,16 +251,20 @@ class Predictor:
             groups: of a sequence: images of one group are averaged where the submission did so.
             progress: called with the number of images that are done, and of all.
             white: whether images that do not decode are answered as a white image is, instead of left out.
+            metadata: of a sequence: column → a value for each image, None where it is missing, e.g. a dict of
+                lists or a data frame. Columns that no member reads are ignored.
 
         Raises:
-            DataError: there are no images, or an id occurs twice.
+            DataError: there are no images, an id occurs twice, a sample has more images than those of the
+                competition, or metadata that members read is missing.
             StorageError: the memory ended while a large image was decoded.
         """
         given: list[Picture] = []
         if not isinstance(images, str | Path) and all(isinstance(one, Picture) for one in images):
             given = [one for one in images if isinstance(one, Picture)]
         else:
-            given = self.pictures(images, ids, groups)  # type: ignore[arg-type]
+            given = self.pictures(images, ids, groups, metadata=metadata)  # type: ignore[arg-type]
+        pictures.refuse_many(given, [eye.places for eye in self.eyes])
         done, parts = 0, []
         for part in self.parts(given):
             parts.append(part)
@@ -245,26 +282,45 @@ class Predictor:
         """The predictions of the members for one chunk; `part` is the part of the ensemble that predicts."""
         views = (part or self.whole).views
         seen = pictures.see(given, self.eyes)
-        votes: list[Probabilities] = []
+        cells = [one.metadata for one in given]
+        beside_NE = beside.encoded(self.manifest.metadata, cells) if self.manifest.metadata else None
+        found: dict[str, Probabilities] = {}
         seconds: dict[tuple[str, str], float] = {}
         for member in self.manifest.members:
             if member.name not in views:
                 continue
-            vote = members.predict(self.models, member, seen.x_LNHWC[member.look], views[member.name])
-            votes.append(replace(vote.p, ids_N=strings([one.id for one in given])))
+            x_NHWC = seen.x_LNHWC[member.look]
+            chunk = Chunk.of(x_NHWC, member.channels, self.size_of(member), beside_NE)
+            vote = members.predict(self.models, member, chunk, views[member.name])
+            found[member.name] = replace(vote.p, ids_N=strings([one.id for one in given]))
             seconds |= {(member.name, v): s for v, s in zip(views[member.name], vote.seconds_V, strict=True)}
+        if self.trees is not None and set(self.trees.members) <= found.keys():
+            voted = self._of_trees(self.trees, found, cells)
+            found[voted.name] = voted
+        votes = [found[voter.name] for voter in self.manifest.voters if voter.name in found]
         if not self._is_ranked:
-            votes = [self._vote(votes, list(views))]
+            votes = [self._vote(votes)]
         return Predicted(tuple(given), tuple(votes), tuple(seen.unreadable), seconds, seen.without_box)
 
     @property
     def _is_ranked(self) -> bool:
         return self._fitted is not None and self._fitted.rule.name in blending.OF_THE_WHOLE_SET
 
-    def _vote(self, votes: Sequence[Probabilities], names: Sequence[str]) -> Probabilities:
+    def _of_trees(
+        self, trees: Trees, found: Mapping[str, Probabilities], cells: Sequence[tuple[str, ...]]
+    ) -> Probabilities:
+        """The predictions of the member `gbdt`, from those of the members that it reads."""
+        assert self.manifest.trees is not None, "asked for trees"
+        names = [one.name for one in self.manifest.metadata]
+        columns = {name: [own[at] for own in cells] for at, name in enumerate(names)}
+        read = [found[name] for name in trees.members]
+        return replace(read[0], p_NC=trees.predict(read, columns), name=self.manifest.trees.name)
+
+    def _vote(self, votes: Sequence[Probabilities]) -> Probabilities:
         if self._fitted is None:
             return votes[0]
-        at = [n for n, m in enumerate(self.manifest.members) if m.name in names]
+        names = [p.name for p in votes]
+        at = [n for n, voter in enumerate(self.manifest.voters) if voter.name in names]
         return blending.of_some(self._fitted, at, self.target).apply(votes, "blend")
 
     def _together(self, parts: Sequence[Predicted], broken: Set[str]) -> Probabilities:
@@ -275,7 +331,7 @@ class Predictor:
             if broken:
                 kept = strings([name for name in joined[0].ids_N.tolist() if name not in broken])
                 joined = [p.take(kept) for p in joined]
-            voted.append(self._vote(joined, [p.name for p in joined]) if self._is_ranked else joined[0])
+            voted.append(self._vote(joined) if self._is_ranked else joined[0])
         return _joined(voted)
 
     def finished(self, parts: Sequence[Predicted], white: bool = False) -> Answers:
@@ -295,9 +351,21 @@ class Predictor:
             groups_N = np.array([one.group for one in given], dtype=np.str_)
             decided = steps.decide(self.home, self.manifest.steps, self.space, p, groups_N)
             p, notes = decided.p, [*notes, *decided.notes]
+        notes += beside.notes(self.manifest.metadata, [one.metadata for one in given])
         if without := sum(part.without_box for part in parts):
             notes.append(worded(texts.SHARED_WINDOW, images=without))
         return Answers(p, unreadable, tuple(notes))
+
+
+def trees_of(home: Path, manifest: folder.Manifest) -> Trees | None:
+    """The trees of a packed submission; None: it has none.
+
+    Raises:
+        DataError: LightGBM is not installed.
+    """
+    if manifest.trees is None:
+        return None
+    return Trees.read(home, manifest.trees.model_dump(), Target.of(space_of_text(manifest.space)))
 
 
 def _alike(parts: Sequence[Predicted]) -> Iterator[list[Predicted]]:

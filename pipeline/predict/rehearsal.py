@@ -3,9 +3,10 @@
 Owns the environment, the guard, running the cells on a copy of a test set, and what the times mean for the
 hidden one. Does not own the cells (`predict/notebook.py`).
 
-The environment is new (`python -m venv`); behind it stand the libraries of this one, as a host's image has
-them, and without Podium, which comes from the bundle's wheel. A guard refuses every connection; where the
-system allows it, the process also runs in a network namespace that has no way out.
+The environment is new (`python -m venv`); behind it stand the libraries of this one, or the oldest that a
+predictor works with, as a host's image has them, and without Podium, which comes from the bundle's wheel. A
+guard refuses every connection; where the system allows it, the process also runs in a network namespace that
+has no way out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.predict import bundle, texts
+from pipeline.predict.oldest import Host
 
 # The hidden set takes this many times as long as the rehearsal says: other machines, larger images.
 MARGIN = 1.5
@@ -93,7 +95,7 @@ class Rehearsed:
         return self.fixed + MARGIN * hidden * self.least
 
 
-def rehearse(where: Path, competition: Path, out: Path, limit: str) -> Rehearsed:
+def rehearse(where: Path, competition: Path, out: Path, limit: str, host: Host | None = None) -> Rehearsed:
     """Run the notebook's cells on a copy of the host's folder.
 
     Args:
@@ -101,6 +103,7 @@ def rehearse(where: Path, competition: Path, out: Path, limit: str) -> Rehearsed
         competition: the folder that stands for the host's.
         out: the folder that stands for the host's working folder.
         limit: time limit of the notebook, as text.
+        host: the Python and the libraries of the host; None: those of this environment.
 
     Raises:
         StorageError: no environment can be made.
@@ -108,7 +111,7 @@ def rehearse(where: Path, competition: Path, out: Path, limit: str) -> Rehearsed
     """
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        python = environment(Path(temporary) / "env")
+        python = environment(Path(temporary) / "env", host or ours())
         script = Path(temporary) / "notebook.py"
         script.write_text("\n\n".join([*bundle.cells(where), REPORT]), encoding="utf-8")
         names = {"INPUT": where, "COMPETITION": competition, "OUT": out, "LIMIT": limit}
@@ -140,13 +143,19 @@ def _without_ours() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
 
 
-def environment(where: Path) -> Path:
-    """The Python of a fresh environment with a guard, behind which the libraries of this one stand.
+def ours() -> Host:
+    """The environment of this process as that of a host."""
+    found = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    return Host(sys.executable, tuple(found))
+
+
+def environment(where: Path, host: Host) -> Path:
+    """The Python of a fresh environment with a guard, behind which the libraries of the host stand.
 
     Raises:
         StorageError: it cannot be made.
     """
-    made = subprocess.run([sys.executable, "-m", "venv", str(where)], capture_output=True, text=True)
+    made = subprocess.run([host.python, "-m", "venv", str(where)], capture_output=True, text=True)
     if made.returncode:
         lines = (made.stdout + made.stderr).splitlines()[-3:]
         raise StorageError(texts.NO_ENVIRONMENT, lines, texts.NO_ENVIRONMENT_REMEDY)
@@ -160,8 +169,7 @@ def environment(where: Path) -> Path:
     packages = Path(found.stdout.strip())
     (packages / "podium_guard.py").write_text(GUARD, encoding="utf-8")
     (packages / "a_guard.pth").write_text("import podium_guard\n", encoding="utf-8")
-    theirs = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-    (packages / "host.pth").write_text("".join(f"{path}\n" for path in theirs), encoding="utf-8")
+    (packages / "host.pth").write_text("".join(f"{path}\n" for path in host.packages), encoding="utf-8")
     return python
 
 

@@ -22,7 +22,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.wording import worded
-from pipeline.ensemble import decision, grouping, priors, thresholds
+from pipeline.ensemble import decision, grouping, new_class, priors, thresholds
 from pipeline.predict import folder, texts
 
 # Decimals of the log odds of thresholds, which are candidates of a grid.
@@ -103,6 +103,11 @@ def _class_scales(p_NC: Floats, fitted: Facts, given: Given) -> tuple[Floats, st
     return decision.apply_scales(p_NC, scale_C), ""
 
 
+def _new_class(p_NC: Floats, fitted: Facts, given: Given) -> tuple[Floats, str]:
+    column = given.space.classes.index(fitted["class"])
+    return new_class.apply(p_NC, column, float(fitted["threshold"]), bool(fitted["own"])), ""
+
+
 def _prior_correction(p_NC: Floats, fitted: Facts, given: Given) -> tuple[Floats, str]:
     shown_C, columns = np.array(fitted["from"]), given.target
     if not isinstance(fitted["to"], str):
@@ -158,6 +163,7 @@ def _own(name: str, p_NC: Floats, given: Given) -> tuple[Floats, str]:
 # A new step of `settings/decision.py` is a line in both; a test compares them.
 STEPS: dict[str, Apply] = {
     "class_scales": _class_scales,
+    "new_class": _new_class,
     "thresholds": _thresholds,
     "prior_correction": _prior_correction,
     "group_average": _group_average,
@@ -167,6 +173,7 @@ STEPS: dict[str, Apply] = {
 }
 NEEDS: dict[str, tuple[str, ...]] = {
     "class_scales": ("scales",),
+    "new_class": ("class", "threshold", "own"),
     "thresholds": ("thresholds",),
     "prior_correction": ("from", "to"),
     "group_average": (),

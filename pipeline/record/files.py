@@ -14,6 +14,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,8 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
         "y": samples.y_NK,
         "train_y": samples.train_y_NK,
         "cells": samples.cells_NM,
+        "beside": samples.beside_NM,
+        "beside_names": np.array(samples.beside_names) if samples.beside_names else None,
     }
     _savez(path, {**arrays, **{name: a for name, a in optional.items() if a is not None}})
 
@@ -112,13 +115,16 @@ def write_samples(path: Path, samples: Samples, base: Path) -> None:
 def read_samples(path: Path, base: Path) -> Samples:
     """Samples from `write_samples`, with absolute image paths again."""
     with np.load(path) as z:
-        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y", "cells")
-        given = [z[n] if n in z.files else None for n in optional]
+        optional = ("labels", "train_labels", "folds", "soft", "y", "train_y", "cells", "beside")
+        given: list[Any] = [z[n] if n in z.files else None for n in optional]
         # Not resolved one by one: that reads every folder on the way from disk, one second for 10,000 images.
         paths = [each(p, lambda f: os.path.normpath(base / f)) for p in z["paths"].tolist()]
         space = space_of_text(str(z["space"]))
         split = str(z["split"])
-        return Samples(z["ids"], strings(paths), z["groups"], space, given[0], split, *given[1:])
+        first = (z["ids"], strings(paths), z["groups"], space, given[0], split)
+        named = z["beside_names"].tolist() if "beside_names" in z.files else []
+        beside = given.pop()
+        return replace(Samples(*first, *given[1:]), beside_NM=beside, beside_names=tuple(named))
 
 
 def write_probabilities(path: Path, p: Probabilities) -> None:

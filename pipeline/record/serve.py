@@ -24,6 +24,8 @@ from pipeline.record.files import sqlite_url
 
 HERE = "127.0.0.1"
 PORTS = range(1, 65536)
+# A port to try where the usual one of a target is taken.
+ANOTHER = {"ui": 5001, "dashboard": 8081, "serve": 8001}
 
 
 def refuse_port(port: str, target: str) -> int:
@@ -32,7 +34,7 @@ def refuse_port(port: str, target: str) -> int:
     Raises:
         StorageError: it is no port, or another program listens on it.
     """
-    remedy = f"make {target} PORT={5001 if target == 'ui' else 8081}"
+    remedy = f"make {target} PORT={ANOTHER[target]}"
     if not (port.isascii() and port.isdigit() and int(port) in PORTS):
         raise StorageError(f"PORT={port}: a port is a number from 1 to {PORTS[-1]}", remedy=remedy)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -66,6 +68,9 @@ def ui(file: Path, port: str) -> None:
     words = ["-m", "mlflow", "ui", "--backend-store-uri", sqlite_url(file.resolve()), "--host", HERE]
     words += ["--port", port, "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    # What the server's own settings can turn off: reports of use, and an assistant that others could reach.
+    quiet |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    quiet |= {"MLFLOW_ENABLE_REMOTE_ASSISTANT": "false"}
     os.execve(sys.executable, [sys.executable, *words], {**os.environ, **quiet})
 
 

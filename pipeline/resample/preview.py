@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.core.samples import Samples, TrainRows, positions
 from pipeline.core.seeds import rng
-from pipeline.data import crop, load, several
+from pipeline.data import crop, detail, load, several
 from pipeline.data.augment import augmenter_of
 from pipeline.data.channels import preview as seen_by_people
 from pipeline.data.crop import Key
@@ -102,7 +102,8 @@ def _rows(job: Job, seen_of: Seen, train: Samples) -> tuple[PreviewRow, ...]:
             pictures = {"original": preview_page.drawn(seen_by_people(pixels), window)}
             pictures["cropped"] = seen_by_people(look.crop.cut(key, pixels))
         row, channels = seen_of.row("train", name), seen_of.channels
-        pictures["model sees"] = several.shown(row, channels)
+        small = several.each(row, channels, lambda image, _: detail.reduced(image, config.images.hw))
+        pictures["model sees"] = several.shown(small, channels)
         for epoch in range(config.preview.draws):
             drawn = augmenter(row, config.train.seed, FOLD, epoch, name, 0)
             pictures[f"epoch {epoch + 1}"] = several.shown(drawn, channels)

@@ -61,8 +61,8 @@ class AugmentSettings(Section):
 
     policy: str = fact(
         "light",
-        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, or your own), "
-        "a path FILE.yaml, or module:function of your own",
+        "a file of configs/augment/ (none, light, upright, medium, heavy, rotate30, trivial, crops, or your "
+        "own), a path FILE.yaml, or module:function of your own",
     )
     # The kind of the device is in no key, so neither is `auto`; a chosen engine has results of its own.
     engine: Literal["auto", "albumentations"] = fact_if_chosen(

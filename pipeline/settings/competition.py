@@ -6,7 +6,7 @@ reading its data (`data/`).
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
@@ -228,6 +228,12 @@ class CompetitionSettings(Section):
     attributes: list[AttributeSettings] = fact(
         [], "the labels to predict; a class is a combination of their values"
     )
+    new_class: str | None = fact_if_chosen(
+        None,
+        "the value of the attribute that means none of the known classes, e.g. new_whale: images of a class "
+        "that no training part knows are scored as it; decision.steps=[new_class] answers it by a threshold",
+        min_length=1,
+    )
     target: Kind = fact(
         "exclusive",
         "exclusive: a row has one class, a combination of the attributes' values; labels: each attribute is "
@@ -264,6 +270,11 @@ class CompetitionSettings(Section):
     metric: str = fact(
         "macro_f1", "main metric, of pipeline/core/metrics.py, or module:function of the current folder"
     )
+    metric_columns: list[str] = fact_if_chosen(
+        [],
+        "columns of the training table that a metric of the current folder reads as `columns`, e.g. weight; "
+        "id and group are there always",
+    )
     submission: SubmissionSettings = fact(SubmissionSettings(), "the host's format of the CSV")
     demo: EmojiDemo | DigitsDemo | None = Field(
         None, description="settings of the files of a demo", discriminator="source"
@@ -277,6 +288,11 @@ class CompetitionSettings(Section):
         if not isinstance(given, dict) or "target" not in given:
             return given
         return {**given, "submission": with_format(given.get("submission", {}), given["target"])}
+
+    @property
+    def new_class_column(self) -> int | None:
+        """The place of the new class among the classes; None: there is none."""
+        return None if self.new_class is None else self.attributes[0].values.index(self.new_class)
 
     @property
     def hosted(self) -> bool:
@@ -300,6 +316,20 @@ def known_metric(s: Sections) -> Iterator[Broken]:
 
 
 @rule("competition")
+def columns_of_the_metric(s: Sections) -> Iterator[Broken]:
+    """Columns for the metric are named once, for a function of the user's own and a layout of tables."""
+    competition, path = s["competition"], "competition.metric_columns"
+    named = competition.metric_columns
+    if named and ":" not in competition.metric:
+        yield path, f"is read by a metric of your own only, and metric={competition.metric}; remove it"
+    twice = sorted({name for name in named if named.count(name) > 1})
+    if twice:
+        yield path, f"names {', '.join(twice)} twice"
+    if competition.layout != "table" and set(named) - {"id", "group"}:
+        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+
+
+@rule("competition")
 def weighted_labels(s: Sections) -> Iterator[Broken]:
     """Weights are of labels or levels that exist, for a metric that reads them."""
     competition = s["competition"]
@@ -309,6 +339,11 @@ def weighted_labels(s: Sections) -> Iterator[Broken]:
     if competition.target != "labels" or competition.metric != "log_loss":
         yield path, "is read by metric=log_loss with target=labels only; remove it"
         return
+    yield from weights_of(competition, given, path)
+
+
+def weights_of(competition: CompetitionSettings, given: Iterable[str], path: str) -> Iterator[Broken]:
+    """Each name is that of a label, or `label · level`."""
     known = [a.name for a in competition.attributes]
     for attribute in competition.attributes:
         levels = attribute.names or attribute.values
@@ -317,6 +352,23 @@ def weighted_labels(s: Sections) -> Iterator[Broken]:
         if name not in known:
             hint = nearest(name, known) or f"known: {', '.join(known[:8])}"
             yield path, f"`{name}` is neither a label nor `label · level`; {hint}"
+
+
+@rule("competition")
+def known_new_class(s: Sections) -> Iterator[Broken]:
+    """The new class is a value of the only attribute."""
+    competition, path = s["competition"], "competition.new_class"
+    if competition.new_class is None:
+        return
+    attributes = competition.attributes
+    if competition.target != "exclusive" or len(attributes) > 1:
+        yield path, "is for exclusive classes of one attribute; remove it"
+    elif attributes and (attributes[0].bins is not None or attributes[0].one_hot):
+        yield path, "is for an attribute with a value a row; remove it"
+    elif attributes and competition.new_class not in attributes[0].values:
+        hint = nearest(competition.new_class, attributes[0].values) or "add it to them"
+        message = f"`{competition.new_class}` is not one of competition.attributes[0].values"
+        yield path, f"{message}; {hint}"
 
 
 @rule("competition")
@@ -340,6 +392,10 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
         yield from _soft_width(path, attribute)
     if competition.target == "shares" and len(competition.attributes) > 1:
         yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
+    blank = [a.name for a in competition.attributes if "" in a.values]
+    if blank and competition.unknown_labels:
+        message = f"cannot be told from an empty cell, which is a value of {blank[0]}: remove one of the two"
+        yield "competition.unknown_labels", message
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
         yield "competition.attributes", "two attributes have the same name"

@@ -48,6 +48,13 @@ def of(home: Path) -> str | None:
         return None
 
 
+def default(folder: Path) -> str | None:
+    """The competition of `config.yaml`, which commands are about if none is current."""
+    chosen = read.parse_file(read.found(folder, read.BASE), read.BASE).data.get("defaults")
+    name = chosen.get("competition") if isinstance(chosen, dict) else None
+    return None if name is None else str(name)
+
+
 def words_of(words: Sequence[str], folder: Path) -> list[str]:
     """The words of a command, with the current competition if they name none.
 

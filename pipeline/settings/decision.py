@@ -14,11 +14,13 @@ from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
 from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.model import ModelSettings
+from pipeline.settings.submission import MOST_PAIRED, n_columns
 
 # Each step, and the kinds of target for which it makes sense.
 STEP_KINDS: dict[str, tuple[Kind, ...]] = {
     "class_scales": ("exclusive",),
     "thresholds": ("labels",),
+    "new_class": ("exclusive",),
     "prior_correction": ("exclusive", "labels"),
     "group_average": ("exclusive", "labels", "values"),
     "cut_points": ("exclusive", "values"),
@@ -35,8 +37,9 @@ class DecisionSettings(Section):
 
     steps: list[str] = fact(
         [],
-        "in this order, on out-of-fold and test predictions: class_scales (exclusive classes), thresholds "
-        "(labels), cut_points (values or ordered classes to grades, for qwk), clip and round (values), "
+        "in this order, on out-of-fold and test predictions: class_scales (exclusive classes), new_class "
+        "(competition.new_class by a threshold), thresholds (labels), cut_points (values or ordered classes "
+        "to grades, for qwk), clip and round (values), "
         "prior_correction, group_average, or module:function of your own; each is kept only if it is better "
         "out of fold",
     )
@@ -87,6 +90,12 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
         if name in steps and needs == "probabilities":
             message = f"{name} is for labels, but {metric} scores probabilities; remove it"
             yield "decision.steps", message
+    n = n_columns(s["competition"])
+    if "class_scales" in steps and target == "exclusive" and n > MOST_PAIRED:
+        message = f"class_scales counts each pair of classes, and there are {n} classes"
+        yield "decision.steps", f"{message} (at most {MOST_PAIRED}); remove it"
+    if "new_class" in steps and s["competition"].new_class is None:
+        yield "decision.steps", "new_class needs competition.new_class, the name of that class; remove it"
     if "cut_points" in steps and metric in METRICS and metric != "qwk":
         yield "decision.steps", f"cut_points makes grades, which {metric} does not score; remove it"
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from pipeline.settings.fields import Section, fact
+from pipeline.settings.fields import Section, fact, fact_if_chosen
 
 Channel = Annotated[int, Field(ge=0)]
 
@@ -81,6 +81,13 @@ class ExplainSettings(Section):
 
     parts: list[str] | None = fact(None, "parts of the gallery, as in WHAT; None: all", min_length=1)
     images: int = fact(8, "worst out-of-fold errors that are explained if no ID is given", ge=1, le=100)
+    sample_images: int = fact_if_chosen(
+        8,
+        "where samples have several images: of each at most so many are explained, those without which its "
+        "answer would change most",
+        ge=1,
+        le=64,
+    )
     min_grid: int = fact(
         4, "Grad-CAM: the deepest layer whose maps have this many cells on their shorter side", ge=1, le=64
     )

@@ -49,6 +49,13 @@ class ImageSettings(Section):
         Annotated[Side, Tag("square")] | Annotated[Rectangle, Tag("rectangle")],
         Discriminator(lambda value: "rectangle" if isinstance(value, list) else "square"),
     ] = fact(64, "size of a model's input, px: the side of a square, or [height, width]")
+    store_px: int | None = fact_if_chosen(
+        None,
+        "longest side of prepared images, px, if larger than `size`: random crops, zooms and views at other "
+        "scales then see that detail; None: `size`",
+        ge=16,
+        le=4096,
+    )
     cache_px: int = fact(512, "longest side of decoded images on the disk, px", ge=16, le=4096)
     resize: Literal["squash", "letterbox", "cover"] = fact(
         "squash", "squash: both sides to size; letterbox: pad with white; cover: crop the middle"
@@ -109,10 +116,11 @@ class ImageSettings(Section):
     tiles: TilesSettings | None = fact_if_chosen(
         None, "cut pictures into tiles, which are pooled like several images: {size: 256, stride: 192}"
     )
-    window: Literal["set", "file"] = fact(
+    window: Literal["set", "file", "image"] = fact(
         "set",
-        "values of DICOM files; set: one range for all, measured or `range`; file: by the window that each "
-        "file names",
+        "black and white of images with more than 8 bits a channel; set: one range for all, measured or "
+        "`range`; image: each by its own values, where what matters is small against the differences between "
+        "images; file: of DICOM files, by the window that each names",
     )
     # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
@@ -132,6 +140,15 @@ class ImageSettings(Section):
     def hw(self) -> tuple[int, int]:
         """Height and width of a model's input, px."""
         return (self.size[0], self.size[1]) if isinstance(self.size, list) else (self.size, self.size)
+
+    @property
+    def stored_hw(self) -> tuple[int, int]:
+        """Height and width of prepared images, px: those of a model's input, or larger in the same shape."""
+        longest = max(self.hw)
+        if self.store_px is None or self.store_px <= longest:
+            return self.hw
+        height, width = (round(side * self.store_px / longest) for side in self.hw)
+        return height, width
 
 
 class CropSettings(Section):
@@ -185,11 +202,18 @@ class PreviewSettings(Section):
 
 @rule("images")
 def size_within_cache(s: Sections) -> Iterator[Broken]:
-    """A model's input is not larger than decoded images."""
+    """A model's input is not larger than prepared images, nor these than decoded ones."""
     images = s["images"]
     if max(images.hw) > images.cache_px:
         message = f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
         yield "images.size", message
+    stored = images.store_px
+    if stored is not None and stored < max(images.hw):
+        message = f"{stored} is smaller than images.size={images.size}: raise it, or leave it out"
+        yield "images.store_px", message
+    if stored is not None and stored > images.cache_px:
+        message = f"{stored} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
+        yield "images.store_px", message
 
 
 @rule("images")
@@ -225,6 +249,8 @@ def colours_of_channels(s: Sections) -> Iterator[Broken]:
 def range_in_order(s: Sections) -> Iterator[Broken]:
     """Black is below white."""
     ends = s["images"].range
+    if ends is not None and s["images"].window == "image":
+        yield "images.range", "is one range for all, and images.window=image takes each image's own: keep one"
     if ends is not None and not ends[0] < ends[1]:
         yield "images.range", f"{ends} is not [black, white] with black below white"
 

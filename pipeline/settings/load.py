@@ -6,7 +6,8 @@ message. Does not own defaults (`settings/schema.py`), finding and reading one f
 Order, later wins: schema defaults, configs/config.yaml, configs/competition/<name>.yaml, each
 configs/experiment/<name>.yaml after the model that it `uses`, configs/model/<name>.yaml if `model=` is given,
 `key=value` overrides. An experiment that `uses` another one overrides it, but only if no experiment is before
-it: in `experiment=a+tuned` the same file overrides `a` instead.
+it: in `experiment=a+tuned` the same file overrides `a` instead. An experiment without a file may be a recipe
+of a portfolio (`settings/portfolio.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
-from pipeline.settings import read
+from pipeline.settings import portfolio, read
 from pipeline.settings.competition import PLACES
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
@@ -256,6 +257,11 @@ def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) ->
     if name is None:
         return ParsedFile({}, {}, ())
     known = read.names(folder, group)
+    if name not in known and group == "experiment":
+        recipe = portfolio.overlay(folder, name)
+        if recipe is not None:
+            return recipe
+        known = [*known, *portfolio.known(folder)]
     if name not in known:
         hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
         faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))

@@ -13,7 +13,7 @@ from pydantic import Field
 from pipeline.core.errors import Suggestions, nearest
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
-from pipeline.settings.competition import CompetitionSettings
+from pipeline.settings.competition import CompetitionSettings, weights_of
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.submission import columns_of
 
@@ -51,6 +51,7 @@ LOSSES: dict[str, Traits] = {
     "ldam": Traits(("label_smoothing", "max_margin", "scale")),
     "logit_adjustment": Traits(("label_smoothing", "tau"), weighs=False),
     "balanced_softmax": Traits(("label_smoothing",), weighs=False),
+    "arcface": Traits(("label_smoothing", "margin", "rare_margin"), kinds=("exclusive",)),
     "ordinal": Traits(("label_smoothing",), only_attributes=True, kinds=("exclusive",)),
     "mse": Traits((), weighs=False, kinds=("values",)),
     "mae": Traits((), weighs=False, kinds=("values",)),
@@ -59,6 +60,8 @@ LOSSES: dict[str, Traits] = {
     "kl": Traits(("label_smoothing",)),
 }
 
+# The largest margin, radians: beyond a right angle no class can be told from any other.
+MOST_MARGIN = 1.5
 # Of the user's own function, which gets the targets only.
 OWN_LOSS = Traits((), kinds=EVERY)
 PARAMETERS = tuple(dict.fromkeys(name for traits in LOSSES.values() for name in traits.reads))
@@ -88,8 +91,8 @@ class OneLossSettings(Section):
         "cross_entropy",
         "cross_entropy: the natural loss of the target (of labels: binary cross-entropy; of values: squared "
         "error; of shares: KL); focal, asymmetric, soft_f1; of classes or shares: ldam, logit_adjustment, "
-        "balanced_softmax, kl; of values: mse, mae, huber, quantile; for an ordered attribute: ordinal; or "
-        "module:function of the current folder",
+        "balanced_softmax, kl; of classes with model.heads=cosine: arcface; of values: mse, mae, huber, "
+        "quantile; for an ordered attribute: ordinal; or module:function of the current folder",
     )
     class_weights: Literal["none", "inverse", "effective", "hand"] = fact(
         "none",
@@ -121,6 +124,15 @@ class OneLossSettings(Section):
     tau: float = fact(1.0, "logit_adjustment: strength; 0 is cross-entropy", ge=0, le=10)
     max_margin: float = fact(0.5, "ldam: margin of the rarest class", ge=0, le=10)
     scale: float = fact(30.0, "ldam: factor on logits and margins", gt=0, le=100)
+    margin: float = fact_if_chosen(
+        0.3, "arcface: added to the angle of the true class, radians; 0 is cross-entropy", ge=0, le=1.5
+    )
+    rare_margin: float = fact_if_chosen(
+        0.0,
+        "arcface: added to the margin of the rarest class, and less to more frequent ones, as n^(-1/4)",
+        ge=0,
+        le=1.5,
+    )
 
 
 class AttributeLossSettings(OneLossSettings):
@@ -132,6 +144,11 @@ class AttributeLossSettings(OneLossSettings):
 class LossSettings(OneLossSettings):
     """What training minimises."""
 
+    label_weights: Literal["metric", "none"] | dict[str, Weight] = fact_if_chosen(
+        "metric",
+        "of labels: weight of each label, and of the rows of a level; metric: those of "
+        "competition.label_weights, if there are any; none: all equal; or {label: 2, `label · level`: 4}",
+    )
     attributes: dict[str, AttributeLossSettings] = fact(
         {},
         "attribute -> its own loss, for model.heads=attributes; the others use the main one, ordered ones "
@@ -172,6 +189,20 @@ def losses_of_the_target(s: Sections) -> Iterator[Broken]:
         if kind == "values" and loss.class_weights != "none":
             message = f"{loss.class_weights} is for classes and labels"
             yield f"{path}.class_weights", f"{message}; resample.method=over balances values"
+
+
+@rule("loss", "competition")
+def weights_of_labels(s: Sections) -> Iterator[Broken]:
+    """Weights by hand are of labels or levels that exist, for a loss that reads them."""
+    given, path = s["loss"].label_weights, "loss.label_weights"
+    if isinstance(given, str):
+        return
+    if s["competition"].target != "labels":
+        yield path, f"is for target=labels, and target={s['competition'].target}: remove it"
+    elif is_plugin(s["loss"].name):
+        yield path, f"is not read by {s['loss'].name}, which gets the targets only: remove it"
+    else:
+        yield from weights_of(s["competition"], given, path)
 
 
 @rule("loss", "competition")
@@ -257,6 +288,20 @@ def losses_of_heads(s: Sections) -> Iterator[Broken]:
         yield "loss.attributes", "needs a head per attribute: model.heads=attributes"
     if model.ordinal:
         yield "model.ordinal", "needs a head per attribute: model.heads=attributes"
+
+
+@rule("loss", "model")
+def losses_of_cosines(s: Sections) -> Iterator[Broken]:
+    """Margins of angles need angles, and no second scale is laid over that of the cosines."""
+    cosines = s["model"].heads == "cosine"
+    for path, loss in losses_of(s):
+        if loss.name == "arcface" and not cosines:
+            yield f"{path}.name", "arcface is a margin between angles: it needs model.heads=cosine"
+        if loss.name == "ldam" and cosines:
+            yield f"{path}.name", "ldam has a scale of its own, and model.heads=cosine, too; use arcface"
+        if loss.name == "arcface" and loss.margin + loss.rare_margin > MOST_MARGIN:
+            message = f"and loss.margin are {loss.margin + loss.rare_margin:g} radians together"
+            yield f"{path}.rare_margin", f"{message}; at most {MOST_MARGIN} makes sense"
 
 
 @rule("loss", "model", "competition")

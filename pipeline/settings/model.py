@@ -51,8 +51,22 @@ class ModelSettings(Section):
         "of several images a sample: mean or max of their features, attention: a learned weighted mean, "
         "concat: the features side by side, for a fixed number of images",
     )
-    heads: Literal["joint", "attributes"] = fact(
-        "joint", "joint: one output per class; attributes: one head per attribute, probabilities multiplied"
+    feature_stages: int | None = fact_if_chosen(
+        None,
+        "features of a linear_probe: besides the last ones, the means of the maps of so many last stages",
+        ge=1,
+        le=48,
+    )
+    heads: Literal["joint", "attributes", "cosine"] = fact(
+        "joint",
+        "joint: one output per class; attributes: one head per attribute, probabilities multiplied; cosine: "
+        "scaled cosines between the features and centres of the classes, for thousands of classes",
+    )
+    scale: float = fact_if_chosen(
+        30.0, "heads=cosine: factor on the cosines, the largest logit", ge=1, le=200
+    )
+    centres: int = fact_if_chosen(
+        1, "heads=cosine: centres of each class, of which the nearest counts (sub-centres)", ge=1, le=20
     )
     ordinal: list[str] = fact(
         [], "attributes whose values are ordered: cumulative thresholds, for heads=attributes"
@@ -74,6 +88,26 @@ def mean_and_std(s: Sections) -> Iterator[Broken]:
     if (model.mean is None) != (model.std is None):
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
         yield (f"model.{missing}", f"is missing although model.{given} is given: give both, or neither")
+
+
+@rule("model", "competition")
+def cosine_heads(s: Sections) -> Iterator[Broken]:
+    """Cosines are for exclusive classes, and their settings are used by nothing else."""
+    model, kind = s["model"], s["competition"].target
+    if model.heads == "cosine" and kind != "exclusive":
+        yield "model.heads", f"cosine is for exclusive classes, and competition.target={kind}; use joint"
+    for name in ("scale", "centres"):
+        if model.heads != "cosine" and getattr(model, name) != ModelSettings.model_fields[name].default:
+            yield f"model.{name}", f"is used only with model.heads=cosine, and it is {model.heads}"
+
+
+@rule("model", "competition", "train")
+def cosines_with_metadata(s: Sections) -> Iterator[Broken]:
+    """Metadata of a network are added to its outputs, which are cosines here."""
+    probe = s["train"].strategy == "linear_probe"
+    if s["model"].heads == "cosine" and s["competition"].metadata and not probe:
+        message = "cosine has no place for competition.metadata, which a network adds to its outputs"
+        yield "model.heads", f"{message}; use joint, or train.strategy=linear_probe"
 
 
 @rule("model", "images")

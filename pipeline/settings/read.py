@@ -196,8 +196,11 @@ def _reason(error: ValueError | RecursionError) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def parse(text: str, where: str) -> ParsedFile:
-    """Plain data of a YAML text; `where` is its name in messages, e.g. `configs/model/lite0.yaml`."""
+def parse(text: str, where: str, listed: str = "") -> ParsedFile:
+    """Plain data of a YAML text; `where` is its name in messages, e.g. `configs/model/lite0.yaml`.
+
+    listed: the text is a list, which becomes the value of this key.
+    """
     try:
         node = yaml.compose(text, Loader=Loader)
         _size(node)
@@ -210,22 +213,25 @@ def parse(text: str, where: str) -> ParsedFile:
         return ParsedFile(
             {}, {}, (Fault(f"{where}{at}", f"not valid YAML: {getattr(error, 'problem', error)}"),)
         )
-    if not isinstance(data, dict):
+    if listed and not isinstance(data, list):
+        return ParsedFile({}, {}, (Fault(where, f"expected a list of entries, got {type(data).__name__}"),))
+    if not listed and not isinstance(data, dict):
         return ParsedFile({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
+    data = {listed: data} if listed else data
     lines: dict[str, str] = {}
     faults: list[Fault] = []
-    for path, line, fault in _walk(node, "", where) if node else ():
+    for path, line, fault in _walk(node, listed, where) if node else ():
         lines.setdefault(path, f"{where}:{line}")
         if fault:
             faults.append(Fault(f"{where}:{line}", fault))
     return ParsedFile(data, lines, tuple(faults))
 
 
-def parse_file(path: Path, where: str) -> ParsedFile:
+def parse_file(path: Path, where: str, listed: str = "") -> ParsedFile:
     """Like `parse`, from a file; an unreadable file is a fault as well."""
     try:
         text = path.read_text(encoding="utf-8")
-        return replace(parse(text, where), where=where, text=text)
+        return replace(parse(text, where, listed), where=where, text=text)
     except (OSError, UnicodeDecodeError) as error:
         return ParsedFile({}, {}, (Fault(where, f"cannot be read: {error}"),))
 

@@ -9,6 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -91,6 +92,9 @@ class SubmissionSettings(Section):
     confidence: bool = fact_if_chosen(
         False, "for format=top_k: each class is followed by its probability, with a blank between"
     )
+    total: float = fact_if_chosen(
+        1.0, "for target=shares: what the answers of a row sum to, e.g. 100 for percentages", gt=0
+    )
     long_id: str | None = fact_if_chosen(
         None,
         "long form, a row for each image and answer: how the id of a row is written, e.g. {id}_{answer}; "
@@ -143,6 +147,15 @@ def columns_of(competition: Any) -> list[str]:
     return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
 
 
+# With more classes nothing that has a number for each pair of classes is computed.
+MOST_PAIRED = 250
+
+
+def n_columns(competition: Any) -> int:
+    """How many columns predictions of exclusive classes have, without naming them."""
+    return prod(len(a.names or a.values) for a in competition.attributes)
+
+
 @rule("competition")
 def known_format(s: Sections) -> Iterator[Broken]:
     """The format is decided and fits the target; the classes whose probability is written are classes."""
@@ -159,6 +172,8 @@ def known_format(s: Sections) -> Iterator[Broken]:
     elif submission.format not in fit:
         message = f"`{submission.format}` does not fit target={competition.target}; choose {' or '.join(fit)}"
         yield f"{_HOST}.format", message
+    if submission.total != 1 and competition.target != "shares":
+        yield f"{_HOST}.total", f"is for target=shares, and here it is {competition.target}"
     some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
     if submission.format == "probability" and not submission.positive:
         message = f"is missing: name the class whose probability the host asks for, one of {some}"
@@ -204,7 +219,9 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     values = {a.name: a.names or a.values for a in competition.attributes}
     known = {"columns": values, "words": values}
     if submission.format in ("probabilities", "values"):
-        known["columns"] = {name: [] for name in columns_of(competition)}
+        pairs = [f"{name} · {own[0]}" for name, own in values.items() if len(own) == 2]
+        of_pairs = pairs if competition.target == "labels" and not submission.long else []
+        known["columns"] = {name: [] for name in (*columns_of(competition), *of_pairs)}
     used = {
         "columns": ("attributes", "probabilities", "values"),
         "words": ("attributes", "class_name", "words", "top_k"),

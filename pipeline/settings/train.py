@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
-from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, neutral, rule
+from pipeline.settings.infer import expanded
 from pipeline.settings.loss import LossSettings, losses_of, traits
 from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings, trainings
 from pipeline.settings.resample import SYNTHETIC_METHODS, ResampleSettings
@@ -30,10 +31,20 @@ _PIXELS_ONLY = {
     "input_noise": 0.0,
     "weight_noise": 0.0,
     "oom_halving": False,
+    "grad_checkpointing": False,
+    "first_px": None,
 }
 
 # The head that uses a setting.
-_HEAD_OF = {"head_hidden": "mlp", "head_dropout": "mlp", "head_c": "logistic"}
+_HEAD_OF = {
+    "head_hidden": "mlp",
+    "head_dropout": "mlp",
+    "head_c": "logistic",
+    "head_k": "knn",
+    "head_temperature": "knn",
+}
+# Heads that are solved on the whole training part, instead of by steps.
+SOLVED_HEADS = ("logistic", "knn")
 
 
 class MixSettings(Section):
@@ -86,6 +97,9 @@ class TrainSettings(Section):
     layer_decay: float | None = fact(
         None, "learning rate of each layer relative to the layer above; the head has `lr`", gt=0, le=1
     )
+    head_epochs: int | None = fact_if_chosen(
+        None, "so many first epochs train the head alone, before all weights do; None: none", ge=1
+    )
     freeze_bn: bool = fact(False, "batch normalisation keeps its statistics, scale and shift")
     # Neutral, because the initial fold is an input of the new one: two names of it give one key.
     init_from: str | None = neutral(
@@ -94,17 +108,40 @@ class TrainSettings(Section):
         " weights of the same fold of that run; model.weights is not used then",
         min_length=1,
     )
-    head: Literal["linear", "mlp", "logistic"] = fact(
+
+    @property
+    def solved(self) -> bool:
+        """Whether the head of a linear probe is solved and not trained by steps."""
+        return self.head in SOLVED_HEADS
+
+    head: Literal["linear", "mlp", "logistic", "knn"] = fact(
         "linear",
-        "head of a linear_probe; linear, mlp: gradient steps with any loss; logistic: the exact solution",
+        "head of a linear_probe; linear, mlp: gradient steps with any loss; logistic: the exact solution; "
+        "knn: the vote of the nearest training samples",
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
     head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
+    head_k: int = fact_if_chosen(50, "head=knn: neighbours that vote", ge=1, le=10000)
+    head_temperature: float = fact_if_chosen(
+        0.05, "head=knn: a neighbour votes with exp(cosine / temperature)", gt=0, le=10
+    )
     head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
+    probe_views: list[str] = fact_if_chosen(
+        ["identity", "hflip"],
+        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those "
+        "that an attribute forbids are left out",
+        min_length=1,
+    )
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
     epochs: int = fact(
         6, "passes over the training rows; the weights of the last one are used", ge=1, le=1000
+    )
+    first_px: int | None = fact_if_chosen(
+        None,
+        "longest side of training images in the first epoch, px, which grows to `images.size` over two "
+        "thirds of the epochs (progressive resizing); None: always `images.size`",
+        ge=16,
     )
     batch_size: int = fact(32, "rows per optimizer step, times `accumulate`", ge=1, le=65536)
     accumulate: int = fact(1, "micro-batches per step; the loss is summed and divided once", ge=1, le=1024)
@@ -130,6 +167,14 @@ class TrainSettings(Section):
     swa_start: float | None = fact(
         None, "average the weights of all epochs after this share of the epochs; None: off", ge=0, lt=1
     )
+    soup: Literal["uniform", "greedy"] = fact_if_chosen(
+        "uniform",
+        "epochs that swa_start averages; uniform: all; greedy: those that do not lower the score of the "
+        "inner split, which early_stopping makes",
+    )
+    grad_checkpointing: bool = fact_if_chosen(
+        False, "compute activations again in the backward pass: less memory, about a third more time"
+    )
     mix: MixSettings = MixSettings()
     early_stopping: EarlyStoppingSettings | None = fact(None, "None: train to the last epoch")
     input_noise: float = fact(
@@ -154,6 +199,12 @@ class TrainSettings(Section):
     pseudo: PseudoSettings | None = fact(
         None, "pseudo-labels: also train on unlabelled images that teachers label"
     )
+
+    @field_validator("probe_views")
+    @classmethod
+    def _each(cls, views: list[str]) -> list[str]:
+        """Every view separately, as in keys."""
+        return expanded(views)
 
 
 @rule("train", "folds")
@@ -192,8 +243,15 @@ def weight_averages(s: Sections) -> Iterator[Broken]:
     if train.swa_start is not None and train.ema_decay is not None:
         message = "cannot be combined with train.ema_decay: only one average can be used for prediction"
         yield "train.swa_start", message
-    if train.swa_start is not None and train.early_stopping is not None:
-        yield "train.swa_start", "averages epochs, but early_stopping chooses one: keep one of the two"
+    greedy = train.soup == "greedy"
+    if train.swa_start is not None and train.early_stopping is not None and not greedy:
+        message = "averages epochs, but early_stopping chooses one: keep one of the two, or train.soup=greedy"
+        yield "train.swa_start", message
+    if greedy and (train.swa_start is None or train.early_stopping is None):
+        message = (
+            "greedy needs train.swa_start, the first epoch to average, and train.early_stopping, an inner"
+        )
+        yield "train.soup", f"{message} split to choose on, e.g. train.early_stopping.patience=1000"
     if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
         message = f"{train.swa_start}: with train.epochs={train.epochs} only one epoch remains to average"
         yield "train.swa_start", f"{message}; start earlier, or train longer"
@@ -252,6 +310,37 @@ def strategy_settings(s: Sections) -> Iterator[Broken]:
         for name in ("layer_decay", "init_from"):
             if getattr(train, name) is not None:
                 yield (f"train.{name}", "is for pretrained weights, and strategy=scratch has none")
+
+
+@rule("train", "images")
+def epochs_of_other_kinds(s: Sections) -> Iterator[Broken]:
+    """Epochs of the head alone, and of smaller images, are followed by others."""
+    train, side = s["train"], max(s["images"].hw)
+    if train.head_epochs is not None and train.strategy not in ("full", "freeze_until"):
+        message = f"is for strategy=full or freeze_until, and train.strategy={train.strategy}"
+        yield "train.head_epochs", f"{message}; remove it"
+    elif train.head_epochs is not None and train.head_epochs >= train.epochs:
+        message = f"{train.head_epochs} of train.epochs={train.epochs} leaves none for the other weights"
+        yield "train.head_epochs", f"{message}; or choose train.strategy=linear_probe"
+    if train.first_px is not None and train.first_px >= side:
+        yield "train.first_px", f"{train.first_px} is not smaller than images.size={side}: remove it"
+    if train.first_px is not None and train.epochs < 3:
+        yield "train.first_px", f"needs at least 3 epochs to grow, and train.epochs={train.epochs}"
+
+
+@rule("train", "model")
+def views_and_stages_of_a_probe(s: Sections) -> Iterator[Broken]:
+    """What a linear probe trains on is chosen for a linear probe, and identity, which validates, is there."""
+    train, usual = s["train"], TrainSettings()
+    probe = train.strategy == "linear_probe"
+    if train.probe_views != usual.probe_views and not probe:
+        message = f"is for strategy=linear_probe, and train.strategy={train.strategy}; augment.policy changes"
+        yield "train.probe_views", f"{message} what a network sees"
+    if "identity" not in train.probe_views:
+        yield "train.probe_views", "lacks identity, the view on which heads are validated: add it"
+    if s["model"].feature_stages is not None and not probe:
+        message = f"is for strategy=linear_probe, and train.strategy={train.strategy}: a network that trains"
+        yield "model.feature_stages", f"{message} has one classifier on its last features"
 
 
 @rule("train", "model")
@@ -334,26 +423,27 @@ def head_settings(s: Sections) -> Iterator[Broken]:
         if getattr(train, name) != getattr(usual, name):
             message = "is for networks; heads on cached features train in fp32, without an average of weights"
             yield f"train.{name}", message
-    if train.head == "logistic" and train.head_seeds > 1:
-        message = "has no effect: a solved logistic regression is the same for every seed; remove it"
+    if train.solved and train.head_seeds > 1:
+        message = f"has no effect: head={train.head} is the same for every seed; remove it"
         yield "train.head_seeds", message
 
 
 @rule("train", "loss", "resample", "model")
-def logistic_head(s: Sections) -> Iterator[Broken]:
-    """A logistic regression is one problem with one loss, solved once."""
-    if s["train"].head != "logistic":
+def solved_head(s: Sections) -> Iterator[Broken]:
+    """A solved head has no steps: one problem with one loss, or none, solved once."""
+    head, usual = s["train"].head, LossSettings()
+    if not s["train"].solved:
         return
-    usual = LossSettings()
+    what = {"logistic": "minimises cross-entropy", "knn": "minimises nothing"}[head]
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            message = "is not used by head=logistic, which minimises cross-entropy; use train.head=linear"
+            message = f"is not used by head={head}, which {what}; use train.head=linear"
             yield f"loss.{name}", message
-    if s["model"].heads == "attributes":
-        message = "attributes is not for train.head=logistic, which is over classes; use train.head=linear"
-        yield "model.heads", message
+    if s["model"].heads != "joint":
+        message = f"{s['model'].heads} is not for train.head={head}, which is over classes"
+        yield "model.heads", f"{message}; use train.head=linear"
     if s["resample"].redraw:
-        message = "is not for train.head=logistic, which is solved once, on one draw; remove it"
+        message = f"is not for train.head={head}, which is solved once, on one draw; remove it"
         yield "resample.redraw", message
 
 

@@ -272,13 +272,6 @@ def validate(session: Session, options: Options) -> None:
     run(session, options)
 
 
-def submit(session: Session, options: Options) -> None:
-    """Hand a CSV in to the host."""
-    from pipeline.submit.hand_in import run
-
-    run(session, options)
-
-
 def reproduce(session: Session, options: Options) -> None:
     """Rebuild a submission from its provenance, and compare."""
     from pipeline.submit.reproduce import run

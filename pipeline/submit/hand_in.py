@@ -44,7 +44,10 @@ LOG = "submits.csv"
 KAGGLE = "kaggle"
 # The Kaggle client exits with 0 after some failures, and reports them in these words only.
 REPORTED = re.compile(
-    r"^\s*(Could not submit to competition|Could not find competition|Upload unsuccessful)", re.MULTILINE
+    r"^\s*(Could not submit to competition|Could not find competition|Upload unsuccessful|"
+    r"Dataset (?:version )?creation error.*|Kernel push error.*|"
+    r".*not valid (?:dataset|competition) sources.*)",
+    re.MULTILINE,
 )
 
 
@@ -87,8 +90,8 @@ class Client:
         """The command for one file; it runs without a shell, so no character of a message is special."""
         return [word.format(file=file, message=message, name=name) for word in self.template]
 
-    def call(self, words: list[str], say: Callable[[str], None]) -> None:
-        """Run it, and show its output line by line.
+    def call(self, words: list[str], say: Callable[[str], None]) -> str:
+        """Run it, and show its output line by line; returns the output.
 
         Raises:
             DataError: it cannot run, or it failed, according to its exit code or its output.
@@ -125,6 +128,7 @@ class Client:
                 texts.CLIENT_REPORTED.format(program=words[0], words=failed[1]),
                 remedy=texts.CLIENT_REPORTED_REMEDY,
             )
+        return "".join(output)
 
 
 def shown(words: list[str]) -> str:
@@ -189,7 +193,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     assert client is not None, "only a rehearsal goes on without a client"
     words = client.words(path, message, name)
     session.say(texts.COMMAND.format(words=shown(words)))
-    if not _confirmed(options.yes):
+    if not confirmed(options.yes):
         session.say(texts.NOT_SUBMITTED)
         next_step.say_with_file(session, "submit", "FILE", path)
         return
@@ -311,7 +315,7 @@ def _hand_in(session: Session, client: Client, words: list[str], log: Path, subm
     submit_log.add(log, submit)
 
 
-def _confirmed(yes: bool) -> bool:
+def confirmed(yes: bool) -> bool:
     """Whether the user confirms.
 
     Raises:

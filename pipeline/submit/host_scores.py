@@ -13,18 +13,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.core import metrics
+from pipeline.core import metrics, truths
 from pipeline.core.errors import DataError
 from pipeline.core.samples import positions
 from pipeline.core.targets import Target
 from pipeline.data import host, host_format, load
-from pipeline.record import paths
+from pipeline.record import board, paths
 from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.load import Settings
-from pipeline.submit import ledger, texts
+from pipeline.submit import ledger, submission, texts
 from pipeline.submit.submission import ledger_of
 
 
@@ -48,7 +48,8 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         raise DataError(
             texts.ANSWERS_AT_HOST.format(competition=config.name), remedy=texts.ANSWERS_AT_HOST_REMEDY
         )
-    space = load.samples(data, "test", home).space
+    test = load.samples(data, "test", home)
+    space = test.space
     predicted = host_format.read(
         path, space, config.submission, host.sample(settings, data, home), config.encoding
     )
@@ -59,6 +60,7 @@ def of_answers(settings: Settings, data: Artifact, home: Path, path: Path, revea
         )
     ids_N, truth, usage_N = host.read_answers(kept, Target.of(space))
     at_N = positions(ids_N, predicted.ids_N, path.name)
+    truth = truths.known(truth, None, test.take(ids_N).beside)
     metric = metrics.get(config.metric)
 
     def score(usage: str) -> float:
@@ -86,6 +88,7 @@ def take_in(home: Path, settings: Settings, data: Artifact, path: Path) -> str:
             one has its name.
     """
     config = settings.config.competition
+    path = submission.original(home, path)
     fault = paths.fault_of_submission(path.stem)
     if fault:
         raise DataError(texts.BAD_NAME.format(file=path, fault=fault), remedy=texts.BAD_NAME_REMEDY)
@@ -129,7 +132,7 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
     ledger.record_score(path, score.name, score.public, score.private, looked=score.private is not None)
     entry = next(e for e in ledger.read(path) if e.name == score.name)
     if entry.key and entry.public is not None:
-        figures = {"lb_public": entry.public}
+        figures = {"lb_public": entry.public, board.PUBLIC: entry.public}
         if entry.oof is not None:
             figures["cv_lb_gap"] = entry.public - entry.oof
         stage = {"blend": "ensemble", "refit": "refit"}.get(entry.kind, "infer")

@@ -144,7 +144,7 @@ def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagn
 STAGES = (
     Stage(
         "leaderboard",
-        3,
+        4,
         "out-of-fold against public scores",
         build_leaderboard,
         reads=(

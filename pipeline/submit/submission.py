@@ -101,6 +101,20 @@ def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     return path
 
 
+def original(home: Path, path: Path) -> Path:
+    """The submission of which a file is a copy under another name, such as `pets-best.csv`; or the file.
+
+    It is a copy if its provenance names another submission here with the same bytes.
+    """
+    if not is_untouched(path):
+        return path
+    name = str(files.read_json(path.with_suffix(".json")).get("name", path.stem))
+    if name == path.stem or paths.fault_of_submission(name):
+        return path
+    other = paths.below(home / "submissions", f"{name}.csv")
+    return other if other.is_file() and other.read_bytes() == path.read_bytes() else path
+
+
 def is_untouched(path: Path) -> bool:
     """Whether a CSV has the digest that its provenance records."""
     try:

@@ -189,7 +189,8 @@ class _Stack:
         hidden = train.head_hidden if train.head == "mlp" else None
         width, beside = hidden or mean_JD.shape[1], job.features.n_beside
         scale = heads.scale_of_heads([m.fold.job.scale for m in members], width)
-        self.network = heads.HeadStack(mean_JD, std_JD, job.n_outputs, hidden, job.heads, scale, beside)
+        form = (job.n_outputs, hidden, job.heads, scale, beside, job.angles)
+        self.network = heads.HeadStack(mean_JD, std_JD, *form)
         with torch.no_grad():
             self.network.start([seed(m.root, "model", m.fold.job.fold) for m in members])
         self.inverse_J1D = std_JD[:, None].reciprocal()
@@ -299,6 +300,7 @@ def _state_of(fold: _Fold, stacks: list[_Stack]) -> State:
 def _predict(fold: _Fold, state: State) -> tuple[Floats, torch.Tensor]:
     """(S, N, C) probabilities of the validation part, and their logits."""
     head = heads.restore_head(state, fold.job.heads)
+    assert isinstance(head, heads.HeadStack), "trained heads have weights"
     with torch.inference_mode():
         logits_SNC = head.logits(fold.z_ND.expand(len(head.mean_JD), -1, -1))
     return heads.from_logits_JNC(logits_SNC, fold.job.target), logits_SNC

@@ -1,7 +1,7 @@
 """Losses of labels that may hold together, and of values: a sum over the known cells of a row.
 
-Owns their formulas and the weights of labels by how often they hold. Does not own which loss the settings
-name, or the losses of exclusive classes (`train/losses.py`).
+Owns their formulas and the weights of labels, by how often they hold and by the metric. Does not own which
+loss the settings name, or the losses of exclusive classes (`train/losses.py`).
 
 Unknown cells (NaN) are left out: the loss of a row is the mean over its known labels or values, and its
 weight their share, so that a window's loss is the mean over all its known cells. A row of which nothing is
@@ -19,7 +19,7 @@ Legend: B rows, C columns, L labels, S labels of two values, G labels of W level
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -28,7 +28,7 @@ from torch.nn.functional import huber_loss, softplus
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.targets import Target
-from pipeline.settings.loss import OneLossSettings, hand_faults
+from pipeline.settings.loss import LossSettings, OneLossSettings, hand_faults
 from pipeline.train.targets import ClassFacts
 
 Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -187,7 +187,47 @@ def soft_f1_of_labels(logits_BC: torch.Tensor, target_BC: torch.Tensor, layout: 
     return 1 - (f1 * occurs).sum(-1) / occurs.sum(-1).clamp_min(1)
 
 
-def label_weights(settings: OneLossSettings, facts: ClassFacts) -> tuple[torch.Tensor, torch.Tensor] | None:
+def label_weights(
+    settings: OneLossSettings, facts: ClassFacts, waits: bool = False
+) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """(C,) weight of a cell if its column holds, and if it does not: by class and as the metric weighs them.
+
+    Class weights are left out while they wait (`loss.defer`); None: all cells count equally.
+
+    Raises:
+        ConfigError: weights by hand for other labels; it lists all of them.
+    """
+    by_class = None if waits else _class_weights(settings, facts)
+    of_metric_C = metric_weights(settings, facts)
+    if of_metric_C is None:
+        return by_class
+    factor_C = torch.from_numpy(of_metric_C).float().to(facts.device)
+    up_C, down_C = (torch.ones_like(factor_C),) * 2 if by_class is None else by_class
+    return up_C * factor_C, down_C * factor_C
+
+
+def metric_weights(settings: OneLossSettings, facts: ClassFacts) -> np.ndarray | None:
+    """(C,) weight of the cells of each column, by its label and its level; None: all equal.
+
+    Labels weigh as they do in the mean of the metric, with a mean of 1; the levels of a label too, over its
+    rows, so that a label does not count more because its rows do.
+    """
+    given = settings.label_weights if isinstance(settings, LossSettings) else "none"
+    if given == "none":
+        return None
+    space = facts.space if isinstance(given, str) else replace(facts.space, weights=tuple(given.items()))
+    cells, held_C = space.cells, facts.counts_C.astype(np.float64)
+    level_C, label_L = np.array(cells.level_weights), np.array(cells.label_weights)
+    if (level_C == 1).all() and (label_L == label_L[0]).all():
+        return None
+    made_C = level_C.copy()
+    for block in facts.target.blocks:
+        total = (level_C[block] * held_C[block]).sum()
+        made_C[block] *= held_C[block].sum() / total if total > 0 else 1.0
+    return np.asarray(made_C * np.repeat(label_L / label_L.mean(), cells.widths))
+
+
+def _class_weights(settings: OneLossSettings, facts: ClassFacts) -> tuple[torch.Tensor, torch.Tensor] | None:
     """(C,) weight of a cell if its column holds, and if it does not; a mean of 1 over the cells of a label.
 
     inverse: 1/n, so that both values, or all levels, of a label count equally. effective: (1 - β)/(1 - β^n).

@@ -10,7 +10,7 @@ Legend: N images, V views, C classes, M models.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -33,7 +33,7 @@ from pipeline.nets.views import View
 from pipeline.nets.weights import State
 from pipeline.settings.model import ModelSettings
 from pipeline.settings.schema import Config
-from pipeline.train.heads import HeadStack, head_probabilities, mean_of_heads, restore_head
+from pipeline.train.heads import Head, head_probabilities, mean_of_heads, restore_head
 from pipeline.train.state import load_checkpoint, save_checkpoint
 
 FILE = "weights.pt"
@@ -78,11 +78,18 @@ Milliseconds = tuple[float, ...]
 
 
 def predict_views(
-    model: Classifier, images: Images, ids: Strings, target: Target, views: Sequence[View], how: Pass
+    model: Classifier,
+    images: Images,
+    ids: Strings,
+    target: Target,
+    views: Sequence[View],
+    how: Pass,
+    shown: bool = True,
 ) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities of the named images, in the order of `ids`, the same for any batch size.
 
-    The model is put in eval mode and must be on `how.device`; `target` says what its outputs are.
+    The model is put in eval mode and must be on `how.device`; `target` says what its outputs are; `shown`:
+    whether there is a progress bar.
 
     Returns:
         The probabilities, and milliseconds per image of each view.
@@ -92,7 +99,8 @@ def predict_views(
     """
     model.eval()
     blocks, ms_V = [], []
-    for view in tqdm(views, desc=printable(model.name), unit="view", disable=not sys.stderr.isatty()):
+    silent = not (shown and sys.stderr.isatty())
+    for view in tqdm(views, desc=printable(model.name), unit="view", disable=silent):
         begin = time.perf_counter()
         blocks.append(target.from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))
@@ -100,9 +108,7 @@ def predict_views(
     return ViewProbabilities.of(target, ids, names, np.stack(blocks), model.name), tuple(ms_V)
 
 
-def predict_head(
-    head: HeadStack, features: Features, target: Target
-) -> tuple[ViewProbabilities, Milliseconds]:
+def predict_head(head: Head, features: Features, target: Target) -> tuple[ViewProbabilities, Milliseconds]:
     """(V, N, C) probabilities on every view of cached features, the mean over the heads of a fold.
 
     `head` holds the heads of the fold, one per seed; `target` says what their outputs are.
@@ -120,7 +126,7 @@ def predict_head(
     return ViewProbabilities.of(target, features.ids_N, features.views, p_VNC, "head"), tuple(ms_V)
 
 
-def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+def _in_equal_blocks(head: Head, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions, of blocks of one size, so that those of a row do not depend on the others."""
     parts = []
     for start in range(0, len(x_ND), HEAD_ROWS):
@@ -133,41 +139,56 @@ def _in_equal_blocks(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
 Vote = tuple[ViewProbabilities, Milliseconds]
 
 
+def restored(config: Config, space: LabelSpace, committee: Committee) -> Iterator[Classifier]:
+    """The networks of a fold, one at a time."""
+    for state in committee.states:
+        yield model.restore(config.model, space.n_classes, state, config.images.hw, space, Intake.of(config))
+
+
+def restored_heads(settings: ModelSettings, space: LabelSpace, committee: Committee) -> list[Head]:
+    """The heads of a fold."""
+    by_attribute = AttributeHeads.of(settings, space)
+    return [restore_head(state, by_attribute) for state in committee.states]
+
+
 def networks(
-    config: Config,
+    made: Iterable[Classifier],
+    shares: Sequence[float],
     names: Sequence[str],
-    space: LabelSpace,
-    committee: Committee,
+    target: Target,
     asked: Sequence[tuple[Images, Strings]],
     how: Pass,
+    shown: bool = True,
 ) -> list[Vote]:
-    """The vote of networks on each of `asked`, view by view.
+    """The vote of networks on each of `asked`, view by view: in inference and in a predictor alike.
 
-    `names` are those of the views; `asked` are pairs of images and the ids to predict.
+    Args:
+        made: the networks of a fold, each used and then let go.
+        shares: of the vote, one for each network.
+        names: of the views.
+        target: what the outputs are.
+        asked: pairs of images and the ids to predict.
+        how: see `Pass`.
+        shown: whether there is a progress bar.
 
     Returns:
         For each of `asked`, the probabilities, and milliseconds per image of each view, all models together.
     """
     parsed, by_model = views.parse_all(list(names)), []
     asked = [(on_device(images, how.device, how.images_share), ids) for images, ids in asked]
-    for state in committee.states:
-        network = model.restore(
-            config.model, space.n_classes, state, config.images.hw, space, Intake.of(config)
-        )
-        network = model.to_device(network, how.device, how.layout)
-        passes = [partial(predict_views, network, x, ids, Target.of(space), parsed, how) for x, ids in asked]
+    for network in made:
+        placed = model.to_device(network, how.device, how.layout)
+        passes = [partial(predict_views, placed, x, ids, target, parsed, how, shown) for x, ids in asked]
         by_model.append([with_room(one, [x for x, _ in asked], how) for one in passes])
-    return _voted(by_model, committee.shares)
+    return _voted(by_model, shares)
 
 
 def heads(
-    settings: ModelSettings, space: LabelSpace, committee: Committee, asked: Sequence[Features]
+    made: Iterable[Head], shares: Sequence[float], target: Target, asked: Sequence[Features]
 ) -> list[Vote]:
     """The same for heads on every view of cached features; the time of the backbone is not included."""
-    by_attribute = AttributeHeads.of(settings, space)
-    restored = [restore_head(state, by_attribute) for state in committee.states]
-    by_model = [[predict_head(head, features, Target.of(space)) for features in asked] for head in restored]
-    return _voted(by_model, committee.shares)
+    by_model = [[predict_head(head, features, target) for features in asked] for head in made]
+    return _voted(by_model, shares)
 
 
 def _voted(by_model: Sequence[Sequence[Vote]], shares: Sequence[float]) -> list[Vote]:

@@ -48,7 +48,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     plan = load.plan(inputs["folds"])
     config = settings.config
     # A solved head passes over its rows once.
-    epochs = 1 if is_probe(settings) and config.train.head == "logistic" else config.train.epochs
+    epochs = 1 if is_probe(settings) and config.train.solved else config.train.epochs
     last, rows, numbers = 0, 0, [int(need.params["fold"]) for need in missing]
     heads = host.graph.inputs(missing[0]).get("heads") if missing else None
     if heads is not None:  # the heads of all folds train together, once
@@ -63,7 +63,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     rows = round(rows * trainings(config.train.bag, config.train.chain))
     n_classes = samples.space.n_classes
     device = set_up(config.runtime)
-    known = _earlier(host.store, settings, device)
+    known = earlier(host.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
         return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
@@ -89,7 +89,7 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     return Estimate(rows * per_row, disk, (choice.line,) if choice.line else ())
 
 
-def _earlier(store: Store, settings: Settings, device: str) -> float | None:
+def earlier(store: Store, settings: Settings, device: str) -> float | None:
     """Seconds per row of the newest fold with the same network, image size and batch on this machine."""
     config = settings.config
     wanted = {

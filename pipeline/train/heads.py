@@ -10,7 +10,7 @@ batch, S synthetic rows.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,14 @@ from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewP
 from pipeline.core.samples import Floats, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.cosine import Angles, Cosine
 from pipeline.nets.model import OutputScale
 from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import Loss, make_loss
+from pipeline.train.nearest import NearestHead
 from pipeline.train.state import save_checkpoint
 from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 
@@ -56,6 +58,7 @@ class HeadJob:
         synthetic: rows that belong to no image, with the same views; None: there are none.
         soft_NC: soft labels of each training sample; None, or NaN: the truth.
         heads: a head per attribute; None: one output per class.
+        angles: the form of a head of cosines; None: a linear one.
     """
 
     fold: int
@@ -70,6 +73,7 @@ class HeadJob:
     synthetic: SyntheticRows | None = None
     soft_NC: Floats | None = None
     heads: AttributeHeads | None = None
+    angles: Angles | None = None
 
     @property
     def target(self) -> Target:
@@ -105,6 +109,7 @@ class HeadJob:
     def make_loss(self, epoch: int) -> Loss:
         """The loss of an epoch; it knows the class counts of the training rows."""
         facts = class_facts(self.train_samples, self.rows(0), self.heads, self.synthetic)
+        facts = replace(facts, scale=None if self.angles is None else self.angles.scale)
         return make_loss(self.loss, facts, epoch, self.train.epochs)
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,7 +141,7 @@ class HeadFit:
 
     Args:
         result: its out-of-fold probabilities are the mean over the seeds.
-        state: of one `HeadStack` that holds the heads of all seeds.
+        state: of one `HeadStack` that holds the heads of all seeds, or of a `NearestHead`.
         by_seed: out-of-fold probabilities, one block per seed.
     """
 
@@ -170,7 +175,8 @@ class _Linear(nn.Module):
 class HeadStack(nn.Module):
     """J heads side by side: standardise, then one linear layer, or two with a ReLU between them.
 
-    The last layer starts at zero: a linear head is a convex problem and needs no random initialisation.
+    The last layer starts at zero: a linear head is a convex problem and needs no random initialisation. One
+    of cosines starts in random directions.
 
     Args:
         mean_JD, std_JD: of the training features of each head; part of the state dict.
@@ -179,6 +185,7 @@ class HeadStack(nn.Module):
         by_attribute: a head per attribute; None: one output per class.
         scale: of values and labels, from the outputs of each head to logits; part of the state dict.
         n_beside: how many of the last features are metadata, which may be missing (NaN).
+        angles: of a last layer of cosines; part of the state dict. None: it is linear.
     """
 
     mean_JD: torch.Tensor
@@ -193,6 +200,7 @@ class HeadStack(nn.Module):
         by_attribute: AttributeHeads | None = None,
         scale: OutputScale | None = None,
         n_beside: int = 0,
+        angles: Angles | None = None,
     ) -> None:
         super().__init__()
         self.scale = scale
@@ -204,15 +212,21 @@ class HeadStack(nn.Module):
         self.n_beside = n_beside
         n_heads, n_features = mean_JD.shape
         self.hidden = _Linear(n_heads, n_features, hidden) if hidden else None
-        self.out = _Linear(n_heads, hidden or n_features, n_outputs)
+        self.out: _Linear | Cosine = _Linear(n_heads, hidden or n_features, n_outputs)
+        if angles is not None:
+            self.out = Cosine(hidden or n_features, n_outputs, angles, n_heads)
+            form = torch.tensor([[angles.scale, angles.centres]] * n_heads, dtype=torch.float64)
+            self.register_buffer("angles_J2", form)
         self.by_attribute = by_attribute
 
     def start(self, seeds_J: list[int]) -> None:
-        """Initialise the hidden weights of each head from its own seed."""
-        if self.hidden is not None:
-            for weight_HD, seed in zip(self.hidden.weight, seeds_J, strict=True):
-                generator = torch.Generator().manual_seed(seed)
-                nn.init.kaiming_normal_(weight_HD, nonlinearity="relu", generator=generator)
+        """Initialise the hidden weights and the centres of each head from its own seed."""
+        for j, seed in enumerate(seeds_J):
+            generator = torch.Generator().manual_seed(seed)
+            if self.hidden is not None:
+                nn.init.kaiming_normal_(self.hidden.weight[j], nonlinearity="relu", generator=generator)
+            if isinstance(self.out, Cosine):
+                self.out.start(generator, j)
 
     def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
         """Features with mean 0 and deviation 1 over each head's training samples; x_JBD may have J = 1."""
@@ -241,6 +255,10 @@ class HeadStack(nn.Module):
         return self.logits(self.standardise(x_JBD))
 
 
+# What predicts from features: heads side by side, or the nearest samples.
+Head = HeadStack | NearestHead
+
+
 def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> OutputScale | None:
     """The last step of heads side by side, (J, 1, C); None where they predict neither values nor labels.
 
@@ -256,19 +274,26 @@ def scale_of_heads(scales_J: Sequence[Scale | None], n_inputs: int) -> OutputSca
     return OutputScale(mean, spread / math.sqrt(n_inputs), low, high)
 
 
-def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> HeadStack:
+def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> Head:
     """The heads of the state of a `HeadFit`; `by_attribute` as in their job."""
+    if "rows_TD" in state:
+        return NearestHead(state).eval()
     hidden = len(state["hidden.bias"][0]) if "hidden.bias" in state else None
     n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
-    n_outputs, scale = state["out.bias"].shape[1], None
+    angles, scale = None, None
+    if "angles_J2" in state:
+        factor, centres = state["angles_J2"][0].tolist()
+        angles = Angles(factor, int(centres))
+    n_outputs = state["out.weight"].shape[1] // (1 if angles is None else angles.centres)
     if "scale.mean" in state:
         scale = OutputScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
-    head = HeadStack(state["mean_JD"], state["std_JD"], n_outputs, hidden, by_attribute, scale, n_beside)
+    shape = state["mean_JD"], state["std_JD"], n_outputs, hidden
+    head = HeadStack(*shape, by_attribute, scale, n_beside, angles)
     head.load_state_dict(state, strict=True)
     return head.eval()
 
 
-def head_probabilities(head: HeadStack, x_ND: Floats, target: Target) -> Floats:
+def head_probabilities(head: Head, x_ND: Floats, target: Target) -> Floats:
     """(J, N, C) predictions of each head, without gradients; the features may be those of a file."""
     with torch.inference_mode():
         blocks = (torch.from_numpy(x_ND[n : n + _ROWS].copy()) for n in range(0, len(x_ND), _ROWS))

@@ -21,6 +21,7 @@ from pipeline.core.errors import ModelError
 from pipeline.core.metadata import Table
 from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth, positions
 from pipeline.data.augment import Augmenter
+from pipeline.data.detail import hw_of
 from pipeline.data.device_augment import engine_of
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets.backbones import Size
@@ -78,8 +79,12 @@ class Initial:
         # What trains beside the backbone starts anew, and the normalisation is measured on these images.
         own = {key: value for key, value in self.state.items() if not key.startswith(_BESIDE)}
         state = {key.removeprefix(_BACKBONE): value for key, value in own.items()}
+        head = classifier_keys(backbone)
+        names = {key.rpartition(".")[0] for key in head}
         if space.classes != self.classes:
-            state = {key: value for key, value in state.items() if key not in classifier_keys(backbone)}
+            state = {key: value for key, value in state.items() if key not in head}
+        # A classifier of another form has other tensors, as the bias of a linear one.
+        state = {k: v for k, v in state.items() if k in head or k.rpartition(".")[0] not in names}
         try:
             fit_state(backbone, state, self.name)
         except ModelError as error:
@@ -169,8 +174,8 @@ class FoldJob:
     def augmenters(self) -> tuple[Augmenter, ...]:
         """The policy of the run, and those of offline copies in the order of the rows' policies."""
         channels, named = self.intake.channels, [policy for policy in self.rows(0).policies if policy]
-        copies = (Augmenter(policy, self.size, channels=channels) for policy in named)
-        return (Augmenter(self.augment.policy, self.size, channels=channels), *copies)
+        policies = (self.augment.policy, *named)
+        return tuple(Augmenter(one, self.size, channels=channels, stored=self.stored) for one in policies)
 
     @cached_property
     def engine(self) -> str:
@@ -179,7 +184,12 @@ class FoldJob:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the images, px."""
+        """Height and width of what the network sees, px."""
+        return hw_of(self.images)
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Height and width of the prepared images, px."""
         height, width = self.images.x_NHWC.shape[1:3]
         return int(height), int(width)
 

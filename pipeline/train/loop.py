@@ -30,16 +30,18 @@ from tqdm import tqdm
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
+from pipeline.data.detail import reduced_batch
 from pipeline.data.device_images import DeviceImages, ahead, is_full, on_device
 from pipeline.data.device_loader import DeviceLoader
 from pipeline.data.loader import Batch, EpochLoader, LoaderPlan, batch_bounds
 from pipeline.engine.stage import OnEpoch
 from pipeline.nets.forward import Pass, pixels, run
 from pipeline.nets.model import Classifier
+from pipeline.nets.several import on_each
 from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import partner_rows
-from pipeline.settings.train import EarlyStoppingSettings
+from pipeline.settings.train import EarlyStoppingSettings, TrainSettings
 from pipeline.train import columns, health, strategy, texts
 from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
@@ -125,6 +127,29 @@ def _batches(job: FoldJob, loader: Loader, epoch: int, mixed: bool = True) -> It
     return batches
 
 
+def size_of(epoch: int, settings: TrainSettings, size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the images of an epoch, px; sides of smaller ones are multiples of 8."""
+    whole, last = max(size), math.ceil(settings.epochs * 2 / 3)
+    if settings.first_px is None or epoch >= last:
+        return size
+    side = settings.first_px + (whole - settings.first_px) * epoch / last
+    height, width = (min(max(round(side * own / whole / 8) * 8, 8), own) for own in size)
+    return height, width
+
+
+def sized(batches: Iterator[Batch], job: FoldJob, epoch: int) -> Iterator[Batch]:
+    """The batches of an epoch at its size (`train.first_px`), reduced by area on the device."""
+    size = size_of(epoch, job.train, job.size)
+    yield from batches if size == job.size else (_reduced(batch, job, size) for batch in batches)
+
+
+def _reduced(batch: Batch, job: FoldJob, size: tuple[int, int]) -> Batch:
+    x_BCHW = pixels(batch.x_BHWC, job.device)
+    small = on_each(x_BCHW, job.intake.channels, lambda x: reduced_batch(x, size))
+    partner = None if batch.partner is None else _reduced(batch.partner, job, size)
+    return batch._replace(x_BHWC=small.permute(0, 2, 3, 1), partner=partner)
+
+
 def _rows(job: FoldJob, epoch: int, mixed: bool = True) -> tuple[TrainRows, TrainRows | None]:
     """The rows of an epoch, and those of their partners where mixing takes them from elsewhere."""
     mix, rows = job.train.mix, job.rows(epoch)
@@ -145,7 +170,7 @@ def _train_epoch(
     training.model.train()
     strategy.begin_epoch(training.model.backbone, settings, epoch)
     step, number = Step(job, training), schedule.start(epoch)
-    for window in windows(_batches(job, loader, epoch), settings.accumulate):
+    for window in windows(sized(_batches(job, loader, epoch), job, epoch), settings.accumulate):
         made = step(window, number, schedule.lr(number, losses))
         figures.keep(made, number, sum(len(batch.y_B) for batch in window))
         number += 1
@@ -216,18 +241,40 @@ def _end_epoch(job: FoldJob, training: Training, loader: Loader, trained: dict[s
     """Average, evaluate and record the epoch that was just trained."""
     epoch, layout = training.epoch, training.mode.layout
     shown = (pixels(batch.x_BHWC, job.device, layout) for batch in _batches(job, loader, epoch, mixed=False))
+    loss, before = training.loss(job, epoch), _soup(job, training)
     training.average.after_epoch(training.model, epoch, shown)
+    kept: dict[str, float] = {}
+    if before is not None:
+        seen = partial(evaluate, job, training.predictor, loss, _inner(job), "inner", layout)
+        tried = _evaluated(job, training, seen)[1]["inner_score"]
+        sign, known = 1.0 if job.higher_is_better else -1.0, training.history[-1]["inner_score"]
+        kept = {"averaged": float(sign * tried >= sign * known)}
+        if not kept["averaged"]:
+            training.average.load(before)
     training.epoch += 1
-    loss = training.loss(job, epoch)
     p_NC, scores = _evaluated(job, training, partial(validate, job, training.predictor, loss, layout))
-    if (inner := job.inner_samples) is not None:
-        seen = partial(evaluate, job, training.predictor, loss, inner, "inner", layout)
+    scores |= kept
+    if job.inner_samples is not None:
+        seen = partial(evaluate, job, training.predictor, loss, job.inner_samples, "inner", layout)
         scores |= _evaluated(job, training, seen)[1]
     gap = scores["valid_loss"] - trained["train_loss"]
     training.history.append({"epoch": float(epoch), **trained, **scores, "gap": gap})
     if job.inner_samples is not None and _best(job, training) == epoch:
         training.best = _on_cpu(training.predictor)
     return p_NC
+
+
+def _soup(job: FoldJob, training: Training) -> dict[str, Any] | None:
+    """The average before this epoch, if the epoch may be left out of it (`train.soup=greedy`)."""
+    state = training.average.state() if job.train.soup == "greedy" else None
+    if state is None:
+        return None
+    return {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in state.items()}
+
+
+def _inner(job: FoldJob) -> Samples:
+    assert job.inner_samples is not None, "a rule of the settings asks for an inner split"
+    return job.inner_samples
 
 
 def _best(job: FoldJob, training: Training) -> int:

@@ -46,6 +46,8 @@ from pipeline.train.column_losses import wide
 from pipeline.train.own_loss import own_loss
 from pipeline.train.targets import ClassFacts
 
+# How far cosines stay from ±1 in the loss of angles.
+_END_OF_COSINES = 1e-6
 Terms = Callable[[torch.Tensor], torch.Tensor]
 Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Make = Callable[[OneLossSettings, ClassFacts, torch.Tensor | None], Rows]
@@ -154,7 +156,7 @@ def _of_values(settings: OneLossSettings, facts: ClassFacts) -> Loss:
 def _of_labels(settings: OneLossSettings, facts: ClassFacts, waits: bool) -> Loss:
     """The loss of each label; of one with several levels that of exclusive classes of the same name."""
     layout = column_losses.Layout.of(facts.target, facts.device)
-    weights = None if waits else column_losses.label_weights(settings, facts)
+    weights = column_losses.label_weights(settings, facts, waits)
     smoothing, level = settings.label_smoothing, cross_entropy_terms
     if settings.name == "focal":
         level = partial(focal_terms, gamma=settings.gamma)
@@ -246,6 +248,13 @@ def _ldam(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) 
     return rows_of(terms, s.label_smoothing, weight_C)
 
 
+def _arcface(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
+    assert facts.scale is not None, "a rule of the settings asks for model.heads=cosine"
+    margin_C = (s.margin + margins(facts, s.rare_margin)).to(facts.device)
+    terms = partial(arcface_terms, margin_C=margin_C, scale=facts.scale)
+    return rows_of(terms, s.label_smoothing, weight_C)
+
+
 def _logit_adjustment(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:
     shift_C = (s.tau * log_priors(facts)).to(facts.device)
     return rows_of(partial(adjusted_terms, shift_C=shift_C), s.label_smoothing, weight_C)
@@ -262,6 +271,7 @@ REGISTRY: dict[str, Make] = {
     "asymmetric": _asymmetric,
     "soft_f1": _soft_f1,
     "ldam": _ldam,
+    "arcface": _arcface,
     "logit_adjustment": _logit_adjustment,
     "balanced_softmax": _balanced_softmax,
     "ordinal": _ordinal,
@@ -477,6 +487,29 @@ def ldam_terms(logits_BC: torch.Tensor, margin_C: torch.Tensor, scale: float) ->
     log_p_BC = (scale * logits_BC.double()).log_softmax(-1)
     missed_BC = (-torch.expm1(log_p_BC)).clamp_min(torch.finfo(torch.float64).eps)
     kept_BC = log_p_BC - scale * margin_C.to(log_p_BC)
+    return (torch.logaddexp(missed_BC.log(), kept_BC) - kept_BC).to(logits_BC.dtype)
+
+
+def arcface_terms(logits_BC: torch.Tensor, margin_C: torch.Tensor, scale: float) -> torch.Tensor:
+    """(B, C) cross-entropy of scale · cosines, where the angle of the label is larger by its margin, radians.
+
+    Where angle and margin exceed π together, the cosine falls on along its tangent, as in the authors' code:
+    it would rise again. With margins of 0 it is cross-entropy.
+
+    Source: Deng et al., https://arxiv.org/abs/1801.07698, equation 3; a margin for each class: Ha et al.,
+    https://arxiv.org/abs/2010.05350, section 3.2.
+    """
+    # In double precision, as for `ldam_terms`.
+    wide_BC, margin_C = logits_BC.double(), margin_C.to(logits_BC.device, torch.float64)
+    # The slope of the sine is infinite at a cosine of ±1.
+    cos_BC = (wide_BC / scale).clamp(-1 + _END_OF_COSINES, 1 - _END_OF_COSINES)
+    sin_BC = (1 - cos_BC.square()).sqrt()
+    turned_BC = cos_BC * margin_C.cos() - sin_BC * margin_C.sin()
+    beyond_BC = cos_BC - margin_C.sin() * margin_C
+    turned_BC = torch.where(cos_BC > -margin_C.cos(), turned_BC, beyond_BC)
+    log_p_BC = wide_BC.log_softmax(-1)
+    missed_BC = (-torch.expm1(log_p_BC)).clamp_min(torch.finfo(torch.float64).eps)
+    kept_BC = log_p_BC + scale * (turned_BC - cos_BC)
     return (torch.logaddexp(missed_BC.log(), kept_BC) - kept_BC).to(logits_BC.dtype)
 
 

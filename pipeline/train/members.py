@@ -42,6 +42,7 @@ from pipeline.engine.hardware import set_up
 from pipeline.engine.stage import Job, OnEpoch
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.cosine import Angles
 from pipeline.nets.forward import Pass
 from pipeline.nets.intake import Intake
 from pipeline.nets.stages import is_probe, probe_views
@@ -215,14 +216,13 @@ class Probe:
             synthetic=chosen.synthetic,
             soft_NC=lesson.targets_NC,
             heads=AttributeHeads.of(self.config.model, lesson.part.samples.space),
+            angles=Angles.of(self.config.model),
         )
 
     def fit(self, lesson: Lesson) -> tuple[FoldResult, State]:
         """See `Learner`."""
         set_up(self.config.runtime)
-        (fit,) = (solved_heads if lesson.train.head == "logistic" else batched_heads).fit_heads(
-            [self.job(lesson)]
-        )
+        (fit,) = (solved_heads if lesson.train.solved else batched_heads).fit_heads([self.job(lesson)])
         for entry in fit.result.history:
             lesson.on_epoch(lesson.part.fold, int(entry["epoch"]), entry)
         return fit.result, fit.state

@@ -175,11 +175,17 @@ def passing(config: Config, trained: Artifact, device: str) -> Pass:
 
     The manifest of `trained` holds the mode of its training.
     """
+    mode = str(trained.manifest["tags"].get("mode", ""))
+    how = predicting(config.infer.precision, mode, device, config.runtime.infer_batch)
+    return replace(how, images_share=config.runtime.images_share)
+
+
+def predicting(asked: str, trained: str, device: str, batch: int) -> Pass:
+    """How a trained network predicts, in batches of one size; else as `predicting_mode`."""
     from pipeline.nets.forward import Pass
 
-    mode = predicting_mode(config.infer.precision, str(trained.manifest["tags"].get("mode", "")), device)
-    share = config.runtime.images_share
-    return Pass(device, config.runtime.infer_batch, mode.precision, mode.layout, share, padded=True)
+    mode = predicting_mode(asked, trained, device)
+    return Pass(device, batch, mode.precision, mode.layout, padded=True)
 
 
 def predicting_mode(asked: str, trained: str, device: str) -> Mode:

@@ -1,7 +1,8 @@
-"""Linear heads on cached features that are solved, not trained: logistic regression, and ridge for values.
+"""Heads on cached features that are solved, not trained: logistic regression, ridge, the nearest samples.
 
 Owns the convex problems of each kind of target and their solutions: scikit-learn's L-BFGS for classes, shares
-and labels, the closed form of ridge regression for values. Does not own what a head is (`train/heads.py`).
+and labels, the closed form of ridge regression for values; and making a head of the training part itself.
+Does not own what a head is (`train/heads.py`) nor how neighbours vote (`train/nearest.py`).
 
 Every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed is read. Repeated rows
 become weights; a soft label becomes one row per class, weighted by its share. Each label is a problem by
@@ -27,9 +28,10 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.settings.loss import LossSettings
-from pipeline.train import heads
+from pipeline.train import column_losses, heads
 from pipeline.train.heads import HeadFit, HeadJob, HeadStack
-from pipeline.train.targets import targets_of
+from pipeline.train.nearest import state_of
+from pipeline.train.targets import class_facts, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +52,17 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
     Raises:
         ConfigError: a loss other than plain cross-entropy.
     """
-    refuse_loss(jobs[0].loss)
+    refuse_loss(jobs[0].loss, jobs[0].train.head)
     bar = tqdm(jobs, desc="solved heads", unit="fold", disable=not sys.stderr.isatty())
-    return [_fit(job) for job in bar]
+    return [(_nearest if job.train.head == "knn" else _fit)(job) for job in bar]
 
 
-def refuse_loss(loss: LossSettings) -> None:
+def refuse_loss(loss: LossSettings, head: str = "logistic") -> None:
     """Raise ConfigError unless the loss is the natural one of the target, the only one that is solved."""
-    if loss != LossSettings():
+    if loss != LossSettings(label_weights=loss.label_weights):
+        what = "minimises no loss" if head == "knn" else "minimises plain cross-entropy"
         raise ConfigError(
-            f"loss.name: head=logistic minimises plain cross-entropy, but the loss is {loss.name}",
+            f"loss.name: head={head} {what}, but the loss is {loss.name}",
             remedy="leave loss.* out, or choose train.head=linear, which accepts any loss",
         )
 
@@ -71,6 +74,33 @@ class _Solved:
     weight_CD: Floats
     bias_C: Floats
     iterations: int
+
+
+def _nearest(job: HeadJob) -> HeadFit:
+    """The training part itself, in the plain view; nothing is minimised.
+
+    The loss of the training rows is that of rows that find themselves, so it is not told: both losses are of
+    the validation part.
+    """
+    begin, features, valid = time.perf_counter(), job.features, job.valid_samples
+    mean_D, std_D = job.statistics()
+    x_ND = heads.plain_view(features, job.train_samples.ids_N)
+    if job.synthetic is not None:
+        view = features.views.index("identity")
+        x_ND = torch.cat([x_ND, torch.from_numpy(job.synthetic.x_SVD[:, view].copy())])
+    times_N = torch.from_numpy(np.bincount(job.rows(0).index_R, minlength=len(x_ND)))
+    form = (job.train.head_k, job.train.head_temperature, features.n_beside)
+    z_ND = (x_ND - mean_D) / std_D
+    weight_N = job.weight_N * times_N
+    state = state_of(z_ND, job.target_NC, weight_N, (mean_D, std_D), job.target, form)
+    head = heads.restore_head(state)
+    valid_ND = heads.plain_view(features, valid.ids_N)
+    p_1NC = heads.head_probabilities(head, valid_ND.numpy(), job.target)
+    logits_NC = torch.from_numpy(job.target.logits(p_1NC[0]))
+    loss = float(job.make_loss(0).mean(logits_NC, targets_of(valid)))
+    figures = {"train_loss": loss, "valid_loss": loss, "gap": 0.0}
+    entry = {"epoch": 0.0, **figures, "valid_score": job.metric(valid.truth, p_1NC[0])}
+    return heads.head_fit(job, state, p_1NC, [entry], time.perf_counter() - begin)
 
 
 def _fit(job: HeadJob) -> HeadFit:
@@ -100,8 +130,7 @@ def _fit(job: HeadJob) -> HeadFit:
         mean_C, spread_C = head.scale.mean[0, 0].double(), head.scale.spread[0, 0].double()
         weight_CD, bias_C = weight_CD / spread_C[:, None], (bias_C - mean_C) / spread_C
     with torch.no_grad():
-        head.out.weight.copy_(weight_CD[None])
-        head.out.bias.copy_(bias_C[None])
+        head.load_state_dict({**head.state_dict(), "out.weight": weight_CD[None], "out.bias": bias_C[None]})
     head.eval()
     entry, p_1NC = _figures(job, head, z_NVD, target_NC, weight_N)
     state = {key: value.detach().clone() for key, value in head.state_dict().items()}
@@ -158,6 +187,9 @@ def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -
 def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
     """A logistic regression for each label, on the rows where it is known."""
     n_columns, most = target_NC.shape[1], 0
+    # Problems of single labels do not depend on how much these count; those of levels do on each level.
+    facts = class_facts(job.train_samples, job.rows(0), job.heads, job.synthetic)
+    level_C = column_losses.metric_weights(job.loss, facts)
     weight_CD = np.zeros((n_columns, z_NVD.shape[2]), np.float32)
     bias_C = np.zeros(n_columns, np.float32)
     for columns in _blocks(job.target):
@@ -167,6 +199,11 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
             continue  # probabilities of one half, or equal ones
         own_NC, single = own_NC[known_N], len(columns) == 1
         share_NC = np.concatenate([1 - own_NC, own_NC], axis=1) if single else own_NC
+        if level_C is not None and not single:
+            own_C = level_C[columns]
+            share_NC = share_NC * (own_C / _mean_of_rows(own_C, share_NC, weight_N[known_N])).astype(
+                np.float32
+            )
         problem = _problem(z_NVD[known_N], share_NC, weight_N[known_N])
         own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job)
         most = max(most, iterations)
@@ -174,6 +211,12 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
         weight_CD[columns] = own_CD[1:] - own_CD[:1] if single else own_CD
         bias_C[columns] = own_C[1:] - own_C[:1] if single else own_C
     return _Solved(weight_CD, bias_C, most)
+
+
+def _mean_of_rows(level_W: np.ndarray, share_NW: Floats, weight_N: Floats) -> float:
+    """The mean weight of the rows of a label, so that weights of levels do not change the penalty's share."""
+    total = float((share_NW * weight_N[:, None]).sum())
+    return float((share_NW * weight_N[:, None] * level_W).sum()) / total if total > 0 else 1.0
 
 
 def _blocks(target: Target) -> list[list[int]]:

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from pipeline.train.heads import HeadJob
 
 # The settings of `train` that a solved head (not trained by steps) reads, and those of several models.
-SOLVED = ("train.strategy", "train.head", "train.head_c", "train.group_share", "train.seed")
+SOLVED = (
+    *("train.strategy", "train.head", "train.head_c", "train.head_k", "train.head_temperature"),
+    *("train.probe_views", "train.group_share", "train.seed"),
+)
+# The settings of `model` that heads on features read.
+HEADS = ("model.heads", "model.ordinal", "model.scale", "model.centres")
 SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
 
 
@@ -62,7 +67,7 @@ def folds_in(inputs: Mapping[str, object]) -> list[int]:
 
 
 def _is_solved(settings: Settings) -> bool:
-    return is_probe(settings) and settings.config.train.head == "logistic"
+    return is_probe(settings) and settings.config.train.solved
 
 
 def _train_settings(job: Job, several: tuple[str, ...] = SEVERAL) -> TrainSettings:
@@ -76,7 +81,7 @@ def _train_settings(job: Job, several: tuple[str, ...] = SEVERAL) -> TrainSettin
 
 def lesson_sections(settings: Settings) -> tuple[str, ...]:
     """Settings that one training reads; for a head, the backbone is in the key of its features."""
-    learns = ("model.heads", "model.ordinal") if is_probe(settings) else ("model", "augment")
+    learns = HEADS if is_probe(settings) else ("model", "augment")
     train = (*SOLVED, *SEVERAL) if _is_solved(settings) else ("train",)
     return ("resample", "loss", *train, "competition.metric", *learns)
 
@@ -122,7 +127,7 @@ def build_heads(job: Job) -> Built:
     train = _train_settings(job, several=())
     set_up(job.settings.config.runtime)
     jobs = _head_jobs(job, train)
-    fits = (solved_heads if train.head == "logistic" else batched_heads).fit_heads(jobs)
+    fits = (solved_heads if train.solved else batched_heads).fit_heads(jobs)
     for head_job, fit in zip(jobs, fits, strict=True):
         fit.write(job.draft / f"fold{head_job.fold}")
     rows = sum(len(head_job.rows(0)) for head_job in jobs) * train.epochs * train.head_seeds
@@ -150,7 +155,7 @@ def _head_jobs(job: Job, train: TrainSettings) -> list[HeadJob]:
 def heads_sections(settings: Settings) -> tuple[str, ...]:
     """Settings that the heads of all folds read."""
     train = SOLVED if _is_solved(settings) else ("train",)
-    return ("resample", "loss", "competition.metric", "model.heads", "model.ordinal", *train)
+    return ("resample", "loss", "competition.metric", *HEADS, *train)
 
 
 def heads_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
@@ -437,7 +442,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        1,
+        2,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -447,7 +452,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        3,
+        4,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -468,7 +473,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        1,
+        2,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -490,10 +495,11 @@ STAGES = (
         announce=announce_train,
         inside="fold",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "whole",
-        1,
+        2,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,

@@ -33,6 +33,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from pipeline.core.errors import StorageError
 from pipeline.core.seeds import seed
+from pipeline.nets.cosine import Angles
 from pipeline.nets.forward import Mode, autocast
 from pipeline.nets.model import Classifier, build, to_device
 from pipeline.nets.tabular import NAME, Tabular
@@ -65,7 +66,8 @@ class Training:
         self.average = Average(self.model, job.train, job.device, mode.precision)
         self.scaler = torch.amp.GradScaler(job.device, enabled=mode.precision == "fp16")
         facts = class_facts(job.train_samples, job.rows(0), self.model.heads)
-        self.facts = replace(facts, device=job.device)
+        angles = Angles.of(job.model)
+        self.facts = replace(facts, device=job.device, scale=None if angles is None else angles.scale)
         self.target_NC, self.weights_N = job.target_NC.to(job.device), job.sample_weights_N.to(job.device)
         own_NE = job.beside_NE if self.model.reads_metadata else None
         self.beside_NE: torch.Tensor | None = None

@@ -294,6 +294,8 @@ class Step:
             return texts.STEP_PIECES
         if training.scaler.is_enabled():
             return texts.STEP_SCALED
+        if settings.grad_checkpointing:
+            return texts.STEP_CHECKPOINTING
         if self._job.device == "cuda" and not can_record(training.optimizer):
             return texts.STEP_OPTIMIZER.format(optimizer=settings.optimizer)
         return ""

@@ -371,9 +371,10 @@ def of_head(config: Config, space: LabelSpace) -> float:
 
 
 def _noise(config: Config) -> PreparedImages:
-    shape = (ROWS, *config.images.hw, Intake.of(config).depth)
+    images = config.images
+    shape = (ROWS, *images.stored_hw, Intake.of(config).depth)
     x_NHWC = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, config.images.channels)
+    return PreparedImages(strings([str(n) for n in range(ROWS)]), x_NHWC, images.channels, hw=images.hw)
 
 
 def _best_seconds(call: Callable[[], object]) -> float:

@@ -10,7 +10,8 @@ statistics stay and dropout is off. What an epoch trains follows from its number
 needs no state.
 
 Sources: gradual unfreezing: Howard & Ruder, ULMFiT, https://arxiv.org/abs/1801.06146; batch normalisation
-fixed with its affine part, as detectors do: He et al., https://arxiv.org/abs/1512.03385, section 4.
+fixed with its affine part, as detectors do: He et al., https://arxiv.org/abs/1512.03385, section 4; the head
+before everything else: Kumar et al., https://arxiv.org/abs/2202.10054.
 """
 
 import logging
@@ -52,7 +53,8 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
 
     Raises:
         ConfigError: `train.freeze_until` matches no layer of the network, or all of them;
-            `train.freeze_bn` without batch normalisation; `train.layer_decay` where layers are unknown.
+            `train.freeze_bn` without batch normalisation; `train.layer_decay` where layers are unknown;
+            `train.first_px` or `train.grad_checkpointing` where the network cannot do it.
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
         missing = "train.freeze_bn: the model has no batch normalisation"
@@ -62,11 +64,33 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
             "train.layer_decay: this model does not define its layers (timm's group_matcher)",
             remedy="choose a model of timm, or leave train.layer_decay out",
         )
+    if settings.first_px is not None and hasattr(backbone, "set_input_size"):
+        raise ConfigError(
+            "train.first_px: this model is built for images of one size",
+            remedy="choose a convolutional network, or leave train.first_px out",
+        )
+    if settings.grad_checkpointing:
+        _checkpoint(backbone)
     begin_epoch(backbone, settings, settings.epochs - 1)
     frozen = sum(p.numel() for p in backbone.parameters() if not p.requires_grad)
     if frozen:
         total = sum(p.numel() for p in backbone.parameters())
         log.info("%s: %d of %d weights are frozen in all epochs", settings.strategy, frozen, total)
+
+
+def _checkpoint(backbone: nn.Module) -> None:
+    """Let the network compute its activations again in the backward pass."""
+    switch: Any = getattr(backbone, "set_grad_checkpointing", None)
+    try:
+        if switch is None:
+            raise AssertionError("it has no set_grad_checkpointing")
+        switch(True)
+    except AssertionError as error:
+        raise ConfigError(
+            "train.grad_checkpointing: this model does not support it",
+            [str(error)] if str(error) else [],
+            "leave it out, and lower train.batch_size with a higher train.accumulate instead",
+        ) from error
 
 
 def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> None:
@@ -89,7 +113,9 @@ def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> Non
 
 
 def states(backbone: nn.Module, settings: TrainSettings) -> tuple[int, ...]:
-    """The first epoch of each stretch in which the same weights train; only `gradual` has several."""
+    """The first epochs of stretches of equal trainable weights; several if `gradual` or `head_epochs`."""
+    if settings.head_epochs is not None:
+        return (0, settings.head_epochs)
     if settings.strategy != "gradual" or settings.unfreeze_every is None:
         return (0,)
     reached = min(len(stages(backbone)), -(-settings.epochs // settings.unfreeze_every))
@@ -98,6 +124,8 @@ def states(backbone: nn.Module, settings: TrainSettings) -> tuple[int, ...]:
 
 def _frozen(backbone: nn.Module, settings: TrainSettings, epoch: int) -> set[str]:
     """Names of the parameters that the strategy freezes in this epoch."""
+    if settings.head_epochs is not None and epoch < settings.head_epochs:
+        return {name for stage in stages(backbone)[:-1] for name in stage}
     if settings.strategy == "freeze_until":
         assert settings.freeze_until is not None, "a rule of the settings requires freeze_until"
         return _up_to(backbone, settings.freeze_until)

@@ -36,6 +36,7 @@ class ClassFacts:
         device: where losses are computed in training: what they need lies there.
         known_C: of labels, the rows in which the column is known.
         spread_C: of values, the standard deviation of each; see `Scale`.
+        scale: of a head of cosines, the largest logit; None for any other head.
     """
 
     space: LabelSpace
@@ -44,6 +45,7 @@ class ClassFacts:
     device: str = "cpu"
     known_C: Floats | None = None
     spread_C: Floats | None = None
+    scale: float | None = None
 
     @property
     def target(self) -> Target:

@@ -51,11 +51,14 @@ def of_model(job: Job) -> tuple[Probabilities, float]:
     committee = Committee.read(job.inputs["model"].folder)
     if is_probe(job.settings):
         features = load.features(dict(job.inputs), stored, ["identity"]).take(ids).with_metadata()
-        (predictions, ms), *_ = votes.heads(config.model, space, committee, [features])
+        made = votes.restored_heads(config.model, space, committee)
+        (predictions, ms), *_ = votes.heads(made, committee.shares, Target.of(space), [features])
     else:
         images = load.prepared(job.inputs["prepared"], stored)
         how = Pass(set_up(config.runtime), config.runtime.infer_batch)
-        (predictions, ms), *_ = votes.networks(config, ["identity"], space, committee, [(images, ids)], how)
+        models = votes.restored(config, space, committee)
+        asked, target = [(images, ids)], Target.of(space)
+        (predictions, ms), *_ = votes.networks(models, committee.shares, ["identity"], target, asked, how)
     p_NC = predictions.p_VNC[0]
     return Probabilities.of(Target.of(space), named.ids_N, p_NC, f"teacher {job.key}"), sum(ms)
 

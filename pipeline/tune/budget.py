@@ -1,4 +1,4 @@
-"""`make tune STAGE=all BUDGET=30m`: one budget of time for every stage.
+"""`make tune STAGE=all TIME=30m`: one budget of time for every stage.
 
 Owns sharing the time. Each stage is searched from the same settings, so that their effects are separate.
 40 % of the search time goes to the stages in order, weighted by the gains that tuning them had before; the
@@ -22,13 +22,14 @@ import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.wording import seconds_of
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.nets.stages import is_probe
 from pipeline.record.study import Studies, Study, storage_of
 from pipeline.tune import retest, running, search, texts, winners
 from pipeline.tune.retest import RetestVerdict
-from pipeline.tune.search import Prepared, limits_of, seconds_of
+from pipeline.tune.search import Prepared, limits_of
 from pipeline.tune.search_record import SearchRecord
 from pipeline.tune.winners import StageWinner
 
@@ -112,14 +113,15 @@ class Clock:
 
 def tune_all(session: Session, options: Options) -> None:
     """Tune every stage within one budget, and print the result of each."""
-    if not options.budget:
-        raise ConfigError(texts.BUDGET_MISSING, remedy="make tune STAGE=all BUDGET=30m")
-    own = [name for name in ("space", "study", "timeout") if getattr(options, name)]
+    search.refuse_former(options)
+    if not options.time:
+        raise ConfigError(texts.BUDGET_MISSING, remedy="make tune STAGE=all TIME=30m")
+    own = [name for name in ("space", "study") if getattr(options, name)]
     if own or options.jobs > 1:
         names = (*own, *["jobs"] * (options.jobs > 1))
         faults = [texts.FOR_ONE_STAGE.format(name=name.upper()) for name in names]
         raise ConfigError(texts.BUDGET_ONLY, faults, "leave it out, or name a STAGE")
-    clock = Clock(seconds_of(options.budget, "BUDGET"))
+    clock = Clock(seconds_of(options.time))
     limits_of(options, FEWEST)
     turns = [_prepared(session, options, name) for name in ORDER]
     if not any(turn.prepared for turn in turns):
@@ -135,7 +137,7 @@ def tune_all(session: Session, options: Options) -> None:
     steps = winners.next_steps(session, won, date.today())
     for line in [*lines(turns, clock), *steps]:
         session.say(line)
-    session.say(next_step.NEXT.format(command=winners.next_command(session, won, steps)))
+    session.end_with(next_step.NEXT.format(command=winners.next_command(session, won, steps)))
 
 
 def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:
@@ -147,7 +149,7 @@ def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:
     if len(known) == len(needed) and min(known.values()) > clock.left:
         minutes = {name: math.ceil(seconds / 60) for name, seconds in known.items()}
         faults = [texts.BUDGET_NEEDS.format(name=name, minutes=n) for name, n in minutes.items()]
-        raise ConfigError(texts.BUDGET_SHORT.format(budget=clock.budget), faults, "raise BUDGET")
+        raise ConfigError(texts.BUDGET_SHORT.format(budget=clock.budget), faults, "raise TIME")
 
 
 def _prepared(session: Session, options: Options, name: str) -> Turn:

@@ -33,4 +33,4 @@ def tune(session: Session, options: Options) -> None:
     if written is None:
         next_step.say(session, winners.NEXT[prepared.bench.kind.name])
     else:
-        session.say(next_step.NEXT.format(command=winners.adopt_command(prepared.bench, written.stem)))
+        session.end_with(next_step.NEXT.format(command=winners.adopt_command(prepared.bench, written.stem)))

@@ -34,6 +34,8 @@ from pipeline.tune.trials import Bench
 
 # Number of slices: those of the most important dimensions.
 SLICES = 8
+# From tuning/, where the page lies.
+HOME = "../reports/index.html"
 HEIGHT = 230.0
 PARALLEL_HEIGHT = 330.0
 # Distance between two axes of parallel coordinates, px.
@@ -105,6 +107,7 @@ def _render_html(page: TuningPage) -> str:
     states = Counter(t.state for t in every)
     return render(
         "tuning.html",
+        home=HOME,
         title=texts.TITLE.format(
             competition=config.competition.title or config.competition.name, stage=bench.kind.name
         ),

@@ -1,18 +1,17 @@
 """The search of one stage's settings: try settings, test the winner again, write it as an experiment.
 
     make tune STAGE=tta                                     the space configs/tune/tta.yaml
-    make tune STAGE=train TRIALS=30 TIMEOUT=2h JOBS=2       three processes may share one study as well
+    make tune STAGE=train TRIALS=30 TIME=2h JOBS=2          three processes may share one study as well
     make tune STAGE=resample ARGS="experiment=probe_mlp"    another experiment
 
 Owns the order of a search (check, build what all trials share, try, re-test, write, report) and when it ends
-(TRIALS, TIMEOUT and JOBS). Does not own a trial (`tune/trials.py`), the re-test (`tune/retest.py`), the file
+(TRIALS, TIME and JOBS). Does not own a trial (`tune/trials.py`), the re-test (`tune/retest.py`), the file
 of the winner (`tune/winners.py`) or several stages in one budget (`tune/budget.py`).
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +21,7 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.search_space import Point
 from pipeline.core.secrets import hidden, hidden_word
 from pipeline.core.targets import EXCLUSIVE
+from pipeline.core.wording import seconds_of
 from pipeline.engine.graph import check, refuse_unread
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -42,8 +42,8 @@ from pipeline.tune.trials import EARLIER, KINDS, Bench, Trials, TuneKind
 
 Options = argparse.Namespace
 MOST_EARLIER = 3
-UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+# What TIME was called.
+FORMER = ("timeout", "budget")
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,6 @@ class Limits:
     jobs: int = 1
 
 
-def seconds_of(text: str, name: str) -> float:
-    """`90`, `90s`, `30m` or `2h` in seconds.
-
-    Raises:
-        ConfigError: it has another form, or is 0.
-    """
-    match = TIME.fullmatch(text.strip())
-    if not match or float(match[1]) <= 0:
-        remedy = texts.DURATION_EXAMPLES.format(name=name)
-        raise ConfigError(texts.DURATION.format(name=name, text=text), remedy=remedy)
-    return float(match[1]) * UNITS[match[2] or "s"]
-
-
 def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
     """The limits of the command; `default_trials` if TRIALS is not given.
 
@@ -75,14 +62,23 @@ def limits_of(options: argparse.Namespace, default_trials: int) -> Limits:
         ConfigError: lists all invalid limits.
     """
     wanted = default_trials if options.trials is None else options.trials
-    seconds = seconds_of(options.timeout, "TIMEOUT") if options.timeout else None
+    refuse_former(options)
+    # Of all stages, TIME is the time of all together, which `tune/budget.py` shares out.
+    seconds = seconds_of(options.time) if options.time and options.stage != "all" else None
     faults = [texts.TRIALS.format(trials=wanted)] * (wanted < 1)
     faults += [texts.JOBS.format(jobs=options.jobs)] * (not 1 <= options.jobs <= 64)
-    if options.budget and options.stage != "all":
-        faults.append(texts.BUDGET_OF_ONE.format(budget=options.budget))
     if faults:
         raise ConfigError(texts.LIMITS.format(faults=plural(len(faults), "fault")), faults)
     return Limits(wanted, seconds, options.jobs)
+
+
+def refuse_former(options: argparse.Namespace) -> None:
+    """Raise ConfigError for the former names of TIME."""
+    given = {name.upper(): getattr(options, name, "") for name in FORMER}
+    faults = [texts.FORMER.format(name=name, value=value) for name, value in given.items() if value]
+    if faults:
+        value = next(value for value in given.values() if value)
+        raise ConfigError(texts.FORMER_NAMES, faults, f"make tune STAGE={options.stage} TIME={value}")
 
 
 @dataclass(frozen=True)
@@ -177,12 +173,12 @@ def _started(settings: Settings, form: space.SearchSpace, options: Options) -> S
 
 
 def _refuse_short(session: Session, prepared: Prepared) -> None:
-    """Raise ConfigError if TIMEOUT is shorter than one trial, as far as that is known."""
+    """Raise ConfigError if TIME is shorter than one trial, as far as that is known."""
     limit, expected = prepared.limits.seconds, trial_seconds(session, prepared.bench)
     if limit is not None and expected is not None and limit < expected:
         raise ConfigError(
-            texts.TIMEOUT_SHORT.format(limit=limit, stage=prepared.bench.kind.name, seconds=expected),
-            remedy=texts.TIMEOUT_REMEDY,
+            texts.TIME_SHORT.format(limit=limit, stage=prepared.bench.kind.name, seconds=expected),
+            remedy=texts.TIME_REMEDY,
         )
 
 
@@ -320,7 +316,7 @@ def finish(
 
 def _command(options: Options, stage: str) -> str:
     """The make command that repeats this search."""
-    words = {"TRIALS": options.trials, "TIMEOUT": options.timeout, "SPACE": options.space}
+    words = {"TRIALS": options.trials, "TIME": options.time, "SPACE": options.space}
     given = [f"{name}={value}" for name, value in words.items() if value]
     given += [f"JOBS={options.jobs}"] * (options.jobs > 1)
     command = " ".join(["make tune", f"STAGE={stage}", *given])

@@ -5,25 +5,24 @@ text is shown, or the report's template (`templates/tuning.html`).
 """
 
 # --- The command line
-DURATION = "{name}={text} is not a duration"
-DURATION_EXAMPLES = "e.g. {name}=90s, {name}=30m or {name}=2h"
+FORMER = "{name}={value}: {name} is now called TIME"
+FORMER_NAMES = "tune: a budget of time has one name in every command, TIME"
 TRIALS = "TRIALS={trials}: must be at least 1"
 JOBS = "JOBS={jobs}: must be from 1 to 64"
-BUDGET_OF_ONE = "BUDGET={budget}: only for STAGE=all; for one stage use TIMEOUT={budget}"
 LIMITS = "tune: {faults} in the limits"
 UNKNOWN_STAGE = "STAGE={name} cannot be tuned"
 OVERRIDES = "tune: these overrides are also varied by the search space"
 OVERRIDE_REMEDY = "leave them out, or edit a copy of the space: SPACE=mine.yaml"
-TIMEOUT_SHORT = "TIMEOUT={limit:g}s is too short: one trial of {stage} takes about {seconds:.0f} s"
-TIMEOUT_REMEDY = 'raise TIMEOUT, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model'
+TIME_SHORT = "TIME={limit:g}s is too short: one trial of {stage} takes about {seconds:.0f} s"
+TIME_REMEDY = 'raise TIME, or make a trial cheaper: ARGS="train.folds=[0]", a smaller model'
 UNKNOWN_STUDY = "STUDY={name}: no such study"
 BAD_STUDY_NAME = "STUDY={name!r}: its report cannot have this name: {fault}"
 BAD_STUDY_REMEDY = "leave out STUDY: the study of a space has a name of its own"
 UNKNOWN_STUDY_REMEDY = "leave out STUDY: the study of a space is found automatically, or created"
-BUDGET_MISSING = "STAGE=all needs a BUDGET"
-BUDGET_ONLY = "tune: STAGE=all accepts no limit except BUDGET and TRIALS"
+BUDGET_MISSING = "STAGE=all needs a TIME"
+BUDGET_ONLY = "tune: STAGE=all accepts no limit except TIME and TRIALS"
 FOR_ONE_STAGE = "{name} is for one stage only"
-BUDGET_SHORT = "BUDGET={budget:g}s is too short for any stage"
+BUDGET_SHORT = "TIME={budget:g}s is too short for any stage"
 BUDGET_NEEDS = "{name}: needs about {minutes} min"
 NO_STAGE = "tune: no stage can be tuned"
 

@@ -43,8 +43,13 @@ def test_pairs_of_images_go_through_every_command(tmp_path, form):
         "infer experiment=probe",
         "error-analysis experiment=probe",
     )
-    said = run(tmp_path, "explain", "experiment=probe", small=small)
-    assert said.code == 2 and "samples have several images" in said.err
+    if form == "sample":
+        finished(
+            tmp_path, small, "explain experiment=tiny_resnet explain.images=2 explain.attention_images=8"
+        )
+        (page,) = tmp_path.glob("artifacts/explain/*/explain.html")
+        text = page.read_text(encoding="utf-8")
+        assert "image 2" in text and "Image 2 of 2; without it" in text
 
 
 def test_metadata_and_trees_beat_images_that_say_little(tmp_path):

@@ -214,3 +214,10 @@ def test_where_answers_differ():
     values, _ = drawn("values")
     nudged = Probabilities.of(values[0].target, IDS, values[0].p_NC * 1.0001, "n")
     assert not soft_voting.differs(values[0], nudged).any() and soft_voting.differs(*values[:2]).mean() > 0.9
+
+
+def test_stacking_on_rows_of_one_class_predicts_it():
+    p = np.array([[0.7, 0.3], [0.4, 0.6]], np.float32)
+    target = Target(("a", "b"))
+    made = stacking.fit([p, p], np.array([1, 1]), 0.01, target)
+    assert (target.from_logits(sum(made.votes([p, p])) / 2 + made.bias_C).argmax(axis=1) == 1).all()

@@ -6,7 +6,8 @@ from sklearn.metrics import log_loss
 
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError
-from pipeline.core.samples import Attribute, LabelSpace, Samples, cells_of
+from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.core.truths import cells_of
 from pipeline.record.files import space_of_text, space_text
 from pipeline.settings.load import load
 
@@ -94,3 +95,26 @@ def test_unknown_weights_and_weights_that_nothing_reads_are_refused():
     with pytest.raises(ConfigError) as error:
         load([*base, "competition.metric=macro_f1", "competition.label_weights={a: 3}"])
     assert any("metric=log_loss" in fault for fault in error.value.faults)
+
+
+def test_answers_of_levels_are_the_most_probable_ones_as_a_submission_writes_them():
+    samples, p, level = drawn(unknown=False)
+    p[:, 1:4] = np.eye(3)[level] * 0.1 + 0.3  # the right level, never above one half
+    y, said = samples.y_NK, (p > 0.5).astype(np.float32)
+    said[:, 1:4] = np.eye(3)[level]
+    for name in ("macro_f1", "micro_f1", "samples_f1", "exact_match"):
+        assert metrics.get(name).score(samples.truth, p) == metrics.get(name).score(y, said)
+    assert metrics.get("exact_match").score(samples.truth[:, 1:4], p[:, 1:4]) == 0  # columns without a label
+    right = (said[:, [0, 4]] == y[:, [0, 4]]).sum() + len(y)
+    assert metrics.get("accuracy").score(samples.truth, p) == pytest.approx(right / (3 * len(y)))
+
+
+def test_a_wrong_level_is_one_wrong_answer_and_unknown_ones_do_not_count():
+    samples, p, level = drawn()
+    p[:] = np.nan_to_num(samples.y_NK)
+    wrong = np.flatnonzero(~np.isnan(samples.y_NK[:, 1]))[:4]
+    p[np.ix_(wrong, [1, 2, 3])] = np.eye(3)[(level[wrong] + 1) % 3]
+    known = len(p) + (~np.isnan(samples.y_NK[:, [1, 4]])).sum()
+    assert metrics.get("accuracy").score(samples.truth, p) == pytest.approx(1 - 4 / known)
+    found = statistics.interval(metrics.get("accuracy"), samples.truth, p, samples.groups_N, 50, 0)
+    assert found.low < found.value <= found.high

@@ -141,3 +141,28 @@ def test_divergence_of_equal_shares_is_zero():
     y = softmax(np.random.default_rng(0).normal(size=(20, 4)))
     assert metrics.get("kl").score(y, y) == pytest.approx(0, abs=1e-6)
     assert metrics.get("kl").score(y, y[::-1]) > 0.1
+
+
+@pytest.mark.parametrize("name", ["r2", "pearson", "spearman"])
+def test_a_resample_whose_truth_does_not_vary_leaves_the_column_out(name):
+    draw = np.random.default_rng(0)
+    y = np.tile(draw.normal(0, 10, (200, 1, 1)), (1, 8, 1)).astype(np.float32)
+    y[:, -1] = draw.normal(0, 10, (200, 1))
+    p = draw.normal(0, 10, y.shape).astype(np.float32)
+    weights = draw.integers(1, 4, (5, 8)) * (np.arange(8) < 7.0)
+    for y_N1, p_N1 in zip(y, p, strict=True):
+        assert (metrics.get(name).resampler(y_N1, p_N1)(weights) == 0).all()
+
+
+def test_a_small_spread_around_a_large_number_is_no_rounding():
+    y = (np.arange(8, dtype=np.float32) + 100_000)[:, None]
+    assert metrics.get("r2").score(y, y + 1) == pytest.approx(1 - 1 / np.var(np.arange(8)), rel=1e-6)
+    assert metrics.get("pearson").score(y, y + 1) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["qwk", "r2", "rmse", "mae", "pearson", "spearman"])
+def test_a_column_of_which_nothing_is_known_is_left_out(name):
+    y = np.arange(6, dtype=np.float32)[:, None]
+    both = np.concatenate([y, np.full_like(y, np.nan)], axis=1)
+    p = np.concatenate([y[::-1], y], axis=1)
+    assert metrics.get(name).score(both, p) == metrics.get(name).score(y, y[::-1])

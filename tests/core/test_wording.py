@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import pipeline
-from pipeline.core.wording import duration, plural_of, singular_kind, worded
+from pipeline.core.errors import ConfigError
+from pipeline.core.wording import duration, plural_of, seconds_of, singular_kind, worded
 
 ROOT = Path(pipeline.__file__).parent
 NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]+|[^}|]*\|[^}]*)\}")
@@ -63,3 +64,16 @@ def test_a_time_to_wait_has_the_unit_that_people_use():
     assert [duration(s) for s in (0.4, 99, 100, 420, 5999, 9000)] == [
         *("0 s", "99 s", "2 min", "7 min", "100 min", "2.5 h")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), (" 2h ", 7200)]
+)
+def test_a_budget_of_time_in_seconds(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["abc", "", "0", "-5m", "5 minutes", "1d", "5M", "1h30m", "1e3", "nan"])
+def test_what_is_no_budget_of_time_is_refused_with_examples(text):
+    with pytest.raises(ConfigError, match=rf"TIME={text} is not a duration\n.*TIME=30m"):
+        seconds_of(text)

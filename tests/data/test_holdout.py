@@ -7,8 +7,10 @@ import pytest
 from bring_world import picture
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
-from pipeline.data.competition import hold_out, without_copies
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, cells_of, strings
+from pipeline.core.targets import Target
+from pipeline.data import host
+from pipeline.data.competition import Answers, hold_out, without_copies
 from pipeline.data.folds import with_extra
 from pipeline.data.strata import Strata
 
@@ -96,3 +98,12 @@ def test_copies_of_our_own_images_are_left_out(tmp_path):
     own = at(["1"], ["own.png"], "train")
     extra = at(["web/1", "web/2"], ["copy.png", "other.png"], "extra")
     assert without_copies(extra, [own]).ids_N.tolist() == ["web/2"]
+
+
+def test_kept_answers_of_levels_know_their_labels_as_those_of_training_do(tmp_path):
+    space = LabelSpace.independent([Attribute("a", ("no", "yes")), Attribute("b", ("low", "mid", "high"))])
+    truth = np.array([[1, 0, 1, 0], [0, np.nan, np.nan, np.nan]], np.float32)
+    host.write_answers(tmp_path / "a.csv", Answers(strings(["x", "y"]), truth, np.array([True, False])))
+    _, read, usage = host.read_answers(tmp_path / "a.csv", Target.of(space))
+    np.testing.assert_array_equal(read, truth)
+    assert cells_of(read) == space.cells and usage.tolist() == ["public", "private"]

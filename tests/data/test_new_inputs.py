@@ -68,8 +68,10 @@ def test_rows_of_one_answer_are_images_of_a_sample_named_by_several_columns(tmp_
     table(tmp_path / "test.csv", (*head, "prediction_id"), tests)
     ids = list(dict.fromkeys(row[-1] for row in tests))
     table(tmp_path / "sample_submission.csv", ("prediction_id", "cancer"), [(i, 0.5) for i in ids])
-    _, found = guess(tmp_path, *TABLES)
+    proposal, found = guess(tmp_path, *TABLES)
     assert found["competition.images_per_sample.sample"] == ["patient_id", "side"]
+    assert "competition.metadata" not in found
+    assert "view: it differs between the images of a sample" in "\n".join(proposal.hints)
     found["competition.submission.positive"] = ["1"]
     data = read(tmp_path, found)
     assert data.test.ids_N.tolist() == ids
@@ -254,7 +256,7 @@ def test_distinct_numbers_that_spread_wide_are_metadata_and_those_that_count_row
 
 
 def test_few_images_get_a_head_that_is_solved(tmp_path):
-    from pipeline.data.new.propose import members
+    from pipeline.data.new.sizes import members
 
     assert members(100, 96)[0] == "probe_logistic" and members(900, 96)[0] == "probe"
     assert members(900, 96, "values")[0] == members(900, 96, "labels")[0] == "probe_logistic"

@@ -87,6 +87,43 @@ def test_cells_that_are_empty_or_uncertain_are_unknown(host):
     assert [a.values for a in host.config.attributes] == [["0", "1"], ["0.0", "1.0"]]
 
 
+def test_probabilities_of_labels_that_are_words_are_those_of_the_value_that_does_not_deny(host):
+    host.labels(["paint", "tumour"], lambda n: [("yes", "no")[n % 2], ("benign", "malign")[n % 3 % 2]])
+    host.asks(["paint", "tumour"], 0.5, 0.5).new()
+    assert facts(host) == ("labels", ("paint", "tumour"), "probabilities", "auc")
+    assert [a.values for a in host.config.attributes] == [["no", "yes"], ["benign", "malign"]]
+    assert submitted(host, [0.9, 0.2])[1] == "t0,0.9,0.2"
+    host.labels(["paint", "side"], lambda n: [("yes", "no")[n % 2], ("left", "right")[n % 3 % 2]])
+    text = host.asks(["paint", "side"], 0.5, 0.5).refused()
+    assert "nothing says of which of its values it is the probability" in text
+
+
+@pytest.mark.parametrize(("absent", "said"), [("", "an empty cell"), ("-1", "-1")])
+def test_marks_without_any_zero_have_another_cell_for_labels_that_do_not_hold(host, absent, said):
+    host.labels(["a", "b"], lambda n: [("1", absent)[n % 2], ("1", absent, absent)[n % 3]])
+    host.asks(["a", "b"], 0.5, 0.5).new()
+    assert f"no cell is 0, so that {said} says that a label does not hold" in reasons(host)
+    assert facts(host) == ("labels", ("a", "b"), "probabilities", "auc") and not host.config.unknown_labels
+    data = competition.load(host.config, competition_root(host.settings()))
+    np.testing.assert_array_equal(data.train.truth[:4], [[1, 1], [0, 0], [1, 0], [0, 1]])
+    host.asks(["a", "b"], each=lambda n: [n % 2, 0]).new()
+    assert submitted(host, [0.9, 0.1])[:2] == ["image,a,b", "t0,1,0"]
+
+
+def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
+    host.labels(list("abc"), lambda n: ["1.0" if n % 3 == k else "" for k in range(3)])
+    host.asks(list("cab"), 0.3, 0.3, 0.4).new()
+    assert facts(host)[:3] == ("exclusive", ("c", "a", "b"), "probabilities")
+    data = competition.load(host.config, competition_root(host.settings()))
+    assert data.train.labels[:3].tolist() == [1, 2, 0]
+
+
+def test_labels_that_hold_wherever_they_are_known_are_named(host):
+    host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
+    (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]
+    assert "train.csv: b hold in every row where they are known" in line and "`values: ['', '1']`" in line
+
+
 @pytest.mark.parametrize(
     ("cell", "asked", "answer", "between"),
     [
@@ -101,6 +138,16 @@ def test_words_of_a_cell_are_labels_and_are_written_as_the_sample_does(host, cel
     assert host.config.submission.separator == between
     assert submitted(host, [0.9, 0.8, 0.1])[1] == f"t0,{answer}"
     assert "its cells hold several words, e.g." in reasons(host)
+
+
+@pytest.mark.parametrize("asked", ["sky; sea", "sky", ""])
+def test_a_blank_behind_each_separator_is_written_too(host, asked):
+    host.labels(
+        ["tags"], lambda n: ["; ".join(w for k, w in enumerate(("sky", "sea", "sand")) if n >> k & 1)]
+    )
+    host.asks(["tags"], asked).new()
+    assert host.config.label_separator == ";" and host.config.submission.separator == "; "
+    assert submitted(host, [0.9, 0.2, 0.8])[1] == "t0,sand; sky"
 
 
 def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):
@@ -224,8 +271,38 @@ def test_votes_and_fractions_are_shares(host):
 # Ranked answers
 
 
+def percent(n):
+    a, b = n % 7 * 10, n % 4 * 10
+    return [a, b, 100 - a - b]
+
+
+def test_shares_are_written_on_the_scale_of_the_sample(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 33.3, 33.3, 33.4).new()
+    assert facts(host)[0] == "shares" and host.config.submission.total == 100
+    assert submitted(host, [0.5, 0.3, 0.2])[:2] == ["image,tree,grass,water", "t0,50,30,20"]
+    assert "which sum to 100 in a row" in host.last
+    host.asks(["tree", "grass", "water"], 0.3, 0.3, 0.4).new()
+    assert host.config.submission.total == 1
+
+
+def test_the_scale_of_shares_is_asked_where_the_sample_does_not_show_it(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 0, 0, 0).new()
+    assert "what do the shares of a row sum to? 100 in the training table" in host.asked
+    assert host.answer(0).submission.total == 100 and host.config.target == "shares"
+    assert submitted(host, [0.5, 0.3, 0.2])[1] == "t0,50,30,20"
+
+
+def test_shares_that_do_not_sum_to_their_total_are_a_fault(host):
+    host.labels(["tree", "grass", "water"], percent).asks(["tree", "grass", "water"], 33.3, 33.3, 33.4).new()
+    space = competition.label_space(host.config)
+    mine = table(host.root / "mine.csv", ["image", "tree", "grass", "water"], [("t0", 0.5, 0.3, 0.2)])
+    with pytest.raises(DataError) as caught:
+        host_format.read(mine, space, host.config.submission)
+    assert "id 't0': sums to 1, not 100" in caught.value.faults[0]
+
+
 def test_a_sample_that_names_several_classes_asks_for_the_most_probable_ones(host):
-    host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "new w2 w3 w4 w1").new()
+    host.labels(["whale"], lambda n: [f"w{n % 9}"]).asks(["whale"], "w0 w2 w3 w4 w1").new()
     assert facts(host)[2:] == ("top_k", "map@5") and host.config.submission.k == 5
     assert submitted(host, np.linspace(0, 1, 9) / 4.5)[1] == "t0,w8 w7 w6 w5 w4"
     host.labels(["id"], lambda n: [(n % 13) * 97]).asks(["landmarks"], "8815 0.03").new()
@@ -345,6 +422,17 @@ def test_an_answer_that_is_missing_for_an_image_is_told_with_the_image(host):
     assert any("i7" in fault and "any" in fault for fault in caught.value.faults)
 
 
+def test_an_answer_that_is_given_twice_for_an_image_is_told_with_its_line(host):
+    rows = [(f"i{n}", kind, int((n >> k) % 2)) for n in range(N) for k, kind in enumerate("ab")]
+    host.train = table(host.root / "train.csv", ["image", "kind", "value"], rows)
+    host.asks(["a", "b"], 0.5, 0.5).new()
+    with (host.root / "train.csv").open("a", encoding="utf-8") as file:
+        file.write("i0,a,1\n")
+    with pytest.raises(DataError) as caught:
+        competition.load(host.config, competition_root(host.settings()))
+    assert f"row 'i0 · a' (line {2 * N + 2}) names an image and an answer that" in caught.value.faults[0]
+
+
 def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
     names = [f"p{n // 2}_{('left', 'right')[n % 2]}" for n in range(N)]
     for name in names:
@@ -354,3 +442,42 @@ def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
     )
     host.asks(["sick"], 0.5).new()
     assert host.config.long_table is None
+
+
+ORGANS = ("bowel_healthy", "bowel_injury", "kidney_healthy", "kidney_low", "kidney_high", "any_injury")
+
+
+def organs(n):
+    """Rows of columns of 0 and 1 of the kind of RSNA's abdominal trauma: blocks of levels, and one mark."""
+    bowel, kidney = int(n % 5 == 0), n % 3
+    marks = [1 - bowel, bowel, *(int(kidney == k) for k in range(3)), int(bowel or kidney > 0)]
+    return [str(m) for m in marks]
+
+
+@pytest.mark.parametrize("asked", [ORGANS, ORGANS[:5], tuple(reversed(ORGANS))])
+def test_columns_of_a_common_prefix_that_exclude_each_other_are_levels_of_a_label(host, asked):
+    """The host gets a probability for each of its columns, those of first levels too."""
+    host.labels(ORGANS, organs).asks(asked, *["0.5"] * len(asked)).new()
+    target, classes, form, metric = facts(host)
+    assert (target, form, metric) == ("labels", "probabilities", "log_loss")
+    kidney = ("kidney · healthy", "kidney · low", "kidney · high")
+    assert set(classes) == {"bowel", *kidney, *({"any_injury"} & set(asked))}
+    p = dict(zip(("bowel", *kidney, "any_injury"), (0.25, 0.125, 0.375, 0.5, 0.75), strict=True))
+    rows = submitted(host, [p[c] for c in classes])
+    of_host = {"bowel_healthy": 0.75, "bowel_injury": 0.25, "any_injury": 0.75}
+    of_host |= {c.replace(" · ", "_"): p[c] for c in kidney}
+    assert rows[0] == ",".join(["image", *asked])
+    assert [float(cell) for cell in rows[1].split(",")[1:]] == [of_host[c] for c in asked]
+    data = competition.load(host.config, competition_root(host.settings()))
+    y = dict(zip(classes, data.train.truth[5].tolist(), strict=True))
+    assert y["bowel"] == 1 and y["kidney · high"] == 1 and y["kidney · low"] == 0
+
+
+def test_both_levels_of_a_label_of_two_sum_to_one_in_a_submission(host):
+    host.labels(ORGANS, organs).asks(ORGANS, *["0.5"] * 6).new()
+    path = host.root / "mine.csv"
+    rows = [[f"t{n}", "0.6", "0.6", "0.2", "0.3", "0.5", "0.1"] for n in range(TESTS)]
+    table(path, ["image", *ORGANS], rows)
+    data = competition.load(host.config, competition_root(host.settings()))
+    with pytest.raises(DataError, match="bowel_healthy, bowel_injury sum to 1"):
+        host_format.read(path, data.train.space, host.config.submission, host.sample)

@@ -81,6 +81,37 @@ def test_rows_of_a_sample_that_differ_in_the_label_are_refused(tmp_path):
     assert "kind is 'disc', and 'box' in row 4 of the same sample" in told.value.faults[0]
 
 
+def test_samples_whose_columns_join_to_the_same_name_are_told_apart(tmp_path):
+    rows = [("i0", "a", "1_x", "disc"), ("i1", "a_1", "x", "disc"), ("i2", "b", "x", "box")]
+    for name, *_ in rows:
+        picture(tmp_path / "images" / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    table(tmp_path / "train.csv", ("image", "patient", "side", "kind"), rows)
+    table(tmp_path / "test.csv", ("image", "patient", "side"), [rows[2][:3]])
+    own = words(
+        tmp_path, "competition.images_per_sample.sample=[patient,side]", "competition.sample_submission=null"
+    )
+    with pytest.raises(DataError) as told:
+        read(tmp_path, [w.replace("_column=id", "_column=image") for w in own])
+    assert "train.csv row 3 (id a_1_x): the id is already in row 2" in told.value.faults[0]
+
+
+def test_metadata_that_differ_between_the_images_of_a_sample_are_refused(tmp_path):
+    rows = [(f"i{n}", f"p{n // 2}", 30 + n, ("disc", "box")[n // 2 % 2]) for n in range(8)]
+    for name, *_ in rows:
+        picture(tmp_path / "images" / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
+    table(tmp_path / "train.csv", ("image", "patient", "thick", "kind"), rows)
+    table(tmp_path / "test.csv", ("image", "patient", "thick"), [row[:3] for row in rows])
+    own = words(
+        tmp_path,
+        "competition.images_per_sample.sample=[patient]",
+        "competition.metadata=[{column: thick, kind: number}]",
+        "competition.sample_submission=null",
+    )
+    with pytest.raises(DataError) as told:
+        read(tmp_path, [w.replace("_column=id", "_column=image") for w in own])
+    assert "thick is '31', and '30' in row 2 of the same sample" in told.value.faults[0]
+
+
 def test_a_sample_may_be_named_by_several_columns_and_keeps_its_group(tmp_path):
     rows = [(f"i{n}", f"p{n // 4}", "LR"[n // 2 % 2], ("disc", "box")[n // 2 % 2]) for n in range(8)]
     for name, *_ in rows:

@@ -137,6 +137,16 @@ def test_probability_columns_may_be_class_indices(tmp_path):
     assert path.read_text(encoding="utf-8") == "ImageID,0,1,2\n7,0.1,0.8,0.1\n"
 
 
+def test_columns_that_are_named_like_classes_are_no_class_indices(tmp_path):
+    space = LabelSpace.product([Attribute("digit", ("0", "2", "1"))])
+    sample, path = tmp_path / "sample.csv", tmp_path / "mine.csv"
+    sample.write_text("ImageID,0,1,2\n7,1,0,0\n", encoding="utf-8")
+    given = Probabilities(np.array(["7"]), space.classes, np.array([[0.1, 0.7, 0.2]], np.float32), "p")
+    host_format.write(path, given, space, SHARES, sample)
+    assert path.read_text(encoding="utf-8") == "ImageID,0,1,2\n7,0.1,0.2,0.7\n"
+    assert host_format.read(path, space, SHARES, sample).labels_N.tolist() == [1]
+
+
 def test_other_columns_and_the_delimiter_of_the_sample_stay(tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text("ans;ImageID;use\n9;7;public\n9;007;NA\n", encoding="utf-8")

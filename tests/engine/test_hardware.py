@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from pipeline.engine.hardware import WORKSPACE, processor, profile, release, set_up
+from pipeline.engine.hardware import WORKSPACE, process_age, processor, profile, release, set_up
 from pipeline.record.machine import Profile
 from pipeline.settings.runtime import RuntimeSettings
 from pipeline.settings.schema import Config
@@ -75,3 +75,13 @@ def test_a_profile_under_another_name_is_measured_anew(tmp_path):
     assert known.find(of) is None
     assert known.measured(of, lambda: {"plain": {"new": [2.0]}}) == {"plain": {"new": [2.0]}}
     assert known.find(of) == {"plain": {"new": [2.0]}}
+
+
+def test_the_age_of_a_process_is_what_the_system_says(tmp_path):
+    stat, uptime = tmp_path / "stat", tmp_path / "uptime"
+    ticks = os.sysconf("SC_CLK_TCK")
+    stat.write_text(f"17 (a) b) R {' '.join(['0'] * 18)} {90 * ticks} 0\n")
+    uptime.write_text("100.25 50.0\n")
+    assert process_age(stat, uptime) == 10.25
+    assert process_age(tmp_path / "none", uptime) == 0.0, "not Linux"
+    assert process_age() >= 0.0

@@ -204,24 +204,44 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
     # always had one image of one file, three channels, the first page, and no metadata.
     assert chosen == {
         "augment.engine": "auto",
+        # Samples of several images were not explained.
+        "explain.sample_images": 8,
         "competition.channel_files": [],
         "competition.images_per_sample": None,
         "competition.metadata": [],
         "images.channels": 3,
         "ensemble.gbdt": GbdtSettings(),
         "images.pages": "first",
+        "images.store_px": None,
         "images.tiles": None,
         "model.pool_images": "mean",
+        # Steps of training that there were not before.
+        "model.feature_stages": None,
+        "train.first_px": None,
+        "train.grad_checkpointing": False,
+        "train.head_epochs": None,
+        "train.probe_views": ["identity", "hflip"],
+        "train.soup": "uniform",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,
+        "competition.metric_columns": [],
         "competition.long_table": None,
         "competition.test_id_pattern": None,
         "competition.unknown_labels": [],
         "folds.singles": "train",
+        "loss.label_weights": "metric",
         "loss.clip": FULL.config.loss.clip,
         "loss.delta": FULL.config.loss.delta,
         "loss.quantile": FULL.config.loss.quantile,
         "resample.bins": FULL.config.resample.bins,
+        # Settings of thousands of classes.
+        "competition.new_class": None,
+        "loss.margin": FULL.config.loss.margin,
+        "loss.rare_margin": FULL.config.loss.rare_margin,
+        "model.centres": 1,
+        "model.scale": FULL.config.model.scale,
+        "train.head_k": FULL.config.train.head_k,
+        "train.head_temperature": FULL.config.train.head_temperature,
     }
     settings = load(["competition=digits", "augment.engine=albumentations"])
     with_default = config_slice(FULL.config, ["augment"], keyed=True)["augment"]

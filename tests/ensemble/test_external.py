@@ -79,6 +79,13 @@ def test_columns_may_be_class_indices(tmp_path):
     np.testing.assert_allclose(read(written(tmp_path, header=["id", "0", "1", "2"])).p.p_NC, P, atol=1e-6)
 
 
+def test_columns_that_are_named_like_classes_are_no_class_indices(tmp_path):
+    space = LabelSpace.product([Attribute("digit", ("0", "2", "1"))])
+    path = written(tmp_path, header=["id", "0", "1", "2"])
+    found = external.read_probabilities(path, "kernel", space, IDS, HOST)
+    np.testing.assert_allclose(found.p.p_NC, P[:, [0, 2, 1]], atol=1e-6)
+
+
 @pytest.mark.parametrize("form", [lambda i: str(int(i)), lambda i: f"{int(i)}.0"], ids=["int", "float"])
 def test_ids_that_were_read_as_numbers_get_their_zeros_back(tmp_path, form):
     found = read(written(tmp_path, [[form(r[0]), *r[1:]] for r in ROWS]))

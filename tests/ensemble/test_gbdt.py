@@ -1,5 +1,9 @@
 """The member `gbdt`: trees on predictions and metadata, scored on groups that they never saw."""
 
+import json
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +11,7 @@ from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.core.targets import Target
-from pipeline.ensemble import gbdt
+from pipeline.ensemble import gbdt, trees
 from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.ensemble import GbdtSettings, word_of
 from pipeline.settings.load import load as settings_of
@@ -99,6 +103,26 @@ def test_labels_have_trees_of_their_own_and_unknown_ones_are_left_out():
     assert both > alone + 0.05 and not target.faulty(made.oof_NK).any()
 
 
+@pytest.mark.parametrize("kind", ["labels", "shares"])
+def test_columns_that_sum_to_one_stay_calibrated(kind):
+    """A member that predicts the true shares, or the true chances of levels, has nothing to be sharpened."""
+    rng, attributes = np.random.default_rng(0), [Attribute("a", ("low", "mid", "high"))]
+    space = LabelSpace.independent(attributes)
+    if kind == "shares":
+        space = replace(LabelSpace.product(attributes), kind="shares")
+    p = rng.dirichlet([4, 2, 2], N).astype(np.float32)
+    truth = (
+        p if kind == "shares" else np.eye(3)[[rng.choice(3, p=row / row.sum()) for row in p.astype(float)]]
+    )
+    ids = strings([f"s{n}" for n in range(N)])
+    samples = Samples(ids, ids, ids, space, None, "train").with_truth(truth.astype(np.float32), None)
+    target = Target.of(space)
+    rows = gbdt.table([Probabilities.of(target, ids, p, "true")], samples, CompetitionSettings())
+    made = gbdt.cross_fitted(rows, samples.truth, parts(), rows, target, HOW)
+    assert np.abs(made.oof_NK - p).mean() < 0.04
+    assert abs(made.oof_NK.max(axis=1).mean() - p.max(axis=1).mean()) < 0.04
+
+
 def test_values_are_a_regression_from_the_mean_of_the_members():
     samples, p, truth, target = world("values")
     rows = gbdt.table([p], samples, METADATA)
@@ -128,3 +152,27 @@ def test_the_word_needs_members_to_read():
     with pytest.raises(UserError) as told:
         settings_of(["competition=digits", "ensemble.members=[gbdt]"])
     assert "gbdt reads the predictions of other members" in str(told.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"), [("exclusive", 2), ("exclusive", 3), ("labels", 3), ("values", 2)]
+)
+def test_trees_that_were_written_predict_the_same_bits(tmp_path, kind, columns):
+    samples, p, truth, target = world(kind, columns)
+    rows = gbdt.table([p], samples, METADATA)
+    made = gbdt.cross_fitted(rows, truth, parts(), rows, target, HOW)
+    trees.Trees((p.name,), made.columns, made.boosted).write(tmp_path)
+    about = json.loads((tmp_path / trees.FILE).read_text(encoding="utf-8"))
+    assert [c[1] for c in about["columns"]][-2:] == ["number", "category"]
+    again = trees.Trees.read(tmp_path, about, target)
+    cells = {"age": samples.cells_NM[:, 0].tolist(), "site": samples.cells_NM[:, 1].tolist()}
+    assert np.array_equal(again.predict([p], cells), made.test_NK)
+    one = {name: own[5:6] for name, own in cells.items()}
+    assert np.array_equal(again.predict([p.take(p.ids_N[5:6])], one), made.test_NK[5:6])
+
+
+def test_trees_without_their_library_say_which_extra_has_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    about = {"boosters": [], "rounds": [], "columns": [], "members": []}
+    with pytest.raises(UserError, match=r"ensemble.members: gbdt.*lightgbm"):
+        trees.Trees.read(tmp_path, about, Target(("a", "b")))

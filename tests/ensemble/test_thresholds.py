@@ -152,6 +152,19 @@ def test_values_that_are_no_grades_are_not_cut_and_not_rounded():
     assert thresholds.not_whole(np.array([[0.0], [3.0], [np.nan]], np.float32), 100) == ""
 
 
+def test_a_value_that_only_one_part_knows_is_no_fault():
+    target = Target.of(LabelSpace.numbers(["grade", "rare"]))
+    p, y = graded(200)
+    y = np.concatenate([y, np.where(np.arange(200)[:, None] % 5 == 0, y, np.nan)], axis=1)
+    p = np.concatenate([p, p], axis=1)
+    given = labelled(target, p, y.astype(np.float32))
+    steps = [CutPoints(QWK, 0.1, target), Clip(target)]
+    rows = given.rows.take(np.arange(3))
+    test = Probabilities.of(target, rows.ids_N, p[:3] + 1e9, "test")
+    made = decision.decide(steps, given, test, rows, decision.Criterion(QWK, 20, 0, "always"))
+    assert np.isfinite(made.oof.p_NC).all() and made.test.p_NC.max() == 3
+
+
 def test_clipping_and_rounding_are_kept_where_they_help():
     def counts(seed):
         rng = np.random.default_rng(seed)

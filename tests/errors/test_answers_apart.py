@@ -17,8 +17,11 @@ from pipeline.stages import CATALOGUE
 PIPELINE = Path(__file__).resolve().parents[2] / "pipeline"
 # Who may know of answers: the report's own rooms, the command that takes them in, and the report's key.
 MAY_READ = {
-    *(f"errors/judging/{name}.py" for name in ("answers", "answers_file", "estimate", "page")),
-    *("errors/stages.py", "errors/commands.py", "errors/texts.py", "cli.py"),
+    *(
+        f"errors/judging/{name}.py"
+        for name in ("answers", "answers_file", "estimate", "page", "value_verdicts")
+    ),
+    *("errors/stages.py", "errors/commands.py", "errors/columns/page.py", "errors/texts.py", "cli.py"),
 }
 ROOMS = ("pipeline.errors.judging.answers", "pipeline.errors.judging.answers_file")
 

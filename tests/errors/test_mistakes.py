@@ -26,7 +26,7 @@ def test_numbers_equal_scikit_learn_whatever_the_order():
     assert np.allclose(table.loc[list(SPACE.classes), "F1"], f1_score(y, pred, average=None))
     assert table["F1"].is_monotonic_increasing and table["images"].sum() == 120
     assert found.n_wrong == (y != pred).sum()
-    assert found.wrong_share("class") == pytest.approx((y != pred).mean())
+    assert found.wrong["class"] == pytest.approx((y != pred).mean())
 
 
 def test_pairs_show_real_errors_most_sure_first():

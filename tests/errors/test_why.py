@@ -69,6 +69,15 @@ def test_the_section_shows_the_maps_and_says_which_are_flat():
     assert "Nearest images are left out" in shown
 
 
+def test_of_several_images_of_a_sample_the_one_that_matters_most_is_shown():
+    made = facts()
+    (case,) = made["cases"].values()
+    several = [case | {"image": n, "images": 3, "p_without": p} for n, p in ((1, 0.85), (2, 0.2), (3, 0.9))]
+    made["cases"] = {f"train/7, image {n}": one | {"id": "7"} for n, one in enumerate(several, 1)}
+    (card,) = section(made, picture, MADE.train, None, "").values["cards"]
+    assert card.id == "7, image 2 of 3"
+
+
 def test_nearest_images_are_the_nearest_without_itself():
     name = str(WORLD.train.ids_N[3])
     found = nearest(WORLD.features, WORLD.train, name)

@@ -11,6 +11,7 @@ from pipeline.core.samples import FoldPlan, Split
 from pipeline.core.targets import Target
 from pipeline.explain import network, view
 from pipeline.explain.network import Explained
+from pipeline.nets.intake import PICTURES
 
 
 def of(kind, name):
@@ -21,7 +22,7 @@ def of(kind, name):
 class Classifier(nn.Module):
     """A stand-in with the attributes that are read."""
 
-    heads, scale = None, None
+    heads, scale, intake = None, None, PICTURES
 
     def __init__(self, n_outputs):
         super().__init__()

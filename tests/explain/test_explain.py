@@ -110,9 +110,14 @@ def test_an_override_that_nothing_reads_is_refused(home):
 
 
 @pytest.mark.slow
-def test_a_probe_and_a_vision_transformer(home):
-    for words in (("experiment=probe",), ("experiment=tiny_cnn", "model.name=vit_tiny_patch16_224")):
-        size = ("images.size=64", "images.cache_px=64")
+def test_a_probe_a_vision_transformer_and_images_larger_than_the_networks(home):
+    large, small = "images.size=64", ("images.size=32", "images.store_px=64")
+    for words in (
+        ("experiment=probe", large),
+        ("experiment=tiny_cnn", "model.name=vit_tiny_patch16_224", large),
+        ("experiment=tiny_cnn", *small),
+    ):
+        size = ("images.cache_px=64",)
         said = run(home, "explain", "explain.images=1", *size, "explain.attention_images=0", *words,
                    small=WORDS, options=PARTS)  # fmt: skip
         assert said.code == 0, said.err

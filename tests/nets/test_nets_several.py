@@ -127,3 +127,24 @@ def test_a_network_without_a_linear_classifier_pools_by_the_mean_only():
             (64, 64),
             intake=Intake(3, 2, "attention"),
         )
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "attention", "concat"])
+def test_in_blocks_neither_neighbours_nor_empty_places_change_a_bit(pool):
+    network = built(pool, 2 if pool == "concat" else None)
+    x = batch([1, 2, 2, 1, 2], 2)
+    with torch.inference_mode(), network.in_blocks(4):
+        fixed = [
+            torch.cat([x[at], x[at][-1:].expand(4 - len(at), *x.shape[1:])]) for at in ([0, 1, 2, 3], [4])
+        ]
+        logits = torch.cat([network(fixed[0]), network(fixed[1])[:1]])
+        alone = torch.cat([network(x[n : n + 1].expand(4, *x.shape[1:]))[:1] for n in range(5)])
+        assert torch.equal(logits, alone)
+        if pool != "concat":
+            more = torch.cat([fixed[0], torch.zeros_like(fixed[0])], 1)
+            assert torch.equal(network(more), logits[:4])
+            one = x[[0, 3]].repeat(2, 1, 1, 1)[:, :3]
+            assert torch.equal(network(one)[:2], logits[[0, 3]])
+        whole = network(x)
+    with torch.inference_mode():
+        assert torch.allclose(network(x), whole, atol=1e-5)

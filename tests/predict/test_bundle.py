@@ -10,7 +10,7 @@ import zipfile
 import pytest
 from predict_world import People
 
-from pipeline.core.errors import DataError, StorageError
+from pipeline.core.errors import ConfigError, DataError, StorageError
 from pipeline.predict import bundle, clock, hidden, notebook, rehearsal
 from pipeline.predict.notebook import Places
 from pipeline.predict.predictor import Predictor
@@ -120,16 +120,64 @@ def test_the_notebook_is_valid_and_its_code_compiles():
 def test_wheels_are_those_of_this_environment_unless_others_are_named():
     assert [word.split("==")[0] for word in bundle.wheels_of(None)] == ["timm", "safetensors"]
     assert all("==" in word for word in bundle.wheels_of(None))
+    assert [word.split("==")[0] for word in bundle.wheels_of(None, trees=True)][2:] == [
+        "lightgbm",
+        "narwhals",
+    ]
     assert bundle.wheels_of("a==1, b") == ("a==1", "b") and bundle.wheels_of("none") == ()
 
 
-def test_wheels_that_cannot_be_fetched_are_named_with_what_to_do(tmp_path, monkeypatch):
-    failed = subprocess.CompletedProcess([], 1, "", "ERROR: No matching distribution found for nothing\n")
-    monkeypatch.setattr(bundle, "pip", lambda *words: failed)
+SAID = {
+    "nothing==1": "ERROR: Could not find a version that satisfies … nothing==1 (from versions: none)",
+    "timm==99": "ERROR: Could not find a version that satisfies … timm==99 (from versions: 1.0.1, 1.0.31)",
+    "slow": "WARNING: Retrying … Failed to establish a new connection: …\nERROR: … (from versions: none)",
+    "a b": "ERROR: Invalid requirement: 'a b'",
+}
+
+
+def test_each_wheel_that_cannot_be_fetched_is_named_with_the_reason(tmp_path, monkeypatch):
+    asked = []
+
+    def pip(*words):
+        asked.append(words)
+        name = words[-1]
+        return subprocess.CompletedProcess([], int(name in SAID), "", SAID.get(name, ""))
+
+    monkeypatch.setattr(bundle, "pip", pip)
     with pytest.raises(StorageError) as error:
-        bundle.fetch(("nothing==1",), "3.12", tmp_path)
-    assert "nothing==1: pip could not fetch the wheels for Python 3.12" in str(error.value)
-    assert "WHEELS=none" in error.value.remedy and "No matching distribution" in error.value.faults[0]
+        bundle.fetch(("fine", *SAID), "3.12", tmp_path)
+    assert error.value.headline == "pip could not fetch 4 wheels for Python 3.12"
+    assert "WHEELS=none" in error.value.remedy
+    none, version, network, other = error.value.faults
+    assert none.startswith("nothing==1: no package index has a wheel of it for Python 3.12")
+    assert version.endswith("of this version for Python 3.12 on Linux x86-64; the newest is 1.0.31")
+    assert "pip reached no package index" in network and other == "a b: Invalid requirement: 'a b'"
+    assert "manylinux_2_28_x86_64" in asked[0] and "manylinux2014_x86_64" in asked[0]
+
+
+@pytest.mark.parametrize("text", ["abc", "3", "2.7", "3.10", "3.x", "4.0"])
+def test_a_python_that_podium_does_not_run_with_is_refused(text):
+    with pytest.raises(ConfigError, match=f"HOST_PYTHON={text}"):
+        bundle.checked_python(text)
+
+
+def test_a_python_is_known_by_its_minor_version():
+    assert bundle.checked_python("3.12") == bundle.checked_python(" 3.12.4") == "3.12"
+
+
+def test_the_answers_have_the_encoding_of_the_hosts_sample(people, made, tmp_path):
+    shutil.copytree(made[1], tmp_path / "predictor")
+    about = tmp_path / "predictor" / "predictor.json"
+    record = json.loads(about.read_text(encoding="utf-8"))
+    assert record["encoding"] == "utf-8-sig" and record["form"] == 2
+    # The names of classes hold a middle dot, which CP949 has and Latin-5 has elsewhere.
+    record["encoding"] = "cp949"
+    about.write_text(json.dumps(record), encoding="utf-8")
+    sample, out = tmp_path / "sample.csv", tmp_path / "submission.csv"
+    sample.write_bytes((people.root / "sample_submission.csv").read_text(encoding="utf-8").encode("cp949"))
+    hidden.predict_hidden(tmp_path, sample, people.root / "images", out, say=lambda line: None)
+    assert out.read_bytes().decode("cp949") == made[0].read_text(encoding="utf-8")
+    assert out.read_bytes() != made[0].read_bytes()
 
 
 def test_the_guard_refuses_connections_and_names(tmp_path):

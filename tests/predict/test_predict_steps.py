@@ -11,6 +11,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, LabelSpace, strings
 from pipeline.core.targets import Target
 from pipeline.ensemble.decision import ClassScales, GroupAverage, Rows
+from pipeline.ensemble.new_class import NewClass
 from pipeline.ensemble.priors import PriorCorrection
 from pipeline.ensemble.thresholds import Clip, CutPoints, Round, Thresholds
 from pipeline.predict import folder, steps
@@ -46,6 +47,7 @@ def fitted(name, space, **more):
         "class_scales": lambda: ClassScales(metrics.get("macro_f1"), 0.01, space.classes),
         "thresholds": lambda: Thresholds(metrics.get("macro_f1"), 0.01, target),
         "cut_points": lambda: CutPoints(qwk, 0.0, target),
+        "new_class": lambda: NewClass(metrics.get("map@3"), 2, "2"),
         "clip": lambda: Clip(target),
         "round": lambda: Round(),
         "group_average": lambda: GroupAverage(space, "groups"),
@@ -63,6 +65,7 @@ def fitted(name, space, **more):
         ("thresholds", LABELS, {}),
         ("cut_points", GRADES, {}),
         ("cut_points", VALUES, {}),
+        ("new_class", GRADES, {}),
         ("clip", VALUES, {}),
         ("round", VALUES, {}),
         ("group_average", GRADES, {}),

@@ -220,15 +220,11 @@ def test_several_grey_images_of_a_sample(people):
         predictor.pictures(people.root / "images")
 
 
-def test_members_that_read_metadata_are_refused_in_words(people):
-    for split in ("train", "test"):
-        lines = (people.root / f"{split}.csv").read_text(encoding="utf-8").splitlines()
-        made = [f"{line},{'height' if n == 0 else n % 7}" for n, line in enumerate(lines)]
-        (people.root / f"{split}3.csv").write_text("\n".join(made) + "\n", encoding="utf-8")
-    words = ("competition.metadata=[{column: height, kind: number}]", "competition.train_table=train3.csv")
-    csv = people.made("infer", "experiment=tiny_cnn", *words, "competition.test_table=test3.csv")
-    with pytest.raises(DataError, match=r"tiny_cnn.* reads columns of metadata beside its images \(height\)"):
-        packed(people, csv)
+def test_more_images_than_the_samples_of_the_competition_are_refused_by_name(people, network):
+    path = people.path("030_1")
+    with pytest.raises(DataError) as error:
+        Predictor.load(network[1]).predict([path, (path, path)], ids=["one", "two"])
+    assert error.value.faults == ("two: 2 images",) and "at most 1" in error.value.headline
 
 
 def test_paths_bytes_and_arrays_are_the_same_image(people, network):
@@ -320,3 +316,26 @@ def test_it_loads_no_pandas_no_record_and_no_search(network):
     done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["tiny_cnn", "probe"])
+def test_networks_that_see_less_than_the_prepared_images(people, experiment):
+    """Cropped in training from 24 px for a network of 16; the same bits in the folder, and in a graph."""
+    import torch
+
+    from pipeline.predict.exporting import pixels_of
+    from pipeline.predict.graph import EnsembleGraph
+
+    views = "infer.views=[identity,scale(1.4),hflip]"
+    words = (f"experiment={experiment}", "images.store_px=24", views, "augment.policy=heavy")
+    words = words if experiment == "tiny_cnn" else words[:-1]
+    csv = people.made("infer", *words)
+    where = packed(people, csv)
+    assert_equal_bits(people, csv, where)
+    predictor = Predictor.load(where)
+    seen = pixels_of(predictor)
+    assert seen[0].shape[1:3] == (24, 24) and predictor.size_of(predictor.manifest.members[0]) == (16, 16)
+    with torch.no_grad():
+        p = EnsembleGraph(predictor).eval()(*map(torch.from_numpy, seen)).numpy()
+    np.testing.assert_allclose(p, predictor.of_pixels(seen).p_NC, atol=1e-4)

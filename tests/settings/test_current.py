@@ -106,4 +106,7 @@ def test_new_makes_its_competition_the_current_one(tmp_path):
 def test_which_commands_are_about_the_current_one():
     """Commands of one submission are about its competition, and their first line names that one."""
     of_a_submission = {"reproduce", "predict", "bundle", "export", "oof"}
-    assert {c.name for c in COMMANDS if not c.about_current} == {"new", "use", "weights", *of_a_submission}
+    assert {c.name for c in COMMANDS if not c.about_current} == {
+        *("new", "use", "weights", "home", "serve"),
+        *of_a_submission,
+    }

@@ -7,7 +7,7 @@ from pipeline.settings import augment
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change
 
-SHIPPED = ["none", "heavy", "light", "medium", "rotate30", "trivial", "upright"]
+SHIPPED = ["none", "crops", "heavy", "light", "medium", "rotate30", "trivial", "upright"]
 
 
 def written(tmp_path, text):
@@ -26,6 +26,7 @@ def test_what_the_shipped_policies_do():
     does = {name: set(augment.read(name).does) for name in SHIPPED}
     assert does["none"] == set() and does["rotate30"] == {"rotation"}
     assert does["light"] == {"hflip", "rotation", "geometry", "brightness"}
+    assert does["crops"] == {"hflip", "geometry", "crop", "brightness"}
     assert does["upright"] == does["light"] - {"hflip"}
     assert does["medium"] == does["light"] | {"colour"}
     assert does["heavy"] == does["medium"] | {"crop", "blur", "erase"}

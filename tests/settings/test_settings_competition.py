@@ -50,6 +50,16 @@ def test_sound_settings(settings):
     [
         ({"attributes": age(bins=[30])}, "attributes[0].bins", "1 edge for 3 values"),
         ({"attributes": age(bins=[60, 30])}, "attributes[0].bins", "not ascending"),
+        (
+            {
+                "target": "labels",
+                "metric": "auc",
+                "unknown_labels": ["-1"],
+                "attributes": [AttributeSettings(name="a", column="a", values=["", "1"])],
+            },
+            "unknown_labels",
+            "cannot be told from an empty cell, which is a value of a",
+        ),
         ({"attributes": age(train_bins=[30, 58])}, "attributes[0].train_bins", "needs `bins`"),
         ({"group_pattern": "p("}, "group_pattern", "not a regular expression"),
         ({"group_pattern": "p.*"}, "group_pattern", "has 0 groups"),

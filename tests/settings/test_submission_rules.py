@@ -55,6 +55,7 @@ def test_the_default_format_follows_from_the_target(tmp_path, target, attributes
         ("labels", LABELS, "auc", "{format: words}", "auc needs probabilities"),
         ("exclusive", CLASSES, "log_loss", "{format: top_k}", "submits only the order of the first classes"),
         ("exclusive", CLASSES, "accuracy", "{long_column: part}", "used only with format=probabilities or"),
+        ("labels", LABELS, "auc", "{total: 100}", "is for target=shares, and here it is labels"),
     ],
 )  # fmt: skip
 def test_settings_that_contradict_each_other_are_told(tmp_path, target, attributes, metric, submission, said):

@@ -36,7 +36,7 @@ def of_kind(kind, scene, submitted):
     if kind == "labels":
         truth[::7, 1] = np.nan
     images = scene.images.assign(label=-1)
-    seen = replace(scene, space=space, metric=metrics.get(metric), truth_NK=truth, images=images)
+    seen = replace(scene, space=space, metric=metrics.get(metric), known=truth, images=images)
     oof, test = (np.asarray(p @ of_digit, np.float32) for p in (submitted.oof_KC, submitted.test_TC))
     return seen, Submitted(submitted.rows_K, oof, test)
 

@@ -179,6 +179,19 @@ def test_replayed_steps_end_with_the_bits_of_steps_that_run(tmp_path, graphs, mo
     assert recorder.recorded == changes, "a graph is kept as long as the step computes the same"
 
 
+def of_angles(job):
+    model = job.model.model_copy(update={"heads": "cosine", "centres": 2})
+    return replace(job, model=model, loss=LossSettings(name="arcface", rare_margin=0.2))
+
+
+def test_replayed_steps_of_cosines_end_with_the_bits_of_steps_that_run(tmp_path, graphs):
+    job = of_angles(job_of(ema_decay=0.9))
+    _, plain = fit(job, tmp_path / "plain")
+    recorder = graphs()
+    _, state = fit(job, tmp_path / "graph")
+    assert recorder.recorded == 1 and recorder.replayed > 0 and equal_states(state, plain)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_fold_leaves_nothing_behind_that_only_the_garbage_collector_would_free(
     tmp_path, graphs, monkeypatch, fails
@@ -392,6 +405,18 @@ def test_a_graph_has_the_bits_of_the_steps_that_it_was_recorded_of(
     other, plain = fit(job, tmp_path / "plain")
     assert len(seen) == 1 and equal_states(state, plain)
     assert [e["train_loss"] for e in result.history] == [e["train_loss"] for e in other.history]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", [Mode(), Mode("bf16")], ids=str)
+def test_a_graph_of_cosines_has_the_bits_of_the_steps(tmp_path, mode, never_recorded, monkeypatch):
+    job, seen = of_angles(replace(on_gpu(precision="auto"), measured=mode)), []
+    record = captured.Cuda.record
+    monkeypatch.setattr(captured.Cuda, "record", lambda *given: seen.append(1) or record(*given))
+    _, state = fit(job, tmp_path / "graph")
+    assert len(seen) == 1, "the step was not recorded, or more than once"
+    never_recorded()
+    assert equal_states(fit(job, tmp_path / "plain")[1], state)
 
 
 @pytest.mark.gpu

@@ -1,12 +1,16 @@
 """Losses of labels and values: against torch and the papers' formulas, with unknown cells left out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
+from pipeline.core import metrics, truths
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Attribute, LabelSpace
+from pipeline.core.targets import Target
 from pipeline.settings.load import load
 from pipeline.settings.loss import LOSSES, LossSettings, losses_for
 from pipeline.train import column_losses
@@ -236,3 +240,67 @@ def test_a_loss_of_ones_own_sees_unknown_cells_as_nan_and_no_empty_row(tmp_path,
     target = torch.tensor([[1.0, NAN], [NAN, NAN]])
     assert loss.weigh(target).tolist() == [1, 0]
     assert float(loss.mean(torch.zeros(2, 2), target)) == 1
+
+
+WEIGHED = (("a", 3.0), ("grade · 2", 4.0))
+
+
+def complete(n=40):
+    """Logits and truths of `SPACE` without unknown cells, and their facts; labels and levels weigh."""
+    logits, _ = labels(n, SPACE)
+    draw = np.random.default_rng(0)
+    grade = np.eye(3, dtype=np.float32)[draw.integers(0, 3, n)]
+    y = np.concatenate([draw.integers(0, 2, (n, 1)), grade, draw.integers(0, 2, (n, 1))], axis=1).astype(
+        np.float32
+    )
+    space = replace(SPACE, weights=WEIGHED)
+    return logits, y, space, facts(space, counts_C=y.sum(0), known_C=np.full(5, n, np.float32))
+
+
+def test_labels_and_levels_weigh_in_the_loss_as_in_the_metric():
+    logits, y, space, known = complete()
+    loss = make_loss(LossSettings(), known)
+    truth = truths.known(y, space.cells, None)
+    p = Target.of(space).from_logits(logits.detach().numpy())
+    expected = metrics.get("log_loss").score(truth, p)
+    assert float(loss.mean(logits, torch.from_numpy(y)).detach()) == pytest.approx(expected, abs=1e-5)
+    plain = make_loss(LossSettings(label_weights="none"), known)
+    assert float(plain.mean(logits, torch.from_numpy(y)).detach()) != pytest.approx(expected, abs=1e-3)
+
+
+def test_weights_of_labels_by_hand_take_the_place_of_the_metric_and_multiply_those_of_classes():
+    logits, y, _, known = complete()
+    by_hand = make_loss(LossSettings(label_weights=dict(WEIGHED)), facts(SPACE, counts_C=y.sum(0)))
+    of_metric = make_loss(LossSettings(), replace(known, counts_C=y.sum(0)))
+    target = torch.from_numpy(y)
+    assert torch.allclose(by_hand.mean(logits, target), of_metric.mean(logits, target))
+    both = column_losses.label_weights(LossSettings(class_weights="inverse"), known)
+    by_class = column_losses.label_weights(LossSettings(class_weights="inverse", label_weights="none"), known)
+    factor = column_losses.metric_weights(LossSettings(), known)
+    assert all(np.allclose(x.numpy(), z.numpy() * factor) for x, z in zip(both, by_class, strict=True))
+    assert column_losses.label_weights(LossSettings(), facts(SPACE)) is None
+
+
+@pytest.mark.parametrize(
+    ("target", "words", "said"),
+    [
+        ("labels", "{scab: 2, rust: 1}", "loss.label_weights `scab` is neither a label nor"),
+        ("values", "{red: 2}", "loss.label_weights is for target=labels"),
+    ],
+)
+def test_weights_of_labels_by_hand_are_checked(target, words, said):
+    values = "['0', '1']" if target == "labels" else "[]"
+    about = f"[{{name: red, column: red, values: {values}}}, {{name: blue, column: blue, values: {values}}}]"
+    with pytest.raises(ConfigError) as error:
+        load(
+            [
+                "competition=digits",
+                "competition.demo=null",
+                "competition.root=/x",
+                f"competition.target={target}",
+                f"competition.attributes={about}",
+                f"competition.metric={'log_loss' if target == 'labels' else 'rmse'}",
+                f"loss.label_weights={words}",
+            ]
+        )
+    assert said in str(error.value)

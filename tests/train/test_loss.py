@@ -16,6 +16,8 @@ from pipeline.train.targets import ClassFacts, class_facts
 
 COUNTS = (50, 20, 10, 5, 2)
 SMOOTHINGS = (0.0, 0.2)
+# Of cosines: the batches' logits are within it.
+SCALE = 12.0
 OF_CLASSES = [name for name, traits in LOSSES.items() if "exclusive" in traits.kinds]
 # KL also subtracts the entropy of the target.
 LINEAR = [name for name in OF_CLASSES if not LOSSES[name].of_batch and name != "kl"]
@@ -23,7 +25,7 @@ LINEAR = [name for name in OF_CLASSES if not LOSSES[name].of_batch and name != "
 
 def facts_of(counts=COUNTS):
     space = LabelSpace.product([Attribute("class", tuple("abcde"[: len(counts)]))])
-    return ClassFacts(space, np.array(counts, np.float32))
+    return ClassFacts(space, np.array(counts, np.float32), scale=SCALE)
 
 
 def made(name="cross_entropy", counts=COUNTS, epoch=0, epochs=1, **settings):
@@ -71,6 +73,8 @@ class TestContract:
         torch.testing.assert_close(found, loss(batch[0].bfloat16().float(), batch[1].float()))
 
     def test_a_constant_on_all_logits_changes_nothing(self, name, smoothing, soft):
+        if name == "arcface":
+            pytest.skip("cosines have no constant to add")
         loss = made(name, label_smoothing=smoothing)
         torch.testing.assert_close(loss(soft[0] + 7, soft[1]), loss(*soft))
 

@@ -27,7 +27,10 @@ CHANGES = {
     "mypre.py": "train_prepared",
     "mypost.py": "decide",
     "mymetric.py": "fold",
+    "mygroups.py": "fold",
 }
+# One competition has one metric.
+TOGETHER = [name for name in CHANGES if name != "mygroups.py"]
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def test_the_source_of_an_example_and_of_its_helper_enters_the_key_of_what_it_ch
 
 
 def test_all_examples_at_once_go_from_images_to_a_submission(folder):
-    words = ["infer.views=[identity]", *(word for _, _, more in EXAMPLES.values() for word in more)]
+    words = ["infer.views=[identity]", *(word for name in TOGETHER for word in EXAMPLES[name][2])]
     said = run(folder, "infer", "experiment=tiny_resnet", *words)
     assert said.code == 0, said.err
     assert "OOF mymetric.f2" in said.out and "mypost:agree: " in said.out

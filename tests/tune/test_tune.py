@@ -22,7 +22,7 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.stages import open_session
 from pipeline.train import scoring
 from pipeline.train.studies import grid as ablate
-from pipeline.tune import budget, search, trials, winners
+from pipeline.tune import budget, trials, winners
 from pipeline.tune.winners import StageWinner
 
 WORDS = (
@@ -183,10 +183,11 @@ def test_whoever_watches_a_training_may_end_it():
         ),
         (("--stage", "tta"), "space:", "is empty"),
         (("--stage", "ttta"), CHEAP, "STAGE=ttta cannot be tuned"),
-        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: only for STAGE=all"),
+        (("--stage", "tta", "--budget", "5m"), CHEAP, "BUDGET=5m: BUDGET is now called TIME"),
+        (("--stage", "tta", "--timeout", "1h"), CHEAP, "make tune STAGE=tta TIME=1h"),
         (("--stage", "tta", "--trials", "0"), CHEAP, "TRIALS=0: must be at least 1"),
-        (("--stage", "tta", "--timeout", "soon"), CHEAP, "TIMEOUT=soon is not a duration"),
-        (("--stage", "all"), CHEAP, "STAGE=all needs a BUDGET"),
+        (("--stage", "tta", "--time", "soon"), CHEAP, "TIME=soon is not a duration"),
+        (("--stage", "all"), CHEAP, "STAGE=all needs a TIME"),
         (
             ("--stage", "train"),
             "second: ms_per_image\n" + TRAIN.replace("pruner: median", ""),
@@ -205,15 +206,16 @@ def test_bad_input_is_refused_before_any_work(tmp_path, configs, options, space,
 @pytest.mark.slow
 def test_a_budget_that_nothing_fits_into_is_one_error(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
-    with pytest.raises(ConfigError, match="BUDGET=1s is too short for any stage"):
-        tuned(tmp_path / "home", configs, "--stage", "all", "--budget", "1s", words=TRAINED[1:])
+    with pytest.raises(ConfigError, match="TIME=1s is too short for any stage"):
+        tuned(tmp_path / "home", configs, "--stage", "all", "--time", "1s", words=TRAINED[1:])
     assert not list(tmp_path.glob("home/artifacts/fold/*"))
 
 
 def test_what_is_for_one_stage_is_refused_for_all(tmp_path, configs):
     for options, what in (
-        (("--budget", "9m", "--jobs", "2", "--timeout", "3m"), "TIMEOUT is for one stage only"),
-        (("--budget", "9m", "--trials", "0"), "TRIALS=0: must be at least 1"),
+        (("--time", "9m", "--jobs", "2"), "JOBS is for one stage only"),
+        (("--budget", "9m"), "make tune STAGE=all TIME=9m"),
+        (("--time", "9m", "--trials", "0"), "TRIALS=0: must be at least 1"),
     ):
         with pytest.raises(ConfigError, match=re.escape(what)):
             tuned(tmp_path / "home", configs, "--stage", "all", *options)
@@ -296,8 +298,8 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
     home, space = tmp_path / "home", space_at(tmp_path, CHEAP)
     tuned(home, configs, "--stage", "tta", "--space", space)
     (name,) = Studies(storage_of(home), home).names()
-    with pytest.raises(ConfigError, match=r"TIMEOUT=0.001s is too short: one trial of tta takes about"):
-        tuned(home, configs, "--stage", "tta", "--space", space, "--timeout", "0.001s")
+    with pytest.raises(ConfigError, match=r"TIME=0.001s is too short: one trial of tta takes about"):
+        tuned(home, configs, "--stage", "tta", "--space", space, "--time", "0.001s")
     with pytest.raises(ConfigError, match="searched another space"):
         tuned(home, configs, "--stage", "tta", "--space", space_at(tmp_path, TTA), "--study", name)
     monkeypatch.setenv("OPTUNA_STORAGE", "postgresql://me@127.0.0.1:9/none")
@@ -306,8 +308,6 @@ def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused
 
 
 def test_a_budget_goes_where_trials_promise_most():
-    assert search.seconds_of("90", "BUDGET") == 90 and search.seconds_of("1.5h", "BUDGET") == 5400
-
     def study(maximise, *scores):
         found = studies.in_memory(Plan("s", (Dimension("x", "float", 0, 1),), (maximise,), "random"))
         for score in scores:
@@ -340,7 +340,7 @@ def test_views_that_were_looked_up_are_those_that_the_networks_would_say(tmp_pat
 @pytest.mark.slow
 def test_all_stages_share_a_budget_and_what_was_searched_is_tested(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
-    options = ("--stage", "all", "--budget", "90s", "--trials", "6")
+    options = ("--stage", "all", "--time", "90s", "--trials", "6")
     said = tuned(tmp_path / "home", configs, *options, words=TRAINED)
     told = said[said.index("tune all") :]
     assert re.search(r"tune all +\d\.\d of 1\.5 min", told), told

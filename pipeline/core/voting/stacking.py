@@ -183,6 +183,10 @@ def _of_classes(x_MNC: Sequence[Floats], y_N: Ints, c: float) -> tuple[Reals, Re
     from sklearn.linear_model import LogisticRegression
 
     n_members, n_classes = len(x_MNC), x_MNC[0].shape[1]
+    if len(np.unique(y_N)) < 2:  # nothing to tell apart: that class
+        bias_C = np.full(n_classes, np.log(LOG_FLOOR))
+        bias_C[y_N] = 0
+        return np.zeros((n_members, n_classes, n_classes)), bias_C
     x_ND = np.concatenate(x_MNC, axis=1)
     learned = LogisticRegression(C=c, max_iter=ITERATIONS).fit(x_ND, y_N)
     coefficient_KD, bias_K = learned.coef_, learned.intercept_

@@ -161,7 +161,7 @@ def _attributes(asked: Asked, label: Label, names: Sequence[str], beside: Beside
         where = f"{asked.table.name}: column `{answer}`"
         written = words.as_in(values, cells)
         if decimal(cells):
-            kinds.refuse("several", where, texts.CELL.format(cell=sorted(cells)[0]))
+            kinds.refuse("number_each", where, texts.CELL.format(cell=sorted(cells)[0]))
         if written is None and not _placeholder(cells, values):
             raise DataError(
                 f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "

@@ -39,6 +39,14 @@ HALF = 0.5
 # Fields of JSON objects that say where something lies in the image.
 BOX_FIELDS = {"bbox", "box", "boxes", "xmin", "x1", "x", "left"}
 MASK_FIELDS = {"rle", "counts", "segmentation", "polygon", "points", "mask"}
+# Numbers with a unit; other letters behind a number may be the name of a class.
+UNIT = re.compile(
+    r"(?P<number>[-+]?\d+(?:\.\d+)?)\s*(?P<unit>%|°C|°F|[munk]?g|kg|lbs?|oz|[mck]?m|inch(?:es)?|ft|px"
+    r"|years?|yrs?|months?|days?|hours?|min|sec|[mc]?l|km/h|mph|usd|eur|kcal)",
+    re.I,
+)
+THOUSANDS = tuple(re.compile(rf"[1-9]\d{{0,2}}(?:{sign}\d{{3}})+") for sign in (",", r"\."))
+CURRENCY = re.compile(r"(?P<unit>[$€£¥₩])\s*(?P<number>\d+(?:\.\d+)?)")
 BRACKETS = {"{": "}", "[": "]", "(": ")"}
 SHOWN_FIELDS = 6
 # Whole numbers from 0 or 1 of which at most this few are missing are rather classes.
@@ -119,6 +127,28 @@ def likely_values(name: str, cells: Sequence[str]) -> bool:
         return False
     dense = min(distinct) in (0, 1) and max(distinct) - min(distinct) + 1 <= len(distinct) * DENSE
     return bool(words_in(name) & set(VALUE_WORDS)) or not dense or rarely_repeated(name, cells)
+
+
+def without_unit(cells: Sequence[str]) -> tuple[str, ...] | None:
+    """The cells without the unit that all have, as in `12 kg`, `7%` or `$3.50`; None if they have none."""
+    found = [UNIT.fullmatch(c) or CURRENCY.fullmatch(c) for c in cells if c]
+    units = {f["unit"].lower() for f in found if f}
+    if not found or not all(found) or len(units) > 1:
+        return None
+    return tuple(f["number"] for f in found if f)
+
+
+def thousands(cells: Sequence[str]) -> str:
+    """An example of numbers whose thousands are set off, as 1,250 beside 900 or 12,000; empty if none are."""
+    for form in THOUSANDS:
+        apart = sorted({c for c in cells if form.fullmatch(c)}, key=len)
+        rest = {c for c in cells if c and not form.fullmatch(c)}
+        short = any(len(re.split(r"[.,]", c)[0]) < 3 for c in apart)
+        plain = all(c.isdecimal() and len(c) <= 3 for c in rest)
+        # A point is that of a decimal, unless other cells lack it.
+        if apart and short and plain and ("," in apart[0] or any(len(c) > 1 for c in rest)):
+            return apart[0]
+    return ""
 
 
 def rarely_repeated(name: str, cells: Sequence[str]) -> bool:

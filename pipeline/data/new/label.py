@@ -303,6 +303,8 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
     if unknown and not (kinds.certain_values(cells, shown) or kinds.likely_values(column, cells)):
         # Whole numbers of few classes, of which one is called `none`.
         cells = _cells(table, column)
+    if not sure and (apart := kinds.thousands(cells)):
+        kinds.refuse("thousands", where, texts.CELL.format(cell=apart), texts.THOUSANDS_REMEDY)
     if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
         found = texts.VALUES_FOUND.format(values=words.some(values))
         return target.of_values(table, [column], texts.LABEL_VALUES_WHY.format(why=why, found=found))
@@ -310,6 +312,9 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         found = texts.NUMBERS_FOUND.format(count=len(values), values=words.some(values))
         reason = texts.NUMBERS_GUESS.format(why=why, found=found, column=column)
         return target.of_values(table, [column], reason)
+    numbers = kinds.without_unit(cells)
+    if numbers and not sure and (decimal(numbers) or kinds.likely_values(column, numbers)):
+        kinds.refuse("units", where, texts.CELL.format(cell=values[0]), texts.UNITS_REMEDY)
     several = kinds.several_words(cells)
     if several is None and (held := kinds.structured(cells)):
         kind, example, names = held
@@ -332,14 +337,14 @@ def _classes_of(table: Table, column: str) -> Label:
 
 def _rows_of_one(table: Table, marks: Sequence[str]) -> int:
     """The number of rows in which exactly one of the columns is 1."""
-    cells = [[ONE_HOT[v] for v in table.column(c)] for c in marks]
+    cells = [[ONE_HOT.get(v, False) for v in table.column(c)] for c in marks]
     return sum(sum(row) == 1 for row in zip(*cells, strict=True))
 
 
 def _one_hot(table: Table, marks: Sequence[str], why: str) -> Label:
     name = next(n for n in ("label", "class", "answer", "one_hot_label") if n not in table.columns)
     rows = zip(*(table.column(c) for c in marks), strict=True)
-    cells = tuple(marks[[ONE_HOT[v] for v in row].index(True)] for row in rows)
+    cells = tuple(marks[[ONE_HOT.get(v, False) for v in row].index(True)] for row in rows)
     return Label((name,), (tuple(marks),), (cells,), why, one_hot=True)
 
 
@@ -349,24 +354,44 @@ def _several(
     """Several columns: one-hot columns of one label, or attributes that are answered one by one."""
     where = f"{table.name}: columns {words.some(named)} ({why})"
     if all(target.is_mark(table.column(c)) for c in named):
-        full = all(set(table.column(c)) <= ONE_HOT.keys() for c in named)
-        held = _rows_of_one(table, named) if full else 0
-        if held == len(table):
+        held, written = _rows_of_one(table, named), set().union(*(table.column(c) for c in named))
+        full = written <= ONE_HOT.keys() or target.absent_cell([tuple(written)]) == ""
+        if held == len(table) and full:
             return _one_hot(table, named, texts.LABEL_ONE_HOT)
+        if blocks := target.of_blocks(table, named, why):
+            return blocks
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}
     numbers = [c for c in named if _is_value(table, c, shown.get(c, set()), sure)]
-    if numbers:
+    if numbers or (not sure and _small_shares(table, named)):
         return _numbers_of(table, named, numbers, where, asked)
     parts = [one(table, column, why, None, sure=True) for column in named]
     if (odd := [p for p in parts if p.target != "exclusive"]) and len(odd) < len(parts):
         kinds.refuse("several_values", where, f"`{odd[0].names[0]}`")
     if odd:
         kinds.refuse("several_words", where, f"`{named[0]}`, `{named[1]}`")
+    if asked is not None and (pairs := _pairs(parts, set().union(*shown.values()))):
+        return target.of_levels(pairs, texts.LABEL_PAIRS.format(why=why))
     if target.too_many(parts) if asked is not None else _products(parts) > MOST_PRODUCTS:
         return target.of_levels(parts, target.attributes_reason(parts))
     return Label(tuple(named), tuple(p.values[0] for p in parts), tuple(p.cells[0] for p in parts), why)
+
+
+def _pairs(parts: Sequence[Label], cells: set[str]) -> list[Label]:
+    """Labels of two values of which one denies, as `no` and `yes`, where the sample holds probabilities."""
+    if not decimal(cells) or any(len(p.values[0]) != 2 for p in parts):
+        return []
+    ordered = [sorted(p.values[0], key=words.denies, reverse=True) for p in parts]
+    if any(words.denies(first) == words.denies(second) for first, second in ordered):
+        return []
+    return [replace(p, values=(tuple(pair),)) for p, pair in zip(parts, ordered, strict=True)]
+
+
+def _small_shares(table: Table, named: Sequence[str]) -> bool:
+    """Whether whole numbers few enough for levels are votes, as all rows sum to the same."""
+    cells = [{c for c in table.column(name) if c} for name in named]
+    return len(named) > 1 and all(map(numeric, cells)) and target.are_shares(table, named, [])
 
 
 def _products(parts: Sequence[Label]) -> int:

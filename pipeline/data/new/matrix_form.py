@@ -14,7 +14,7 @@ from pipeline.core.tables import number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
 from pipeline.data.matrix_truth import listed
-from pipeline.data.new import kinds, words
+from pipeline.data.new import kinds, target, words
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Choice, Form
 from pipeline.data.new.columns import decimal, numeric
@@ -77,7 +77,21 @@ def _shares(asked: Asked, label: Label) -> Form:
     named = words.columns_for(label.values[0], asked.answers)
     if named is None or len(named) < len(asked.answers):
         kinds.refuse("answers", _where(asked), texts.OTHER_CLASSES.format(values=words.some(label.values[0])))
-    return Form("probabilities", texts.COLUMN_PER_SHARE, settings=_renamed(list(named), list(named.values())))
+    renamed = _renamed(list(named), list(named.values()))
+    sample = [asked.table.column(answer) for answer in asked.answers]
+    if label.total == 1 or target.sum_to(sample, 1):
+        return Form("probabilities", texts.COLUMN_PER_SHARE, settings=renamed)
+    total = {"total": label.total}
+    if target.sum_to(sample, label.total):
+        return Form("probabilities", texts.SHARES_TOTAL.format(**total), settings={**renamed, **total})
+    shown = min(set().union(*map(asked.cells, asked.answers)), default=texts.NOTHING)
+    question = texts.QUESTION_TOTAL.format(columns=words.some(asked.answers), cell=shown, **total)
+    meant: list[Choice] = [
+        (texts.CHOICE_TOTAL.format(**total), {"format": "probabilities", **renamed, **total}),
+        (texts.CHOICE_ONE, {"format": "probabilities", **renamed}),
+    ]
+    trial = ("competition.submission.format=probabilities",)
+    return Form(None, texts.OPEN, question=question, trial=trial, choices=tuple(meant), settings=renamed)
 
 
 def _values(asked: Asked, label: Label, names: Sequence[str]) -> Form:
@@ -110,6 +124,8 @@ def _for_names(asked: Asked, label: Label) -> list[str]:
 
 def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     """A column for each label, or for each level of it."""
+    if any(label.blocks) and not asked.long:
+        return _columns_of_blocks(asked, label, names)
     values = dict(zip(label.names, label.values, strict=True))
     levels = words.levels_for(values, asked.answers) if label.levels else None
     if levels is not None:
@@ -130,7 +146,7 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     if decimal(everything) or any("." in cell for cell in everything if number_in(cell) is not None):
         return Form("probabilities", texts.LABEL_PROBABILITIES, settings=renamed)
     hard = {"format": "attributes", **renamed, **_hard_words(everything, label, names)}
-    if numeric(everything) and {number_in(cell) for cell in everything} == {0, 1}:
+    if numeric(everything) and {number_in(cell) for cell in everything} in ({0, 1}, {-1, 1}):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
     if everything and not numeric(everything):
         return Form("attributes", texts.LABEL_HARD, settings={k: v for k, v in hard.items() if k != "format"})
@@ -144,13 +160,32 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     return Form(None, texts.OPEN, question=question, trial=trial, choices=tuple(meant), settings=renamed)
 
 
+def _columns_of_blocks(asked: Asked, label: Label, names: Sequence[str]) -> Form:
+    """A column for each label, or for each level of it, named as those of the training table."""
+    host = {own: answer for answer, own in words.named_columns(sorted(label.columns), asked.answers).items()}
+    found: dict[str, str] = {}
+    for name, own, values, block in zip(names, label.names, label.values, label.blocks, strict=True):
+        keys = [f"{name} · {value}" for value in values] if block else [name]
+        if len(block) == 2:  # its second level is the column of predictions; the first one is what is left
+            keys[1] = name
+        found |= {key: host[c] for key, c in zip(keys, block or (own,), strict=True) if c in host}
+    wanted = {key for name, v, b in zip(names, label.values, label.blocks, strict=True)
+              for key in ([f"{name} · {x}" for x in v] if len(b) > 2 else [name])}  # fmt: skip
+    if len(found) < len(asked.answers) or not wanted <= found.keys():
+        kinds.refuse(
+            "answers", _where(asked), texts.OTHER_COLUMNS.format(columns=words.some(sorted(label.columns)))
+        )
+    return Form("probabilities", texts.COLUMN_PER_LEVEL, settings={"columns": found})
+
+
 def _hard_words(cells: set[str], label: Label, names: Sequence[str]) -> dict[str, Any]:
     """How the sample writes that labels hold, where it is not how the training table does."""
-    given = {}
+    given, marks, plain = {}, cells & ONE_HOT.keys(), ["0", "1"]
+    # A word of a cell has the values no and yes, which no host writes; an empty cell is no answer.
+    unwritten = label.column or label.absent == "" or (label.absent is not None and marks == cells != set())
     for name, values in zip(names, label.values, strict=True):
-        # A word of a cell has the values no and yes, which no host writes.
-        written = ["0", "1"] if label.column else words.as_in(values, cells & set(ONE_HOT)) or list(values)
-        if label.column or written != list(values):
+        written = words.as_in(plain if unwritten else values, marks) or (plain if unwritten else list(values))
+        if label.column or written != list(plain if label.absent == "" else values):
             given[name] = written
     return {"words": given} if given else {}
 
@@ -203,7 +238,7 @@ def _words(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     several = [s for s in fits if any(s in cell.strip() for cell in cells)]
     if decimal(cells):
         kinds.refuse("one_number", where, texts.CELL.format(cell=min(cells)))
-    between = several[0] if several else label.separator
+    between = target.as_written(several[0], cells) if several else label.between or label.separator
     if between is None:
         # One-hot columns say nothing of how words are joined.
         shown = min(cells, default=texts.NOTHING)

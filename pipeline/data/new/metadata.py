@@ -38,7 +38,8 @@ def propose(
         classes: the class of each row.
     """
     chosen = {line.path: line.value for line in proposal.lines}
-    used = {chosen.get("competition.group_column"), *chosen.get("competition.images_per_sample.sample", [])}
+    sample = chosen.get("competition.images_per_sample.sample", [])
+    used = {chosen.get("competition.group_column"), *sample}
     used |= {*chosen.get("competition.images_per_sample.columns", [])}
     both = [c for c in free if c not in used and (test is None or c in test.columns)][:MOST_COLUMNS]
     found: list[dict[str, Any]] = []
@@ -47,6 +48,8 @@ def propose(
         tested = [] if test is None else [nfc(cell) for cell in test.column(column)]
         kind = _kind(cells, tested)
         odd = _odd(column, kind, cells, tested, classes)
+        if any(_of_images(each, column, sample) for each in (table, test) if each is not None):
+            odd = odd or "images"
         if kind is not None and odd:
             proposal.hints.append(texts.METADATA_ODD[odd].format(column=column))
         elif kind is not None:
@@ -60,6 +63,14 @@ def propose(
         proposal.hints.append(texts.METADATA_HINT.format(columns=names))
     else:
         proposal.set("competition.metadata", found, texts.METADATA_WHY.format(table=test.name, columns=names))
+
+
+def _of_images(table: Table, column: str, sample: Sequence[str]) -> bool:
+    """Whether rows of one sample, which these columns name, have several values."""
+    if not sample or not set(sample) <= set(table.columns):
+        return False
+    names = list(zip(*(table.column(c) for c in sample), strict=True))
+    return len(set(zip(names, table.column(column), strict=True))) > len(set(names))
 
 
 def _kind(cells: Sequence[str], tested: Sequence[str]) -> str | None:

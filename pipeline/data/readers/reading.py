@@ -139,8 +139,9 @@ def library(package: str, extra: str, file: str | Path) -> Any:
     """
     try:
         return importlib.import_module(package)
-    except ImportError:
-        what = texts.NO_PACKAGE.format(file=file, package=package)
+    except ImportError as error:
+        # A package may be there, and lack one of its own.
+        what = texts.NO_PACKAGE.format(file=file, package=(error.name or package).partition(".")[0])
         raise DataError(what, remedy=texts.NO_PACKAGE_REMEDY.format(extra=extra)) from None
 
 

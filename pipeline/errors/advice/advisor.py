@@ -16,7 +16,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
 import pandas as pd
 
 from pipeline.core import metrics
@@ -300,7 +299,6 @@ def _leaks(job: Job, train: Samples, plan: FoldPlan) -> tuple[Cause, ...]:
     images = table_of(train, test, facts[facts["split"].isin(("train", "test"))])
     seen, looks = measure_images(images, train.space.n_classes, load.image_of(job.inputs["images"]))
     metric = metrics.get(config.competition.metric)
-    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
     draws = config.statistics.draws
-    scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, draws, truth_NK)
+    scene = GapScene(train.space, metric, images, looks, seen, plan, config.eda, draws, train.truth)
     return leak.check(scene, shifted=False)

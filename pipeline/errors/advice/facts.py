@@ -249,7 +249,9 @@ class Facts:
         """How much the metric gains if these images are predicted correctly, ≥ 0."""
         right_NC = np.array(self.p_NC, copy=True)
         right_NC[which_N] = np.eye(self.space.n_classes, dtype=np.float32)[self.truth_N[which_N]]
-        gain = self.metric.score(self.truth_N, right_NC) - self.metric.score(self.truth_N, self.p_NC)
+        assert self.run is not None and self.train is not None, "there are no out-of-fold predictions"
+        truth = self.train.take(self.run.oof.ids_N).truth
+        gain = self.metric.score(truth, right_NC) - self.metric.score(truth, self.p_NC)
         return max(self.metric.sign * gain, 0.0)
 
     def bound_of(self, which_N: Bools, text: str) -> tuple[float | None, str]:

@@ -62,7 +62,7 @@ def _share_of_guess(facts: Facts, loss: float) -> float:
 def too_few_epochs(facts: Facts) -> Advice | None:
     """A curve still falls when training ends."""
     run = facts.run
-    if run is None or run.curves.empty or run.config.train.head == "logistic":
+    if run is None or run.curves.empty or run.config.train.solved:
         return None
     last = run.curves.iloc[-1]
     gap = 1 - last["train_loss"] / max(last["valid_loss"], 1e-9)
@@ -253,7 +253,7 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     predicted = int(np.isin(facts.answer_N, rare).sum())
     if other - recall < LOST or predicted >= rare_N.sum():
         return None
-    is_solved = run.config.train.head == "logistic" and not run.pixels
+    is_solved = run.config.train.solved and not run.pixels
     over = ("resample.method=over", "resample.to=balanced")
     settings = over if is_solved else ("loss.name=logit_adjustment",)
     factor = float(counts.max() * len(counts) / counts.sum()) if is_solved else 1.0

@@ -1,9 +1,12 @@
 """The ledger of advice: what reports advised, so that later reports can show what following it gained.
 
-Owns submissions/advice.jsonl, with one line for each piece of advice that changes the settings of a run, and
-matching it with finished runs. Does not own the advice (`advisor.py`).
+Owns submissions/advice.jsonl, with one line for each piece of advice that changes the settings of a run, one
+for each that `make improve` carried out, and matching advice with finished runs. Does not own the advice
+(`advisor.py`) nor carrying it out (`plan/improving.py`).
 
     {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
+    {the same without "sentence", "outcome": {"verdict", "delta", "low", "high", "seconds", "tries", "run",
+     "kept"}, "on": {"images", "classes", "groups", "target", "metric"}}
 
 A run has followed a piece of advice if it has the data, the folds and the settings of the run that the advice
 was for, except the advised settings. It may be older than the advice: what was tried before is not advised
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +69,25 @@ def ledger_of(home: Path) -> Path:
     return home / "submissions" / LEDGER
 
 
+class AdviceOutcome(BaseModel):
+    """What a piece of advice brought when it was carried out, against the run that it was for.
+
+    `delta`, `low` and `high` are of the paired comparison, corrected for `tries` attempts; `run`: its
+    inference; `kept`: whether it became a member of the blend.
+    """
+
+    model_config = ConfigDict(strict=True, extra="allow", frozen=True)
+
+    verdict: str
+    delta: Annotated[float, Field(allow_inf_nan=False)]
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    tries: int
+    run: str
+    kept: bool
+
+
 class _Line(BaseModel):
     """The form of a line; the file is merged by hand, so it may hold anything."""
 
@@ -75,15 +97,58 @@ class _Line(BaseModel):
     experiment: str
     settings: Annotated[list[Annotated[str, Field(pattern="^[^=]+=")]], Field(min_length=1)]
     bound: Annotated[float, Field(allow_inf_nan=False)] | None
+    kind: str = ""
+    competition: str = ""
+    outcome: AdviceOutcome | None = None
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """A piece of advice that was carried out, and its outcome."""
+
+    competition: str
+    about: str
+    kind: str
+    settings: tuple[str, ...]
+    outcome: AdviceOutcome
 
 
 def read(home: Path) -> tuple[GivenAdvice, ...]:
     """All advice so far, oldest first; lines with faults are skipped, and `keep` names them."""
-    return _parsed(home)[0]
+    given, _ = _parsed(home)
+    return tuple(
+        GivenAdvice(one.about, one.experiment, tuple(one.settings), one.bound)
+        for one in given
+        if one.outcome is None
+    )
 
 
-def _parsed(home: Path) -> tuple[tuple[GivenAdvice, ...], list[str]]:
-    """The advice of all valid lines, and the faults of the others, such as marks of an unfinished merge."""
+def carried_out(home: Path) -> tuple[CarriedOut, ...]:
+    """All advice that was carried out, oldest first."""
+    lines, _ = _parsed(home)
+    return tuple(
+        CarriedOut(one.competition, one.about, one.kind, tuple(one.settings), one.outcome)
+        for one in lines
+        if one.outcome is not None
+    )
+
+
+def note(home: Path, line: Mapping[str, Any]) -> None:
+    """Add the line of a piece of advice that was carried out."""
+    path = ledger_of(home)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Lock(path.parent, path.name):
+        _add(path, [json.dumps(dict(line), ensure_ascii=False)])
+
+
+def _add(path: Path, lines: Sequence[str]) -> None:
+    before = path.read_bytes() if path.is_file() else b""
+    ended = before if before.endswith(b"\n") or not before else before + b"\n"
+    write_atomic(path, ended + ("\n".join(lines) + "\n").encode("utf-8"))
+
+
+def _parsed(home: Path) -> tuple[tuple[_Line, ...], list[str]]:
+    """All valid lines, and the faults of the others, such as marks of an unfinished merge."""
     path = ledger_of(home)
     # Split at line ends only: `splitlines` would also split inside a sentence with U+2028.
     lines = path.read_bytes().decode("utf-8", "replace").split("\n") if path.is_file() else []
@@ -99,7 +164,7 @@ def _parsed(home: Path) -> tuple[tuple[GivenAdvice, ...], list[str]]:
             what = f"{place}: {first['msg']}" if place else first["msg"]
             faults.append(texts.ADVICE_LINE.format(line=number, what=what))
         else:
-            entries.append(GivenAdvice(kept.about, kept.experiment, tuple(kept.settings), kept.bound))
+            entries.append(kept)
     return tuple(entries), faults
 
 
@@ -112,16 +177,14 @@ def keep(home: Path, report: Artifact) -> None:
         given, faults = _parsed(home)
         if faults:
             log.warning("%s", texts.ADVICE_FAULTS.format(file=path, lines="; ".join(faults[:SHOWN])))
-        known = {(one.about, one.settings) for one in given}
-        before = path.read_bytes() if path.is_file() else b""
+        known = {(one.about, tuple(one.settings)) for one in given if one.outcome is None}
         added = [
             json.dumps({"when": report.manifest["created"], **entry}, ensure_ascii=False)
             for entry in reported["given"]
             if (entry["about"], tuple(entry["settings"])) not in known
         ]
         if added:
-            ended = before if before.endswith(b"\n") or not before else before + b"\n"
-            write_atomic(path, ended + ("\n".join(added) + "\n").encode("utf-8"))
+            _add(path, added)
 
 
 def entry(advice: Advice, about: Artifact) -> dict[str, Any]:

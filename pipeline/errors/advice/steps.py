@@ -234,7 +234,7 @@ def undecided(facts: Facts) -> Advice | None:
     comparison = facts.comparison
     if comparison is None or comparison.verdict != "can't tell" or comparison.n_groups < 2:
         return None
-    if facts.run is not None and facts.config.train.head == "logistic":
+    if facts.run is not None and facts.config.train.solved:
         return None  # it is solved, not trained: every seed gives the same run
     settings = (f"train.seed={facts.config.train.seed + 1}",)
     delta, low, high = (signed(x) for x in (comparison.delta, comparison.low, comparison.high))

@@ -9,7 +9,7 @@ Shape legend: N images, K columns, M cells of images and columns.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,8 +56,8 @@ class Card:
         return f"{self.key[1]}: " + ", ".join(f"{line.what} {line.value}" for line in self.lines)
 
 
-def worst(scored: Scored, limit: int) -> tuple[Card, ...]:
-    """The worst answers, at most `OF_ONE` of each column.
+def worst(scored: Scored, limit: int, judged: Collection[tuple[str, str]] = ()) -> tuple[Card, ...]:
+    """The worst answers, at most `OF_ONE` of each column, without those that were judged, by id and column.
 
     Of labels the wrong ones that the run was surest of; of values and shares the largest residuals in
     standard deviations.
@@ -67,6 +67,9 @@ def worst(scored: Scored, limit: int) -> tuple[Card, ...]:
         off_NK = np.abs(scored.p_NK - np.nan_to_num(scored.truth_NK)) * scored.wrong_NK
     else:
         off_NK = np.abs(np.nan_to_num(scored.residual_NK)) / scored.spread_K
+    at = {str(name): n for n, name in enumerate(scored.ids_N)} if judged else {}
+    for name, column in judged:
+        off_NK[at[name], scored.target.columns.index(column)] = 0
     make = _label_card if labels else _value_card
     return tuple(make(scored, int(n), int(k)) for n, k in largest(off_NK, limit))
 

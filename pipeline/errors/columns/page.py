@@ -13,7 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.metrics import Metric
-from pipeline.core.targets import LABELS, SHARES, Target
+from pipeline.core.targets import LABELS, SHARES, VALUES, Target
 from pipeline.data import load
 from pipeline.engine.stage import Built
 from pipeline.errors import page as whole
@@ -26,10 +26,11 @@ from pipeline.errors.columns.changes import Changes
 from pipeline.errors.columns.scores import Rules, Scored
 from pipeline.errors.diff.conclusion import conclusion
 from pipeline.errors.findings import slices
+from pipeline.errors.judging import value_verdicts
 from pipeline.errors.page import ErrorAnalysis, ReportInputs
 from pipeline.pages import plots
 from pipeline.pages.command_words import make_with
-from pipeline.pages.report import ReportSection, gain, signed, without
+from pipeline.pages.report import ReportSection, gain, json_data, signed, without
 
 # A plot has so many labels, the worst; so many values have a scatter plot of their own.
 MOST_PLOTTED, MOST_SCATTERED = 20, 6
@@ -235,9 +236,32 @@ def on_worst(case: ReportCase, analysis: ColumnAnalysis) -> ReportSection:
     title = texts.MISSES_TITLE if labels else texts.RESIDUALS_TITLE
     if analysis.scored is None:
         return without("errors", texts.WORST_SHORT, title, texts.NEEDS_OOF, whole.again(case))
-    shown = cards.worst(analysis.scored, case.job.settings.config.report.max_flips)
-    values = {"title": title, "cards": shown, "labels": labels}
-    return ReportSection("errors", texts.WORST_SHORT, "columns_worst.html", values, cards.keys(shown))
+    scored, judging = analysis.scored, case.train.space.kind == VALUES
+    kept = case.job.params.get(value_verdicts.PARAM) if judging else None
+    stored = value_verdicts.stored(case.job.home / str(kept), scored.target.columns) if kept else ()
+    judged = value_verdicts.counting(stored, scored)
+    keys = [one.key for one in judged]
+    shown = cards.worst(scored, case.job.settings.config.report.max_flips, keys)
+    command = make_with("make error-analysis VERDICTS=verdicts.csv", case.job.words["error-analysis"])
+    values = {
+        "title": title,
+        "cards": shown,
+        "labels": labels,
+        "judging": judging and bool(shown),
+        "judged": value_verdicts.summary(judged, scored, case.metric),
+        "kinds": value_verdicts.KINDS if judging else (),
+        "command": command,
+    }
+    data = value_verdicts.asked(scored, [(card.key[1], card.column) for card in shown]) if judging else None
+    return ReportSection(
+        "errors",
+        texts.WORST_SHORT,
+        "columns_worst.html",
+        values,
+        cards.keys(shown),
+        json_data("value-verdicts", data) if data else Markup(""),
+        ("csv.js", "value_verdicts.js") if data else (),
+    )
 
 
 def on_slices(case: ReportCase, analysis: ColumnAnalysis) -> ReportSection:

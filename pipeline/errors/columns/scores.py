@@ -9,6 +9,7 @@ Shape legend: N images, K columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,9 @@ class Scored:
         """The predicted images, in the order of the predictions."""
         samples, target = train.take(oof.ids_N), Target.of(train.space)
         p_NK = oof.with_classes(target.columns).p_NC
-        return Scored(target, oof.ids_N, samples.groups_N, np.asarray(samples.truth, np.float32), p_NK)
+        # As it is, because metrics may read more of it than its cells.
+        truth_NK = cast(Floats, samples.truth)
+        return Scored(target, oof.ids_N, samples.groups_N, truth_NK, p_NK)
 
     @property
     def known_NK(self) -> Bools:

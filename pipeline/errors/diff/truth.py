@@ -19,6 +19,7 @@ from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.core.wording import worded
 from pipeline.errors import texts
 from pipeline.errors.diff.flips import marked, parts
 from pipeline.errors.diff.mistakes import Mistakes
@@ -203,6 +204,7 @@ def section(inputs: TruthInputs) -> ReportSection:
         tuple(wanted),
         json_data("truth-data", {"codes": codes, "values": {n: list(v) for n, (v, _) in views.items()}}),
         "truth.js",
+        finding=worded(texts.TRUTH_FOUND, wrong=mistakes.n_wrong, images=mistakes.n_images),
     )
 
 

@@ -15,7 +15,7 @@ Shape legend: N images, C classes, D features, H height, W width.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ def section(
 
     `again` is the command that explains more.
     """
-    cases = list(facts["cases"].values())[:MOST_CASES]
+    cases = _one_a_sample(facts["cases"].values())[:MOST_CASES]
     cards = [_card(facts["classes"], case, picture, train, features) for case in cases]
     attention = facts["parts"].get("attention", {}).get("data") or {}
     return ReportSection(
@@ -112,6 +112,21 @@ def section(
     )
 
 
+def _one_a_sample(cases: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Of a sample of several images the one without which its answer would change most."""
+    best: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for case in cases:
+        key = str(case["split"]), str(case["id"])
+        if key not in best or _weight(case) > _weight(best[key]):
+            best[key] = case
+    return list(best.values())
+
+
+def _weight(case: Mapping[str, Any]) -> float:
+    without = case.get("p_without")
+    return 0.0 if without is None else abs(float(without) - float(case["p_predicted"]))
+
+
 def _card(
     classes: Sequence[str],
     case: Mapping[str, Any],
@@ -130,7 +145,10 @@ def _card(
     if features is not None and case["split"] == "train":
         near = nearest(features, train, str(case["id"]))
     notes = tuple(str(note) for part, note in case.get("notes", {}).items() if part == "occlusion" and note)
-    return ErrorCard(str(case["id"]), _headline(classes, case), pictures, notes, near)
+    name = str(case["id"])
+    if case.get("images", 1) > 1:
+        name = texts.IMAGE_OF.format(sample=name, image=case["image"], images=case["images"])
+    return ErrorCard(name, _headline(classes, case), pictures, notes, near)
 
 
 def _caption(which: tuple[str, str], caption: str, case: Mapping[str, Any]) -> str:

@@ -186,6 +186,8 @@ def _estimate(case: ReportCase, answers: tuple[Answer, ...], flips: Flips, key: 
         return None
     config = job.settings.config
     metric = case.metric
+    if metric.on_samples is not None:  # test images do not have the columns that it reads
+        return None
     if metric.needs == "probabilities" and (new.probabilities is None or old.probabilities is None):
         return None
     asked = max(of_pair, default=config.report.judge)

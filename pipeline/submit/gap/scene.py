@@ -80,7 +80,7 @@ class GapScene:
         plan: the folds that the score comes from.
         settings: thresholds and seed.
         draws: bootstrap resamples.
-        truth_NK: of the training images, for other kinds of target than exclusive classes.
+        known: the truth of the training images; None: the classes of `images`.
     """
 
     space: LabelSpace
@@ -91,7 +91,7 @@ class GapScene:
     plan: FoldPlan
     settings: EdaSettings
     draws: int
-    truth_NK: Floats | None = None
+    known: Truth | None = None
 
     @property
     def is_test(self) -> npt.NDArray[np.bool_]:
@@ -111,7 +111,7 @@ class GapScene:
     @property
     def truth(self) -> Truth:
         """(N,) classes of the training images, or (N, K) numbers."""
-        return self.labels if self.truth_NK is None else self.truth_NK
+        return self.labels if self.known is None else self.known
 
     def agreement(self, one: Truth, other: Truth) -> Reals:
         """(N,) how right one answer is if the other is true, 0 to 1, row by row.
@@ -119,13 +119,13 @@ class GapScene:
         Of labels the share of known answers that are equal; of shares the part of the votes that is; of
         values the share within a tenth of their standard deviation.
         """
-        if self.truth_NK is None:
+        if self.truth.ndim == 1:
             return np.asarray(one == other, dtype=np.float64)
         known_NK = ~(np.isnan(one) | np.isnan(other))
         off_NK = np.abs(np.nan_to_num(one) - np.nan_to_num(other)).astype(np.float64)
         if self.space.kind == SHARES:
             return np.asarray(1 - off_NK.sum(axis=1) / 2)
-        near = 0.5 if self.space.kind == LABELS else NEAR * np.nanstd(self.truth_NK, axis=0)
+        near = 0.5 if self.space.kind == LABELS else NEAR * np.nanstd(self.truth, axis=0)
         return ratio((known_NK & (off_NK <= near)).sum(axis=1), known_NK.sum(axis=1))
 
     @property
@@ -149,8 +149,7 @@ def load_scene(job: Job, folds: Artifact) -> GapScene:
     )
     metric, plan = metrics.get(config.competition.metric), load.plan(folds)
     draws = config.statistics.draws
-    truth_NK = None if train.space.kind == EXCLUSIVE else np.asarray(train.truth, dtype=np.float32)
-    return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws, truth_NK)
+    return GapScene(train.space, metric, images, measured, thumbnails, plan, config.eda, draws, train.truth)
 
 
 def folds_of_submission(job: Job, artifact: Artifact | None) -> Artifact:

@@ -1,0 +1,109 @@
+"""`make home` and `make serve`: the page that leads to everything, written once or kept up to date.
+
+Owns both commands, and the line with the page's path at the end of the others. Does not own the page
+(`home/page.py`) nor the server (`home/serve.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipeline.core.errors import PodiumError, StorageError
+from pipeline.engine import next_step
+from pipeline.engine.session import Session
+from pipeline.home import facts, page, serve, texts
+from pipeline.home.facts import Competition
+from pipeline.home.page import Place
+from pipeline.pages.command_words import make_with, shown, ui_command
+from pipeline.record.serve import refuse_port
+from pipeline.settings import current, read
+from pipeline.settings.load import load
+
+Options = argparse.Namespace
+# The command that prints the address of the record itself.
+WITH_SUMMARY = "all"
+
+
+def place_of(session: Session) -> Place:
+    """The home of a session; its commands are about the current competition if they name none."""
+    folder = session.settings.folder
+    name = current.of(session.home) or current.default(folder)
+    words = session.settings.located(())
+
+    def compose(target: str, *more: str) -> str:
+        return make_with(f"make {target}", words, *more)
+
+    return Place(session.home, name or session.settings.config.competition.name, compose)
+
+
+def finish(session: Session) -> None:
+    """Write the page after a command, and print its path; nothing here stops the command.
+
+    A command that made something names the competition's table in the record, except the one whose summary
+    does so.
+    """
+    if session.seconds and session.progress.command != WITH_SUMMARY:
+        link = session.tracker.known_link(session.settings.config.competition.name)
+        if link:
+            session.say(texts.RECORD.format(command=ui_command(session.home), link=link))
+    path = page.write(place_of(session), _known(session))
+    if path is not None:
+        session.say(texts.PRINTED.format(path=shown(path)))
+
+
+@contextmanager
+def at_the_end(session: Session, written: bool) -> Iterator[None]:
+    """After a command, also one that failed: the page, if `written`; then its last lines, if it succeeded."""
+    try:
+        yield
+    finally:
+        if written:
+            finish(session)
+    for line in session.ending:
+        session.say(line)
+
+
+def _known(session: Session) -> list[Competition]:
+    try:
+        return [facts.of_settings(session.settings)]
+    except Exception:  # a metric of the user's own that cannot be loaded: another command says so
+        return []
+
+
+def _all_known(session: Session) -> list[Competition]:
+    """Every competition that has results here and a file of settings."""
+    folder = session.settings.folder
+    there = {r.competition for r in facts.read(session.home / "artifacts").results}
+    found = []
+    for name in sorted(there & set(read.names(folder, "competition"))):
+        try:
+            found.append(facts.of_settings(load([f"competition={name}"], folder)))
+        except PodiumError:
+            continue  # its own commands say what is wrong with it
+    return found
+
+
+def home(session: Session, options: Options) -> None:
+    """Write the page, with the settings of every competition that has results here."""
+    place = place_of(session)
+    path = page.write(place, _all_known(session))
+    if path is None:
+        raise StorageError(f"{place.home / page.PAGE} could not be written", remedy="the line above says why")
+    session.say(texts.PRINTED.format(path=shown(path)))
+    session.end_with(next_step.NEXT.format(command=place.compose("serve")))
+
+
+def served(session: Session, options: Options) -> None:
+    """Serve the page and the reports until Ctrl-C."""
+    place, known = place_of(session), _all_known(session)
+    port = refuse_port(str(options.port), "serve")
+    running = serve.server(place.home, lambda: page.html(place, known), port)
+    session.say(texts.SERVED.format(host=serve.HERE, port=port))
+    try:
+        running.serve_forever()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        running.server_close()

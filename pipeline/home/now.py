@@ -1,0 +1,285 @@
+"""What one can do now: `make` without a target prints three commands that fit what is there.
+
+    python pipeline/home/now.py [key=value ...]
+
+Owns the order in which commands are suggested, and reading what commands compute at this moment from their
+state files (`engine/progress.py`). Does not own the home page (`home/page.py`), which shows the same.
+
+Nothing but the standard library: `make` runs this file with any Python, before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
+# Manifests of one stage that are read until one is about the competition, the newest first.
+MOST = 200
+RUNNING, KILLED, FAILED = "running", "killed", "failed"
+# Programs whose process may have written a state file.
+OURS = (b"pipeline", b"podium", b"ipykernel", b"jupyter", b"pytest")
+
+# Texts.
+DEMO = "run everything on the demo: about six minutes on two idle CPU cores"
+QUICK = "see one whole run in under a minute; its scores mean nothing"
+OWN = "set up your own competition from its files"
+LOOK = "look at the data, the most harmful findings first"
+TRAIN = "train the folds"
+ALL = "run everything up to the error report"
+FOLDS = "see which images train and which validate"
+MISSING = "train the folds that are missing"
+PREDICT = "predict the test set and write a submission"
+ANOTHER = "train another kind of member, in seconds on a CPU"
+CURVE = "find out whether more data would help"
+BLEND = "blend the {n} finished runs"
+COMPARE = "see where the newest submission is wrong, and what to try next"
+ADVISED = "follow the first advice of the newest error report"
+EXPLAIN = "see what the network looks at"
+HAND_IN = "check the newest submission; nothing is sent"
+SCORES = "compare out-of-fold and public scores"
+AGAIN = "build only what is missing of the command that {how}"
+WATCH = "watch the command that runs: {command}"
+HOW = {FAILED: "failed", KILLED: "was killed", "stopped": "was stopped"}
+HEAD = "competition     {name}"
+NOW = "what you can do now:"
+LINE = "  {number}  {what}\n     {command}"
+HOME = "home page: {path}"
+REST = "all targets: make help"
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A command that fits now, and what it is for."""
+
+    what: str
+    command: str
+
+
+def newest(artifacts: Path, stage: str, competition: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The folders and manifests of a stage's results about a competition, newest first, without trials."""
+    found = sorted((artifacts / stage).glob(f"*/{MANIFEST}"), key=_modified, reverse=True)
+    for path in found[:MOST]:
+        manifest = _json(path)
+        if manifest.get("competition") == competition and "study" not in manifest:
+            yield path.parent, manifest
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def states(artifacts: Path) -> list[dict[str, Any]]:
+    """The content of the state files of commands, the last one first; damaged files are left out.
+
+    A command whose process has ended without saying so has the state `killed`.
+    """
+    found = []
+    for path in (artifacts / ".state").glob("*.json"):
+        one = _json(path)
+        needs = one.get("needs")
+        texts = all(isinstance(one.get(name), str) for name in ("host", "state", "command", "updated"))
+        if not texts or not isinstance(needs, list) or not all(isinstance(need, dict) for need in needs):
+            continue
+        if one["state"] == RUNNING and one["host"] == socket.gethostname() and not _lives(one.get("pid")):
+            one["state"] = KILLED
+        found.append(one)
+    return sorted(found, key=lambda one: str(one["updated"]), reverse=True)
+
+
+def _lives(pid: object) -> bool:
+    """Whether a process of this machine runs, and may be one of ours: numbers are used again."""
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # it is somebody else's, so it runs
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True  # no Linux, or no right to read it
+    return any(name in words for name in OURS)
+
+
+def is_missing(artifacts: Path, need: dict[str, Any]) -> bool:
+    """Whether the result of a need has not been built since."""
+    name = str(need.get("name", ""))
+    return re.fullmatch(r"[\w-]+/[\w-]+", name) is None or not (artifacts / name / MANIFEST).is_file()
+
+
+def unfinished(artifacts: Path, one: dict[str, Any]) -> list[dict[str, Any]]:
+    """The needs that failed in a command, or ran when it was killed, and whose results are still missing."""
+    ended = {KILLED: (FAILED, RUNNING), "stopped": (FAILED, RUNNING)}.get(one["state"], (FAILED,))
+    return [n for n in one["needs"] if n.get("state") in ended and is_missing(artifacts, n)]
+
+
+def command(target: str, *words: str) -> str:
+    """A command with words of settings that need no quotes."""
+    return f'make {target} ARGS="{" ".join(words)}"' if words else f"make {target}"
+
+
+def suggestions(
+    home: Path,
+    competition: str,
+    words: Sequence[str] = (),
+    is_chosen: bool = True,
+    compose: Callable[..., str] = command,
+) -> list[Suggestion]:
+    """Three commands that fit what is there, the first one first.
+
+    Args:
+        home: the folder of artifacts, submissions and records.
+        competition: that the commands are about.
+        words: of settings that every command gets.
+        is_chosen: whether a person chose this competition.
+        compose: makes the command of a target and words.
+    """
+    artifacts = home / "artifacts"
+
+    def has(stage: str) -> bool:
+        return next(newest(artifacts, stage, competition), None) is not None
+
+    def suggest(what: str, target: str, *more: str) -> Suggestion:
+        return Suggestion(what, compose(target, *words, *more))
+
+    before = _of_states(artifacts, competition)
+    if has("error_analysis") or has("infer") or has("ensemble"):
+        rest = _after_prediction(home, competition, suggest)
+    elif has("train"):
+        parts = [m for _, m in newest(artifacts, "train", competition)]
+        whole = any(m.get("metrics", {}).get("complete") == 1.0 for m in parts)
+        first = suggest(PREDICT, "infer") if whole else suggest(MISSING, "train")
+        rest = [first, suggest(ANOTHER, "train", "experiment=probe"), suggest(CURVE, "learning-curve")]
+    elif has("eda"):
+        rest = [suggest(TRAIN, "train"), suggest(FOLDS, "folds"), suggest(ALL, "all")]
+    elif is_chosen:
+        rest = [suggest(LOOK, "eda"), suggest(TRAIN, "train"), suggest(ALL, "all")]
+    else:
+        own = "new NAME=pets TRAIN=train.csv IMAGES=images SAMPLE=sample_submission.csv"
+        quick = suggest(QUICK, "all", "experiment=debug")
+        rest = [suggest(DEMO, "all"), Suggestion(OWN, f"make {own}"), quick]
+    unique = {one.command: one for one in [*before, *rest]}
+    return list(unique.values())[:3]
+
+
+Suggest = Callable[..., Suggestion]
+
+
+def _of_states(artifacts: Path, competition: str) -> list[Suggestion]:
+    """What to do about the command that runs, or about the last one if it did not end well."""
+    mine = [one for one in states(artifacts) if one.get("competition", competition) == competition]
+    running = [one for one in mine if one["state"] == RUNNING]
+    if running:
+        return [Suggestion(WATCH.format(command=running[0]["command"]), "make serve")]
+    if not mine or mine[0]["state"] not in HOW or not unfinished(artifacts, mine[0]):
+        return []
+    typed = mine[0].get("typed") or f"make {mine[0]['command']}"
+    return [Suggestion(AGAIN.format(how=HOW[mine[0]["state"]]), str(typed))]
+
+
+def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Suggestion]:
+    """What follows once there is a prediction."""
+    artifacts = home / "artifacts"
+    predicted = [m for _, m in newest(artifacts, "infer", competition)]
+    whole = [m for m in predicted if m.get("metrics", {}).get("complete") == 1.0]
+    blends = [m for _, m in newest(artifacts, "ensemble", competition)]
+    reports = [(folder, m) for folder, m in newest(artifacts, "error_analysis", competition)]
+    rest = []
+    made = max((str(m.get("created", "")) for m in (*whole, *blends)), default="")
+    if len(whole) > 1 and (not blends or any(_later(m, blends[0]) for m in whole)):
+        rest.append(suggest(BLEND.format(n=len(whole)), "ensemble", "ensemble.members=[auto]"))
+    if not reports or str(reports[0][1].get("created", "")) < made:
+        rest.append(suggest(COMPARE, "error-analysis"))
+    else:
+        advised = _json(reports[0][0] / "advice.json").get("next")
+        if isinstance(advised, str) and advised.startswith("make "):
+            rest.append(Suggestion(ADVISED, advised))
+    csv = _newest_csv(home, competition)
+    if csv:
+        rest.append(suggest(HAND_IN, f"submit FILE={csv} DRY=1"))
+    if len(whole) == 1:
+        rest.append(suggest(ANOTHER, "infer", "experiment=probe"))
+    if next(newest(artifacts, "explain", competition), None) is None:
+        rest.append(suggest(EXPLAIN, "explain"))
+    return [*rest, suggest(SCORES, "leaderboard"), suggest(LOOK, "eda")]
+
+
+def _later(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return str(one.get("created", "")) > str(other.get("created", ""))
+
+
+def _newest_csv(home: Path, competition: str) -> str:
+    """The newest submission that was written for this competition, as a path that needs no quotes."""
+    found = [
+        path
+        for path in sorted((home / "submissions").glob("*.json"), key=_modified, reverse=True)[:MOST]
+        if path.with_suffix(".csv").is_file() and _json(path).get("competition") == competition
+    ]
+    if not found:
+        return ""
+    path = os.path.relpath(found[0].with_suffix(".csv"))
+    path = str(found[0].with_suffix(".csv").resolve()) if path.startswith("..") else path
+    return path if re.fullmatch(r"[\w./+@-]+", path) else ""
+
+
+def home_of(words: Sequence[str], base: Path) -> Path:
+    """The home that these words or `config.yaml` name, as far as this file can read it."""
+    given = [word.partition("=")[2] for word in words if word.startswith("runtime.home=")]
+    written = re.search(r"^runtime:\n(?:[ #].*\n)*?  +home: *([^\s#]+)", _text(base), re.MULTILINE)
+    path = given[-1] if given else written[1].strip("\"'") if written else "."
+    return Path("." if "://" in path else path)
+
+
+def competition_of(words: Sequence[str], home: Path, base: Path) -> tuple[str, bool]:
+    """The competition that a command would be about, and whether a person chose it."""
+    given = [word.partition("=")[2] for word in words if word.startswith("competition=")]
+    current = _text(home / CURRENT).strip()
+    if given or current:
+        return (given[-1] if given else current), True
+    default = re.search(r"^ +competition: *([\w.+-]+)", _text(base), re.MULTILINE)
+    return (default[1] if default else "emoji"), False
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def lines(words: Sequence[str], base: Path) -> list[str]:
+    """What `make` without a target prints; `base` is `configs/config.yaml`."""
+    home = home_of(words, base)
+    name, is_chosen = competition_of(words, home, base)
+    kept = [word for word in words if re.fullmatch(r"[\w.]+=[\w./+@,:\[\]-]+", word)]
+    printed = [HEAD.format(name=name), NOW]
+    for number, one in enumerate(suggestions(home, name, kept, is_chosen), start=1):
+        printed.append(LINE.format(number=number, what=one.what, command=one.command))
+    if (home / PAGE).is_file():
+        printed.append(HOME.format(path=os.path.relpath(home / PAGE)))
+    return [*printed, REST]
+
+
+if __name__ == "__main__":
+    print("\n".join(lines(sys.argv[1:], Path(__file__).resolve().parents[2] / "configs" / "config.yaml")))

@@ -1,0 +1,134 @@
+"""The time of a command, what is left of it, and the watch over a training.
+
+Owns TIME as a number of seconds, its least value, the end of the command, and whether a training that runs
+may still end in time. Does not own what is done with the time (`plan/running.py`).
+
+A training that cannot end in time is paused between two epochs, as early as this is clear, and never cut: its
+schedule stays as it was planned, its finished folds and its last epoch are kept, and a later command goes on
+from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.core.errors import ConfigError
+from pipeline.core.wording import seconds_of
+from pipeline.engine.hardware import process_age
+from pipeline.plan import texts
+
+# The least TIME: starting, reading the data and writing one submission take about half of it.
+LEAST = 60.0
+# How far beyond its end a command may be expected to run, as a share of TIME.
+SLACK = 0.02
+# Of an unfinished training: its first epochs say little about the others. Before this share of them only a
+# clear delay counts, by this factor.
+EARLY, CLEARLY = 0.2, 1.25
+
+
+def time_of(text: str) -> float:
+    """TIME in seconds.
+
+    Raises:
+        ConfigError: it is missing, no duration, or too short.
+    """
+    if not text:
+        raise ConfigError(texts.TIME_MISSING, remedy=texts.TIME_MISSING_REMEDY)
+    seconds = seconds_of(text, "TIME")
+    if seconds < LEAST:
+        raise ConfigError(
+            texts.TIME_SHORT.format(time=text, least=f"{LEAST / 60:g}m"), remedy="make all TIME=30m"
+        )
+    return seconds
+
+
+def minutes(seconds: float) -> str:
+    """A time in minutes with one digit after the point; in seconds or hours where it is short or long."""
+    if abs(seconds) < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if abs(seconds) < 5400 else f"{seconds / 3600:.2f} h"
+
+
+def needs(seconds: float) -> str:
+    """Why a recipe that needs so many seconds is left out."""
+    return texts.NEEDS.format(time=minutes(seconds))
+
+
+@dataclass
+class Clock:
+    """The time of a command.
+
+    Args:
+        seconds: of TIME.
+        now: a clock that only goes forward, in seconds.
+        before: seconds that the command has run already.
+    """
+
+    seconds: float
+    now: Callable[[], float] = time.monotonic
+    before: float = 0.0
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.now() - self.before
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the command began."""
+        return self.now() - self.began
+
+    @property
+    def left(self) -> float:
+        """Seconds until its end; below 0 after it."""
+        return self.seconds - self.spent
+
+
+def clock_of(options: argparse.Namespace) -> Clock:
+    """The clock of a command; as a process of its own, its start counts.
+
+    Raises:
+        ConfigError: as `time_of`.
+    """
+    return Clock(time_of(options.time), before=process_age() if options.is_process else 0.0)
+
+
+@dataclass
+class Watch:
+    """Whether a training may go on: called after each of its epochs, as `OnEpoch`.
+
+    Args:
+        clock: of the command.
+        epochs: that are left to train, over all folds.
+        after: seconds that follow the training.
+    """
+
+    clock: Clock
+    epochs: int
+    after: float
+    done: int = 0
+    paused: bool = False
+    first: float = 0.0
+
+    def __call__(self, fold: int, epoch: int, figures: dict[str, float]) -> bool:
+        """False: it cannot end in time, as far as its epochs so far tell."""
+        self.done += 1
+        if self.done == 1:
+            self.first = self.clock.now()
+        left = self.epochs - self.done
+        if left > 0 and not self.may_go_on(left):
+            self.paused = True
+        return not self.paused
+
+    def may_go_on(self, left: int) -> bool:
+        """Whether so many further epochs, at the pace of those before, end in time.
+
+        The first one does not count: before it, workers start, files are read and libraries are loaded.
+        """
+        each = (self.clock.now() - self.first) / max(self.done - 1, 1)
+        needed = left * each
+        if self.done < EARLY * self.epochs:
+            needed /= CLEARLY
+        return needed + self.after <= self.clock.left + SLACK * self.clock.seconds

@@ -1,0 +1,180 @@
+"""Expected seconds of a member on this machine: from finished folds, or from one batch that is timed.
+
+Owns turning rates into the seconds of features, folds and views. Does not own timing steps
+(`train/step_timing.py`), keeping rates (`record/machine.py`, the file `machine.json` of the home), nor what
+fits (`plan/planning.py`).
+
+A rate is looked up in this order: the newest finished fold with the same network, size and batch on this
+machine; the newest features of the same network; the same network at another size; `machine.json`; a few
+steps on noise, timed now and kept there. Weights do not matter for it, so none are loaded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+from pipeline.core.errors import UserError
+from pipeline.core.samples import FoldPlan, Samples
+from pipeline.data import load
+from pipeline.engine.hardware import machine, set_up
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.nets.stages import features_need, is_probe, probe_views
+from pipeline.plan.planning import Cost
+from pipeline.record.machine import Profile
+from pipeline.settings.load import Settings
+from pipeline.train import estimate, precision
+from pipeline.train.studies import walltime
+
+# A pass without gradients, as a share of a training step of the same images.
+FORWARD = 0.35
+# Seconds of a fold that do not depend on its images: building the network, its file, its record.
+START = 1.5
+# Seconds of a head on features: the start of its stages; a row of a solved one (docs/log.md: 8 s for 10,000).
+HEAD_START, SOLVED_ROW = 2.0, 8e-4
+# Seconds per image and size: making prepared images from decoded ones.
+PREPARE = 1.5e-3
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The data on which all members of a plan are trained.
+
+    Args:
+        session: of the command.
+        samples: that are trained on.
+        plan: the folds.
+        n_test: images of the test set.
+        at_once: how many folds train at the same time, each with a GPU of its own.
+    """
+
+    session: Session
+    samples: Samples
+    plan: FoldPlan
+    n_test: int
+    at_once: int = 1
+    _rates: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    @staticmethod
+    def of(session: Session, settings: Settings) -> Scene:
+        """Reads the data and the folds, which are built first."""
+        data, folds = session.need("data", settings), session.need("folds", settings)
+        test = load.samples(data, "test", session.home)
+        at_once = 1
+        if set_up(settings.config.runtime) == "cuda":  # on a CPU, processes share its cores
+            with session.flow() as flow:
+                at_once = flow.size
+        return Scene(session, load.training(data, session.home), load.plan(folds), len(test), at_once)
+
+    def cost(self, settings: Settings) -> Cost:
+        """The expected cost of one member with all of its folds.
+
+        Raises:
+            UserError: settings that do not fit the model, or too little memory for one step.
+        """
+        work = walltime.work_of(settings, self.samples, self.plan)
+        row, n = self.rate(settings), len(self.samples)
+        prepare = PREPARE * (n + self.n_test)
+        if is_probe(settings):
+            return self._probe(settings, work, row, prepare)
+        each = FORWARD * row * (n + len(self.plan) * self.n_test)
+        side_by_side = work.folds / math.ceil(work.folds / self.at_once)
+        return Cost(prepare + START * work.folds, work.rows * row / side_by_side, each)
+
+    def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
+        """Of a head on features, which are computed once for each view of each split."""
+        train = settings.config.train
+        rows = work.rows * train.head_seeds
+        solved = train.head == "logistic"
+        head = SOLVED_ROW * rows if solved else estimate.PROBE_ROW_SECONDS * rows * train.epochs
+        views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)
+        found = self.session.graph.found
+        seen = {v: n for v in (*trained, *views) if found(features_need(settings, "train", v)) is None}
+        test = {v: self.n_test for v in views if found(features_need(settings, "test", v)) is None}
+        features = FORWARD * row * sum(seen.get(view, 0) for view in trained)
+        others = sum(images for view, images in seen.items() if view not in trained)
+        each = FORWARD * row * (others + sum(test.values())) / len(views)
+        if not seen and not test:
+            prepare = 0.0
+        return Cost(prepare + HEAD_START + head + features, view=each)
+
+    def rate(self, settings: Settings) -> float:
+        """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""
+        config = settings.config
+        device = set_up(config.runtime)
+        known = None if is_probe(settings) else estimate.earlier(self.session.store, settings, device)
+        if known is not None:
+            return known
+        if device == "cuda" and config.train.precision == "auto" and not is_probe(settings):
+            return self._raced(settings, device)
+        area, own = config.images.hw[0] * config.images.hw[1], (config.model.name, device)
+        passed = self._passed(config.model.name, device, area)
+        if passed is not None:
+            return passed
+        if own in self._rates:  # of another size: a network's time follows the area of its images
+            return area * self._rates[own]
+        question = {
+            "what": "a training row",
+            "machine": machine(),
+            "device": device,
+            "threads": config.runtime.threads,
+            "versions": {name: version(name) for name in ("torch", "timm")},
+            "model": config.model.model_dump(mode="json", exclude={"weights"}),
+            "size": list(config.images.hw),
+            "batch": config.train.batch_size,
+            "channels": config.images.channels,
+            "classes": self.samples.space.n_classes,
+        }
+        profile = Profile(self.session.home)
+        rate = float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
+        self._rates[own] = rate / area
+        return rate
+
+    def _raced(self, settings: Settings, device: str) -> float:
+        """The rate in the mode that `train.precision=auto` chooses: measured as trainings would, and kept."""
+        config = settings.config
+        home, space = self.session.home, self.samples.space
+        precision.measure(config, space, device, (precision.STEPS_WORTH_MEASURING, 0), home)
+        step = precision.choose(config, device, 0, home).seconds_per_step
+        assert step is not None, "it was measured a moment ago"
+        return estimate.OVERHEAD * step / config.train.batch_size
+
+    def _passed(self, model: str, device: str, area: int) -> float | None:
+        """The rate of the newest features of the same network on this machine, for images of this area.
+
+        On a GPU a pass says little about a step.
+        """
+        found: float | None = None
+        for artifact in self.session.store.all("features") if device == "cpu" else ():
+            ms, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
+            same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
+            if same and ms and size:
+                sides = size if isinstance(size, list) else [size, size]
+                found = ms / 1000 / FORWARD * area / (sides[0] * sides[1])
+        return found
+
+    def _timed(self, settings: Settings, device: str) -> dict[str, Any]:
+        """A few steps on noise, weights of no matter."""
+        from pipeline.train import step_timing
+
+        config = settings.config
+        values: dict[str, Any] = {"strategy": "full", "head": "linear", "precision": "fp32"}
+        train = config.train.model_copy(update=values)
+        bare = config.model.model_copy(update={"weights": "none"})
+        plain = config.model_copy(update={"train": train, "model": bare})
+        seconds = step_timing.seconds_per_row(plain, self.samples.space, device)
+        return {"seconds": estimate.OVERHEAD * seconds}
+
+    def missing(self, settings: Settings) -> int:
+        """How many folds of a member are still to be trained."""
+        graph = self.session.graph
+        folds = graph.inputs(Need("train", settings), "fold").values()
+        return sum(graph.found(need) is None for need in folds)
+
+
+def fault_of(error: UserError) -> str:
+    """Why a recipe has no cost, in one line."""
+    return "; ".join([error.headline, *error.faults[:1]])

@@ -1,0 +1,414 @@
+"""`make improve TIME=1h`: what the error report advises, carried out piece by piece.
+
+Owns the order of the advice, carrying out one piece, what is kept, and the ledger's lines about it; and the
+same pieces as further recipes of `make all TIME=`. Does not own the advice (`errors/advice/`), running a
+member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
+
+The order: expected gain a minute. The gain is the bound of the advice, or the hope where there is none, times
+the chance that such advice pays: the rule's own estimate, corrected by how often advice of its kind paid
+before (`submissions/advice.jsonl`). Every piece is a run of its own, `<run> <settings>`, which is compared
+with the run that it starts from on the same images; the interval is corrected for all pieces that were
+carried out on these data and folds, earlier ones included. It is kept if it is better, or if the blend with
+it is. After a piece that was kept, the new report is read.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline.core import metrics
+from pipeline.core.errors import ConfigError, DataError, StoppedError, StorageError, UserError
+from pipeline.core.predictions import Comparison
+from pipeline.core.wording import worded
+from pipeline.data import load
+from pipeline.engine import naming, next_step
+from pipeline.engine.graph import check
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.ensemble.stages import BLEND
+from pipeline.errors import case
+from pipeline.errors.advice import ledger
+from pipeline.errors.advice.changes import FinishedRuns, inferences
+from pipeline.pages.command_words import shown
+from pipeline.plan import page, steps, table, texts
+from pipeline.plan.clock import Watch, clock_of, minutes
+from pipeline.plan.costs import Scene, fault_of
+from pipeline.plan.recipes import Recipe
+from pipeline.plan.running import Reserve, Runner
+from pipeline.plan.selection import Attempt, crossfitted
+from pipeline.plan.steps import Best
+from pipeline.record.store import Artifact
+from pipeline.settings.load import Settings
+from pipeline.settings.read import read_words
+from pipeline.submit import commands as submitting
+
+Options = argparse.Namespace
+# How many outcomes of a kind weigh as much as the rule's own estimate of its chance.
+PRIOR = 4.0
+# Seeds of a finished member that are tried when nothing else is left.
+SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Move:
+    """One piece of advice that can be carried out.
+
+    Args:
+        name: of the run that it makes.
+        kind: of the advice.
+        words: the settings that it changes.
+        settings: of the run.
+        bound: the most that it can gain; None: not known.
+        gain: expected, for the order only.
+        seconds: expected.
+        paid, tried: how often advice of this kind was kept before, of how often it was carried out.
+    """
+
+    name: str
+    kind: str
+    words: tuple[str, ...]
+    settings: Settings
+    bound: float | None
+    gain: float
+    seconds: float
+    paid: int = 0
+    tried: int = 0
+
+    @property
+    def worth(self) -> float:
+        """Expected gain a minute."""
+        return 60 * self.gain / max(self.seconds, 1.0)
+
+
+def chance(kind: str, own: float, outcomes: Sequence[ledger.CarriedOut]) -> tuple[float, int, int]:
+    """The chance that advice of a kind pays, and how often it was kept, of how often it was carried out.
+
+    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes.
+    """
+    known = [one.outcome.kept for one in outcomes if one.kind == kind]
+    return (PRIOR * own + sum(known)) / (PRIOR + len(known)), sum(known), len(known)
+
+
+def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> tuple[list[Move], list[str]]:
+    """What a report advises that a run can carry out, best first; and lines about what cannot.
+
+    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace.
+    """
+    session, found, lines = scene.session, list[Move](), list[str]()
+    outcomes = ledger.carried_out(session.home)
+    for one in report.json(ledger.REPORTED)["advice"]:
+        words = tuple(str(word) for word in one["settings"])
+        if not words:
+            continue
+        name = " ".join([about.experiment, *words])
+        try:
+            settings = about.with_values(dict(read_words(words)))
+            check([Need("infer", settings)], session.graph)
+            session.refuse(Need("infer", settings))
+            cost = scene.cost(settings)
+        except StorageError:
+            raise
+        except UserError as error:
+            lines.append(texts.MOVE_LEFT_OUT.format(name=name, why=fault_of(error)))
+            continue
+        config = settings.config
+        seconds = factor * cost.seconds(config.train.epochs, len(config.infer.views))
+        pays, paid, tried = chance(str(one["kind"]), float(one["chance"]), outcomes)
+        gain = pays * float(one["hope"] if one["bound"] is None else one["bound"])
+        found.append(Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, paid, tried))
+    return sorted(found, key=lambda move: -move.worth), lines
+
+
+def subject(session: Session, settings: Settings, artifact: Artifact) -> Artifact | None:
+    """The training that the report on a result is about."""
+    from pipeline.errors.advice import advisor
+
+    data, folds = session.need("data", settings), session.need("folds", settings)
+    samples = load.samples(data, "train", session.home)
+    runs = FinishedRuns(session.store, settings.config, samples, data.address, folds.address, settings)
+    return advisor.subject(artifact, runs)
+
+
+def after_portfolio(runner: Runner) -> list[Recipe]:
+    """Further recipes of a budget of time: the advice of a report on the best result, then other seeds."""
+    names = {recipe.name for recipe in runner.recipes}
+    assert runner.best is not None, "the portfolio is through, so there is a result"
+    found: list[Recipe] = []
+    about = subject(runner.session, runner.settings, runner.best.artifact)
+    settings = case.again(about, runner.settings)
+    is_new = runner.reported is None or runner.reported[0] != runner.best.artifact.key
+    if settings is not None and (not is_new or runner.left > 2 * max(runner.reserve.report, 10.0)):
+        moves, _ = moves_of(runner.report(), settings, runner.scene, runner.pace.of("network"))
+        found = [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
+    found = [recipe for recipe in found if recipe.name not in names]
+    return found or _seeds(runner, names)
+
+
+def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
+    """The finished networks with another seed, the first ones first."""
+    made = []
+    for number in range(1, SEEDS + 1):
+        for recipe in runner.recipes:
+            artifact = runner.done.get(recipe.name)
+            name = f"{recipe.name} train.seed={number}"
+            if artifact is None or recipe.kind != "network" or "train.seed=" in recipe.name or name in names:
+                continue
+            training = runner.session.store.at(artifact.inputs["train"])
+            settings = case.again(training, runner.settings) or recipe.settings
+            made.append(Recipe(name, settings.with_values({"train.seed": number}), texts.OF_SEED))
+    return made
+
+
+@dataclass
+class Improver:
+    """The pieces of advice of one command, one after another.
+
+    Args:
+        runner: with the members of the best result in `done`, and it alone in its blend.
+        tried: every piece of advice that was carried out by this command, with its run.
+        kept: names of those that became members.
+    """
+
+    runner: Runner
+    about: Artifact
+    tried: dict[str, tuple[Attempt, Artifact]] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+    earlier: int = 0
+    report_seconds: float = 10.0
+    is_full: bool = False
+
+    def run(self) -> None:
+        """Carry out advice until nothing fits or is left."""
+        moves: list[Move] | None = None
+        while True:
+            if moves is None:
+                if self.report_seconds > self.runner.clock.left:
+                    self.is_full = True
+                    return
+                moves = self._read_report()
+            fitting = [m for m in moves if self._after(m) <= self.runner.clock.left]
+            self.is_full = bool(moves) and not fitting
+            if not fitting:
+                return
+            move = fitting[0]
+            moves = [m for m in moves if m is not move]
+            if self._carry_out(move):
+                moves = None
+
+    def _after(self, move: Move) -> float:
+        """Seconds of a move with the blend, and the end of the command."""
+        return move.seconds + 2 * self.runner.reserve.blend + self.runner.reserve.end
+
+    def _read_report(self) -> list[Move]:
+        """The advice of a report on the best result so far."""
+        runner, best = self.runner, self.runner.best
+        assert best is not None, "there is a submission to improve"
+        began = runner.clock.now()
+        report = runner.report()
+        self.report_seconds = max(runner.clock.now() - began, 1.0)
+        about = subject(runner.session, runner.settings, best.artifact) or self.about
+        settings = case.again(about, runner.settings)
+        if settings is None:
+            raise ConfigError(
+                texts.NOT_READ_AGAIN.format(name=naming.label_of(about)), remedy=texts.NOT_READ_AGAIN_REMEDY
+            )
+        self.about = about
+        moves, lines = moves_of(report, settings, runner.scene, runner.pace.of("network"))
+        moves = [m for m in moves if m.name not in self.tried]
+        say = runner.session.say
+        if moves:
+            say(texts.MOVES)
+        for move in moves:
+            gain = texts.MOVE_HOPE if move.bound is None else texts.MOVE_BOUND.format(bound=move.bound)
+            paid = texts.MOVE_PAID.format(paid=move.paid, tried=move.tried) if move.tried else ""
+            say(texts.MOVE.format(name=move.name, gain=gain, seconds=minutes(move.seconds), paid=paid))
+        for line in lines:
+            say(line)
+        return moves
+
+    def _carry_out(self, move: Move) -> bool:
+        """Run a piece of advice; whether it is kept."""
+        runner, session = self.runner, self.runner.session
+        missing = runner.scene.missing(move.settings)
+        epochs = missing * move.settings.config.train.epochs
+        watch = Watch(runner.clock, epochs, 2 * runner.reserve.blend + runner.reserve.end)
+        session.say(texts.BEGINS.format(
+            name=move.name, seconds=minutes(move.seconds), left=minutes(runner.clock.left)
+        ))  # fmt: skip
+        began = runner.clock.now()
+        try:
+            made = runner.build(Need("infer", move.settings), watch)
+            old = runner.build(Need("infer", self._about_settings()), None)
+        except StoppedError:
+            session.say(texts.PAUSED.format(name=move.name, done=watch.done, epochs=watch.epochs))
+            runner.note(move.name, runner.clock.now() - began, texts.PAUSED_NOTE)
+            runner.pace.observe("network", move.seconds, move.seconds * runner.pace.of("network") * 1.5)
+            return False
+        except StorageError:
+            raise
+        except UserError as error:
+            session.say(texts.FAILED.format(name=move.name, why=error))
+            runner.note(move.name, runner.clock.now() - began, error.headline)
+            return False
+        seconds = runner.clock.now() - began
+        runner.pace.observe("network", move.seconds / runner.pace.of("network"), seconds)
+        return self._judge(move, made, old, seconds)
+
+    def _about_settings(self) -> Settings:
+        settings = case.again(self.about, self.runner.settings)
+        assert settings is not None, "the report was read with these settings"
+        return settings
+
+    def _judge(self, move: Move, made: Artifact, old: Artifact, seconds: float) -> bool:
+        """Compare a run with the one that it starts from, its blend with the best one; note the outcome."""
+        runner, session = self.runner, self.runner.session
+        name_of_old = next((n for n, a in self._runs().items() if a.key == old.key), "")
+        self.tried[move.name] = Attempt(move.name, name_of_old), made
+        tries = self.earlier + len(self.tried)
+        config, samples = runner.settings.config, runner.labelled
+        compared = steps.compared(config, samples, made, old, tries)
+        kept, told = compared.verdict == "better", texts.KEPT_RUN
+        if kept:
+            runner.done[move.name] = made
+            runner.submit(move.name, seconds, made)
+        else:
+            assert runner.best is not None, "there is a submission to improve"
+            before = runner.best.artifact
+            blend = runner.try_with(move.name, seconds, made, lambda new: self._helps(new, before, tries))
+            kept = blend is not None
+            told = texts.NOT_KEPT if blend is None else texts.KEPT_BLEND.format(comparison=blend)
+        if kept:
+            self.kept.append(move.name)
+        session.say(texts.CARRIED_OUT.format(name=move.name, comparison=compared, kept=told))
+        ledger.note(session.home, self._line(move, compared, made, seconds, tries, kept))
+        return kept
+
+    def _helps(self, blend: Artifact, before: Artifact, tries: int) -> Comparison | None:
+        """The comparison of two blends if the new one is better, else None."""
+        compared = steps.compared(self.runner.settings.config, self.runner.labelled, blend, before, tries)
+        return compared if compared.verdict == "better" else None
+
+    def _runs(self) -> dict[str, Artifact]:
+        """Every member, and every run that was tried, by name."""
+        members = {name: a for name, a in self.runner.done.items() if a is not None}
+        return members | {name: made for name, (_, made) in self.tried.items()}
+
+    def _line(
+        self, move: Move, compared: Comparison, made: Artifact, seconds: float, tries: int, kept: bool
+    ) -> Mapping[str, Any]:
+        config, samples = self.runner.settings.config, self.runner.labelled
+        outcome = ledger.AdviceOutcome(
+            verdict=compared.verdict,
+            delta=float(compared.delta),
+            low=float(compared.low),
+            high=float(compared.high),
+            seconds=round(seconds, 1),
+            tries=tries,
+            run=made.address,
+            kept=kept,
+        )
+        return {
+            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "competition": config.competition.name,
+            "about": self.about.address,
+            "experiment": naming.label_of(self.about),
+            "kind": move.kind,
+            "settings": list(move.words),
+            "bound": move.bound,
+            "outcome": outcome.model_dump(),
+            "on": {
+                "images": len(samples),
+                "classes": samples.space.n_classes,
+                "groups": len(set(samples.groups_N.tolist())),
+                "target": config.competition.target,
+                "metric": config.competition.metric,
+            },
+        }
+
+    def honest(self) -> str:
+        """The score that is cross-fitted over the whole choice, in words; empty: there was no choice."""
+        pool = self._runs()
+        attempts = [attempt for attempt, _ in self.tried.values() if attempt.of in pool]
+        if not attempts:
+            return ""
+        folds = self.runner.session.need("folds", self.runner.settings)
+        config, samples = self.runner.settings.config, self.runner.labelled
+        left = {n: a for n, a in pool.items() if n not in self.tried or any(t.name == n for t in attempts)}
+        score = crossfitted(config, samples, folds, left, attempts)
+        if score is None:
+            return ""
+        metric = metrics.get(config.competition.metric).name
+        return texts.HONEST.format(metric=metric, score=score.value, low=score.low, high=score.high)
+
+
+def improve(session: Session, options: Options) -> None:
+    """Carry out the advice of the error report on the best submission, until the time is up."""
+    clock = clock_of(options)
+    nothing = DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
+    if not submitting.entries_of_metric(session):
+        raise nothing
+    best = submitting.best_other(session, "", with_csv=True)
+    path = None if best is None else submitting.csv_of(session, best.entry)
+    made = None if path is None else case.recorded(session.store, path)
+    if best is None or path is None or made is None:
+        raise nothing
+    settings, _ = naming.shared(made, session.settings)
+    session.settings = settings
+    scene = Scene.of(session, settings)
+    about = subject(session, settings, made)
+    if about is None:
+        raise nothing
+    metric = metrics.get(settings.config.competition.metric).name
+    score = made.metrics[f"oof_{metric}"]
+    session.say(
+        texts.IMPROVING.format(path=shown(path), metric=metric, score=score, name=naming.label_of(about))
+    )
+    images = len(scene.samples) + scene.n_test
+    reserve = Reserve.expected(clock, images, 0.0)
+    runner = Runner(session, settings, scene, clock, [], reserve, is_open=False)
+    asked = case.again(made, settings) if made.has(BLEND) else case.again(about, settings)
+    runner.done = {naming.label_of(a): a for a in inferences(made, session.store)}
+    runner.best = Best(made, asked or settings, path, path, score, len(runner.done))
+    runner.note("", 0.0, "", made)
+    improver = Improver(runner, about)
+    competition = settings.config.competition.name
+    improver.earlier = sum(one.competition == competition for one in ledger.carried_out(session.home))
+    try:
+        improver.run()
+    except KeyboardInterrupt:
+        session.say(runner.stopped())
+        raise
+    _finish(improver, options, score)
+
+
+def _finish(improver: Improver, options: Options, before: float) -> None:
+    """What the advice brought, the page, and the next command."""
+    runner, session = improver.runner, improver.runner.session
+    best = runner.best
+    assert best is not None, "there is a submission to improve"
+    config = runner.settings.config
+    metric = metrics.get(config.competition.metric).name
+    gains = steps.gains(config, runner.labelled, runner.steps)
+    for line in table.bought(runner.steps, gains, metric):
+        session.say(line)
+    honest = improver.honest()
+    if honest:
+        session.say(honest)
+    session.say(
+        worded(
+            texts.IMPROVED,
+            kept=len(improver.kept),
+            tried=len(improver.tried),
+            metric=metric,
+            before=before,
+            after=best.score,
+        )
+    )
+    story = page.Story(config, options.time, "make improve", tuple(runner.steps), tuple(gains), best, honest)
+    session.say(texts.PAGE.format(path=page.write(story, session.home)))
+    session.say(table.ended(runner.clock, texts.ENDED_FULL if improver.is_full else texts.NO_ADVICE_LEFT))
+    next_step.say_with_file(session, "submit", "FILE", best.path, " DRY=1")

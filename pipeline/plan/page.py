@@ -1,0 +1,163 @@
+"""The page about a budget of time: the score over time, each step named, and what lay inside the noise.
+
+Owns the drawing and the page, `plans/<competition>-<time>.html` of the home. Does not own axes and shapes
+(`pages/plots.py`) nor the comparisons (`plan/steps.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup, escape
+
+from pipeline.core import metrics
+from pipeline.core.predictions import Comparison
+from pipeline.core.wording import worded
+from pipeline.pages import plots
+from pipeline.pages.command_words import shown
+from pipeline.pages.report import Thumbnails, render, signed
+from pipeline.plan import texts
+from pipeline.plan.clock import minutes
+from pipeline.plan.steps import Best, Step
+from pipeline.plan.table import per_minute
+from pipeline.record import paths
+from pipeline.record.files import write_atomic
+from pipeline.settings.schema import Config
+
+FOLDER = "plans"
+HEIGHT, NAME_PX = 300.0, 110.0
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a command spent its time on.
+
+    Args:
+        time: TIME, as it was typed.
+        steps, gains: in the order of time; a gain is None where there is nothing to compare.
+        honest: the score that is cross-fitted over the whole choice, in words; empty: that of the blend is.
+    """
+
+    config: Config
+    time: str
+    command: str
+    steps: tuple[Step, ...]
+    gains: tuple[Comparison | None, ...]
+    best: Best
+    honest: str = ""
+
+
+def write(story: Story, home: Path) -> str:
+    """Write the page; returns its path for the terminal."""
+    name = f"{story.config.competition.name}-{datetime.now():%Y-%m-%d-%H%M%S}"
+    path = paths.below(home / FOLDER, f"{name}.html")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, render_html(story).encode())
+    return shown(path)
+
+
+def render_html(story: Story) -> str:
+    """The self-contained page."""
+    config, metric = story.config, metrics.get(story.config.competition.metric)
+    last = story.steps[-1].at if story.steps else 0.0
+    return render(
+        "plan.html",
+        title=texts.TITLE.format(
+            competition=config.competition.title or config.competition.name, time=story.time
+        ),
+        headline=worded(
+            texts.HEADLINE,
+            metric=metric.name,
+            score=story.best.score,
+            spent=minutes(last),
+            members=story.best.members,
+        ),
+        lead=texts.LEAD.format(time=story.time),
+        honest=story.honest,
+        picture=picture(story.steps, story.gains, metric.name, metric.higher_is_better),
+        table=table_of(story.steps, story.gains, metric.name),
+        path=shown(story.best.stable),
+        command=story.command,
+        thumbs=Thumbnails.none(),
+        thumbnail_px=config.report.thumbnail_px,
+    )
+
+
+def picture(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str, higher: bool) -> Markup:
+    """The blend's score with its interval at the end of each step; the best so far as a line.
+
+    Steps whose interval excludes no change have the first colour, the others the second one.
+    """
+    made = [(s, g) for s, g in zip(steps, gains, strict=True) if s.blend is not None]
+    if not made:
+        return plots.EMPTY
+    points = [(s.at / 60, _figures(s, metric), s.name or texts.BEFORE, g) for s, g in made]
+    low, high = min(f[1] for _, f, _, _ in points), max(f[2] for _, f, _, _ in points)
+    pad = 0.06 * (high - low) or 0.01
+    axes = plots.Axes((0.0, max(points[-1][0], 1e-3) * 1.05), (low - pad, high + pad), HEIGHT)
+    body = axes.frame("minutes", metric, percent=False)
+    best: float | None = None
+    line = []
+    for at, (score, _, _), _, _ in points:
+        if best is not None:
+            line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
+        best = score if best is None or (score > best if higher else score < best) else best
+        line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
+    body.append(f'<polyline points="{" ".join(line)}" class="curve c1"/>')
+    for number, (at, (score, under, over), name, gain) in enumerate(points):
+        tells = gain is not None and gain.verdict != texts.NOISE
+        tip = f"{name}: {score:.4f}" + (f", {gain}" if gain is not None else "")
+        x = axes.x(at)
+        body.append(plots.svg_line(x, axes.y(over), x, axes.y(under), "axis"))
+        body.append(
+            f'<circle cx="{x:.1f}" cy="{axes.y(score):.1f}" r="4.5" class="{"s1" if tells else "s0"}">'
+            f"<title>{escape(tip)}</title></circle>"
+        )
+        # Names of neighbours would lie over each other: they take turns above and below.
+        y = axes.y(over) - 5 if number % 2 == 0 else axes.y(under) + 12
+        place = "end" if x > 0.75 * plots.WIDTH else "mid" if x > 0.2 * plots.WIDTH else ""
+        body.append(plots.svg_text(x, y, plots.shorten(name, NAME_PX, 10), f"{place} tiny".strip()))
+    return plots.svg(plots.WIDTH, axes.height, texts.PICTURE, body)
+
+
+def table_of(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str) -> pd.DataFrame:
+    """A row for each step: its time, scores, gain, and whether the gain is more than noise."""
+    rows: list[tuple[Any, ...]] = []
+    for step, gain in zip(steps, gains, strict=True):
+        name, took = step.name or texts.BEFORE, minutes(step.seconds)
+        alone = None if step.made is None else step.made.metrics[f"oof_{metric}"]
+        if step.blend is None:
+            rows.append((minutes(step.at), name, took, alone, None, "", "", step.note))
+            continue
+        score, low, high = _figures(step, metric)
+        told, verdict = "", texts.FIRST
+        if gain is not None:
+            told = f"{signed(gain.delta)} [{signed(gain.low)}, {signed(gain.high)}]"
+            verdict = texts.INSIDE if gain.verdict == texts.NOISE else gain.verdict
+        interval = f"[{low:.4f}, {high:.4f}]"
+        minute = "" if gain is None else per_minute(gain, step)
+        rows.append(
+            (minutes(step.at), name, took, alone, score, interval, told, f"{verdict}; {minute}".rstrip("; "))
+        )
+    names = [
+        "at",
+        "step",
+        "took",
+        "alone",
+        "together",
+        "95 % interval",
+        "gain, corrected",
+        "verdict; gain a minute",
+    ]
+    return pd.DataFrame(rows, columns=names)
+
+
+def _figures(step: Step, metric: str) -> tuple[float, float, float]:
+    assert step.blend is not None, "a step without a result has no score"
+    m = step.blend.metrics
+    return m[f"oof_{metric}"], m["ci_low"], m["ci_high"]

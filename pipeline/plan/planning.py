@@ -1,0 +1,231 @@
+"""Which members fit into a time: pure arithmetic on expected seconds.
+
+Owns the choice of members, image sizes, epochs and views, and how expectations follow what was observed. Does
+not own measuring (`plan/costs.py`), the recipes (`plan/recipes.py`) nor running them (`plan/running.py`).
+
+The recipes are taken in their order, which is that of the portfolio: by what each adds to the blend per
+minute. One that does not fit gets fewer epochs, then one view; if there is no network yet, it gets smaller
+images; otherwise it is left out. The schedule of every member is known before it starts and is never cut. The
+rest of the time goes to more epochs of the last network. Scores play no part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+Kind = Literal["probe", "network"]
+
+# Fewer epochs than this share of the recipe's make another recipe of it.
+SHORTEST = 0.6
+# More epochs than this multiple of the recipe's are of little use.
+LONGEST = 1.5
+# Share of the time that is planned for members: the rest is for what no estimate knows.
+FILL = 0.95
+# An observed time changes expectations at most by these factors.
+FACTORS = (0.3, 8.0)
+# The weight of the newest observation in the running mean of them.
+NEWEST = 0.6
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Expected seconds of a member on a quiet machine.
+
+    Args:
+        fixed: whatever its epochs and views are.
+        epoch: of one epoch over all folds; 0 where there are none.
+        view: of one view of all images by all folds.
+    """
+
+    fixed: float
+    epoch: float = 0.0
+    view: float = 0.0
+
+    def seconds(self, epochs: int, views: int) -> float:
+        """In all."""
+        return self.fixed + epochs * self.epoch + views * self.view
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A recipe at one image size.
+
+    Args:
+        label: its name in tables.
+        size: the side of its images, px.
+        epochs, views: what the recipe asks for.
+        cost: of all folds.
+        share: of its epochs that is still to be trained, 0 to 1: other folds exist.
+        is_fixed: whether its epochs may not change, e.g. because some of its folds exist.
+    """
+
+    label: str
+    size: int
+    epochs: int
+    views: int
+    cost: Cost
+    share: float = 1.0
+    is_fixed: bool = False
+
+    def seconds(self, epochs: int, views: int) -> float:
+        """Expected seconds of what is left of it."""
+        own = replace(self.cost, epoch=self.share * self.cost.epoch)
+        return own.seconds(epochs, views)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A recipe, and the same with smaller images: the largest first.
+
+    Args:
+        name: of the recipe.
+        kind: "probe": a head on features; "network".
+        rungs: at least one; empty: its cost is not known yet.
+        note: why it cannot be planned; empty: it can.
+    """
+
+    name: str
+    kind: Kind
+    rungs: tuple[Rung, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A member with its schedule, and its expected seconds."""
+
+    ladder: Ladder
+    rung: Rung
+    epochs: int
+    views: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The members in the order in which they run, and the recipes that are left out with the reason."""
+
+    members: tuple[Planned, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Of all members."""
+        return sum(member.seconds for member in self.members)
+
+
+@dataclass
+class Pace:
+    """How observed seconds compare with expected ones, by kind of member."""
+
+    factors: dict[str, float] = field(default_factory=dict)
+
+    def of(self, kind: str) -> float:
+        """The factor on expected seconds; 1 before anything was observed."""
+        return self.factors.get(kind, 1.0)
+
+    def observe(self, kind: str, expected: float, seconds: float) -> None:
+        """Learn from what took so many seconds; `expected` is without any factor."""
+        if expected <= 0 or seconds <= 0:
+            return
+        seen = min(max(seconds / expected, FACTORS[0]), FACTORS[1])
+        old = self.factors.get(kind)
+        # In logarithms: twice as slow and twice as fast are equally far from as expected.
+        mean = seen if old is None else math.exp(NEWEST * math.log(seen) + (1 - NEWEST) * math.log(old))
+        self.factors[kind] = mean
+
+
+Why = Callable[[float], str]
+
+
+def plan(
+    ladders: Sequence[Ladder], seconds: float, pace: Pace, after: float, has_network: bool, why: Why
+) -> Plan:
+    """The members that fit into so many seconds.
+
+    Args:
+        ladders: in the order of preference, without those that are done.
+        seconds: for members and what follows each.
+        pace: of this machine at this time.
+        after: seconds that follow each member: its place in the blend, and the submission.
+        has_network: whether a network is finished: if not, the first one may have smaller images.
+        why: the reason in words for a recipe that needs so many seconds.
+    """
+    members: list[Planned] = []
+    left_out: list[tuple[str, str]] = []
+    left = FILL * seconds
+    for ladder in ladders:
+        if not ladder.rungs:
+            left_out.append((ladder.name, ladder.note))
+            continue
+        first = ladder.kind == "network" and not has_network
+        rungs = ladder.rungs if first else ladder.rungs[:1]
+        fitting = (fitted(ladder, rung, left - after, pace) for rung in rungs)
+        chosen = next((one for one in fitting if one is not None), None)
+        if chosen is None:
+            least = fewest(ladder, rungs[-1], pace)
+            left_out.append((ladder.name, why(least.seconds + after)))
+            continue
+        members.append(chosen)
+        left -= chosen.seconds + after
+        has_network = has_network or ladder.kind == "network"
+    return Plan(tuple(stretched(members, left, pace)), tuple(left_out))
+
+
+def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:
+    """The recipe of the first submission: the first that fits as it is, or else the shortest form of any.
+
+    `ladders` have costs; the one that is the quickest as it is comes first.
+    """
+    ordered = sorted(ladders, key=lambda one: fewest(one, one.rungs[0], pace).seconds)
+    for ladder in ordered:
+        for rung in ladder.rungs:
+            for views in dict.fromkeys((rung.views, 1)):
+                one = _planned(ladder, rung, rung.epochs, views, pace)
+                if one.seconds <= seconds:
+                    return one
+    shortest = (fewest(ladder, ladder.rungs[-1], pace) for ladder in ordered)
+    return min(shortest, key=lambda one: one.seconds)
+
+
+def fewest(ladder: Ladder, rung: Rung, pace: Pace) -> Planned:
+    """The shortest form of a recipe at one size."""
+    epochs = rung.epochs if rung.is_fixed else max(math.ceil(SHORTEST * rung.epochs), 1)
+    return _planned(ladder, rung, epochs, 1, pace)
+
+
+def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | None:
+    """A recipe with as many of its epochs and views as fit; None if its shortest form does not."""
+    for views in dict.fromkeys((rung.views, 1)):
+        whole = _planned(ladder, rung, rung.epochs, views, pace)
+        if whole.seconds <= seconds:
+            return whole
+        each = pace.of(ladder.kind) * rung.share * rung.cost.epoch
+        if each <= 0 or rung.is_fixed:
+            continue
+        epochs = rung.epochs - math.ceil((whole.seconds - seconds) / each)
+        if epochs >= max(math.ceil(SHORTEST * rung.epochs), 1):
+            return _planned(ladder, rung, epochs, views, pace)
+    return None
+
+
+def stretched(members: Sequence[Planned], left: float, pace: Pace) -> list[Planned]:
+    """The members, the last network with more epochs if there is time for them."""
+    made = list(members)
+    for at in reversed(range(len(made))):
+        one = made[at]
+        each = pace.of(one.ladder.kind) * one.rung.share * one.rung.cost.epoch
+        if one.ladder.kind != "network" or each <= 0 or one.rung.is_fixed:
+            continue
+        most = max(math.floor(LONGEST * one.rung.epochs), one.epochs)
+        epochs = min(one.epochs + math.floor(max(left, 0.0) / each), most)
+        made[at] = _planned(one.ladder, one.rung, epochs, one.views, pace)
+        break
+    return made
+
+
+def _planned(ladder: Ladder, rung: Rung, epochs: int, views: int, pace: Pace) -> Planned:
+    return Planned(ladder, rung, epochs, views, pace.of(ladder.kind) * rung.seconds(epochs, views))

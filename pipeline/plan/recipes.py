@@ -1,0 +1,139 @@
+"""Which recipes a command may draw on: a portfolio, or the members that the user named.
+
+Owns the choice of the portfolio, turning a recipe into the settings of a member, and the sizes that it may
+have. Does not own the portfolio's format (`settings/portfolio.py`) nor which recipes fit
+(`plan/planning.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.core.errors import ConfigError
+from pipeline.engine.slices import config_slice, flat
+from pipeline.nets.stages import is_probe
+from pipeline.plan import texts
+from pipeline.record.store import Artifact
+from pipeline.settings import portfolio
+from pipeline.settings.ensemble import word_of
+from pipeline.settings.load import Settings
+
+# Sides of smaller images, as shares of the recipe's; none is below the smallest.
+SMALLER = (1.0, 0.67, 0.5)
+SMALLEST = 32
+# GPUs with at least so much memory take the portfolio of a large one.
+LARGE_GPU = 30e9
+PORTFOLIOS = {"cpu": "cpu", "small": "t4", "large": "h100"}
+# What one plan may change of a recipe without making another recipe of it.
+FREE = ("train.epochs", "infer.views")
+MEMBERS = "ensemble.members"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as settings of a member of this competition.
+
+    Args:
+        name: of the recipe, or the words that make it.
+        settings: as the recipe says.
+        why: why it is here, for the table: its origin, or the advice.
+        faults: why it cannot be trained here; empty: it can.
+    """
+
+    name: str
+    settings: Settings
+    why: str = ""
+    faults: str = ""
+
+    @property
+    def kind(self) -> str:
+        """As in `planning.Ladder`."""
+        return "probe" if is_probe(self.settings) else "network"
+
+    def at(self, **values: Any) -> Settings:
+        """Its settings with other epochs, size or views; unchanged ones add no override."""
+        names = {"epochs": "train.epochs", "size": "images.size", "views": "infer.views"}
+        config = self.settings.config
+        own = {"epochs": config.train.epochs, "size": config.images.size, "views": config.infer.views}
+        changed = {names[n]: v for n, v in values.items() if v != own[n]}
+        return self.settings.with_values(changed) if changed else self.settings
+
+    @property
+    def sizes(self) -> list[Any]:
+        """The sizes that it may have, its own first."""
+        config = self.settings.config
+        height, width = config.images.hw
+        found: list[Any] = [config.images.size]
+        for share in SMALLER[1:]:
+            sides = [max(round(share * side / 8) * 8, SMALLEST) for side in (height, width)]
+            size: Any = sides[0] if height == width else sides
+            smaller = all(new < old for new, old in zip(sides, (height, width), strict=True))
+            if smaller and size not in found and not self._is_given("images.size"):
+                found.append(size)
+        return found
+
+    def _is_given(self, path: str) -> bool:
+        return any(p == path for p, _ in self.settings.request.values)
+
+
+def of_user(settings: Settings) -> list[Recipe] | None:
+    """The members that the words of a command name; None: they name none, so the portfolio is used."""
+    named = dict(settings.request.values).get(MEMBERS)
+    if named is None:
+        return None
+    words = [word_of(str(word)) for word in named]
+    return [_recipe(settings, w.name, "") for w in words if w.kind == "experiment"]
+
+
+def of_portfolio(settings: Settings, name: str) -> list[Recipe]:
+    """The recipes of a portfolio, in its order; those that do not suit the competition have faults.
+
+    Raises:
+        ConfigError: there is no such portfolio, or its file has faults.
+    """
+    listed = portfolio.recipes(settings.folder, name)
+    return [_recipe(settings, one.name, texts.ORIGIN[one.origin].format(source=one.source)) for one in listed]
+
+
+def portfolio_for(settings: Settings, asked: str, device: str) -> str:
+    """The name of the portfolio: as asked, or by the device, which is "cpu" or "cuda"."""
+    if asked:
+        return asked
+    kind = "cpu"
+    if device == "cuda":
+        import torch
+
+        memory = torch.cuda.get_device_properties(0).total_memory
+        kind = "large" if memory >= LARGE_GPU else "small"
+    wanted = PORTFOLIOS[kind]
+    return wanted if wanted in portfolio.names(settings.folder) else PORTFOLIOS["cpu"]
+
+
+def _recipe(settings: Settings, name: str, why: str) -> Recipe:
+    try:
+        return Recipe(name, settings.member(name), why)
+    except ConfigError as error:
+        return Recipe(name, settings, why, "; ".join(error.faults[:2]) or error.headline)
+
+
+def same_recipe(settings: Settings, artifact: Artifact) -> bool:
+    """Whether a finished result was made by these settings, its epochs and views aside."""
+    recorded = artifact.manifest.get("settings")
+    if not recorded:
+        return False
+    try:
+        now = config_slice(settings.config, recorded)
+    except (KeyError, TypeError):
+        return False  # a setting of older code
+    return _without_free(flat(now)) == _without_free(flat(recorded))
+
+
+def _without_free(values: Mapping[str, str]) -> dict[str, str]:
+    return {path: text for path, text in values.items() if path not in FREE}
+
+
+def networks(recipes: Sequence[Recipe]) -> Iterator[Recipe]:
+    """Those that train a network, in their order."""
+    return (recipe for recipe in recipes if recipe.kind == "network" and not recipe.faults)

@@ -1,0 +1,463 @@
+"""Spending a budget of time on members: the first submission, then one member after another, then the end.
+
+Owns the order of work, planning again after each member, the blend and the submission after each, and what is
+kept for the end. Does not own what fits (`plan/planning.py`), expected seconds (`plan/costs.py`), the blend
+(`ensemble/`) nor the report on the time (`plan/page.py`).
+
+Everything that a later command needs is derived from the store: finished members are reused, whatever their
+epochs are, and a member of which some folds exist goes on with its own schedule. So Ctrl-C loses the epoch
+that runs and nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.core import metrics
+from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
+from pipeline.core.predictions import Comparison
+from pipeline.core.samples import Samples
+from pipeline.core.wording import worded
+from pipeline.data import load
+from pipeline.engine.graph import check
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
+from pipeline.ensemble import members
+from pipeline.errors import case
+from pipeline.errors import commands as reports
+from pipeline.plan import costs, planning, table, texts
+from pipeline.plan.clock import Clock, Watch, minutes, needs
+from pipeline.plan.costs import Scene
+from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
+from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
+from pipeline.plan.steps import Best, Step, keep_best, stable_path
+from pipeline.record.store import Artifact
+from pipeline.settings.ensemble import AUTO
+from pipeline.settings.load import Settings
+from pipeline.submit import commands as submitting
+from pipeline.submit import submission
+
+# Share of the time that timing batches may take before the first plan.
+FOR_TIMING = 0.05
+# Seconds that a blend and its submission take before one was made, with this many images.
+FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
+# What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
+END, END_SHARE = 3.0, 0.005
+# The first submission should need at most this share of the time: else it has smaller images and one view.
+FOR_FIRST = 0.25
+# It is refused if it takes too long even if this machine is so many times as fast as when it was timed.
+FASTER = 2.0
+
+More = Callable[["Runner"], list[Recipe]]
+
+
+@dataclass
+class Reserve:
+    """Seconds that are kept for what follows members.
+
+    Args:
+        blend: of a blend with its submission, as the last one took, or as it is expected.
+        report: of the error report at the end; 0: the command makes none.
+        last: of everything after that.
+    """
+
+    blend: float
+    report: float = 0.0
+    last: float = END
+
+    @staticmethod
+    def expected(clock: Clock, images: int, report: float) -> Reserve:
+        """Before a blend was made, with so many images; `report`: seconds of the report."""
+        return Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images, report, END + END_SHARE * clock.seconds)
+
+    @property
+    def end(self) -> float:
+        """Of everything after the last member's own blend."""
+        return self.report + self.last
+
+
+@dataclass
+class Runner:
+    """The members of one command, one after another.
+
+    Args:
+        session: of the command.
+        settings: with the folds of the plan.
+        scene: the data on which all members train.
+        clock: of the command.
+        recipes: in the order of preference.
+        reserve: what is kept for the end.
+        is_open: whether every finished run on these data and folds is a member of the blend; False: only the
+            recipes are.
+        more: further recipes when all are done; called again when those are done, too.
+        after_first: called once a first submission exists.
+    """
+
+    session: Session
+    settings: Settings
+    scene: Scene
+    clock: Clock
+    recipes: list[Recipe]
+    reserve: Reserve
+    is_open: bool = True
+    more: More | None = None
+    after_first: Callable[[], None] | None = None
+    pace: Pace = field(default_factory=Pace)
+    steps: list[Step] = field(default_factory=list)
+    best: Best | None = None
+    done: dict[str, Artifact | None] = field(default_factory=dict)
+    reported: tuple[str, Artifact] | None = None
+    _ladders: dict[str, Ladder] = field(default_factory=dict)
+    _timing: float = 0.0
+    _shown: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def metric(self) -> metrics.Metric:
+        """The competition's."""
+        return metrics.get(self.settings.config.competition.metric)
+
+    @property
+    def labelled(self) -> Samples:
+        """The competition's own training images, on which results are scored."""
+        data = self.session.need("data", self.settings)
+        return self.session.graph.once(
+            "labelled", self.settings, lambda: load.samples(data, "train", self.session.home)
+        )
+
+    @property
+    def left(self) -> float:
+        """Seconds that members may still take, each with its blend."""
+        return self.clock.left - self.reserve.end
+
+    def run(self) -> None:
+        """Members until none fits any more; on Ctrl-C says what is kept.
+
+        Raises:
+            ConfigError: TIME is too short for the first submission.
+            UserError: of the last recipe, if none can be trained at all.
+        """
+        try:
+            self._reuse()
+            self._first()
+            if self.after_first is not None:
+                self.after_first()
+            while self._next():
+                pass
+        except KeyboardInterrupt:
+            self.session.say(self.stopped())
+            raise
+
+    def stopped(self) -> str:
+        """What Ctrl-C leaves, in words."""
+        if self.best is None:
+            return texts.STOPPED_EARLY
+        return texts.STOPPED.format(path=self.best.shown, score=self.best.score, metric=self.metric.name)
+
+    def _reuse(self) -> None:
+        """Mark the recipes of which a member is finished, and blend what is there."""
+        self.session.need("folds", self.settings)
+        finished = self._finished()
+        free = {a.key: a for a in finished}
+        for recipe in self.recipes:
+            made = next((a for a in free.values() if same_recipe(recipe.settings, a)), None)
+            if made is not None:
+                del free[made.key]
+                self.done[recipe.name] = made
+        for recipe in self.recipes:
+            if recipe.name in self.done or recipe.faults:
+                continue
+            smaller = [recipe.at(size=size) for size in recipe.sizes[1:]]
+            made = next((a for a in free.values() if any(same_recipe(s, a) for s in smaller)), None)
+            if made is not None:
+                del free[made.key]
+                self.done[recipe.name] = made
+        if self._pool():
+            self.session.say(worded(texts.REUSED, n=len(self._pool())))
+            self.submit("", 0.0, None)
+
+    def _finished(self) -> list[Artifact]:
+        """The finished inferences on these data and folds."""
+        graph = self.session.graph
+        wanted = {n: f"{n}/{graph.key(Need(n, self.settings))}" for n in ("data", "folds")}
+        return [
+            a
+            for a in graph.finished("infer")
+            if {n: a.inputs.get(n) for n in wanted} == wanted
+            and a.metrics.get(members.COMPLETE) == 1.0
+            and graph.is_current(a)
+        ]
+
+    def _pool(self) -> list[Artifact]:
+        """The members of the blend, oldest first."""
+        if self.is_open:
+            return self._finished()
+        return list({a.key: a for a in self.done.values() if a is not None}.values())
+
+    def _first(self) -> None:
+        """The first submission: the quickest recipe, the next one if it fails."""
+        while self.best is None:
+            ladders = [lad for lad in self._open_ladders(probes=True) if lad.rungs]
+            if not ladders:
+                ladders = [lad for lad in self._open_ladders() if lad.rungs]
+            if not ladders:
+                raise ConfigError(texts.NO_RECIPE, [f"{n}: {why}" for n, why in self._faults()])
+            chosen = planning.quickest(ladders, FOR_FIRST * self.clock.seconds, self.pace)
+            needed = self.clock.spent + (chosen.seconds + self.reserve.blend + self.reserve.end) / FASTER
+            if needed > self.clock.seconds and not self.steps:
+                least = f"{math.ceil(FASTER * needed / 60)}m"
+                raise ConfigError(
+                    texts.FIRST_SHORT.format(
+                        seconds=self.clock.seconds, name=chosen.ladder.name, least=least
+                    ),
+                    remedy=texts.RAISE_TIME.format(least=least),
+                )
+            self.member(chosen)
+
+    def _next(self) -> bool:
+        """One more member; False: none fits."""
+        made = self.replan()
+        if not made.members and self._time_one():
+            return True
+        if not made.members and self.more is not None and self.left > self.reserve.blend:
+            fresh = [r for r in self.more(self) if r.name not in {known.name for known in self.recipes}]
+            if fresh:
+                self.recipes += fresh
+                return True
+        if not made.members:
+            return False
+        self.member(made.members[0])
+        return True
+
+    def replan(self) -> Plan:
+        """The plan for the time that is left, printed where it is another one than before."""
+        after = self.reserve.blend
+        has_network = any(self.done.get(r.name) is not None for r in self.recipes if r.kind == "network")
+        made = planning.plan(self._open_ladders(), self.left, self.pace, after, has_network, needs)
+        shown = tuple((p.ladder.name, p.rung.size, p.epochs) for p in made.members)
+        if shown != self._shown[1:] and made.members:
+            for line in table.lines(made, self.clock, self.reserve, len(self.scene.plan), bool(self._shown)):
+                self.session.say(line)
+        self._shown = shown
+        return made
+
+    def _faults(self) -> Iterable[tuple[str, str]]:
+        for recipe in self.recipes:
+            ladder = self._ladders.get(recipe.name)
+            yield recipe.name, recipe.faults or (ladder.note if ladder else "") or texts.FAILED_BEFORE
+
+    def _open_ladders(self, probes: bool = False) -> list[Ladder]:
+        """The ladders of the recipes that are not done, timed as far as there is time for it."""
+        found = []
+        for recipe in self.recipes:
+            if recipe.name in self.done or (probes and recipe.kind != "probe"):
+                continue
+            if recipe.name not in self._ladders:
+                if self._timing > FOR_TIMING * self.clock.seconds:
+                    found.append(Ladder(recipe.name, _kind(recipe), (), texts.NOT_TIMED))
+                    continue
+                self._ladders[recipe.name] = self._timed(recipe)
+            found.append(self._ladders[recipe.name])
+        return found
+
+    def _time_one(self) -> bool:
+        """Time a further recipe, although the time for that is spent; False: all are timed."""
+        for recipe in self.recipes:
+            if recipe.name not in self.done and recipe.name not in self._ladders:
+                self._ladders[recipe.name] = self._timed(recipe)
+                return True
+        return False
+
+    def _timed(self, recipe: Recipe) -> Ladder:
+        if recipe.faults:
+            return Ladder(recipe.name, _kind(recipe), (), recipe.faults)
+        began = self.clock.now()
+        try:
+            check([Need("infer", recipe.settings)], self.session.graph)
+            self.session.refuse(Need("infer", recipe.settings))
+            return ladder_of(recipe, self.scene, self._begun(recipe))
+        except StorageError:
+            raise
+        except UserError as error:
+            return Ladder(recipe.name, _kind(recipe), (), costs.fault_of(error))
+        finally:
+            self._timing += self.clock.now() - began
+
+    def _begun(self, recipe: Recipe) -> int | None:
+        """The epochs of the newest finished fold of this recipe, whose other folds are missing."""
+        if recipe.kind == "probe":
+            return None
+        inputs = {n: f"{n}/{self.session.graph.key(Need(n, self.settings))}" for n in ("data", "folds")}
+        for fold in reversed(self.session.store.all("fold")):
+            if {n: fold.inputs.get(n) for n in inputs} == inputs and same_recipe(recipe.settings, fold):
+                return int(fold.setting("train.epochs") or 0) or None
+        return None
+
+    def member(self, planned: Planned) -> None:
+        """Train a member, predict, blend, submit; a member that fails or is paused is left out."""
+        recipe = next(r for r in self.recipes if r.name == planned.ladder.name)
+        settings = settings_of(recipe, planned)
+        need, kind = Need("infer", settings), planned.ladder.kind
+        missing = self.scene.missing(settings)
+        watch = Watch(self.clock, missing * planned.epochs, self.reserve.blend + self.reserve.end)
+        self.session.say(texts.BEGINS.format(
+            name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)
+        ))  # fmt: skip
+        self.done[recipe.name] = None
+        began = self.clock.now()
+        try:
+            # The first submission is worth more than the end: it is never paused.
+            artifact = self.build(need, watch if kind == "network" and self.best is not None else None)
+        except StoppedError:
+            taken = self.clock.now() - began
+            expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
+            share = watch.done / max(watch.epochs, 1)
+            self.pace.observe(kind, share * float(expected), taken)
+            self.session.say(
+                texts.PAUSED.format(name=planned.rung.label, done=watch.done, epochs=watch.epochs)
+            )
+            self.note(planned.rung.label, taken, texts.PAUSED_NOTE)
+            return
+        except StorageError:
+            raise
+        except UserError as error:
+            taken = self.clock.now() - began
+            self.session.say(texts.FAILED.format(name=planned.rung.label, why=error))
+            self.note(planned.rung.label, taken, error.headline)
+            return
+        taken = self.clock.now() - began
+        self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
+        self.done[recipe.name] = artifact
+        self.submit(planned.rung.label, taken, artifact)
+
+    def build(self, need: Need, watch: Watch | None) -> Artifact:
+        """A result, of which the watch may pause the trainings."""
+        before, self.session.on_epoch = self.session.on_epoch, watch
+        try:
+            return self.session.get(need)
+        finally:
+            self.session.on_epoch = before
+
+    def submit(self, name: str, seconds: float, made: Artifact | None) -> None:
+        """Blend what is there, and submit it if it is the best so far."""
+        began = self.clock.now()
+        pool = self._pool()
+        settings, artifact = self.blend(pool)
+        self._take(settings, artifact, len(pool))
+        if made is not None:  # alone it may be better than all together, if there are few images
+            self._take(self.settings, made, 1)
+        taken = self.clock.now() - began
+        self.reserve.blend = max(taken, 1.0)
+        self._add(name, seconds + taken, made, artifact)
+
+    def _take(self, settings: Settings, artifact: Artifact, members: int) -> None:
+        """Submit a result if it is the best so far."""
+        score = artifact.metrics[f"oof_{self.metric.name}"]
+        if self.best is not None and self.metric.sign * (score - self.best.score) <= 0:
+            return
+        path = submission.publish(artifact, settings, self.session.store)
+        stable = stable_path(self.session.home, settings.config.competition.name)
+        if not self._is_better_there(stable, artifact, score):
+            stable = keep_best(path, stable, self.session.say)
+        else:
+            stable = path
+        self.best = Best(artifact, settings, path, stable, score, members)
+
+    def _is_better_there(self, stable: Path, artifact: Artifact, score: float) -> bool:
+        """Whether the file with the stable name is of a better result on the same data and folds."""
+        there = case.recorded(self.session.store, stable)
+        if there is None or there.key == artifact.key:
+            return False
+        other = there.metrics.get(f"oof_{self.metric.name}")
+        same = all(there.inputs.get(n) == artifact.inputs.get(n) for n in ("data", "folds"))
+        return same and other is not None and self.metric.sign * (other - score) > 0
+
+    def try_with(
+        self, name: str, seconds: float, made: Artifact, helps: Callable[[Artifact], Comparison | None]
+    ) -> Comparison | None:
+        """Blend with one more member, which stays only if `helps` says so of the new blend."""
+        began = self.clock.now()
+        self.done[name] = made
+        pool = self._pool()
+        settings, artifact = self.blend(pool)
+        compared = helps(artifact)
+        if compared is None:
+            del self.done[name]
+            self.note(name, seconds + self.clock.now() - began, texts.NOT_KEPT)
+            return None
+        self._take(settings, artifact, len(pool))
+        self._add(name, seconds + self.clock.now() - began, made, artifact)
+        return compared
+
+    def _add(self, name: str, seconds: float, made: Artifact | None, blend: Artifact) -> None:
+        """Keep a step with a blend, and print it."""
+        step = Step(name, self.clock.spent, seconds, made, blend)
+        self.steps.append(step)
+        self.session.say(table.step_line(step, self.best, self.metric.name))
+
+    def report(self) -> Artifact:
+        """The error report on the best result so far; made once for each."""
+        best = self.best
+        assert best is not None, "a report is on a submission"
+        if self.reported is None or self.reported[0] != best.artifact.key:
+            began, own = self.clock.now(), copy.copy(self.session)
+            own.settings = best.settings
+            self.reported = best.artifact.key, reports.compare(own, best.path, None)
+            if self.reserve.report:
+                self.reserve.report = max(self.clock.now() - began, 1.0)
+        return self.reported[1]
+
+    def note(self, name: str, seconds: float, why: str, blend: Artifact | None = None) -> None:
+        """Keep a step that has no result of its own."""
+        self.steps.append(Step(name, self.clock.spent, seconds, None, blend, why))
+
+    def blend(self, pool: Sequence[Artifact]) -> tuple[Settings, Artifact]:
+        """The blend of these members with its decision steps; a single member is itself."""
+        if len(pool) == 1 and not submitting.decisions(self.settings, "infer"):
+            return self.settings, pool[0]
+        words = [AUTO] if self.is_open else [f"key:{a.key}" for a in pool]
+        settings = self.settings.with_values({MEMBERS: words})
+        own = copy.copy(self.session)
+        own.settings = settings
+        return settings, submitting.decided(own, Need("ensemble", settings))
+
+
+def _kind(recipe: Recipe) -> Any:
+    return recipe.kind
+
+
+def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
+    """The expected costs of a recipe at each of its sizes; `begun`: epochs of folds that exist."""
+    settings = recipe.settings if begun is None else recipe.at(epochs=begun)
+    cost, config = scene.cost(settings), settings.config
+    height, width = config.images.hw
+    rungs = []
+    for size in recipe.sizes:
+        sides = size if isinstance(size, list) else [size, size]
+        area = sides[0] * sides[1] / (height * width)
+        # Of a head, nearly everything is its features.
+        fixed_part = cost.fixed * (area if recipe.kind == "probe" else 1.0)
+        scaled = Cost(fixed_part, cost.epoch * area, cost.view * area)
+        label = (
+            recipe.name if size == config.images.size else texts.AT_SIZE.format(name=recipe.name, size=size)
+        )
+        share = scene.missing(settings) / len(scene.plan) if size == config.images.size else 1.0
+        epochs = 1 if recipe.kind == "probe" else config.train.epochs
+        fixed = recipe.kind == "probe" or (begun is not None and size == config.images.size)
+        views = len(config.infer.views)
+        rungs.append(Rung(label, max(sides), epochs, views, scaled, share, fixed))
+    return Ladder(recipe.name, _kind(recipe), tuple(rungs))
+
+
+def settings_of(recipe: Recipe, planned: Planned) -> Settings:
+    """The settings of a planned member: its size, its epochs and its views."""
+    values: dict[str, Any] = {"size": recipe.sizes[planned.ladder.rungs.index(planned.rung)]}
+    if recipe.kind == "network":
+        values["epochs"] = planned.epochs
+    if planned.views < planned.rung.views:
+        values["views"] = recipe.settings.config.infer.views[: planned.views]
+    return recipe.at(**values)

@@ -1,0 +1,104 @@
+"""The lines that a budget of time prints: the plan, each step, and what each minute bought.
+
+Owns their columns. Does not own the texts (`plan/texts.py`) nor the page (`plan/page.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from pipeline.core.predictions import Comparison
+from pipeline.plan import texts
+from pipeline.plan.clock import Clock, minutes
+from pipeline.plan.planning import Plan
+from pipeline.plan.steps import Best, Step
+
+HEAD = ("member", "px", "epochs", "folds", "views", "expected")
+
+
+class Kept(Protocol):
+    """What is kept for the end, in seconds."""
+
+    @property
+    def blend(self) -> float:
+        """After each member."""
+
+    @property
+    def end(self) -> float:
+        """After all members."""
+
+
+def lines(plan: Plan, clock: Clock, kept: Kept, folds: int, again: bool) -> list[str]:
+    """The plan as a table; `again`: it replaces an earlier one."""
+    end = datetime.now() + timedelta(seconds=clock.left)
+    head = (texts.PLANNED_AGAIN if again else texts.PLANNED).format(
+        end=end.strftime("%H:%M:%S"),
+        left=minutes(clock.left),
+        kept=minutes(kept.end),
+        members=minutes(plan.seconds + len(plan.members) * kept.blend),
+    )
+    rows = [
+        (
+            p.rung.label,
+            str(p.rung.size),
+            str(p.epochs) if p.ladder.kind == "network" else "–",
+            str(folds),
+            str(p.views),
+            minutes(p.seconds + kept.blend),
+        )
+        for p in plan.members
+    ]
+    wide = max(len(row[0]) for row in [HEAD, *rows])
+    made = [head, *(_row(row, wide) for row in [HEAD, *rows])]
+    return [*made, *(texts.LEFT_OUT.format(name=name, why=why) for name, why in plan.left_out)]
+
+
+def _row(cells: Sequence[str], wide: int) -> str:
+    first, *others = cells
+    return f"    {first:<{wide}}" + "".join(f"{cell:>9}" for cell in others)
+
+
+def step_line(step: Step, best: Best | None, metric: str) -> str:
+    """One finished step: its own score, the blend's, and where the best submission is."""
+    assert best is not None and step.blend is not None, "a step with a result has a blend"
+    name = f"oof_{metric}"
+    own = texts.OWN_SCORE.format(score=step.made.metrics[name]) if step.made is not None else ""
+    m = step.blend.metrics
+    blend = texts.BLEND_SCORE.format(metric=metric, score=m[name], low=m["ci_low"], high=m["ci_high"])
+    new = {a.key for a in (step.blend, step.made) if a is not None}
+    where = texts.BEST_AT.format(path=best.shown) if best.artifact.key in new else texts.NOT_BETTER
+    return texts.STEP.format(
+        at=minutes(step.at), name=step.name or texts.BEFORE, own=own, blend=blend, where=where
+    )
+
+
+def bought(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str) -> list[str]:
+    """What each minute bought, a line for each step."""
+    made = [texts.BOUGHT]
+    for step, gain in zip(steps, gains, strict=True):
+        name = step.name or texts.BEFORE
+        if step.blend is None:
+            made.append(texts.BOUGHT_NOTHING.format(at=minutes(step.at), name=name, why=step.note))
+            continue
+        m = step.blend.metrics
+        score = texts.SCORE.format(score=m[f"oof_{metric}"], low=m["ci_low"], high=m["ci_high"])
+        told = "" if gain is None else texts.GAIN.format(gain=gain, minute=per_minute(gain, step))
+        made.append(texts.BOUGHT_STEP.format(at=minutes(step.at), name=name, score=score, gain=told))
+    return made
+
+
+def per_minute(gain: Comparison, step: Step) -> str:
+    """The gain of a step a minute, signed."""
+    return f"{60 * gain.delta / max(step.seconds, 1.0):+.4f}"
+
+
+def ended(clock: Clock, why: str) -> str:
+    """When a command ended, against its time, and why then."""
+    return texts.ENDED.format(
+        spent=minutes(clock.spent),
+        seconds=minutes(clock.seconds),
+        share=clock.spent / clock.seconds - 1,
+        left=why,
+    )

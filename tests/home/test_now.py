@@ -1,0 +1,101 @@
+"""`make` without a target: three commands that fit what is there, with nothing but the standard library."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from home_world import need, result, scored, state, submission, whole
+
+from pipeline.cli import COMMANDS
+from pipeline.home import now
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def commands(home: Path, **how) -> list[str]:
+    return [one.command for one in now.suggestions(home, "pets", **how)]
+
+
+def test_an_empty_home_offers_the_demo_and_the_own_competition(tmp_path):
+    first = commands(tmp_path, is_chosen=False)
+    assert first[0] == "make all" and first[1].startswith("make new NAME=")
+    assert commands(tmp_path) == ["make eda", "make train", "make all"]
+
+
+def test_each_step_is_followed_by_the_next_one(tmp_path):
+    result(tmp_path, "eda", "e1", 1)
+    assert commands(tmp_path)[0] == "make train"
+    scored(tmp_path, "train", "t1", 2, 0.5, metrics={"complete": 0.0})
+    assert commands(tmp_path)[0] == "make train"
+    scored(tmp_path, "train", "t2", 2, 0.5)
+    assert commands(tmp_path)[0] == "make infer"
+    scored(tmp_path, "infer", "i1", 3, 0.5)
+    submission(tmp_path, "pets-lite0-i1", 3, 0.5)
+    assert commands(tmp_path)[0] == "make error-analysis"
+    scored(tmp_path, "infer", "i2", 4, 0.5)
+    assert commands(tmp_path)[:2] == ['make ensemble ARGS="ensemble.members=[auto]"', "make error-analysis"]
+    scored(tmp_path, "ensemble", "b1", 5, 0.5)
+    assert commands(tmp_path)[0] == "make error-analysis"
+    files = {"advice.json": '{"next": "make train ARGS=\\"images.size=96\\""}'}
+    result(tmp_path, "error_analysis", "r1", 6, files=files)
+    assert commands(tmp_path)[0] == 'make train ARGS="images.size=96"'
+    assert any(one.startswith("make submit FILE=") for one in commands(tmp_path))
+
+
+def test_results_of_another_competition_and_of_a_search_count_for_nothing(tmp_path):
+    scored(tmp_path, "infer", "i1", 3, 0.5, competition="other")
+    scored(tmp_path, "infer", "i2", 3, 0.5, study="s")
+    assert commands(tmp_path)[0] == "make eda"
+
+
+def test_a_command_that_did_not_end_well_is_repeated_until_it_is_whole(tmp_path):
+    whole(tmp_path)
+    assert commands(tmp_path)[0] == 'make train ARGS="experiment=lite0"'
+    result(tmp_path, "fold", "f9", 7)
+    assert commands(tmp_path)[0] != 'make train ARGS="experiment=lite0"'
+
+
+def test_a_killed_command_is_told_from_one_that_runs(tmp_path):
+    running = need("fold/a1", "fold 0", "running")
+    state(tmp_path, "train", running, status="running")
+    assert now.states(tmp_path / "artifacts")[0]["state"] == "killed"
+    assert commands(tmp_path)[0].startswith("make train")
+
+
+def test_the_words_of_the_settings_are_in_every_command(tmp_path):
+    for line in commands(tmp_path, words=["competition=pets"]):
+        assert line.endswith('ARGS="competition=pets"')
+
+
+@pytest.mark.parametrize("words", [(), ("competition=pets",)])
+def test_the_commands_exist(tmp_path, words):
+    known = {one.name for one in COMMANDS}
+    for folder in (tmp_path / "empty", whole(tmp_path / "whole")):
+        for line in (*commands(folder, words=words), *commands(folder, words=words, is_chosen=False)):
+            assert line.split()[1] in known
+
+
+def test_it_runs_without_any_package_and_reads_the_current_competition(tmp_path):
+    home = whole(tmp_path)
+    (home / "current-competition").write_text("pets\n", encoding="utf-8")
+    script = CHECKOUT / "pipeline" / "home" / "now.py"
+    done = subprocess.run(
+        [sys.executable, "-S", "-I", "-W", "error", script, f"runtime.home={home}"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "competition     pets" and lines[-1] == "all targets: make help"
+    assert sum(line.startswith("     make ") for line in lines) == 3
+
+
+def test_the_home_of_config_yaml_is_found(tmp_path):
+    base = tmp_path / "config.yaml"
+    base.write_text(
+        "defaults:\n  competition: digits # c\nruntime:\n  # note\n  home: /big/disk\n", encoding="utf-8"
+    )
+    assert now.home_of((), base) == Path("/big/disk")
+    assert now.home_of(("runtime.home=/x",), base) == Path("/x")
+    assert now.competition_of((), tmp_path, base) == ("digits", False)

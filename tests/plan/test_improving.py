@@ -1,0 +1,124 @@
+"""Advice that is carried out: its order, what the ledger keeps of it, and the honest score of the choice."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
+from pipeline.core.seeds import rng
+from pipeline.errors.advice import ledger
+from pipeline.plan import selection
+from pipeline.plan.improving import PRIOR, Move, chance
+from pipeline.plan.selection import Attempt, crossfitted
+from pipeline.settings.schema import Config
+
+OUTCOME = {
+    "verdict": "better",
+    "delta": 0.02,
+    "low": 0.01,
+    "high": 0.03,
+    "seconds": 61.0,
+    "tries": 2,
+    "run": "infer/abc",
+    "kept": True,
+}
+LINE = {
+    "when": "2026-11-29T00:00:00+00:00",
+    "competition": "toy",
+    "about": "train/a",
+    "experiment": "net",
+    "kind": "epochs",
+    "settings": ["train.epochs=9"],
+    "bound": None,
+    "outcome": OUTCOME,
+    "on": {"images": 9},
+}
+
+
+def outcomes(*kept, kind="epochs"):
+    made = [ledger.AdviceOutcome.model_validate({**OUTCOME, "kept": k}) for k in kept]
+    return [ledger.CarriedOut("toy", "train/a", kind, ("x=1",), one) for one in made]
+
+
+def test_the_chance_of_a_kind_follows_how_often_it_paid():
+    assert chance("epochs", 0.4, []) == (0.4, 0, 0)
+    often, paid, tried = chance("epochs", 0.4, outcomes(True, True, True, False))
+    assert (paid, tried) == (3, 4) and often == pytest.approx((PRIOR * 0.4 + 3) / (PRIOR + 4))
+    never = chance("epochs", 0.4, outcomes(*[False] * 12))[0]
+    assert 0 < never < 0.11
+    assert chance("pair", 0.4, outcomes(True, True)) == (0.4, 0, 0), "of its own kind only"
+
+
+def test_advice_is_ordered_by_expected_gain_a_minute():
+    slow = Move("slow", "pair", (), None, 0.1, gain=0.05, seconds=600)
+    quick = Move("quick", "epochs", (), None, None, gain=0.02, seconds=60)
+    assert quick.worth > slow.worth and quick.worth == pytest.approx(0.02)
+
+
+def test_the_ledger_keeps_what_advice_brought_and_reports_do_not_list_it_twice(tmp_path):
+    given = {k: v for k, v in LINE.items() if k not in ("outcome", "on")} | {"sentence": "it falls"}
+    path = ledger.ledger_of(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(given) + "\n", encoding="utf-8")
+    ledger.note(tmp_path, LINE)
+    assert len(ledger.read(tmp_path)) == 1, "what was advised, once"
+    (done,) = ledger.carried_out(tmp_path)
+    assert (done.kind, done.settings, done.outcome.kept) == ("epochs", ("train.epochs=9",), True)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_faulty_lines_of_the_ledger_are_skipped(tmp_path):
+    path = ledger.ledger_of(tmp_path)
+    path.parent.mkdir(parents=True)
+    broken = {**LINE, "outcome": {**OUTCOME, "delta": "much"}}
+    path.write_text("<<<<<<< ours\n" + json.dumps(broken) + "\n", encoding="utf-8")
+    ledger.note(tmp_path, LINE)
+    assert len(ledger.carried_out(tmp_path)) == 1 and ledger.read(tmp_path) == ()
+
+
+N = 600
+SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
+LABELS = rng(0, "labels").integers(0, 3, N)
+IDS = np.array([f"i{k:03d}" for k in range(N)])
+TRAIN = Samples(IDS, IDS, np.array([f"g{k // 2}" for k in range(N)]), SPACE, LABELS, "train")
+CONFIG = Config.model_validate({"statistics": {"draws": 100}}, strict=False)
+
+
+def predictions(name, skill):
+    logits = rng(1, name).normal(size=(N, 3))
+    logits[np.arange(N), LABELS] += skill
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Probabilities(IDS, SPACE.classes, p.astype(np.float32), name)
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """Predictions by name instead of artifacts, and five folds."""
+    monkeypatch.setattr(selection.load, "oof", lambda artifact, name: artifact)
+    at = np.arange(N) // 2 % 5
+    splits = tuple(Split(IDS[at != k], IDS[at == k]) for k in range(5))
+    monkeypatch.setattr(selection.load, "plan", lambda folds: FoldPlan(splits))
+    return SimpleNamespace()
+
+
+def test_the_score_of_a_choice_is_cross_fitted_over_the_whole_choice(world):
+    pool = {"net": predictions("net", 1.0), "longer": predictions("longer", 2.0)}
+    score = crossfitted(CONFIG, TRAIN, None, pool, [Attempt("longer", "net")])
+    alone = crossfitted(CONFIG, TRAIN, None, {"net": pool["net"], "same": pool["net"]}, [])
+    assert score.low < score.value < score.high and score.value > alone.value
+
+
+def test_lucky_attempts_do_not_make_the_score_better_than_it_is(world):
+    """Eight attempts of equal skill: choosing among them brings little on groups that did not choose."""
+    pool = {"net": predictions("net", 1.0)} | {f"try{k}": predictions(f"try{k}", 1.0) for k in range(8)}
+    attempts = [Attempt(name, "net") for name in pool if name != "net"]
+    score = crossfitted(CONFIG, TRAIN, None, pool, attempts)
+    alone = crossfitted(CONFIG, TRAIN, None, {"net": pool["net"], "same": pool["net"]}, [])
+    assert score.value <= alone.value + 0.03
+
+
+def test_one_member_or_one_part_has_nothing_to_cross_fit(world, monkeypatch):
+    assert crossfitted(CONFIG, TRAIN, None, {"net": predictions("net", 1.0)}, []) is None

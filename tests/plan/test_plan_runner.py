@@ -1,0 +1,202 @@
+"""A command with a budget of time, on a clock of its own: nothing is trained, nobody waits."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.core.errors import ConfigError, StoppedError, UserError
+from pipeline.plan.clock import SLACK, Clock
+from pipeline.plan.planning import Cost, Ladder, Rung
+from pipeline.plan.recipes import Recipe
+from pipeline.plan.running import Reserve, Runner
+from pipeline.settings.load import load
+
+NETWORK = load(["competition=digits", "experiment=tiny_resnet", "train.epochs=10"])
+PROBE = load(["competition=digits", "experiment=probe_logistic", "images.cache_px=64"])
+FOLDS = 5
+BLEND = 3.0
+
+
+class Hands:
+    """A clock that moves only when something is done."""
+
+    def __init__(self):
+        self.at = 0.0
+
+    def __call__(self):
+        return self.at
+
+
+@dataclass
+class Toy(Runner):
+    """A runner whose members take as long as they are told to.
+
+    Args:
+        factors: how many times as long as expected each member takes; `stop_at`: Ctrl-C in this member.
+        fails: the error of each member that fails.
+    """
+
+    factors: dict = field(default_factory=dict)
+    fails: dict = field(default_factory=dict)
+    stop_at: str = ""
+    began: list = field(default_factory=list)
+    said: list = field(default_factory=list)
+    costs: dict = field(default_factory=dict)
+
+    def _reuse(self):
+        pass
+
+    def _timed(self, recipe):
+        epochs = 1 if recipe.kind == "probe" else 10
+        rung = Rung(recipe.name, 64, epochs, 1, self.costs[recipe.name], 1.0, recipe.kind == "probe")
+        return Ladder(recipe.name, recipe.kind, (rung,))
+
+    def build(self, need, watch):
+        name = self.now
+        self.began.append((name, self.clock.spent))
+        if name in self.fails:
+            self.clock.now.at += 2.0
+            raise self.fails[name]
+        cost, factor = self.costs[name], self.factors.get(name, 1.0)
+        network = self.recipes[[r.name for r in self.recipes].index(name)].kind == "network"
+        epochs = need.settings.config.train.epochs if network else 0
+        self.clock.now.at += factor * cost.fixed
+        for number in range(FOLDS * epochs):
+            if name == self.stop_at and number == 7:
+                raise KeyboardInterrupt
+            self.clock.now.at += factor * cost.epoch / FOLDS
+            if watch is not None and not watch(number // epochs, number % epochs, {}):
+                raise StoppedError("stopped")
+        return SimpleNamespace(key=name)
+
+    def member(self, planned):
+        self.now = planned.ladder.name
+        super().member(planned)
+
+    def submit(self, name, seconds, made):
+        self.clock.now.at += BLEND
+        self.best = SimpleNamespace(shown="digits-best.csv", score=0.5)
+        self.steps.append(SimpleNamespace(name=name, at=self.clock.spent))
+
+    def note(self, name, seconds, why, blend=None):
+        self.steps.append(SimpleNamespace(name=name, at=self.clock.spent, why=why))
+
+
+def toy(seconds, costs, **more):
+    said = []
+    scene = SimpleNamespace(plan=list(range(FOLDS)), missing=lambda settings: FOLDS)
+    session = SimpleNamespace(say=said.append, on_epoch=None)
+    recipes = [Recipe(n, PROBE if n.startswith("probe") else NETWORK) for n in costs]
+    clock = Clock(seconds, Hands())
+    made = Toy(session, NETWORK, scene, clock, recipes, Reserve(BLEND, 5.0), costs=costs, **more)
+    made.said = said
+    return made
+
+
+COSTS = {
+    "probe": Cost(8.0),
+    "a": Cost(5.0, 6.0),
+    "b": Cost(5.0, 8.0),
+    "c": Cost(5.0, 12.0),
+    "d": Cost(5.0, 40.0),
+}
+
+
+@pytest.mark.parametrize("seconds", [60, 90, 120, 200, 300, 450, 1000])
+def test_it_ends_in_time_and_begins_with_the_probe(seconds):
+    runner = toy(seconds, COSTS)
+    runner.run()
+    assert runner.began[0] == ("probe", 0.0) and runner.steps[0].at <= 12
+    assert runner.clock.spent + runner.reserve.end <= seconds * (1 + SLACK)
+    assert [name for name, _ in runner.began] == [n for n in COSTS if n in dict(runner.began)]
+
+
+@pytest.mark.parametrize("seconds", [100, 200, 300, 500])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 1.5, 2.0, 3.0])
+def test_members_that_take_longer_or_shorter_than_expected_do_not_move_the_end(seconds, factor):
+    runner = toy(seconds, COSTS, factors=dict.fromkeys("abcd", factor))
+    runner.run()
+    assert runner.clock.spent + runner.reserve.end <= seconds * (1 + 2 * SLACK)
+    assert runner.best is not None
+
+
+def test_after_a_member_that_took_twice_its_time_it_plans_again():
+    runner = toy(400, COSTS, factors={"a": 2.0, "b": 2.0, "c": 2.0})
+    runner.run()
+    assert runner.pace.of("network") == pytest.approx(2.0, rel=0.1)
+    assert any(line.startswith("plan again") for line in runner.said)
+    assert "c" not in dict(runner.began), "at its present pace it would not end in time, so it does not begin"
+
+
+def test_nothing_begins_that_cannot_end():
+    runner = toy(120, COSTS)
+    runner.run()
+    for name, at in runner.began:
+        assert at + COSTS[name].fixed + 6 * COSTS[name].epoch <= 120 or name == "probe"
+    assert "d" not in dict(runner.began)
+    assert not any(line.startswith("paused") for line in runner.said)
+
+
+def test_a_member_that_becomes_too_slow_is_paused_and_others_follow():
+    runner = toy(200, {**COSTS, "probe_two": Cost(10.0)}, factors={"a": 8.0})
+    runner.run()
+    paused = [line for line in runner.said if line.startswith("paused")]
+    assert len(paused) == 1 and "nothing of it is lost" in paused[0]
+    assert dict(runner.began)["probe_two"] < 100, "the time that is left is used"
+    assert runner.clock.spent <= 200
+
+
+def test_a_member_that_fails_is_told_and_the_others_follow():
+    runner = toy(300, COSTS, fails={"probe": UserError("no such weights"), "a": UserError("diverged")})
+    runner.run()
+    assert [name for name, _ in runner.began][:3] == ["probe", "a", "b"]
+    assert [line for line in runner.said if line.startswith("failed")] == [
+        "failed          probe: no such weights",
+        "failed          a: diverged",
+    ]
+
+
+def test_if_every_recipe_fails_the_error_names_them_all():
+    runner = toy(300, {"probe": Cost(8.0), "a": Cost(5.0, 6.0)}, fails={n: UserError("no") for n in COSTS})
+    with pytest.raises(ConfigError, match="no recipe can be trained here") as caught:
+        runner.run()
+    assert len(caught.value.faults) == 2 and caught.value.faults[0].startswith("probe: ")
+
+
+def test_a_time_too_short_for_the_first_submission_is_one_error_that_says_the_least():
+    runner = toy(60, {"probe": Cost(400.0)})
+    what = r"too short for the first submission \(probe\): the least is TIME=7m"
+    with pytest.raises(ConfigError, match=what):
+        runner.run()
+    assert not runner.began
+
+
+def test_the_first_submission_is_never_paused():
+    runner = toy(100, {"a": COSTS["a"], "b": COSTS["b"]}, factors={"a": 3.0})
+    runner.run()
+    assert [name for name, _ in runner.began] == ["a"] and runner.best is not None
+
+
+def test_ctrl_c_says_what_is_kept():
+    runner = toy(300, COSTS, stop_at="b")
+    with pytest.raises(KeyboardInterrupt):
+        runner.run()
+    assert "digits-best.csv" in runner.said[-1] and runner.session.on_epoch is None
+    early = toy(300, {"a": COSTS["a"]}, stop_at="a")
+    with pytest.raises(KeyboardInterrupt):
+        early.run()
+    assert "before the first submission" in early.said[-1]
+
+
+def test_when_the_portfolio_is_through_further_recipes_are_asked_for():
+    asked = []
+
+    def more(runner):
+        asked.append(len(runner.recipes))
+        runner.costs["advice"] = Cost(5.0, 3.0)
+        return [Recipe("advice", NETWORK)]
+
+    runner = toy(400, {"probe": Cost(8.0), "a": Cost(5.0, 6.0)}, more=more)
+    runner.run()
+    assert [name for name, _ in runner.began] == ["probe", "a", "advice"] and asked[0] == 2

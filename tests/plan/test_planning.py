@@ -1,0 +1,135 @@
+"""Which members fit into a time: nothing that cannot end is planned, and no schedule is a guess."""
+
+import math
+
+import pytest
+
+from pipeline.plan.clock import needs
+from pipeline.plan.planning import (
+    FILL,
+    LONGEST,
+    SHORTEST,
+    Cost,
+    Ladder,
+    Pace,
+    Rung,
+    fewest,
+    fitted,
+    plan,
+    quickest,
+)
+
+
+def rung(name="net", size=64, epochs=10, views=3, epoch=10.0, view=2.0, fixed=5.0, **more):
+    return Rung(name, size, epochs, views, Cost(fixed, epoch, view), **more)
+
+
+def network(name="net", *rungs, **more):
+    return Ladder(name, "network", rungs or (rung(name, **more),))
+
+
+def probe(name="probe", seconds=8.0):
+    return Ladder(name, "probe", (Rung(name, 64, 1, 3, Cost(seconds), is_fixed=True),))
+
+
+def planned(ladders, seconds, pace=None, has_network=True, after=2.0):
+    return plan(ladders, seconds, pace or Pace(), after, has_network, needs)
+
+
+def test_members_come_in_the_order_of_the_portfolio_and_end_in_time():
+    made = planned([probe(), network("a"), network("b"), network("c")], 400)
+    assert [m.ladder.name for m in made.members] == ["probe", "a", "b", "c"]
+    assert made.seconds + 4 * 2 <= FILL * 400 and not made.left_out
+
+
+@pytest.mark.parametrize("seconds", [20, 60, 75, 100, 111, 130, 260, 500, 2000])
+@pytest.mark.parametrize("has_network", [False, True])
+def test_no_plan_is_longer_than_its_time(seconds, has_network):
+    ladders = [network("a"), probe("p"), network("b", epoch=3.0), network("c", epoch=90.0), probe("q", 30.0)]
+    made = planned(ladders, seconds, has_network=has_network)
+    assert made.seconds + 2 * len(made.members) <= seconds
+    names = [m.ladder.name for m in made.members] + [name for name, _ in made.left_out]
+    assert sorted(names) == ["a", "b", "c", "p", "q"], "every recipe is planned or left out with a reason"
+
+
+def test_what_does_not_fit_gets_fewer_epochs_then_one_view_and_is_left_out_with_its_time():
+    whole = fitted(network(), rung(), 111, Pace())
+    assert (whole.epochs, whole.views) == (10, 3)
+    shorter = fitted(network(), rung(), 90, Pace())
+    assert (shorter.epochs, shorter.views) == (7, 3) and shorter.seconds <= 90
+    one_view = fitted(network(), rung(view=10.0), 80, Pace())
+    assert one_view.views == 1 and one_view.epochs >= SHORTEST * 10
+    least = fewest(network(), rung(), Pace())
+    assert fitted(network(), rung(), least.seconds, Pace()) is not None
+    assert fitted(network(), rung(), least.seconds - 0.01, Pace()) is None
+    made = planned([network(epoch=100.0)], 300)
+    assert made.members == () and made.left_out == (("net", needs(607 + 2)),)
+
+
+def test_only_the_first_network_may_have_smaller_images():
+    large = rung("net", 96, epoch=30.0)
+    small = rung("net at 64 px", 64, epoch=12.0)
+    both = network("net", large, small)
+    assert [m.rung.size for m in planned([both], 180, has_network=False).members] == [64]
+    assert planned([both], 180, has_network=True).members == ()
+    assert [m.rung.size for m in planned([both], 400, has_network=False).members] == [96]
+
+
+def test_the_rest_of_the_time_goes_to_more_epochs_of_the_last_network():
+    made = planned([network("a", epoch=4.0), network("b"), probe()], 400)
+    by_name = {m.ladder.name: m.epochs for m in made.members}
+    assert by_name["a"] == 10 and by_name["b"] == math.floor(LONGEST * 10)
+    assert planned([network("a")], 130).members[0].epochs < LONGEST * 10
+
+
+def test_folds_that_exist_are_not_paid_again_and_fix_the_epochs():
+    begun = rung(share=0.4, is_fixed=True)
+    assert fitted(network(), begun, 52, Pace()).epochs == 10
+    assert fitted(network(), begun, 46, Pace()) is None, "a schedule that has begun is not changed"
+    assert planned([network("net", begun)], 1000).members[0].epochs == 10
+
+
+def test_a_member_that_took_twice_its_time_doubles_what_is_expected_of_the_next_ones():
+    pace = Pace()
+    before = planned([network("a"), network("b")], 300)
+    assert len(before.members) == 2
+    pace.observe("network", expected=100, seconds=200)
+    assert pace.of("network") == pytest.approx(2.0) and pace.of("probe") == 1.0
+    after = planned([network("a"), network("b")], 300, pace)
+    assert len(after.members) == 1 and after.seconds <= 300
+    pace.observe("network", expected=100, seconds=50)
+    assert 0.5 < pace.of("network") < 2.0, "the newest observation weighs most, and not alone"
+
+
+def test_one_odd_observation_changes_expectations_within_limits():
+    pace = Pace()
+    pace.observe("network", expected=1, seconds=1000)
+    pace.observe("probe", expected=1000, seconds=1)
+    assert pace.of("network") == 8.0 and pace.of("probe") == 0.3
+    pace.observe("network", expected=0, seconds=5)
+    assert pace.of("network") == 8.0
+
+
+def test_a_recipe_without_a_cost_is_left_out_with_its_note():
+    made = planned([Ladder("own", "network", (), "no such weights"), probe()], 100)
+    assert made.left_out == (("own", "no such weights"),) and len(made.members) == 1
+
+
+def test_the_first_submission_is_quick_whatever_the_portfolio_has():
+    slow = Ladder("large", "probe", (Rung("large", 96, 1, 3, Cost(40.0, view=10.0), is_fixed=True),))
+    quick = Ladder(
+        "small",
+        "probe",
+        (
+            Rung("small", 64, 1, 3, Cost(20.0, view=5.0), is_fixed=True),
+            Rung("small at 32 px", 32, 1, 3, Cost(5.0, view=1.0), is_fixed=True),
+        ),
+    )
+    first = quickest([slow, quick], 100, Pace())
+    assert (first.ladder.name, first.views, first.rung.size) == ("small", 3, 64)
+    first = quickest([slow, quick], 30, Pace())
+    assert (first.ladder.name, first.views, first.rung.size) == ("small", 1, 64)
+    first = quickest([slow, quick], 10, Pace())
+    assert (first.ladder.name, first.views, first.rung.size) == ("small", 3, 32)
+    first = quickest([slow, quick], 1, Pace())
+    assert (first.seconds, first.views, first.rung.size) == (6.0, 1, 32), "the shortest form of any"
