@@ -173,5 +173,5 @@ def test_a_metric_that_does_not_fit_the_target_is_refused_before_training(tmp_pa
     own = settings_of(["competition=digits", "competition.metric=own:hits", "experiment=probe"])
     refuse_train(own)
     own = settings_of(["competition=digits", "competition.metric=own:hits", "experiment=probe", *values])
-    with pytest.raises(ConfigError, match="competition.metric=own.hits needs exclusive classes"):
+    with pytest.raises(ConfigError, match=r"competition\.metric=own.hits needs exclusive classes"):
         refuse_train(own)
