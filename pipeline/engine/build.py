@@ -25,9 +25,15 @@ from pipeline.engine.hardware import machine, profile
 from pipeline.engine.need import Inputs, Need
 from pipeline.engine.slices import config_slice, flat, guarded
 from pipeline.engine.stage import Built, Host, Job, OnEpoch, Stage
+from pipeline.pages import plots
+from pipeline.record import board
 from pipeline.record.store import STUDY, Artifact, told_as_storage_error
 from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 
+# The picture of a run in the record.
+PICTURE, PREVIEW = "score.svg", "out-of-fold {metric} with its 95 % interval"
+# The setting in which the runs of one arm differ.
+SEED = "train.seed="
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -117,13 +123,26 @@ def in_run(session: Builder, order: Order, run: Run) -> Artifact:
             artifact = session.store.publish(stage.name, key, draft, manifest)
         # Only after publishing: if the disk fills up before, the unfinished work is still needed.
         shutil.rmtree(work, ignore_errors=True)
-        run.metrics({**built.metrics, "minutes": seconds / 60})
-        run.tag(built.tags)
-        run.describe(built.description)
+        _record_result(run, built, seconds)
         for name in built.attach:
             run.artifact(artifact.folder / name)
     session.seconds[stage.name] = session.seconds.get(stage.name, 0.0) + time.monotonic() - own
     return artifact
+
+
+def _record_result(run: Run, built: Built, seconds: float) -> None:
+    """The figures of a result, those that people compare in words and as a picture, and its description."""
+    metric = run.info.metric
+    figures, words = board.in_words(metric, built.metrics, built.tags)
+    run.metrics({**figures, **built.metrics, board.MINUTES: seconds / 60})
+    run.tag({**words, **built.tags, **({"mlflow.runName": built.name} if built.name else {})})
+    run.describe(built.description)
+    if figures and run.id is not None:
+        score, low, high = (built.metrics.get(n) for n in (f"oof_{metric}", "ci_low", "ci_high"))
+        if score is not None and low is not None and high is not None:
+            title = PREVIEW.format(metric=metric)
+            drawing = plots.whiskers([plots.Whisker(built.name or run.info.name, score, low, high)], title)
+            run.text(PICTURE, plots.file_of(drawing))
 
 
 def _job(
@@ -183,10 +202,10 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     info = RunInfo(
         stage=stage.name,
         competition=need.settings.config.competition.name,
-        name=f"{stage.name.replace('_', '-')} {label}",
+        name=_run_name(stage, label),
         key=order.key,
         experiment=label,
-        tags={k: str(v) for k, v in need.params.items()},
+        tags={**{k: str(v) for k, v in need.params.items()}, **_sorted_in(stage, label)},
         params=flat(session.graph.resolved(need)),
         git=git_commit(),
         metric=metric.name,
@@ -194,6 +213,18 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     )
     tracker = session.tracker
     return tracker.run(info) if stage.tracked else contextlib.nullcontext(Run(tracker, info, None))
+
+
+def _sorted_in(stage: Stage, label: str) -> dict[str, str]:
+    """The tags by which the views of the record choose and group runs."""
+    if not stage.compared:
+        return {board.BESIDE: "yes"}
+    arm = " ".join(word for word in label.split(" ") if not word.startswith(SEED))
+    return {board.ARM: _run_name(stage, arm)}
+
+
+def _run_name(stage: Stage, label: str) -> str:
+    return f"{label} · {stage.name.replace('_', '-')}"
 
 
 def _manifest(

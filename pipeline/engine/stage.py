@@ -39,6 +39,7 @@ class Built:
         attach: files of the artifact that are attached to the MLflow run, reports first.
         tags: flat, for the manifest and MLflow.
         shared_seconds: its share of the run time of an input that several results use.
+        name: of its run in the record, if the label does not say what it tried.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Built:
     attach: tuple[str, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     shared_seconds: float = 0.0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,6 +194,7 @@ class Stage:
         announce: with `inside`: returns lines that are printed before those inputs are built.
         inside: the stage whose results are built inside its run, as child runs.
         tracked: whether it has its own run in the record.
+        compared: whether people compare its runs with each other, so that the record shows them first.
         evictable: large and quick to build again: freed beyond images.cache_gb, least recently used first.
         heavy: whether it trains or runs a network for long, so that an executor with several processes gives
             it to one of them; all others are built by the process of the command. A heavy stage has no run
@@ -214,6 +217,7 @@ class Stage:
     announce: Announce | None = None
     inside: str | None = None
     tracked: bool = False
+    compared: bool = False
     evictable: bool = False
     heavy: bool | Callable[[Settings], bool] = False
 

@@ -127,7 +127,8 @@ def build_ensemble(job: Job) -> Built:
     title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
     tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
-    return Built(figures, tuple(lines), description, (BLEND,), tags)
+    name = texts.BLEND_NAME.format(members=names)
+    return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
 
 
 def ensemble_sections(settings: Settings) -> tuple[str, ...]:
@@ -537,6 +538,7 @@ STAGES = (
         inputs=ensemble_inputs,
         identity=ensemble_identity,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "cost",
@@ -557,6 +559,7 @@ STAGES = (
         label=decided_label,
         refuse=refuse_decide,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "distill",
@@ -567,5 +570,6 @@ STAGES = (
         inputs=distill_inputs,
         label=of_experiment,
         tracked=True,
+        compared=True,
     ),
 )

@@ -48,6 +48,7 @@ NO_DIFFERENCE = "{comparison}; there is no difference to detect"
 GROUPS_NEEDED = "{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are {groups:,}"
 BLEND_RUN = "{method} vote of {members}"
 BLENDED = "blends {members}"
+BLEND_NAME = "blend of {members}"
 
 # Cost
 

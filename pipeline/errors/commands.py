@@ -141,6 +141,7 @@ def compare(
     params = _params(session, new, old, why, label)
     artifact = session.get(Need("error_analysis", session.settings, params))
     ledger.keep(session.home, artifact)
+    _attach(session, new, artifact)
     session.show(artifact)
     return artifact
 
@@ -157,6 +158,13 @@ def _values_judged(session: Session, file: Path) -> str:
     }
     path = answers_file.path_of(session.home, session.settings)
     return value_verdicts.take_in(file, path, truth_of, names, session.settings.config.competition.encoding)
+
+
+def _attach(session: Session, new: Path, report: Artifact) -> None:
+    """In the record the run of the submission has the new report about it, too."""
+    about = case.recorded(session.store, new)
+    if about is not None and report.stage in session.seconds:
+        session.tracker.attach(about.key, about.stage, min(report.folder.glob("*.html")))
 
 
 def say_next(session: Session, report: Artifact) -> None:

@@ -341,3 +341,10 @@ STORED_VALUES = "verdicts        {n} of {file} stored; {all} in {path}"
 VALUES_JUDGED = "{n} far-off values judged by eye: {parts}."
 VALUES_WITHOUT = "Without the {n} truths that are judged wrong, {metric} out of fold would be {without} instead of {now}: a figure of the table's quality, not of the model's."
 VALUES_TO_CORRECT = "Correct these cells of the training table, or empty them (unknown): {ids}."
+
+# What a folded section found, beside its heading.
+FLIPS_FOUND = "{flips} of {images:test image}"
+TRUTH_FOUND = "{wrong} of {images:training image} predicted wrong"
+SLICES_FOUND = "{slices:slice} found"
+SUSPECTS_FOUND = "{images:image} to look at"
+NONE_FOUND = "none found"

@@ -29,6 +29,8 @@ Reals = npt.NDArray[np.floating[Any]]
 
 # Pictures are enlarged to at least this many px on their shorter side, by whole factors.
 SHOWN_PX = 192
+# Maps with fewer cells on their shorter side show no place.
+LEAST_CELLS = 4
 # A map whose values differ by less than this share of the largest one counts as flat.
 FLAT = 0.02
 # Fewer cells than this are too few to compare the order of their values.
@@ -197,5 +199,5 @@ def heat(
     why = flatness(map_HW, least)
     if why:
         text = {"empty": texts.MAP_EMPTY, "flat": texts.MAP_FLAT}[why]
-        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group)
+        return Picture(name, text.format(caption=caption), nothing(case.pixels_HWC), "", group, shows=False)
     return Picture(name, caption, overlay(case.pixels_HWC, map_HW), f"{caption} {group}", group)

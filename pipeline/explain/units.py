@@ -91,6 +91,18 @@ def activations(scene: Scene) -> Panel:
         same = next(iter(seen.values()), None) if is_frozen(scene) else seen.get(case.fold)
         seen[case.fold] = same or channel_responses(scene, scene.net(case))
     rows = tuple(_activation_row(scene, case, seen[case.fold]) for case in cases)
+    coarse = [
+        layer for one in list(seen.values())[:1] for layer in one.layers if layer not in _fine(scene, one)
+    ]
+    left_out = (
+        ()
+        if not coarse
+        else (
+            texts.ACTIVATIONS_COARSE.format(
+                layers=", ".join(maps.place(layer) for layer in coarse), least=maps.LEAST_CELLS
+            ),
+        )
+    )
     tables = tuple(_layer_table(responses) for responses in list(seen.values())[:1])
     return Panel(
         name="activations",
@@ -98,7 +110,7 @@ def activations(scene: Scene) -> Panel:
         lead=texts.ACTIVATIONS_LEAD,
         rows=rows,
         tables=tables,
-        notes=(texts.ACTIVATIONS_SCALE, texts.UNITS_CAUTION),
+        notes=(*left_out, texts.ACTIVATIONS_SCALE, texts.UNITS_CAUTION),
         warnings=() if cases else (texts.NO_IMAGE,),
     )
 
@@ -106,7 +118,10 @@ def activations(scene: Scene) -> Panel:
 def _activation_row(scene: Scene, case: ExplainedImage, seen: ChannelResponses) -> GalleryRow:
     given = activation.maps(seen.net, case.x_CHW[None], seen.layers)
     pictures = [maps.image(case)]
+    fine = _fine(scene, seen)
     for number, layer in enumerate(seen.layers):
+        if layer not in fine:
+            continue
         best, maps_Chw = seen.best[layer.name], given[layer.name][0]
         z_C = best.z(maps_Chw.max(axis=(1, 2)))
         unusual = np.argsort(-z_C, kind="stable")[: scene.config.explain.units.shown]
@@ -125,6 +140,14 @@ def _activation_row(scene: Scene, case: ExplainedImage, seen: ChannelResponses) 
                 )
             )
     return GalleryRow(case.key, maps.title(scene, case), tuple(pictures), case=case.key)
+
+
+def _fine(scene: Scene, seen: ChannelResponses) -> list[Layer]:
+    """The layers whose maps have enough cells to show a place, those of the settings, or the finest one."""
+    if scene.config.explain.units.layers:
+        return list(seen.layers)
+    fine = [layer for layer in seen.layers if min(layer.grid) >= maps.LEAST_CELLS]
+    return fine or [max(seen.layers, key=lambda layer: min(layer.grid))]
 
 
 def _channels(scene: Scene, layer: Layer, by_default: Ints) -> list[int]:

@@ -5,12 +5,11 @@ KIND_TITLES = {
     "eda": "data", "folds": "folds", "resample": "resampling", "preview": "images before and after preparation",
     "ablate": "ablation", "learning_curve": "learning curve", "robustness": "robustness", "cost": "ensemble: cost and gain of each member",
     "leaderboard": "out-of-fold against public scores", "error_analysis": "error report: new against best", "explain": "what a network looks at",
-    "tuning": "tuning",
+    "tuning": "tuning", "plans": "what a budget of time bought",
 }  # fmt: skip
 NOTHING = "Nothing has been made here yet."
 BEST = "{label}: {metric} {score} out of fold"
 NO_RUN = "No run has a score yet"
-INTERVAL = "95 % interval {low} to {high}"
 ONE_OF = "The best of {runs:run} on these data and folds: the best of many is partly luck."
 ELSEWHERE = "{runs:run} with a score on other data or folds {runs:is|are} not compared."
 BETTER_BY = "{verdict} than {rival}: {delta} [{low}, {high}]"
@@ -34,8 +33,7 @@ HISTORY_X, HISTORY_BEST = "finished runs in order of time", "best so far"
 LEARNING = "Loss by epoch of the newest training, {label}, mean over its folds"
 TRAIN_LOSS, VALID_LOSS, EPOCHS, LOSS = "training", "validation", "epoch", "loss"
 NO_SUBMISSION = "No submission has been written yet."
-DAMAGED = "{file} cannot be read: {fault}"
-OTHERS = "{n} older"
+NOT_FINISHED = "the home page was not written: {kind}: {reason}; results are not affected"
 PRINTED = "home page: {path}"
-MLFLOW = "every run with its settings, curves and files: {command}, then open"
+RECORD = "MLflow: {command}, then open {link}"
 SERVED = "http://{host}:{port}/ shows what runs now (Ctrl-C ends)"

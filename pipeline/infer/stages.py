@@ -220,6 +220,7 @@ STAGES = (
         inputs=infer_inputs,
         label=of_experiment,
         tracked=True,
+        compared=True,
     ),
     Stage(
         "refit",
@@ -234,6 +235,7 @@ STAGES = (
         announce=announce_refit,
         inside="whole",
         tracked=True,
+        compared=True,
     ),
     Stage(
         "robustness",

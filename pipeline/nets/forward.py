@@ -16,16 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.detail import hw_of
-from pipeline.data.device_images import moved, on_device, rows_of
+from pipeline.data.device_images import DeviceImages, is_full, moved, on_device, rows_of
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
 from pipeline.nets.several import on_each
@@ -36,6 +37,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("channels_last", "contiguous")
 # Features are fetched from the device after so many batches.
 PART_BATCHES = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,29 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
     return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
 
 
+def with_room(call: Callable[[], T], images: Sequence[Images], how: Pass) -> T:
+    """What a pass returns; once more without these images in the GPU's memory if it was full.
+
+    Raises:
+        UserError: it is full without them as well.
+    """
+    while True:
+        try:
+            return call()
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
+            there = [one for one in images if isinstance(one, DeviceImages) and one.resident]
+            if not there:
+                raise UserError(
+                    f"out of memory: runtime.infer_batch={how.batch}",
+                    [str(error).splitlines()[0]],
+                    f"try runtime.infer_batch={max(how.batch // 2, 1)}; it changes no result",
+                ) from error
+        for one in there:  # only here, beyond the exception, is the memory of the pass free
+            one.evict()
+
+
 def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view: View, how: Pass) -> Floats:
     """(N, D) float32 outputs of `network` on one view of these images, in the order of `ids`.
 
@@ -144,7 +170,8 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
 def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     change = partial(view.apply, size=hw_of(images))
-    with torch.inference_mode(), autocast(how.device, how.precision), _in_blocks(network, how):
+    blocks = in_blocks(network, how.batch if how.padded else None)
+    with torch.inference_mode(), autocast(how.device, how.precision), blocks:
         for start in range(0, len(at_N), how.batch):
             at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
@@ -154,12 +181,22 @@ def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view:
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
 
-def _in_blocks(network: Callable[..., torch.Tensor], how: Pass) -> AbstractContextManager[object]:
-    """In a padded pass, images of samples of several pass the backbone in blocks of the batch's size."""
+@contextlib.contextmanager
+def in_blocks(network: Callable[..., torch.Tensor], size: int | None) -> Iterator[None]:
+    """Images of samples of several pass the backbone so many at a time, which changes no meaning.
+
+    The outputs of a sample then do not depend on how many images the other samples of its batch have. None:
+    all images of a batch together. `network` is a Classifier or one of its methods.
+    """
     owner = getattr(network, "__self__", network)
-    if how.padded and isinstance(owner, Classifier):
-        return owner.in_blocks(how.batch)
-    return contextlib.nullcontext()
+    if size is None or not isinstance(owner, Classifier):
+        yield
+        return
+    before, owner.block = owner.block, size
+    try:
+        yield
+    finally:
+        owner.block = before
 
 
 def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:
@@ -217,7 +254,8 @@ def extract_in_parts(
     bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", disable=not sys.stderr.isatty())
     with contextlib.closing(bar):
         for start in range(0, len(at_N), rows):
-            x_ND = _run(model.features, images, at_N[start : start + rows], view, how)
+            part = at_N[start : start + rows]
+            x_ND = with_room(partial(_run, model.features, images, part, view, how), [images], how)
             bar.update(len(x_ND))
             yield x_ND[:, None]
 
@@ -232,7 +270,10 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     """
     model.eval()
     images = on_device(images, how.device, how.images_share)
-    bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
-    blocks = [run(model.features, images, ids, view, how) for view in bar]
+    each = [partial(run, model.features, images, ids, view, how) for view in views]
+    quiet = not sys.stderr.isatty()
+    blocks = [
+        with_room(call, [images], how) for call in tqdm(each, desc="features", unit="view", disable=quiet)
+    ]
     digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

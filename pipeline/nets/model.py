@@ -8,9 +8,7 @@ the input (`errors/advice/faults.py`).
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +23,17 @@ from pipeline.data.loader import Images
 from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
-from pipeline.nets.cosine import Angles, Cosine
+from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.nearest import NearestHead
 from pipeline.nets.norms import to_group_norm
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
+# Where the samples that answer beside the classifier stand in the state dict.
+NEAREST = "nearest."
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.
@@ -125,6 +126,8 @@ class Classifier(nn.Module):
         self.scale = scale
         # Images that pass the backbone together, where samples have several; None: all of a batch.
         self.block: int | None = None
+        # The training samples that answer beside the classifier, once the network is trained; None: none do.
+        self.nearest: NearestHead | None = None
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -142,7 +145,7 @@ class Classifier(nn.Module):
             width = layer.in_features
             if kind == "concat":
                 assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
-                self.beside["together"] = _wider(layer, self.intake.images * width)
+                self.beside["together"] = wider(layer, self.intake.images * width)
         self.beside["pool"] = Pool(kind, width)
 
     def _classifier_layer(self) -> nn.Linear | Cosine:
@@ -203,18 +206,6 @@ class Classifier(nn.Module):
         pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI, in_turn=self.block is not None)
         return pooled
 
-    @contextlib.contextmanager
-    def in_blocks(self, size: int) -> Iterator[None]:
-        """The images of samples of several pass the backbone so many at a time, which changes no meaning.
-
-        The outputs of a sample then do not depend on how many images the other samples of its batch have.
-        """
-        before, self.block = self.block, size
-        try:
-            yield
-        finally:
-            self.block = before
-
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         own = self._of_backbone(x_BCHW)
         if not self.feature_px:
@@ -273,13 +264,14 @@ class Classifier(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
         """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
-        outputs = self._outputs(x_BCHW)
+        h_BD = None if self.nearest is None else self.features(x_BCHW)
+        outputs = self._outputs(x_BCHW) if h_BD is None else self._of_features(h_BD)
         if beside_BE is not None:
             outputs = outputs + self.beside[NAME](beside_BE)
         if self.scale is not None:
             outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
-        return logits
+        return logits if self.nearest is None or h_BD is None else self.nearest.beside(logits, h_BD)
 
     def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone, pooled over several images."""
@@ -299,8 +291,10 @@ class Classifier(nn.Module):
     def after_pooling(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone for samples of which each image is known by `before_pooling`."""
         h_BD = self.pooled(h_BID, there_BI)
-        if self._pools_outputs:
-            return h_BD
+        return h_BD if self._pools_outputs else self._of_features(h_BD)
+
+    def _of_features(self, h_BD: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone for features, pooled over the images of a sample."""
         layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
         outputs: torch.Tensor = layer(h_BD)
         return outputs
@@ -386,7 +380,7 @@ def build(
     if angles is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            _to_cosines(backbone, settings.name, n_classes, angles)
+            to_cosines(backbone, settings.name, n_classes, angles)
     elif not has_classifier:
         _zero_classifier(backbone)
     if settings.norm == "group":
@@ -435,40 +429,6 @@ def _zero_classifier(backbone: nn.Module) -> None:
                 parameter.zero_()
 
 
-def classifier_layer(backbone: nn.Module) -> nn.Linear | Cosine | None:
-    """The layer that makes the outputs of the features; None where none is known."""
-    name = getattr(backbone, "pretrained_cfg", {}).get("classifier")
-    layer = backbone.get_submodule(name) if isinstance(name, str) else None
-    return layer if isinstance(layer, nn.Linear | Cosine) else None
-
-
-def _to_cosines(backbone: nn.Module, name: str, n_classes: int, angles: Angles) -> None:
-    """Replace the linear classifier, in place.
-
-    Raises:
-        ModelError: the network has none that is known.
-    """
-    layer = classifier_layer(backbone)
-    if layer is None:
-        raise ModelError(
-            f"model.heads=cosine: {name} has no known linear classifier to replace",
-            remedy="choose model.heads=joint, or a network of timm with a linear classifier",
-        )
-    config: Any = backbone.pretrained_cfg
-    parent, _, child = str(config["classifier"]).rpartition(".")
-    setattr(backbone.get_submodule(parent), child, Cosine(layer.in_features, n_classes, angles))
-
-
-def _wider(layer: nn.Linear | Cosine, width: int) -> nn.Linear | Cosine:
-    """A new classifier of the same outputs for other features."""
-    if isinstance(layer, Cosine):
-        return layer.widened(width)
-    together = nn.Linear(width, layer.out_features)
-    nn.init.zeros_(together.weight)
-    nn.init.zeros_(together.bias)
-    return together
-
-
 def restore(
     settings: ModelSettings,
     n_classes: int,
@@ -487,6 +447,8 @@ def restore(
     prefix = f"beside.{NAME}."
     if any(key.startswith(prefix) for key in state):
         model.add_metadata(Tabular.of_state(state, prefix))
+    near = {k.removeprefix(NEAREST): value for k, value in state.items() if k.startswith(NEAREST)}
+    model.nearest = NearestHead(near) if near else None
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

@@ -8,7 +8,7 @@ Legend: N images, H height, W width, h and w of a thumbnail.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,10 @@ Pixels = npt.NDArray[np.uint8]
 PICTURE_PX, HOVER_PX = 256, 48
 # Width at which pictures are shown, px.
 SHOWN_PX = 132
+# Number of pictures that lead the page, and names of pictures that tell nothing by themselves.
+MOST_TELLING, PLAIN = 6, ("image", "random")
+# A leading picture has at least so many pixels on its shorter side.
+LEAST_PX = 8
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class Picture:
         pixels_HWC: uint8, 3 channels. The page enlarges small ones without smoothing.
         title: a sentence for screen readers and as tooltip; empty: the caption.
         group: pictures of one group are shown together under this heading; empty: none.
+        shows: False for a map without a finding, which the page names instead of showing it.
     """
 
     name: str
@@ -44,6 +49,7 @@ class Picture:
     pixels_HWC: Pixels
     title: str = ""
     group: str = ""
+    shows: bool = True
 
 
 @dataclass(frozen=True)
@@ -143,6 +149,15 @@ class Panel:
 
 
 @dataclass(frozen=True)
+class Telling:
+    """A picture that leads the page, with the row and the panel that it is from."""
+
+    panel: Panel
+    row: GalleryRow
+    picture: Picture
+
+
+@dataclass(frozen=True)
 class Gallery:
     """The page of one run of `make explain`.
 
@@ -161,6 +176,25 @@ class Gallery:
     cases: tuple[tuple[str, str], ...] = ()
 
 
+def telling(panels: Sequence[Panel], most: int = MOST_TELLING) -> list[Telling]:
+    """The pictures that lead the page: of each panel that of its first row, then of its second, and so on.
+
+    Panels about the explained images come before those about the network. A map without a finding, the plain
+    image, the check with random weights, and a picture of a few pixels tell nothing.
+    """
+    found: list[list[Telling]] = []
+    for panel in sorted(panels, key=lambda panel: not any(row.case for row in panel.rows)):
+        rows = []
+        for row in panel.rows:
+            pictures = [p for p in row.pictures if _tells(p)]
+            if pictures:
+                rows.append(Telling(panel, row, pictures[0]))
+        found.append(rows)
+    longest = max((len(rows) for rows in found), default=0)
+    by_turns = [rows[turn] for turn in range(longest) for rows in found if turn < len(rows)]
+    return by_turns[:most]
+
+
 def render_html(gallery: Gallery) -> str:
     """The self-contained page."""
     number = {key: at for at, (key, _) in enumerate(gallery.cases)}
@@ -170,9 +204,22 @@ def render_html(gallery: Gallery) -> str:
         title=gallery.title,
         gallery=gallery,
         sections=[_section(panel, number) for panel in gallery.panels],
+        telling=[_told(one) for one in telling(gallery.panels)],
         clouds=json_data("clouds", [_cloud(c) for panel in gallery.panels for c in panel.clouds]),
         thumbs=Thumbnails.none(),
         thumbnail_px=SHOWN_PX,
+    )
+
+
+def _tells(picture: Picture) -> bool:
+    return picture.shows and picture.name not in PLAIN and min(picture.pixels_HWC.shape[:2]) >= LEAST_PX
+
+
+def _told(one: Telling) -> dict[str, Any]:
+    """A leading picture in the form of its template."""
+    caption = ": ".join(text for text in (one.picture.group, one.picture.caption) if text)
+    return {"panel": one.panel, "title": one.row.title, "note": one.row.note, "caption": caption} | _shown(
+        one.picture
     )
 
 
@@ -183,25 +230,33 @@ def _section(panel: Panel, number: Mapping[str, int]) -> dict[str, Any]:
             "title": row.title,
             "note": row.note,
             "case": number.get(row.case or "", ""),
-            "groups": _groups(row.pictures),
+            "groups": _groups(tuple(picture for picture in row.pictures if picture.shows)),
+            "nothing": [_full_name(picture) for picture in row.pictures if not picture.shows],
         }
         for row in panel.rows
     ]
-    return {"panel": panel, "rows": rows}
+    return {"panel": panel, "rows": rows, "pictures": sum(len(row.pictures) for row in panel.rows)}
+
+
+def _full_name(picture: Picture) -> str:
+    return f"{picture.caption} ({picture.group})" if picture.group else picture.caption
 
 
 def _groups(pictures: tuple[Picture, ...]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Pictures by heading, in the order in which the headings first occur."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for picture in pictures:
-        shown = {
-            "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
-            "caption": picture.caption,
-            "alt": picture.title or picture.caption,
-            "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
-        }
-        groups.setdefault(picture.group, []).append(shown)
+        groups.setdefault(picture.group, []).append(_shown(picture) | {"caption": picture.caption})
     return list(groups.items())
+
+
+def _shown(picture: Picture) -> dict[str, Any]:
+    """A picture as the values of an `<img>`."""
+    return {
+        "src": thumbnail(picture.pixels_HWC, PICTURE_PX),
+        "alt": picture.title or picture.caption,
+        "small": max(picture.pixels_HWC.shape[:2]) < SHOWN_PX,
+    }
 
 
 def _cloud(cloud: Cloud) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Lengths are in SVG units, which are CSS pixels at full width. Legend: K features
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +138,29 @@ def svg(width: float, height: float, title: str, body: Sequence[str]) -> Markup:
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{escape(title)}"'
         f' style="max-width:{width:.0f}px;min-width:{floor:.0f}px">'
         f"<title>{escape(title)}</title>{''.join(body)}</svg></figure>"
+    )
+
+
+# Colours and sizes of a drawing that stands alone; those of a page are in `templates/style.css`.
+ALONE = (
+    "text{font:12px sans-serif;fill:#1b2230}.small{font-size:11px}.tiny{font-size:9.5px;opacity:.75}"
+    ".strong{font-weight:650}.mid{text-anchor:middle}.end{text-anchor:end}.axis{stroke:#576072}"
+    ".grid{stroke:#dfe3ea}.guide{stroke:#576072;stroke-dasharray:4 4}.s0{fill:#4a72d8}.s1{fill:#e08a2e}"
+    ".whisker{stroke:#4a72d8;stroke-width:2.4}.curve{fill:none;stroke:#4a72d8;stroke-width:2}"
+)
+
+
+def file_of(drawing: Markup) -> str:
+    """A drawing as an SVG file of its own, on white, with the title as text above it."""
+    inner = drawing[drawing.index("<svg") : drawing.index("</svg>")]
+    width, height = (float(x) for x in re.findall(r'viewBox="0 0 (\d+) (\d+)"', inner)[0])
+    title = re.findall(r"<title>(.*?)</title>", inner)[0]
+    body = inner[inner.index(">") + 1 :]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height + 30:.0f}" '
+        f'width="{1.6 * width:.0f}" height="{1.6 * (height + 30):.0f}"><style>{ALONE}</style>'
+        f'<rect width="100%" height="100%" fill="#fff"/><text x="8" y="18" class="strong">{title}</text>'
+        f'<g transform="translate(0 30)">{body}</g></svg>'
     )
 
 

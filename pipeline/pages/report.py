@@ -185,6 +185,7 @@ class ReportSection:
         wanted: pictures that it shows with `thumbs.tag(key, label)`.
         data: `json_data` blocks for its script.
         script: a JavaScript template file, or several in order; each is an immediately called function.
+        finding: what it found, in a few words that stand beside its heading while it is folded.
         early: whether it is shown directly after the verdict, before the flips and the mistakes.
     """
 
@@ -196,6 +197,7 @@ class ReportSection:
     data: Markup = Markup("")
     script: str | tuple[str, ...] = ()
     early: bool = False
+    finding: str = ""
 
 
 def without(anchor: str, short: str, title: str, why: str, command: str = "") -> ReportSection:

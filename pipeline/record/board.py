@@ -1,7 +1,7 @@
-"""What the MLflow UI shows for a competition: a guide, and a view with the right columns.
+"""What the MLflow UI shows for a competition: a guide, views with the right columns, and the words in them.
 
-Owns the experiment's description and the saved view (columns, order, filter). Does not own any run,
-and does not import mlflow: it makes tags, `record/tracking.py` writes them.
+Owns the experiment's description, the saved views (columns, order, filter), and the figures of a run in
+words. Does not own any run, and does not import mlflow: it makes tags, `record/tracking.py` writes them.
 
 The table of the UI opens without any metric column. A saved view fixes that: a tag of the experiment that
 the UI lists under *Views* and opens if the address contains `viewStateShareKey=…`. Its format (JSON with
@@ -24,30 +24,46 @@ from pipeline.core.errors import StorageError
 HERE, PORT = "http://127.0.0.1", 5000  # of `make ui`
 VIEW = "podium"
 VIEW_TITLE = "Scores, best first"
-STAGE_RUNS_ONLY = "tags.`mlflow.parentRunId` IS NULL"
-TAGS = ("verdict", "compared_with", "changed", "error")
-HEADLINE_WIDTH = 110
-COLUMNS = {  # after the headline; name: width in px; the rest is reached by scrolling
-    "verdict": 85,
-    "delta_vs_best": 110,
-    "p_better": 80,
+TOP_ONLY = "tags.`mlflow.parentRunId` IS NULL"
+# The tag of runs that nobody compares, such as reports and searches.
+BESIDE = "beside"
+COMPARED_ONLY = f"{TOP_ONLY} AND tags.`{BESIDE}` IS NULL"
+# Names of columns: MLflow allows no `%`.
+SCORE, PUBLIC, MINUTES = "score", "public", "minutes"
+INTERVAL, AGAINST, CHANGED, ARM = "interval 95", "against best", "what changed", "arm"
+TAGS = ("verdict", "compared_with", "changed", "error", "stage", INTERVAL, AGAINST, CHANGED, ARM)
+COLUMNS = {  # name: width in px; the rest is reached by scrolling
+    SCORE: 80,
+    INTERVAL: 145,
+    "verdict": 90,
+    AGAINST: 210,
+    CHANGED: 260,
+    "error": 170,
+    PUBLIC: 75,
+    MINUTES: 75,
     "compared_with": 120,
-    "changed": 260,
-    "error": 220,
-    "ci_low": 75,
-    "ci_high": 75,
     "fold_std": 75,
     "f1_worst_class": 110,
-    "lb_public": 85,
     "cv_lb_gap": 90,
     "ms_per_image": 105,
-    "minutes": 75,
 }
+FAILED_COLUMNS = {"error": 620, CHANGED: 260, MINUTES: 75}
+BESIDE_COLUMNS = {"stage": 130, "verdict": 180, MINUTES: 75}
+# Charts that open first: the others are found by clearing the search.
+CHARTS = f"^({SCORE}|{PUBLIC}|{MINUTES}|valid_score|valid_loss|train_loss)$"
+# Settings of `what changed` that are named, and characters of a value.
+MOST_CHANGES, LONGEST_VALUE = 3, 24
+# Settings that change how a run is looked at and not the run; last parts of names that say nothing alone.
+BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy")
+CHANGE = re.compile(r"([\w.]+): (.*?) → (.*?)(?=, [\w.]+: |$)", re.DOTALL)
 NOTE = "mlflow.note.content"
-SHARED_VIEW = f"mlflow.sharedViewState.{VIEW}"
+STATE = "mlflow.sharedViewState."
+SHARED_VIEW = f"{STATE}{VIEW}"
+FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW = f"{STATE}failed", f"{STATE}seeds", f"{STATE}reports"
 METRIC = "mlflow.experiment.primaryMetric.name"
 HIGHER = "mlflow.experiment.primaryMetric.greaterIsBetter"
-OURS = (SHARED_VIEW, METRIC, HIGHER)  # rewritten on every start; the description also belongs to the user
+VIEWS = (SHARED_VIEW, FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW)
+OURS = (*VIEWS, METRIC, HIGHER)  # rewritten on every start; the description also belongs to the user
 # Our part of a description stands between these two; the text around it is the user's. They are sentences,
 # because the UI shows comments of HTML as they are. Descriptions of older versions have such comments.
 BEGIN = "**What this page shows** (Podium rewrites the text from here to the line at its end.)"
@@ -62,16 +78,17 @@ GUIDE = """\
 
 | question | where |
 |---|---|
-| Which run is best? | the top row there: `{headline}` is the metric on pooled out-of-fold predictions, \
-{direction} is better |
+| Which run is best? | the top row there: `score` is the metric on pooled out-of-fold predictions \
+(`{headline}`), {direction} is better |
 | Is the difference more than noise? | `verdict`: a paired bootstrap of groups against the best earlier \
-run of its kind (training; inference or blend) on the same data and folds (`compared_with`), with \
-`delta_vs_best`, positive if this run is better, and `p_better`; `ci_low` to `ci_high` is the 95 % interval \
-of the score itself |
-| What changed? | `changed`: settings that differ from the run in `compared_with` |
-| Which fold failed? | a red cross; `error` names the fold and the reason. The plain table shows the \
-folds of a run with its `+` |
-| Where is the report? | click the run, tab *Artifacts*, the file ending in `.html` |
+run of its kind (training; inference or blend) on the same data and folds (`compared_with`); \
+`against best` has the difference with its interval, positive if this run is better; `interval 95` is \
+that of the score itself |
+| What changed? | `what changed` against that run in short, `changed` in full |
+| Which fold failed? | a red cross; `error` names the fold and the reason; *Views*, *What failed* lists only \
+these runs |
+| Where is the report? | click the run, tab *Artifacts*: `error-analysis.html`, once there is one; *Views*, \
+*Reports and searches* lists all others |
 """
 
 
@@ -154,25 +171,86 @@ def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
         METRIC: headline.name,
         HIGHER: "true" if headline.higher_is_better else "false",
         SHARED_VIEW: shared_view(headline),
+        FAILED_VIEW: _saved("What failed", f"{TOP_ONLY} AND attributes.status = 'FAILED'", FAILED_COLUMNS),
+        BESIDE_VIEW: _saved("Reports and searches", f"tags.`{BESIDE}` = 'yes'", BESIDE_COLUMNS),
+        SEEDS_VIEW: shared_view(headline, "Seeds of one arm together", by=ARM),
     }
 
 
-def shared_view(headline: Headline) -> str:
-    """The state of the UI's run table: columns in order, runs of stages only, best first."""
-    widths = {headline.name: HEADLINE_WIDTH, **COLUMNS}
+def shared_view(headline: Headline, title: str = VIEW_TITLE, by: str = "") -> str:
+    """The state of the UI's run table: columns in order, runs that people compare only, best first.
+
+    `by`: a tag; runs with the same value of it are shown together, with the mean of their figures.
+    """
+    order = {"orderByKey": _column(headline.name), "orderByAsc": not headline.higher_is_better}
+    if by:
+        keys = [{"mode": "tag", "groupByData": by}]
+        order |= {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
+    return _saved(title, COMPARED_ONLY, COLUMNS, order)
+
+
+def _saved(
+    title: str, where: str, widths: Mapping[str, int], more: Mapping[str, object] | None = None
+) -> str:
+    """A view as the UI saves it; without an order of its own the newest run is first."""
     columns = {_column(name): width for name, width in widths.items()}
     state = {
         "selectedColumns": list(columns),
         "columnOrder": list(columns),
         "columnWidths": columns,
-        "searchFilter": STAGE_RUNS_ONLY,
-        "orderByKey": _column(headline.name),
-        "orderByAsc": not headline.higher_is_better,
+        "searchFilter": where,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "chartsSearchFilter": CHARTS,
+        **(more or {}),
     }
     packed = base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
-    view = {"name": VIEW_TITLE, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
+    view = {"name": title, "createdAt": 0, "updatedAt": 0, "state": f"deflate;{packed}"}
     return json.dumps(view)
 
 
 def _column(name: str) -> str:
     return f"tags.`{name}`" if name in TAGS else f"metrics.`{name}`"
+
+
+def in_words(
+    metric: str, figures: Mapping[str, float], tags: Mapping[str, str]
+) -> tuple[dict[str, float], dict[str, str]]:
+    """The figures and tags of a finished run that the columns show, as metrics and tags; none without score.
+
+    `metric`: of the competition.
+    """
+    score = figures.get(f"oof_{metric}")
+    if score is None:
+        return {}, {}
+    words = {}
+    if "ci_low" in figures:
+        words[INTERVAL] = f"{figures['ci_low']:.4f} to {figures['ci_high']:.4f}"
+    if "delta_low" in figures:
+        low, high = figures["delta_low"], figures["delta_high"]
+        words[AGAINST] = f"{figures['delta_vs_best']:+.4f} [{low:+.4f}, {high:+.4f}]"
+    if tags.get("changed"):
+        words[CHANGED] = brief(tags["changed"])
+    return {SCORE: score}, words
+
+
+def brief(changed: str) -> str:
+    """What changed in few words: the last part of each setting's name, and how many are left out."""
+    found = CHANGE.findall(changed)
+    if not found:
+        return changed if len(changed) <= 3 * LONGEST_VALUE else f"{changed[: 3 * LONGEST_VALUE]}…"
+    counted = [one for one in found if not one[0].startswith(BESIDE_THE_RUN)] or found
+    shown = [f"{_called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
+    more = len(shown) - MOST_CHANGES
+    return ", ".join(shown[:MOST_CHANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _called(path: str) -> str:
+    """The last part of a setting's name; of one that every section may have, the part before it."""
+    section, _, name = path.rpartition(".")
+    return section.rpartition(".")[2] if name in OF_A_SECTION and section else name
+
+
+def _short(value: str) -> str:
+    plain = value.strip('"')
+    return plain if len(plain) <= LONGEST_VALUE else f"{plain[:LONGEST_VALUE]}…"

@@ -68,6 +68,9 @@ def ui(file: Path, port: str) -> None:
     words = ["-m", "mlflow", "ui", "--backend-store-uri", sqlite_url(file.resolve()), "--host", HERE]
     words += ["--port", port, "--workers", "1", "--uvicorn-opts", "--log-level warning"]
     quiet = {"PYTHONWARNINGS": "ignore", "MLFLOW_LOGGING_LEVEL": "WARNING"}
+    # What the server's own settings can turn off: reports of use, and an assistant that others could reach.
+    quiet |= {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+    quiet |= {"MLFLOW_ENABLE_REMOTE_ASSISTANT": "false"}
     os.execve(sys.executable, [sys.executable, *words], {**os.environ, **quiet})
 
 

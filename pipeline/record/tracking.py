@@ -294,6 +294,18 @@ class Tracker:
 
         return bool(self.attempt(add))
 
+    def attach(self, key: str, stage: str, path: Path) -> None:
+        """Add a file to the newest finished run of a key, such as the report about it."""
+
+        def add(client: Any) -> None:
+            where = f"tags.key = '{key}' and tags.stage = '{stage}' and attributes.status = 'FINISHED'"
+            everywhere = [e.experiment_id for e in client.search_experiments()]
+            for run in client.search_runs(everywhere, where, max_results=1):
+                client.log_artifact(run.info.run_id, str(path))
+
+        if self.keeps_files:
+            self.attempt(add)
+
     def forget(self, key: str, stage: str) -> None:
         """Delete the runs of a key with their children: the next run replaces them."""
 
@@ -353,6 +365,10 @@ class Tracker:
             )
 
         return self.attempt(find) or ""
+
+    def known_link(self, competition: str) -> str:
+        """Like `link`, where that takes neither a server nor the import of mlflow; empty otherwise."""
+        return self.link(competition) if self.is_file else ""
 
     def attempt(self, action: Callable[[Any], T]) -> T | None:
         """Call `action` with the client; a failure is a warning, and three turn the record off."""

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.core.errors import nearest
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
+from pipeline.settings.submission import MOST_PAIRED, n_columns
 
 AUTO, GBDT = "auto", "gbdt"
 
@@ -155,6 +156,21 @@ def methods_of_the_target(s: Sections) -> Iterator[Broken]:
         yield "ensemble.method", f"{ensemble.method} is not for competition.target={target}; use {fit}"
     if ensemble.temperature and target == "values":
         yield "ensemble.temperature", "is for probabilities, and competition.target=values has none"
+
+
+@rule("ensemble", "competition")
+def pairs_of_classes(s: Sections) -> Iterator[Broken]:
+    """No method has a parameter for each pair of thousands of classes."""
+    ensemble, competition = s["ensemble"], s["competition"]
+    n = n_columns(competition)
+    if competition.target != "exclusive" or n <= MOST_PAIRED:
+        return
+    if ensemble.method == "stacking":
+        message = f"stacking has a coefficient for each pair of classes, and there are {n} classes"
+        yield "ensemble.method", f"{message} (at most {MOST_PAIRED}); use weighted or greedy"
+    if GBDT in ensemble.members:
+        message = f"gbdt grows trees for each class in each round, and there are {n} classes"
+        yield "ensemble.members", f"{message} (at most {MOST_PAIRED}); remove it"
 
 
 @rule("ensemble")

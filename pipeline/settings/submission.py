@@ -9,6 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -144,6 +145,15 @@ def columns_of(competition: Any) -> list[str]:
     if competition.target == "values":
         return [a.name for a in competition.attributes]
     return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
+
+
+# With more classes nothing that has a number for each pair of classes is computed.
+MOST_PAIRED = 250
+
+
+def n_columns(competition: Any) -> int:
+    """How many columns predictions of exclusive classes have, without naming them."""
+    return prod(len(a.names or a.values) for a in competition.attributes)
 
 
 @rule("competition")

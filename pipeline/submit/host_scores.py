@@ -18,7 +18,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.samples import positions
 from pipeline.core.targets import Target
 from pipeline.data import host, host_format, load
-from pipeline.record import paths
+from pipeline.record import board, paths
 from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
 from pipeline.record.tracking import Tracker
@@ -132,7 +132,7 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
     ledger.record_score(path, score.name, score.public, score.private, looked=score.private is not None)
     entry = next(e for e in ledger.read(path) if e.name == score.name)
     if entry.key and entry.public is not None:
-        figures = {"lb_public": entry.public}
+        figures = {"lb_public": entry.public, board.PUBLIC: entry.public}
         if entry.oof is not None:
             figures["cv_lb_gap"] = entry.public - entry.oof
         stage = {"blend": "ensemble", "refit": "refit"}.get(entry.kind, "infer")

@@ -113,7 +113,7 @@ def begin_epoch(backbone: nn.Module, settings: TrainSettings, epoch: int) -> Non
 
 
 def states(backbone: nn.Module, settings: TrainSettings) -> tuple[int, ...]:
-    """The first epoch of each stretch in which the same weights train; several with `gradual` and `head_epochs`."""
+    """The first epochs of stretches of equal trainable weights; several if `gradual` or `head_epochs`."""
     if settings.head_epochs is not None:
         return (0, settings.head_epochs)
     if settings.strategy != "gradual" or settings.unfreeze_every is None:

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
+from pipeline.record import board
 from pipeline.record.claims import Lock
 from pipeline.record.study import Study, Trial
 from pipeline.record.tracking import Run, RunInfo, git_commit, note
@@ -91,10 +92,10 @@ class SearchRecord:
         info = RunInfo(
             stage="tune",
             competition=bench.settings.config.competition.name,
-            name=f"tune {bench.kind.name}",
+            name=f"search: {bench.kind.name}",
             key=self._study.name,
             experiment=bench.settings.experiment,
-            tags={"study": self._study.name, "tuned": bench.kind.name},
+            tags={"study": self._study.name, "tuned": bench.kind.name, board.BESIDE: "yes"},
             params={path: json.dumps(e.model_dump(exclude_none=True)) for path, e in space.items()},
             description=note(self._what(), texts.RUN_OPEN, self._command),
             git=git_commit(),

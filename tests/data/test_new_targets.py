@@ -118,10 +118,25 @@ def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
     assert data.train.labels[:3].tolist() == [1, 2, 0]
 
 
+def test_grades_in_words_stand_in_the_order_of_their_meaning(host):
+    host.labels(["severity"], lambda n: [("Mild", "None", "Severe", "Moderate")[n % 4]])
+    host.asks(["severity"], "None").new()
+    assert host.config.attributes[0].values == ["None", "Mild", "Moderate", "Severe"]
+    assert submitted(host, [0.1, 0.2, 0.3, 0.4])[1] == "t0,Severe"
+
+
+def test_sides_of_an_image_are_a_hint_not_to_mirror_it(host):
+    host.labels(["left_eye", "right_eye"], lambda n: [n % 2, n % 3 % 2])
+    host.asks(["left_eye", "right_eye"], 0.5, 0.5).new()
+    assert "if left_eye and right_eye are sides of the image, a mirrored one has them" in reasons(host)
+    host.labels(["bright", "leftover"], lambda n: [n % 2, n % 3 % 2]).asks(["bright", "leftover"], 0.5, 0.5)
+    assert "mirrored" not in reasons(host.new())
+
+
 def test_labels_that_hold_wherever_they_are_known_are_named(host):
     host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
     (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]
-    assert "train.csv: b hold in every row where they are known" in line
+    assert "train.csv: b hold in every row where they are known" in line and "`values: ['', '1']`" in line
 
 
 @pytest.mark.parametrize(
@@ -138,6 +153,16 @@ def test_words_of_a_cell_are_labels_and_are_written_as_the_sample_does(host, cel
     assert host.config.submission.separator == between
     assert submitted(host, [0.9, 0.8, 0.1])[1] == f"t0,{answer}"
     assert "its cells hold several words, e.g." in reasons(host)
+
+
+@pytest.mark.parametrize("asked", ["sky; sea", "sky", ""])
+def test_a_blank_behind_each_separator_is_written_too(host, asked):
+    host.labels(
+        ["tags"], lambda n: ["; ".join(w for k, w in enumerate(("sky", "sea", "sand")) if n >> k & 1)]
+    )
+    host.asks(["tags"], asked).new()
+    assert host.config.label_separator == ";" and host.config.submission.separator == "; "
+    assert submitted(host, [0.9, 0.2, 0.8])[1] == "t0,sand; sky"
 
 
 def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):

@@ -68,6 +68,11 @@ def opened(browser: Any, reports: dict[str, Path]) -> Iterator[Any]:
     assert faults == []
 
 
+def unfold(frame: Any) -> None:
+    """Open everything that is folded."""
+    frame.locator("body").evaluate("b => b.querySelectorAll('details.fold').forEach(d => { d.open = true; })")
+
+
 def shown_cards(frame: Any) -> list[str]:
     return frame.locator("article.flip:visible").evaluate_all("nodes => nodes.map(n => n.dataset.id)")
 
@@ -77,6 +82,7 @@ def top_of(frame: Any, place: str) -> float:
 
 
 def use_the_filter(frame: Any) -> None:
+    unfold(frame)
     everything = shown_cards(frame)
     frame.locator("#attribute").select_option("parity")
     of_parity = shown_cards(frame)
@@ -95,6 +101,23 @@ def use_the_filter(frame: Any) -> None:
     assert 0 < len(shown_cards(frame)) < len(everything)
 
 
+def test_the_finding_is_in_sight_and_the_rest_is_folded_until_something_leads_to_it(opened):
+    page = opened("compare")
+    words = len(page.locator("main").inner_text().split())
+    assert page.locator("#verdict, #next, #differs").count() == 3 and page.locator("#verdict").is_visible()
+    assert page.locator("#verdict .thumb").count() > 0 and shown_cards(page) == []
+    page.locator("nav a[href='#flips']").click()
+    assert shown_cards(page) and page.locator("#truth details.fold[open]").count() == 0
+    unfold(page)
+    assert len(page.locator("main").inner_text().split()) > 2 * words
+
+
+def test_a_button_opens_what_it_shows(opened):
+    page = opened("compare")
+    page.get_by_role("button", name="Show these images").click()
+    assert shown_cards(page)
+
+
 def test_filter_and_sort_work(opened):
     use_the_filter(opened("compare"))
 
@@ -106,6 +129,7 @@ def test_filter_works_in_a_sandboxed_frame(opened):
 @pytest.mark.parametrize("name", ["explore", "compare", "preview"])
 def test_pictures_are_drawn_and_hostile_names_are_read(opened, name):
     page = opened(name)
+    unfold(page)
     drawn = page.locator(".thumb").evaluate_all(
         "n => n.map(x => getComputedStyle(x).backgroundImage.slice(0, 16))"
     )
@@ -125,6 +149,7 @@ def test_the_data_report_works_framed(opened):
 @pytest.mark.parametrize("name", ["explore", "compare", "preview"])
 def test_nothing_hangs_over_at_phone_width(opened, name):
     page = opened(name, width=375, height=800)
+    unfold(page)
     over = page.evaluate(
         """() => Array.from(document.querySelectorAll('main > section'), section => {
             const edge = section.getBoundingClientRect().right;

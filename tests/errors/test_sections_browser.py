@@ -18,6 +18,7 @@ from pipeline.errors.page import analyze, render_html
 pytestmark = pytest.mark.browser
 
 MADE = case()
+UNFOLD = "body => body.querySelectorAll('details.fold').forEach(one => { one.open = true; })"
 
 
 def page_text() -> str:
@@ -50,7 +51,9 @@ def page(request: Any, browser: Any, tmp_path: Path) -> Iterator[Any]:
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
     opened.goto(file.as_uri(), wait_until="load")
-    yield opened if request.param == "file" else opened.frame_locator("iframe")
+    shown = opened if request.param == "file" else opened.frame_locator("iframe")
+    shown.locator("body").evaluate(UNFOLD)
+    yield shown
     assert faults == []
     opened.close()
 
@@ -101,6 +104,7 @@ def test_the_f1_of_each_class_is_visible_at_every_width(browser, tmp_path, width
     file.write_text(page_text(), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(file.as_uri())
+    page.locator("body").evaluate(UNFOLD)
     cut = page.evaluate(
         """() => [...document.querySelectorAll('#classes + .grid2 .scroll')].map(box => {
             const f1 = [...box.querySelectorAll('th')].find(th => th.innerText === 'F1');

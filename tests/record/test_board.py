@@ -32,26 +32,53 @@ def unpacked(text: str) -> tuple[dict, dict]:
 def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
     view, state = unpacked(board.shared_view(MACRO_F1))
     assert view["name"] == "Scores, best first"
-    assert state["selectedColumns"][:3] == [
-        "metrics.`oof_macro_f1`",
+    assert state["selectedColumns"][:5] == [
+        "metrics.`score`",
+        "tags.`interval 95`",
         "tags.`verdict`",
-        "metrics.`delta_vs_best`",
+        "tags.`against best`",
+        "tags.`what changed`",
     ]
     assert state["columnOrder"] == state["selectedColumns"] == list(state["columnWidths"])
-    assert state["searchFilter"] == "tags.`mlflow.parentRunId` IS NULL"
+    assert state["searchFilter"] == "tags.`mlflow.parentRunId` IS NULL AND tags.`beside` IS NULL"
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_macro_f1`", False)
 
 
 def test_a_loss_is_the_headline_and_its_least_value_comes_first() -> None:
     _, state = unpacked(board.shared_view(LOG_LOSS))
-    assert state["selectedColumns"][0] == "metrics.`oof_log_loss`"
-    assert not [name for name in state["selectedColumns"] if "macro_f1" in name]
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_log_loss`", True)
     tags = board.experiment_tags("7", LOG_LOSS)
     assert board.Headline.recorded(tags) == LOG_LOSS != MACRO_F1
     assert "`oof_log_loss`" in tags[board.NOTE] and "lower is better" in tags[board.NOTE]
     assert board.Headline.recorded(board.experiment_tags("7", MACRO_F1)) == MACRO_F1
     assert board.Headline.recorded({}) is None
+
+
+def test_seeds_of_one_arm_stand_together_and_failures_have_a_view_of_their_own() -> None:
+    tags = board.experiment_tags("7", MACRO_F1)
+    _, seeds = unpacked(tags[board.SEEDS_VIEW])
+    assert seeds["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "arm"}]
+    view, failed = unpacked(tags[board.FAILED_VIEW])
+    assert view["name"] == "What failed" and "attributes.status = 'FAILED'" in failed["searchFilter"]
+    assert failed["selectedColumns"][0] == "tags.`error`"
+    assert set(board.VIEWS) < tags.keys()
+
+
+def test_the_figures_of_a_run_are_in_words() -> None:
+    figures = {"oof_macro_f1": 0.55512, "ci_low": 0.53, "ci_high": 0.578, "delta_vs_best": 0.0242}
+    figures |= {"delta_low": 0.0049, "delta_high": 0.0434}
+    long = '"tf_efficientnet_lite0_with_a_long_name"'
+    changed = f'model.name: {long} → "b", train.epochs: 3 → 9, train.lr: 0.1 → 1, x.y: 1 → 2'
+    numbers, words = board.in_words("macro_f1", figures, {"changed": changed})
+    assert numbers == {"score": 0.55512}
+    assert words["interval 95"] == "0.5300 to 0.5780"
+    assert words["against best"] == "+0.0242 [+0.0049, +0.0434]"
+    assert words["what changed"] == "model tf_efficientnet_lite0_wi… → b, epochs 3 → 9, lr 0.1 → 1 and 1 more"
+    assert board.in_words("macro_f1", {"images": 3.0}, {"changed": "a"}) == ({}, {})
+    assert board.brief("statistics.draws: 1 → 2, train.mix.method: none → cutmix") == "mix none → cutmix"
+    assert board.brief("statistics.draws: 1 → 2") == "draws 1 → 2", "better than nothing"
+    assert board.brief("blends a, b") == "blends a, b" and len(board.brief("x" * 500)) < 80
+    assert board.brief("images.size: [1, 2] → [3, 4], a.b: 1 → 2") == "size [1, 2] → [3, 4], b 1 → 2"
 
 
 def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
@@ -84,14 +111,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
     tracker = Tracker(home)
     for name, score, verdict in (("lite0", 0.6742, "first run"), ("lite0+epochs12", 0.7012, "better")):
-        tags = {"verdict": verdict, "changed": "train.epochs: 6 → 12"}
+        tags = {"verdict": verdict, "what changed": "epochs 6 → 12", "against best": "+0.0270 [0.01, 0.04]"}
         with tracker.run(RunInfo("train", "emoji", f"train {name}", name, name, tags)) as run:
             with run.child("fold 0", {"fold": "0"}) as fold:
                 fold.metrics({"oof_macro_f1": 0.99})
-            run.metrics({"oof_macro_f1": score, "p_better": 0.985})
+            run.metrics({"oof_macro_f1": score, "score": score})
             run.text(
                 "report.html", "<meta charset=utf-8><h1 id=x></h1><script>x.textContent='보고서'</script>"
             )
+    with tracker.run(RunInfo("eda", "emoji", "emoji · eda", "e1", tags={board.BESIDE: "yes"})):
+        pass
     with (
         pytest.raises(ValueError),
         tracker.run(RunInfo("train", "emoji", "train focal", "focal")) as run,
@@ -134,12 +163,22 @@ def test_the_ui_answers_which_run_is_best_and_what_failed(served: str, page) -> 
     rows = page.locator("[role=row][row-index]")
     best = " ".join(rows.nth(i).inner_text() for i in range(rows.count()) if is_first(rows.nth(i)))
     assert "train lite0+epochs12" in best and "0.7012" in best and "better" in best
-    assert "train.epochs: 6 → 12" in best
+    assert "epochs 6 → 12" in best and "+0.0270 [0.01, 0.04]" in best
     page.get_by_text("fold 1: ValueError: a.png does not decode").wait_for()
 
 
 def is_first(row) -> bool:
     return row.get_attribute("row-index") == "0"
+
+
+@pytest.mark.browser
+def test_what_failed_and_the_reports_have_views(served: str, page) -> None:
+    page.goto(served.replace(f"viewStateShareKey={board.VIEW}", "viewStateShareKey=failed"))
+    page.get_by_text("1 matching run").wait_for(timeout=60_000)
+    page.get_by_text("fold 1: ValueError: a.png does not decode").wait_for()
+    page.goto("about:blank")
+    page.goto(served.replace(f"viewStateShareKey={board.VIEW}", "viewStateShareKey=reports"))
+    page.get_by_text("emoji · eda").wait_for(timeout=60_000)
 
 
 @pytest.mark.browser

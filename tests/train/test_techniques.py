@@ -1,4 +1,4 @@
-"""The head before everything else, growing images, greedy soups, checkpointed activations, features of stages."""
+"""The head first, growing images, greedy soups, checkpointed activations, features of stages."""
 
 from dataclasses import replace
 
@@ -94,7 +94,7 @@ def test_checkpointed_activations_give_the_same_gradients():
 
 
 def test_a_network_that_cannot_checkpoint_says_so():
-    with pytest.raises(ConfigError, match="train.grad_checkpointing: this model does not support it"):
+    with pytest.raises(ConfigError, match=r"train\.grad_checkpointing: this model does not support it"):
         strategy.prepare(torch.nn.Sequential(torch.nn.Linear(2, 2)), TrainSettings(grad_checkpointing=True))
 
 

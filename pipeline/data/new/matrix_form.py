@@ -238,7 +238,7 @@ def _words(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     several = [s for s in fits if any(s in cell.strip() for cell in cells)]
     if decimal(cells):
         kinds.refuse("one_number", where, texts.CELL.format(cell=min(cells)))
-    between = several[0] if several else label.separator
+    between = target.as_written(several[0], cells) if several else label.between or label.separator
     if between is None:
         # One-hot columns say nothing of how words are joined.
         shown = min(cells, default=texts.NOTHING)

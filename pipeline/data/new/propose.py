@@ -58,6 +58,9 @@ from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 NUMBERED = (ROW, ROW_FROM_0)
 MOST_HINTS, SHOWN_LABELS = 5, 3
+# Words of labels that a mirrored image has the other way round.
+SIDES = re.compile(r"(?<![a-zA-Z])(?:left|right)(?![a-zA-Z])", re.I)
+OTHER_SIDE = {"left": "right", "right": "left"}
 # What is shown of a label that does not hold where its cell is empty, and that holds.
 BLANK_NAMES = ("0", "1")
 
@@ -95,7 +98,7 @@ def _asked(
     table = read_table(request.sample, encoding=request.encoding)
     found = long.recognised(table, train, test) if train is not None else None
     if found is None or _names_images(table, found.settings["id_column"], request):
-        return asked.read(table, test, ids)
+        return asked.read(table, test, ids, train)
     answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
     copied = tuple(found.settings.get("copied", ()))
     return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
@@ -287,7 +290,15 @@ def label_attributes(proposal: Proposal, found: Label, groups: Sequence[str]) ->
     if found.unknown:
         proposal.set("competition.unknown_labels", list(found.unknown), texts.UNKNOWN_CELLS)
     proposal.set("competition.attributes", attributes, found.why)
+    names = [attribute["name"] for attribute in attributes]
+    sides = next(((n, SIDES.sub(_other_side, n)) for n in names if SIDES.sub(_other_side, n) != n), None)
+    if sides is not None and set(sides) <= set(names):
+        proposal.hints.append(texts.SIDES_HINT.format(one=sides[0], other=sides[1]))
     return attributes
+
+
+def _other_side(found: re.Match[str]) -> str:
+    return OTHER_SIDE[found[0].lower()]
 
 
 def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ Legend: A attributes or labels, N rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,7 +20,7 @@ from pipeline.core.samples import Kind
 from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
-from pipeline.data.matrix_truth import words
+from pipeline.data.matrix_truth import listed, words
 from pipeline.data.new import columns, kinds
 from pipeline.data.new.words import denies
 from pipeline.data.paths import nfc
@@ -52,6 +52,7 @@ class Label:
             words of a cell what the table writes between them.
         target: its kind.
         column: of words, the column whose cells hold them.
+        between: what stands between them there, with a blank if there always is one.
         unknown: cells that mean that a label is unknown, besides empty ones.
         blocks: for each attribute the columns of 0 and 1 that are its values, none for a plain column; empty:
             there are only plain ones.
@@ -67,6 +68,7 @@ class Label:
     separator: str | None = None
     target: Kind = "exclusive"
     column: str = ""
+    between: str = ""
     unknown: tuple[str, ...] = ()
     absent: str | None = None
     total: float = 1.0
@@ -110,7 +112,15 @@ def of_words(table: Table, column: str, separator: str, why: str, also: Sequence
     known = columns.in_order({word for row in rows for word in row} | set(also))
     cells = tuple(tuple("1" if word in row else "0" for row in rows) for word in known)
     values = (("0", "1"),) * len(known)
-    return Label(tuple(known), values, cells, why, False, separator, "labels", column)
+    between = as_written(separator, table.column(column))
+    return Label(tuple(known), values, cells, why, False, separator, "labels", column, between)
+
+
+def as_written(separator: str, cells: Iterable[str]) -> str:
+    """The separator, with the blank that stands behind it wherever it is in these cells."""
+    behind = [cell.split(separator)[1:] for cell in cells if separator in cell and listed(cell) is None]
+    always = bool(behind) and all(part.startswith(" ") for parts in behind for part in parts)
+    return f"{separator} " if separator != " " and always else separator
 
 
 def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
@@ -126,7 +136,7 @@ def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
         why = texts.LABEL_MARKS_WHY.format(
             why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
         )
-    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
+    return Label(tuple(named), values, cells, why, target="labels", unknown=unknown, absent=absent)
 
 
 def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:

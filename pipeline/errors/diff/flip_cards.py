@@ -23,6 +23,8 @@ from markupsafe import Markup
 from pipeline.core.neighbours import across
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
+from pipeline.core.wording import worded
+from pipeline.errors import texts
 from pipeline.errors.diff.flips import CLASS, Flips, marked
 from pipeline.errors.judging import page as judging_page
 from pipeline.errors.judging.estimate import ScoreEstimate
@@ -106,9 +108,9 @@ def section(
     if len(shown):
         card_data = {**_data(shown, space, image, settings.thumbnail_px), "near": _near(shown, near, image)}
         data = json_data("directions", _direction_data(flips, space)) + json_data("cards", card_data)
-    return ReportSection(
-        "flips", "Flips", "flips.html", gallery, tuple(c.key for c in cards), data, ("flips.js",)
-    )
+    found = worded(texts.FLIPS_FOUND, flips=len(flips.images), images=flips.n_images)
+    wanted = tuple(c.key for c in cards)
+    return ReportSection("flips", "Flips", "flips.html", gallery, wanted, data, ("flips.js",), finding=found)
 
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:

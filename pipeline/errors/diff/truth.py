@@ -19,8 +19,9 @@ from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
+from pipeline.core.wording import worded
 from pipeline.errors import texts
-from pipeline.errors.diff.flips import marked, parts
+from pipeline.errors.diff.flips import marked, parts, tested
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, ReportSection, json_data, p_value, points
 
@@ -130,7 +131,8 @@ def _rows(
         right_new, right_old = code_C[new_N] == code_C[y_N], code_C[old_N] == code_C[y_N]
         gain = right_new.astype(float) - right_old
         of_value = [(ALL, np.ones(len(y_N), bool))]
-        of_value += [(value, code_C[y_N] == code) for code, value in enumerate(values)]
+        own_N = code_C[y_N]
+        of_value += [(values[c], own_N == c) for c in tested(np.bincount(own_N, minlength=len(values)))]
         for value, mask in of_value:
             rows.append(
                 {
@@ -203,6 +205,7 @@ def section(inputs: TruthInputs) -> ReportSection:
         tuple(wanted),
         json_data("truth-data", {"codes": codes, "values": {n: list(v) for n, (v, _) in views.items()}}),
         "truth.js",
+        finding=worded(texts.TRUTH_FOUND, wrong=mistakes.n_wrong, images=mistakes.n_images),
     )
 
 

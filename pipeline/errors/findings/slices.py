@@ -32,6 +32,7 @@ from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.sample_paths import every_file
 from pipeline.core.samples import Ints, Samples, positions, strings
 from pipeline.core.targets import EXCLUSIVE, LABELS
+from pipeline.core.wording import worded
 from pipeline.data.readers.reading import parts
 from pipeline.errors import texts
 from pipeline.pages import plots
@@ -331,6 +332,9 @@ def section(inputs: SliceInputs) -> ReportSection:
             "in_spreads": inputs.in_spreads,
         },
         tuple(dict.fromkeys(key for sheet in sheets for key in sheet.keys)),
+        finding=worded(texts.SLICES_FOUND, slices=len(slices.table))
+        if len(slices.table)
+        else texts.NONE_FOUND,
     )
 
 

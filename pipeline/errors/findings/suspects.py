@@ -31,6 +31,7 @@ from pipeline.core.group_resampling import numbered
 from pipeline.core.neighbours import against, search_each, unit_rows
 from pipeline.core.predictions import Features, Probabilities
 from pipeline.core.samples import Floats, Ints, LabelSpace, Samples, Strings, positions
+from pipeline.core.wording import worded
 from pipeline.eda.survey import Duplicates
 from pipeline.errors import texts
 from pipeline.pages.report import Key, ReportSection, json_data, percent, plural
@@ -348,4 +349,7 @@ def section(inputs: SuspectInputs) -> ReportSection:
         tuple(dict.fromkeys(key for card in cards for key in (card.key, *card.others))),
         json_data("suspects-data", {"columns": list(COLUMNS), "rows": rows}),
         "suspects.js",
+        finding=worded(texts.SUSPECTS_FOUND, images=len(inputs.suspects))
+        if inputs.suspects
+        else texts.NONE_FOUND,
     )

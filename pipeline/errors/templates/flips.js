@@ -145,6 +145,7 @@
   function turn(step) {
     first = Math.max(0, first + step * cards.page);
     draw();
+    reveal(place("controls"));
     place("controls").scrollIntoView();
     gallery.focus({ preventScroll: true });
   }
@@ -159,6 +160,7 @@
     if (at < 0) direction.append(new Option(`${old} → ${now} (0)`, directions.push({ attribute: name, old, new: now, images: 0 }) - 1));
     direction.value = String(at < 0 ? directions.length - 1 : at);
     show();
+    reveal(place("controls"));
     place("controls").scrollIntoView();
     direction.focus({ preventScroll: true });
   }

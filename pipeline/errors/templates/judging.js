@@ -149,6 +149,7 @@
     place("panel").hidden = false;
     const open = items.findIndex((_, k) => !done(k));
     go(Math.max(0, open));
+    reveal(place("panel"));
     place("panel").focus({ preventScroll: true });
     place("panel").scrollIntoView({ block: "nearest" });
   }

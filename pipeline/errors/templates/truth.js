@@ -45,6 +45,7 @@
     cell = { part, row, column };
     kind.value = "";
     show();
+    reveal(document.getElementById("errors"));
     document.getElementById("errors").scrollIntoView();
     kind.focus({ preventScroll: true });
   }

@@ -5,6 +5,7 @@
     choice.closest(".controls").hidden = false;
     choice.addEventListener("change", () => {
       for (const row of document.querySelectorAll(".shots")) {
+        if (choice.value !== "" && row.dataset.case === choice.value) reveal(row);
         row.hidden = choice.value !== "" && row.dataset.case !== "" && row.dataset.case !== choice.value;
       }
     });
