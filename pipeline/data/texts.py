@@ -575,4 +575,8 @@ NOT_IMAGE_TABLE = "IMAGE_TABLE={path}: it is no table of images of the samples o
 NOT_IMAGE_TABLE_REMEDY = "it needs a column that leads to images, and one that names the samples as a column of the table of labels, of which every row is another sample"
 NAMES_SAMPLES = "names the samples, whose images another table lists"
 NO_ROWS_OF_SAMPLE = "no row of {table} has {key}={name}"
+MIRROR_SIDES = "left and right are among the answers, and a mirror swaps them"
+MIRROR_SIGNS = "a guess: the numbers of {column} lie on both sides of 0, and a mirror may turn their signs"
+MIRROR_NAME = "a guess: `{word}` is in the name of the label, and a mirrored picture may have another answer"
+MIRROR_VIEWS = "views of test-time augmentation without mirrors"
 ODD_PAIR = "{columns} sum to {total:.4g}, not 1"

@@ -231,7 +231,8 @@ def backbone_digest(model: Classifier, size: tuple[int, ...], views: Sequence[Vi
     names: list[object] = [view.name for view in views]
     # As it always was for one image a sample.
     pool = (model.intake.pool,) if model.intake.several else ()
-    stages = (f"{model.feature_stages} stages",) if model.feature_stages else ()
+    stages = [f"{model.feature_stages} stages"] if model.feature_stages else []
+    stages += [f"{model.feature_px} px"] if model.feature_px else []
     digest = hashlib.sha256(repr((model.name, size, names, *pool, *stages)).encode())
     for buffer in (model.mean_C11, model.std_C11):
         digest.update(buffer.cpu().numpy().tobytes())

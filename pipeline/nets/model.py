@@ -119,6 +119,8 @@ class Classifier(nn.Module):
         self.intake = intake
         # Last stages whose maps are features, too; see `settings/model.py`.
         self.feature_stages = 0
+        # Side of the picture whose pixels are features, too; 0: none.
+        self.feature_px = 0
         self.backbone: Any = backbone
         self.heads = heads
         self.scale = scale
@@ -205,6 +207,13 @@ class Classifier(nn.Module):
         return pooled
 
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
+        own = self._of_backbone(x_BCHW)
+        if not self.feature_px:
+            return own
+        small_BCHW = nn.functional.adaptive_avg_pool2d(x_BCHW, self.feature_px)
+        return torch.cat([small_BCHW.flatten(1), own], dim=1)
+
+    def _of_backbone(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if self.feature_stages:
             return self._of_stages(self.normalise(x_BCHW))
         if hasattr(self.backbone, "forward_features") and hasattr(self.backbone, "forward_head"):
@@ -383,6 +392,7 @@ def build(
         scale = OutputScale.none(space)
         made = Classifier(settings.name, backbone, mean, std, heads, scale, measured, intake)
     made.feature_stages = settings.feature_stages or 0
+    made.feature_px = settings.feature_px or 0
     return made
 
 
@@ -399,7 +409,7 @@ def _normalisation(
 
 def frozen(settings: ModelSettings) -> ModelSettings:
     """The same backbone for passes without gradients: dropout and the kind of head are at their defaults."""
-    kept = ("name", "weights", "norm", "mean", "std", "pool_images", "feature_stages")
+    kept = ("name", "weights", "norm", "mean", "std", "pool_images", "feature_stages", "feature_px")
     return ModelSettings(**{name: getattr(settings, name) for name in kept})
 
 

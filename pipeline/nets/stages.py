@@ -124,7 +124,7 @@ STAGES = (
         build_features,
         reads=(
             *("model.name", "model.weights", "model.norm", "model.mean", "model.std"),
-            *("model.pool_images", "model.feature_stages"),
+            *("model.pool_images", "model.feature_stages", "model.feature_px"),
         ),
         inputs=features_inputs,
         identity=features_identity,

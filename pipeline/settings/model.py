@@ -57,6 +57,13 @@ class ModelSettings(Section):
         ge=1,
         le=48,
     )
+    feature_px: int | None = fact_if_chosen(
+        None,
+        "features of a linear_probe: besides those, the pixels of the picture at this side, which say where "
+        "something is: the mean over a map does not",
+        ge=2,
+        le=32,
+    )
     heads: Literal["joint", "attributes", "cosine"] = fact(
         "joint",
         "joint: one output per class; attributes: one head per attribute, probabilities multiplied; cosine: "

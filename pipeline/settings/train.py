@@ -345,9 +345,12 @@ def views_and_stages_of_a_probe(s: Sections) -> Iterator[Broken]:
         yield "train.probe_views", f"{message} what a network sees"
     if "identity" not in train.probe_views:
         yield "train.probe_views", "lacks identity, the view on which heads are validated: add it"
-    if s["model"].feature_stages is not None and not probe:
-        message = f"is for strategy=linear_probe, and train.strategy={train.strategy}: a network that trains"
-        yield "model.feature_stages", f"{message} has one classifier on its last features"
+    for name in ("feature_stages", "feature_px"):
+        if getattr(s["model"], name) is not None and not probe:
+            message = (
+                f"is for strategy=linear_probe, and train.strategy={train.strategy}: a network that trains"
+            )
+            yield f"model.{name}", f"{message} has one classifier on its last features"
 
 
 @rule("train", "model")

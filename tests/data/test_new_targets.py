@@ -496,3 +496,23 @@ def test_both_levels_of_a_label_of_two_sum_to_one_in_a_submission(host):
     data = competition.load(host.config, competition_root(host.settings()))
     with pytest.raises(DataError, match="bowel_healthy, bowel_injury sum to 1"):
         host_format.read(path, data.train.space, host.config.submission, host.sample)
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "mirrored"),
+    [
+        (["steering"], lambda n: [f"{(n % 9 - 4) / 4:.2f}"], True),
+        (["offset"], lambda n: [f"{(n % 9 - 4) / 4:.3f}"], True),
+        (["price"], lambda n: [f"{100.5 + n}"], False),
+        (["label"], lambda n: [("turn left", "turn right")[n % 2]], True),
+        (["label"], lambda n: [SHADES[n % 3]], False),
+        (["digit"], lambda n: [str(n % 3)], True),
+    ],
+)
+def test_mirrors_are_left_out_where_they_would_change_the_answer(host, columns, cells, mirrored):
+    host.labels(columns, cells).new()
+    config = host.settings().config
+    forbidden = [attribute.forbids for attribute in config.competition.attributes]
+    assert all(("hflip" in own) == mirrored for own in forbidden)
+    assert ("hflip" in config.infer.views) != mirrored and (config.augment.policy == "upright") == mirrored
+    assert ("probe_places" in config.ensemble.members) == (config.competition.target == "values")

@@ -217,6 +217,7 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "model.pool_images": "mean",
         # Steps of training that there were not before.
         "model.feature_stages": None,
+        "model.feature_px": None,
         "train.first_px": None,
         "train.grad_checkpointing": False,
         "train.head_epochs": None,

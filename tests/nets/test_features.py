@@ -6,7 +6,7 @@ from learn_world import SIZE, digit_images, random_head
 from pipeline.core.errors import DataError, UserError
 from pipeline.data.device_images import DeviceImages
 from pipeline.nets.forward import Pass, backbone_digest, extract, extract_in_parts
-from pipeline.nets.model import build
+from pipeline.nets.model import build, frozen
 from pipeline.nets.views import parse_all
 from pipeline.settings.model import ModelSettings
 
@@ -74,6 +74,21 @@ def test_any_backbones_features_are_what_its_classifier_sees(name):
     with torch.inference_mode():
         logits = network.eval().backbone.get_classifier()(torch.from_numpy(features.x_NVD[:, 0].copy()))
         torch.testing.assert_close(logits, network(x_BCHW), rtol=1e-4, atol=1e-5)
+
+
+def test_pixels_of_the_small_picture_say_where_something_is_beside_the_features_of_the_backbone():
+    size, views = (48, 48), parse_all(["identity"])
+    plain, both = (
+        build(frozen(ModelSettings(name="resnet10t", weights="none", feature_px=px)), 2, 0, size).eval()
+        for px in (None, 4)
+    )
+    x_BCHW = torch.zeros(1, 3, *size)
+    x_BCHW[:, 1, 12:24, 36:] = 1
+    with torch.inference_mode():
+        own, more = plain.features(x_BCHW), both.features(x_BCHW)
+    assert torch.equal(more[:, 48:], own)
+    assert more[0, :48].view(3, 4, 4)[1].nonzero().tolist() == [[1, 3]]
+    assert backbone_digest(plain, size, views) != backbone_digest(both, size, views)
 
 
 def test_a_full_gpu_gives_up_images_before_a_pass_fails(model, monkeypatch):

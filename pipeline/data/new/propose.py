@@ -33,6 +33,7 @@ from pipeline.data.new import (
     label,
     long,
     metadata,
+    mirrored,
     new_class,
     packed,
     several,
@@ -189,6 +190,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     chosen = _group(proposal, table, likely, (*found.names, found.column), seen)
     metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
     attributes = label_attributes(proposal, found, chosen)
+    mirrored.settle(proposal, found, attributes)
     numbers = [c for c in free if c not in used and columns.is_number(table, c)]
     # Columns that the test table has, too, are not answers.
     for column in [c for c in numbers if test is None or c not in test.columns][:MOST_HINTS]:

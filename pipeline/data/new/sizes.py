@@ -102,8 +102,12 @@ def members(images: int, size: int, target: str = "exclusive") -> list[str]:
         version(WEIGHTS)
     except PackageNotFoundError:
         return ["tiny_cnn", "tiny_resnet"] if size < 2 * SIZE_STEP else ["small_cnn", "tiny_resnet"]
+    # Angles, sizes and amounts depend on where something is, which the features of a backbone do not tell.
+    places = ["probe_places"] if target in ("values", "shares") else []
     if size < 2 * SIZE_STEP:
-        return ["tiny_cnn", "tiny_resnet"] if target == "exclusive" else ["probe_logistic", "tiny_cnn"]
+        return (
+            ["tiny_cnn", "tiny_resnet"] if target == "exclusive" else ["probe_logistic", *places, "tiny_cnn"]
+        )
     solved = images < (FEW_IMAGES if target == "exclusive" else SOLVED_IMAGES)
-    head = "probe_logistic" if solved else "probe"
-    return [head, "lite0"] if images < FEW_IMAGES else [head, "lite0", "small_cnn"]
+    heads = ["probe_logistic", *places] if solved else ["probe"]
+    return [*heads, "lite0"] if images < FEW_IMAGES else [*heads, "lite0", "small_cnn"]
