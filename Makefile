@@ -124,7 +124,8 @@ bundle: env
 		$(if $(HIDDEN),--hidden "$(HIDDEN)") $(if $(TEST),--test "$(TEST)") $(if $(OLDEST),--oldest) $(ARGS)
 
 export: env
-	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(ARGS)
+	@$(PIPELINE) export --file "$(FILE)" $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") \
+		$(if $(INT8),--int8) $(if $(IMAGES),--images "$(IMAGES)") $(ARGS)
 
 weights: env
 	@$(PIPELINE) weights --model "$(MODEL)" $(if $(SOURCE),--source "$(SOURCE)") $(if $(OUT),--out "$(OUT)") $(ARGS)

@@ -145,7 +145,7 @@ def _or_in_time(command: str, run: Run) -> Run:
     """The function of a command, or with `--time` what spends that time."""
 
     def either(session: Session, options: Options) -> object:
-        if not options.time:
+        if not options.time and not options.portfolio:
             return run(session, options)
         from pipeline.plan import commands as plan
 
@@ -388,8 +388,10 @@ COMMANDS = (
             Option("file", "a submission, or the folder of a predictor", {"default": ""}),
             Option("format", "onnx, pt2 or mlflow; default: onnx"),
             Option("out", "the folder to make; default: exports/NAME-FORMAT of the home"),
+            Option("int8", "of onnx: 8 bits, with the measured loss", _FLAG),
+            Option("images", "images that calibrate 8 bits; default: the competition's test set"),
         ),
-        make="FILE=… FORMAT=onnx|pt2|mlflow OUT=folder",
+        make="FILE=… FORMAT=onnx|pt2|mlflow INT8=1 OUT=folder",
         about_current=False,
     ),
     Command(

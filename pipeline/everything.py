@@ -41,7 +41,7 @@ SECONDS = "{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all"
 
 def run(session: Session, options: Options) -> None:
     """Run everything, and print a summary with the next step."""
-    if options.time:
+    if options.time or options.portfolio:
         _in_time(session, options)
         return
     started = time.monotonic()
@@ -83,7 +83,6 @@ def _sum_up(session: Session, result: Artifact, path: Path, named: Path, report:
     config = session.settings.config.competition
     entry = next(e for e in commands.entries_of(session) if e.name == path.stem)
     link = session.tracker.link(config.name) if session.settings.config.runtime.mlflow else ""
-    session.named_record = True
     for line in lines(session.settings, result, entry, named, report, link):
         session.say(line)
 

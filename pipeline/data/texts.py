@@ -215,6 +215,7 @@ LABEL_IN_COLUMNS = "the sample's columns are its name and its values"
 LABEL_MARKS_WHY = "{why}; {found}"
 LABEL_SHARES = "numbers that sum to the same in each row, or whose answers sum to 1: shares of the row"
 LABEL_SEVERAL_VALUES = "columns of numbers"
+LABEL_BLOCKS = "{why}; of these columns exactly one is 1 in every row, so they are the levels of a label: {blocks}"
 LABEL_LEVELS = "each column by itself, because {count:,} combinations are many for {rows:,} images"
 TARGETS = {
     "labels": "several labels may hold for an image, or none",
@@ -246,6 +247,7 @@ KINDS = {
     "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
     "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
     "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
+    "thousands": "the thousands of numbers are set off, which reads like a decimal or like several words",
     "units": "the numbers have a unit, so that they could only be learned as names",
     "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
     "structured": "each cell is a JSON object or list, and not a class",
@@ -258,6 +260,7 @@ ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
 STRUCTURED_FIELDS = " (fields: {fields})"
+THOUSANDS_REMEDY = "write plain numbers, as 1250, into a copy of the table"
 UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
 VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
@@ -573,7 +576,8 @@ IMAGES_PINNED = "the prepared images ({gigabytes} GB) are more than {share:g} of
 IMAGES_NO_MEMORY = "the GPU has too little memory for the prepared images: from now on batches are copied to it one by one, with the same results (runtime.images_share=0 does so from the start)"
 ABSENT, PRESENT = "no", "yes"
 PATCHES_OF_VALUES = "competition.label_patches corrects classes and labels, not target={target}: correct the table itself, or remove the setting"
-ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ["", \"1\"]`"
+ALWAYS_HOLD = "{table}: {labels} hold in every row where they are known, so that nothing can be learned of them: if an empty cell means that a label does not hold, write `values: ['', '1']`"
+NEVER_KNOWN = "no row knows {names}: every cell is empty or means unknown (competition.unknown_labels)"
 UNKNOWN_TRUTH = "{table}: {cells:cell} in {rows:row} {cells:is|are} empty: unknown, neither trained nor scored"
 UNKNOWN_WORD = "add it to competition.attributes, or to competition.no_labels if it says that none holds"
 
@@ -585,6 +589,7 @@ FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
 IMAGE_OF_SAMPLE = "{sample}, image {number}"
+ODD_PAIR = "{columns} sum to {total:.4g}, not 1"
 
 NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
 NOT_ENCODED = "line {line}: {characters}"

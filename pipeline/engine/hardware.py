@@ -115,6 +115,13 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def gpu_memory(count: int) -> tuple[float, ...]:
+    """The memory of each of the first GPUs, GB, whatever is free of it; takes none of it."""
+    import torch
+
+    return tuple(torch.cuda.get_device_properties(n).total_memory / 1e9 for n in range(count))
+
+
 def default_threads() -> int:
     """The number of torch's threads as it started, or as it was set for this process."""
     import torch

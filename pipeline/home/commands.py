@@ -22,6 +22,8 @@ from pipeline.settings import current, read
 from pipeline.settings.load import load
 
 Options = argparse.Namespace
+# The command that prints the address of the record itself.
+WITH_SUMMARY = "all"
 
 
 def place_of(session: Session) -> Place:
@@ -39,9 +41,10 @@ def place_of(session: Session) -> Place:
 def finish(session: Session) -> None:
     """Write the page after a command, and print its path; nothing here stops the command.
 
-    A command that made something, and has not named the record itself, names the table of the competition.
+    A command that made something names the competition's table in the record, except the one whose summary
+    does so.
     """
-    if session.seconds and not session.named_record:
+    if session.seconds and session.progress.command != WITH_SUMMARY:
         link = session.tracker.known_link(session.settings.config.competition.name)
         if link:
             session.say(texts.RECORD.format(command=ui_command(session.home), link=link))

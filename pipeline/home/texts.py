@@ -5,7 +5,7 @@ KIND_TITLES = {
     "eda": "data", "folds": "folds", "resample": "resampling", "preview": "images before and after preparation",
     "ablate": "ablation", "learning_curve": "learning curve", "robustness": "robustness", "cost": "ensemble: cost and gain of each member",
     "leaderboard": "out-of-fold against public scores", "error_analysis": "error report: new against best", "explain": "what a network looks at",
-    "tuning": "tuning",
+    "tuning": "tuning", "plans": "what a budget of time bought",
 }  # fmt: skip
 NOTHING = "Nothing has been made here yet."
 BEST = "{label}: {metric} {score} out of fold"

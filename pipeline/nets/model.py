@@ -1,12 +1,9 @@
 """Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network, replacing BatchNorm by GroupNorm (after which the output of
-a sample no longer depends on its batch), and measuring the input of the first layer: the training images
-after normalisation. Does not own the backbones (`nets/backbones.py`), reading weights files
-(`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about the input
-(`errors/advice/faults.py`).
-
-Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
+Owns building, restoring and describing a network, and measuring the input of the first layer: the training
+images after normalisation. Does not own the backbones (`nets/backbones.py`), GroupNorm (`nets/norms.py`),
+reading weights files (`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about
+the input (`errors/advice/faults.py`).
 
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
@@ -31,6 +28,7 @@ from pipeline.nets.backbones import RGB, Size
 from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
 from pipeline.nets.nearest import NearestHead
+from pipeline.nets.norms import to_group_norm
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
@@ -38,9 +36,6 @@ from pipeline.settings.model import ModelSettings
 
 # Where the samples that answer beside the classifier stand in the state dict.
 NEAREST = "nearest."
-MOST_GROUPS = 32
-# In the last maps of a small image a channel is one number, and one number has no variance.
-FEWEST_CHANNELS = 8
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.
@@ -492,48 +487,6 @@ def to_device(model: Classifier, device: str, layout: str = "channels_last") -> 
     model.to(device=device)
     channels_last = layout == "channels_last"
     return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def groups_of(channels: int) -> int:
-    """The most groups that divide the channels, up to 32, with at least 8 channels each."""
-    most = max(min(MOST_GROUPS, channels // FEWEST_CHANNELS), 1)
-    return next(g for g in range(most, 0, -1) if channels % g == 0)
-
-
-def to_group_norm(backbone: nn.Module, name: str) -> None:
-    """Replace every BatchNorm2d in place; weight and bias (per channel) are kept, statistics are not.
-
-    Raises:
-        ModelError: the network has none.
-    """
-    places = [
-        (parent, child, module)
-        for parent in backbone.modules()
-        for child, module in parent.named_children()
-        if isinstance(module, nn.BatchNorm2d)
-    ]
-    if not places:
-        remedy = "leave model.norm out, or choose another model"
-        raise ModelError(f"model.norm=group: {name} has no BatchNorm", remedy=remedy)
-    for parent, child, old in places:
-        setattr(parent, child, _group_norm_of(old))
-
-
-def _group_norm_of(old: nn.BatchNorm2d) -> nn.Module:
-    from timm.layers import BatchNormAct2d, GroupNormAct
-
-    new: nn.GroupNorm
-    groups = groups_of(old.num_features)
-    if isinstance(old, BatchNormAct2d):  # timm has dropout and activation inside the norm
-        new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
-        new.drop, new.act = old.drop, old.act
-    else:
-        new = nn.GroupNorm(groups, old.num_features, eps=old.eps, affine=old.affine)
-    if old.affine:
-        with torch.no_grad():
-            new.weight.copy_(old.weight)
-            new.bias.copy_(old.bias)
-    return new
 
 
 def input_figures(

@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipeline.core import metrics
-from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.data import load
 from pipeline.engine import next_step
+from pipeline.engine.graph import refuse_unread
 from pipeline.engine.hardware import set_up
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -30,9 +31,10 @@ from pipeline.nets.stages import is_probe
 from pipeline.plan import improving, page, planning, recipes, steps, table, texts
 from pipeline.plan.clock import LEAST, Clock, Watch, clock_of, minutes
 from pipeline.plan.costs import Scene
-from pipeline.plan.recipes import Recipe
+from pipeline.plan.recipes import MEMBERS, Recipe
 from pipeline.plan.running import Reserve, Runner
 from pipeline.record.store import Artifact
+from pipeline.settings.ensemble import AUTO
 from pipeline.settings.load import Settings
 from pipeline.submit import submission
 
@@ -91,7 +93,14 @@ def train_in_time(session: Session, options: Options) -> None:
     session.check(Need("train", session.settings))
     watch = Watch(clock, chosen[1], 0.0)
     session.on_epoch = watch
-    trained = session.need("train")
+    try:
+        trained = session.need("train")
+    except StoppedError:
+        name = session.settings.experiment
+        session.say(texts.PAUSED.format(name=name, done=watch.done, epochs=watch.epochs))
+        session.say(texts.GO_ON)
+        next_step.say(session, "train")
+        return
     session.say(table.ended(clock, texts.TRAINED))
     next_step.after_training(session, trained)
 
@@ -136,6 +145,17 @@ def _refuse(settings: Settings, options: Options, epochs: bool = False) -> None:
         )
 
 
+def _refuse_unread(session: Session, listed: list[Recipe], is_open: bool) -> None:
+    """Raise ConfigError for overrides that no recipe and nothing after them reads, or a blend refuses."""
+    settings = session.settings
+    if is_open:
+        settings.with_values({MEMBERS: [AUTO]})
+    later = ("ensemble", "cost", "decide", "error_analysis", "eda", "resample")
+    read = {path for name in later for path in session.catalogue.get(name).sections(settings)}
+    needs = [Need("infer", recipe.settings) for recipe in listed if not recipe.faults]
+    refuse_unread(settings, needs, session.graph, (*read, *submission.READS))
+
+
 def _portfolio(session: Session, options: Options) -> str:
     device = set_up(session.settings.config.runtime)
     return recipes.portfolio_for(session.settings, options.portfolio or "", device)
@@ -148,6 +168,7 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     own = recipes.of_user(session.settings)
     name = "" if own is not None else _portfolio(session, options)
     listed = own if own is not None else recipes.of_portfolio(session.settings, name)
+    _refuse_unread(session, listed, own is None)
     _begin(session, clock, command, options, name)
     submission.refuse(session.settings, session.need("data"), session.home)
     members.refuse(session.settings, load.samples(session.need("data"), "test", session.home))

@@ -5,6 +5,8 @@ not own when a text is shown, or the page's template (`templates/plan.html`).
 """
 
 # --- TIME
+TIME_MISSING = "this command needs TIME: the time that it may spend"
+TIME_MISSING_REMEDY = "e.g. TIME=30m; the least is TIME=1m"
 TIME_SHORT = "TIME={time} is too short: the least is TIME={least}"
 TIME_SHORT_REMEDY = "e.g. TIME=30m; a later TIME= goes on from there"
 FIRST_SHORT = "TIME={seconds:g}s is too short for the first submission ({name}): the least is TIME={least}"
@@ -13,6 +15,7 @@ NO_RECIPE = "TIME: no recipe can be trained here"
 FAILED_BEFORE = "failed, see above"
 TIME_AND_EPOCHS = "TIME and train.epochs both say how long training takes"
 TIME_AND_EPOCHS_REMEDY = "leave one of them out"
+GO_ON = "                the next command trains the rest of it, with the same epochs"
 TIME_AND_FOLDS = "TIME: train.folds={folds} trains some folds only, and a member of a blend needs all of them"
 TIME_AND_FOLDS_REMEDY = "leave out train.folds"
 NO_EPOCH_FITS = "TIME={seconds:g}s is too short: the fewest epochs of {name} need about {least}"

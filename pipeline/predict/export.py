@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,13 @@ class Parity:
     most: float
 
 
-def refuse(form: str) -> None:
-    """Raise ConfigError for an unknown format, or one whose package is missing."""
+def refuse(form: str, int8: bool = False) -> None:
+    """Raise ConfigError for an unknown format, one whose package is missing, or 8 bits of another one."""
     if form not in FORMATS:
         hint = nearest(form, FORMATS)
         raise ConfigError(texts.NO_FORMAT.format(form=form), [hint] if hint else [], texts.NO_FORMAT_REMEDY)
+    if int8 and form != "onnx":
+        raise ConfigError(texts.INT8_FORMAT.format(form=form), remedy=texts.INT8_FORMAT_REMEDY)
     if form == "onnx":
         missing = [name for name in ONNX if importlib.util.find_spec(name) is None]
         if missing:
@@ -124,12 +126,17 @@ def _pt2(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> R
     return lambda images: loaded(*(torch.from_numpy(x) for x in images)).numpy()
 
 
+def write_onnx(predictor: Predictor, path: Path, images: Sequence[Pixels]) -> None:
+    """Write an ensemble as ONNX, without comparing; `images`: two of each look."""
+    graph = EnsembleGraph(predictor).eval()
+    with torch.no_grad():
+        _onnx(graph, tuple(torch.from_numpy(np.ascontiguousarray(x)) for x in images), path)
+
+
 def _onnx(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> Run:
-    # By name: the extra may not be installed where the code is checked.
-    onnxruntime = importlib.import_module("onnxruntime")
     names = names_of(len(given))
     size = sum(p.numel() * p.element_size() for p in graph.state_dict().values())
-    with _quiet():
+    with quiet():
         try:
             made = torch.onnx.export(
                 _program(graph, given),
@@ -145,6 +152,13 @@ def _onnx(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> 
             raise
         except Exception as error:
             raise _unfit("ONNX", error) from error
+    return runner(path)
+
+
+def runner(path: Path) -> Run:
+    """A function that predicts with the ONNX model of a file."""
+    # By name: the extra may not be installed where the code is checked.
+    onnxruntime = importlib.import_module("onnxruntime")
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     inputs = [one.name for one in session.get_inputs()]
 
@@ -155,14 +169,14 @@ def _onnx(graph: EnsembleGraph, given: tuple[torch.Tensor, ...], path: Path) -> 
     return run
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801
+class quiet(warnings.catch_warnings):  # noqa: N801
     """Without the warnings of exporters, which are about their own future."""
 
     def __enter__(self) -> Any:
         entered = super().__enter__()
         warnings.simplefilter("ignore")
         self._levels = {
-            name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "onnx_ir")
+            name: logging.getLogger(name).level for name in ("", "torch.onnx", "onnxscript", "onnx_ir")
         }
         for name in self._levels:
             logging.getLogger(name).setLevel(logging.ERROR)

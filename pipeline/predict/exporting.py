@@ -20,7 +20,7 @@ from pipeline.data.decode import Pixels
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import bundle, export, finding, served, texts
+from pipeline.predict import bundle, export, finding, quantising, served, texts
 from pipeline.predict.card import card
 from pipeline.predict.predictor import Predictor
 from pipeline.record import paths, registry
@@ -33,12 +33,13 @@ ERROR_REPORT = "error_analysis"
 def run(session: Session, options: Options) -> None:
     """See `commands.export`."""
     form = (options.format or "onnx").lower()
-    export.refuse(form)
+    export.refuse(form, options.int8)
     where = finding.folder_of(session, options.file, texts.EXPORT_REMEDY_FILE)
     # Graphs are traced and compared on the CPU, which every machine has.
     predictor = Predictor.load(where, "cpu", session.settings.config.runtime.threads)
     name = predictor.manifest.name
-    out = Path(options.out) if options.out else paths.below(session.home / EXPORTS, f"{name}-{form}")
+    kind = f"{form}-int8" if options.int8 else form
+    out = Path(options.out) if options.out else paths.below(session.home / EXPORTS, f"{name}-{kind}")
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.parent / f".{out.name}.{uuid.uuid4().hex[:8]}"
     draft.mkdir()
@@ -50,6 +51,8 @@ def run(session: Session, options: Options) -> None:
             parity = export.export(predictor, form, draft, pixels_of(predictor))
             line = worded(texts.PARITY, images=parity.images, same=parity.same, most=parity.most)
             lines.append(line)
+            if options.int8:
+                lines += quantising.run(session, options, predictor, draft)
         text = card(predictor.manifest, weaknesses(session, name), lines)
         (draft / CARD).write_text(text, encoding="utf-8")
         if out.exists():

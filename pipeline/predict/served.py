@@ -2,7 +2,8 @@
 
 Owns the script of the model, its pinned requirements and its tags. Does not own saving and registering
 (`record/registry.py`). Input: a column `image` with the bytes of image files (base64 in JSON). Output:
-`label`, where there is one answer, and a column for each class, label or value.
+`label`, where there is one answer, and a column for each class, label or value. Columns of metadata that
+members read are further columns of the input, where a value may be missing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES
+from pipeline.predict import bundle
 from pipeline.predict.predictor import Predictor
 from pipeline.record.registry import Served
 
@@ -39,12 +41,15 @@ class Ensemble(mlflow.pyfunc.PythonModel):
         # One image at a time is what a service gets.
         self.predictor = Predictor.load(context.artifacts["predictor"], batch=1)
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input: pd.DataFrame, params=None):
         from pipeline.predict.team_files import answered
 
         images = [v if isinstance(v, bytes) else base64.b64decode(v) for v in model_input["image"]]
         ids = [str(n) for n in range(len(images))]
-        answers = self.predictor.predict(images, ids=ids, white=True)
+        wanted = [one.name for one in self.predictor.manifest.metadata]
+        empty = [None] * len(images)
+        metadata = {name: list(model_input[name]) if name in model_input else empty for name in wanted}
+        answers = self.predictor.predict(images, ids=ids, white=True, metadata=metadata)
         broken = {one.id: one.why for one in answers.unreadable}
         if broken:
             faults = [f"image {name} does not decode: {why}" for name, why in broken.items()]
@@ -58,10 +63,10 @@ mlflow.models.set_model(Ensemble())
 '''
 
 
-def requirements() -> list[str]:
-    """The versions of this environment, of what is needed and installed."""
+def requirements(trees: bool = False) -> list[str]:
+    """The versions of this environment, of what is needed and installed; `trees`: of boosted ones, too."""
     found = []
-    for name in NEEDED:
+    for name in (*NEEDED, *(bundle.OF_TREES if trees else ())):
         try:
             found.append(f"{name}=={version(name).partition('+')[0]}")
         except PackageNotFoundError:
@@ -77,7 +82,8 @@ def served(predictor: Predictor, draft: Path) -> Served:
         script=script,
         artifacts={"predictor": predictor.home},
         code=[_code(draft)],
-        requirements=requirements(),
+        requirements=requirements(predictor.manifest.trees is not None),
+        metadata={one.name: one.kind for one in predictor.manifest.metadata},
         columns=predictor.classes,
         has_label=predictor.target.kind in (EXCLUSIVE, SHARES, LABELS) and "label" not in predictor.classes,
         example=example(predictor),

@@ -189,6 +189,23 @@ Upload this folder as a dataset, attach it and the competition's data to a noteb
 {measured}
 """
 
+# 8 bits.
+
+INT8_FORMAT = "INT8=1 is for FORMAT=onnx, and FORMAT={form}"
+INT8_FORMAT_REMEDY = "leave INT8 out, or choose FORMAT=onnx"
+INT8_NO_IMAGES = "INT8=1 needs images that show the ranges of activations, and a folder of a predictor has none"
+INT8_NO_IMAGES_REMEDY = "give IMAGES=folder, or FILE=submissions/NAME.csv, whose test set is used"
+INT8_UNREADABLE = "INT8=1: {images:image} {images:does|do} not decode"
+INT8_LOSS = "int8 against 32 bits, on {images:image} that did not calibrate: {same:.1%} equal answers, |Δp| {mean:.2g} on average and up to {most:.2g}"
+INT8_LARGE = "warning: that is a large loss; compare the scores before you use this file"
+INT8_REFUSED = "INT8=1 changes the model: {loss}"
+INT8_REFUSED_REMEDY = "export without INT8; networks with squeeze-and-excitation or a few channels a group often lose much"
+INT8_SIZE = "size: {before:.1f} MB in 32 bits, {after:.1f} MB in 8"
+INT8_SCORE = "{metric} on {images:image} {where}: {before:.4f} in 32 bits, {after:.4f} in 8 ({change:+.4f})"
+INT8_TEST = "of the test set"
+INT8_OOF = "out of fold, each by the models of its fold"
+INT8_NO_SCORE = "no score: the answers of the test set are not known, and a model of all data has no validation part"
+
 # Pushing a bundle.
 
 NO_BUNDLE = "{folder}: this is no bundle"

@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Served:
         columns: of its answer, after `label`: all are numbers.
         has_label: whether the answer has a column `label`.
         example: the bytes of one image.
+        metadata: columns of the input beside the image → number or category.
     """
 
     script: Path
@@ -43,6 +44,7 @@ class Served:
     columns: Sequence[str]
     has_label: bool
     example: bytes
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def save(model: Served, where: Path) -> None:
@@ -123,7 +125,7 @@ def _mlflow() -> Any:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """MLflow asks for type hints of the script and guesses about the example; both are chosen here."""
+    """MLflow guesses about the example, which is chosen here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -136,8 +138,13 @@ def _words(model: Served) -> dict[str, Any]:
         "code_paths": [str(path) for path in model.code],
         "pip_requirements": list(model.requirements),
         "signature": _signature(model),
-        "input_example": pd.DataFrame({"image": [model.example]}),
+        "input_example": _example(model),
     }
+
+
+def _example(model: Served) -> pd.DataFrame:
+    values = {name: [0.0 if kind == "number" else ""] for name, kind in model.metadata.items()}
+    return pd.DataFrame({"image": [model.example], **values})
 
 
 def _signature(model: Served) -> Any:
@@ -147,4 +154,7 @@ def _signature(model: Served) -> Any:
     columns = [ColSpec(DataType.double, name) for name in model.columns]
     if model.has_label:
         columns.insert(0, ColSpec(DataType.string, "label"))
-    return ModelSignature(Schema([ColSpec(DataType.binary, "image")]), Schema(columns))
+    given = [ColSpec(DataType.binary, "image")]
+    for name, kind in model.metadata.items():
+        given.append(ColSpec(DataType.double if kind == "number" else DataType.string, name, required=False))
+    return ModelSignature(Schema(given), Schema(columns))

@@ -219,7 +219,9 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     values = {a.name: a.names or a.values for a in competition.attributes}
     known = {"columns": values, "words": values}
     if submission.format in ("probabilities", "values"):
-        known["columns"] = {name: [] for name in columns_of(competition)}
+        pairs = [f"{name} · {own[0]}" for name, own in values.items() if len(own) == 2]
+        of_pairs = pairs if competition.target == "labels" and not submission.long else []
+        known["columns"] = {name: [] for name in (*columns_of(competition), *of_pairs)}
     used = {
         "columns": ("attributes", "probabilities", "values"),
         "words": ("attributes", "class_name", "words", "top_k"),

@@ -1,5 +1,6 @@
 """A submission as ONNX, a torch program or an MLflow model predicts what the predictor does."""
 
+import ast
 import base64
 import contextlib
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,8 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.core.targets import Target
 from pipeline.ensemble import decision, priors
-from pipeline.predict import export, folder, graph
+from pipeline.predict import export, folder, graph, int8
+from pipeline.predict import served as served_model
 from pipeline.predict.exporting import pixels_of
 from pipeline.predict.predictor import Predictor
 
@@ -117,6 +120,60 @@ def test_an_unknown_format_and_a_missing_package_are_refused(people, csv, monkey
         export.refuse("onnx")
 
 
+def test_the_loss_of_8_bits_is_measured_and_a_large_one_refused():
+    p = Target.of(CLASSES).from_logits(np.random.default_rng(0).normal(size=(40, 3)) * 3)
+    off = p.copy()
+    off[:6] = np.roll(off[:6], 1, axis=1)
+    loss = int8.loss_of(Target.of(CLASSES), off, p)
+    assert loss.images == 40 and loss.same == pytest.approx(34 / 40) and loss.large
+    with pytest.raises(DataError, match=r"INT8=1 changes the model: int8 against 32 bits, on 40 images"):
+        int8.refuse(loss)
+    int8.refuse(int8.loss_of(Target.of(CLASSES), p + 1e-6, p))
+    values = Target(("a",), "values")
+    near, far = (int8.loss_of(values, p[:, :1] + add, p[:, :1]) for add in (0.001, 1.0))
+    assert near.same == 1 and far.same == 0
+
+
+def test_images_that_calibrate_do_not_measure():
+    for n in (2, 20, 128, 1000):
+        first, second = int8.halves(n)
+        assert set(range(n)[first]).isdisjoint(range(n)[second]) and len(range(n)[second])
+    assert len(range(1000)[int8.halves(1000)[1]]) == int8.MEASURED
+
+
+def test_8_bits_of_another_format_are_refused(people, csv):
+    found = people.run("export", options=("--file", str(csv), "--format", "pt2", "--int8"), code=2)
+    assert "INT8=1 is for FORMAT=onnx, and FORMAT=pt2" in found.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_ONNX, reason="no onnx")
+def test_8_bits_are_told_with_their_loss(people, monkeypatch):
+    # A network of one epoch on noise: its answers are near ties.
+    monkeypatch.setattr(int8, "REFUSED", 0.0)
+    small = people.made("infer", "experiment=tiny_cnn", "infer.views=[identity]")
+    said = people.run("export", options=("--file", str(small), "--int8"))
+    where = people.home / "exports" / f"{small.stem}-onnx-int8"
+    card = (where / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "int8 against 32 bits, on 20 images" in said.out and "int8 against 32 bits" in card
+    assert "macro_f1 on 72 images out of fold, each by the models of its fold" in said.out
+    assert "macro_f1 on 72 images out of fold" in card and "MB in 32 bits" in card
+    assert json.loads((where / "model.json").read_text(encoding="utf-8"))["precision"] == "int8"
+    monkeypatch.setattr(int8, "REFUSED", 1.1)
+    found = people.run("export", options=("--file", str(small), "--int8", "--out", str(where)), code=2)
+    assert "INT8=1 changes the model" in found.err and (where / "model.onnx").is_file(), "nothing is lost"
+    folder_of = str(people.home / "predictors" / small.stem)
+    found = people.run("export", options=("--file", folder_of, "--int8"), code=2)
+    assert "INT8=1 needs images" in found.err
+
+
+def test_the_script_of_a_served_model_has_the_hint_that_mlflow_asks_for():
+    (model,) = [n for n in ast.parse(served_model.SCRIPT).body if isinstance(n, ast.ClassDef)]
+    predict = next(n for n in model.body if isinstance(n, ast.FunctionDef) and n.name == "predict")
+    hints = {a.arg: ast.unparse(a.annotation) for a in predict.args.args if a.annotation}
+    assert hints == {"model_input": "pd.DataFrame"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "form", ["pt2", pytest.param("onnx", marks=pytest.mark.skipif(not HAS_ONNX, reason="no onnx"))]
@@ -152,6 +209,9 @@ def test_an_mlflow_model_is_registered_and_answers_over_http(people, predictor, 
     where = people.home / "exports" / f"{predictor.manifest.name}-mlflow" / "mlflow"
     from mlflow import MlflowClient
 
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        exec(compile(served_model.SCRIPT, "served_ensemble.py", "exec"), {"__name__": "served_ensemble"})
     uri = f"sqlite:///{people.home / 'mlflow.db'}"
     client = MlflowClient(uri, uri)
     version = client.get_model_version(predictor.manifest.name, "1")

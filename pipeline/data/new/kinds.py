@@ -45,6 +45,7 @@ UNIT = re.compile(
     r"|years?|yrs?|months?|days?|hours?|min|sec|[mc]?l|km/h|mph|usd|eur|kcal)",
     re.I,
 )
+THOUSANDS = tuple(re.compile(rf"[1-9]\d{{0,2}}(?:{sign}\d{{3}})+") for sign in (",", r"\."))
 CURRENCY = re.compile(r"(?P<unit>[$€£¥₩])\s*(?P<number>\d+(?:\.\d+)?)")
 BRACKETS = {"{": "}", "[": "]", "(": ")"}
 SHOWN_FIELDS = 6
@@ -135,6 +136,19 @@ def without_unit(cells: Sequence[str]) -> tuple[str, ...] | None:
     if not found or not all(found) or len(units) > 1:
         return None
     return tuple(f["number"] for f in found if f)
+
+
+def thousands(cells: Sequence[str]) -> str:
+    """An example of numbers whose thousands are set off, as 1,250 beside 900 or 12,000; empty if none are."""
+    for form in THOUSANDS:
+        apart = sorted({c for c in cells if form.fullmatch(c)}, key=len)
+        rest = {c for c in cells if c and not form.fullmatch(c)}
+        short = any(len(re.split(r"[.,]", c)[0]) < 3 for c in apart)
+        plain = all(c.isdecimal() and len(c) <= 3 for c in rest)
+        # A point is that of a decimal, unless other cells lack it.
+        if apart and short and plain and ("," in apart[0] or any(len(c) > 1 for c in rest)):
+            return apart[0]
+    return ""
 
 
 def rarely_repeated(name: str, cells: Sequence[str]) -> bool:

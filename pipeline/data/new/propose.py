@@ -93,7 +93,7 @@ def _asked(
     table = read_table(request.sample, encoding=request.encoding)
     found = long.recognised(table, train, test) if train is not None else None
     if found is None or _names_images(table, found.settings["id_column"], request):
-        return asked.read(table, test, ids)
+        return asked.read(table, test, ids, train)
     answers = tuple(c for c in found.table.columns if c != found.table.columns[0])
     copied = tuple(found.settings.get("copied", ()))
     return asked.Asked(found.table, found.table.columns[0], answers, copied, found.settings, found.key)
@@ -167,7 +167,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     found, unseen = new_class.recognised(found, sample)
     _refuse_test_rows(table, found)
-    used = {*found.names, *(found.values[0] if found.one_hot else ()), found.column}
+    used = found.columns
     likely = groups.group_columns(table, sorted(taken | used))
     paths, classes = table.column(place.column), found.numbers()
     named_by = () if place.column == ROW else paths
@@ -288,6 +288,12 @@ def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, An
     }
     if found.column:
         attribute["word"] = name
+    elif found.blocks and found.blocks[number]:
+        attribute |= {
+            "values": list(found.blocks[number]),
+            "names": list(found.values[number]),
+            "one_hot": True,
+        }
     elif found.values[number]:
         attribute["values"] = list(found.values[number])
         if "" in attribute["values"]:
