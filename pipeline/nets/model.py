@@ -8,9 +8,7 @@ the input (`errors/advice/faults.py`).
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,18 +203,6 @@ class Classifier(nn.Module):
         """(B, D) of images that are known by D numbers each, or (B, I · D) for concat."""
         pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI, in_turn=self.block is not None)
         return pooled
-
-    @contextlib.contextmanager
-    def in_blocks(self, size: int) -> Iterator[None]:
-        """The images of samples of several pass the backbone so many at a time, which changes no meaning.
-
-        The outputs of a sample then do not depend on how many images the other samples of its batch have.
-        """
-        before, self.block = self.block, size
-        try:
-            yield
-        finally:
-            self.block = before
 
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if self.feature_stages:
