@@ -92,6 +92,15 @@ these runs |
 """
 
 
+# What MLflow allows in the name of a metric; anything else loses the whole record.
+_NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
+
+
+def recorded_name(name: str) -> str:
+    """The name of a figure as MLflow's metric: `oof_map@5` is `oof_map_5`."""
+    return _NOT_IN_NAMES.sub("_", name)
+
+
 @dataclass(frozen=True)
 class Headline:
     """The score by which runs are ordered.
@@ -107,7 +116,7 @@ class Headline:
     @classmethod
     def of(cls, metric: str, higher_is_better: bool) -> "Headline":
         """The headline of a competition: its metric on pooled out-of-fold predictions."""
-        return cls(f"oof_{metric}", higher_is_better)
+        return cls(recorded_name(f"oof_{metric}"), higher_is_better)
 
     @classmethod
     def recorded(cls, tags: Mapping[str, str]) -> "Headline | None":

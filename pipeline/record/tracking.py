@@ -557,7 +557,8 @@ def _metrics(values: Mapping[str, Number], step: int) -> Sequence[Any]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    return [Metric(k, float(v), now, step) for k, v in values.items() if v is not None]
+    named = {board.recorded_name(k): v for k, v in values.items() if v is not None}
+    return [Metric(k, float(v), now, step) for k, v in named.items()]
 
 
 def _params(values: Mapping[str, object]) -> Sequence[Any]:

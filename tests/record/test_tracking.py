@@ -371,3 +371,16 @@ def test_an_installed_client_is_used():
     from pipeline.record import tracking
 
     assert tracking._is_installed("json") and not tracking._is_installed("no_such.module.at_all")
+
+
+def test_a_figure_that_mlflow_cannot_name_loses_no_record() -> None:
+    """`map@5` is a metric of the registry, and a class may be called `C#`."""
+    from mlflow.utils.validation import _validate_metric_name
+
+    from pipeline.core.metrics import METRICS
+    from pipeline.record import board
+
+    for name in [*METRICS, "f1_C#", "f1_a+b (c)"]:
+        _validate_metric_name(board.recorded_name(f"oof_{name}"), "name")
+    assert board.recorded_name("oof_macro_f1") == "oof_macro_f1"
+    assert board.Headline.of("map@5", True).name == board.recorded_name("oof_map@5")
