@@ -147,7 +147,7 @@ def measure(browser: Any, flips: int, trials: int = TRIALS) -> Measured:
         for _ in range(trials):
             shown = browser.new_page(viewport={"width": 1180, "height": 900})
             started = time.perf_counter()
-            shown.goto(file.as_uri(), wait_until="load")
+            shown.goto(f"{file.as_uri()}#flips", wait_until="load")
             shown.locator("#later").wait_for()
             loads.append(time.perf_counter() - started)
             processor.append(_processor(shown))

@@ -1,6 +1,7 @@
 """Thousands of classes of a few images: softmax, ArcFace, the nearest neighbours and their blends.
 
-    python benchmarks/retrieval.py                      frozen lite0, three splits: two minutes on one core
+    python benchmarks/retrieval.py                      frozen lite0, two splits: two minutes on one core
+    python benchmarks/retrieval.py --arms softmax 'arcface .5' 'sub-centres 3'
     python benchmarks/retrieval.py --how full --arms softmax arcface --splits 1 --epochs 10
     python benchmarks/retrieval.py --quick              a smoke test: 200 concepts, one split
 
@@ -40,6 +41,9 @@ from pipeline.settings.model import ModelSettings
 from pipeline.settings.train import TrainSettings
 
 NEW = "new"
+
+
+USUAL = ("softmax", "cosine", "arcface", "knn", "knn + softmax", "knn + arcface")
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,7 @@ def main(words=None):
 def arguments(words):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--how", choices=["probe", "full"], default="probe", help="heads, or all weights")
-    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--splits", type=int, default=2)
     parser.add_argument("--concepts", type=int, help="only so many classes")
     parser.add_argument("--size", type=int, default=64, help="px")
     parser.add_argument("--epochs", type=int, help="default: 15 for heads, 10 for all weights")
@@ -111,7 +115,7 @@ def arguments(words):
     parser.add_argument("--temperature", type=float, default=TrainSettings().head_temperature)
     parser.add_argument("--scale", type=float, default=ModelSettings().scale)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(USUAL))
     parser.add_argument("--out", help="JSON of all figures")
     parser.add_argument("--quick", action="store_true", help="200 concepts, one split, two epochs")
     asked = parser.parse_args(words)

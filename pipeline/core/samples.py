@@ -176,6 +176,8 @@ class LabelSpace:
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
         size = len(self.attributes[attribute].values)
+        if len(self.attributes) == 1 and np.array_equal(self.codes_CA[:, 0], np.arange(size)):
+            return np.asarray(p_NC, dtype=np.float32)  # the classes are its values
         sums_CK = np.zeros((self.n_classes, size), np.float32)
         sums_CK[np.arange(self.n_classes), self.codes_CA[:, attribute]] = 1
         return np.asarray(p_NC @ sums_CK, dtype=np.float32)

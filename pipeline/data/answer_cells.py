@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,12 +58,28 @@ def columns_of(space: LabelSpace, settings: SubmissionSettings) -> tuple[str, ..
         )
     given = settings.columns or {}
     if form == "probabilities":
-        return tuple(given.get(c, c) for c in target.columns)
+        others = tuple(given[key] for key, _ in complements(space, settings))
+        return (*(given.get(c, c) for c in target.columns), *others)
     if form == "values" and (len(target.columns) > 1 or settings.columns is not None or settings.long):
         return tuple(given.get(c, c) for c in target.columns)
     if form == "attributes":
         return tuple(given.get(a.name, a.name) for a in space.attributes)
     return (settings.label_column,)
+
+
+def complements(space: LabelSpace, settings: SubmissionSettings) -> list[tuple[str, int]]:
+    """(key of `columns`, column of predictions) of first levels of labels of two that the host asks for, too.
+
+    Of such a label the predictions have the probability of its second level alone.
+    """
+    if space.kind != LABELS or settings.format != "probabilities":
+        return []
+    given, found = settings.columns or {}, []
+    for number, attribute in enumerate(space.attributes):
+        key = f"{attribute.name} · {attribute.values[0]}" if len(attribute.values) == 2 else ""
+        if key in given:
+            found.append((key, int(np.argmax(space.codes_CA[:, number]))))
+    return found
 
 
 def host_cells(
@@ -76,10 +92,11 @@ def host_cells(
     """
     target = Target.of(space)
     if settings.format in ("probabilities", "values"):
+        rest = [np.float32(1) - p_NK[:, k] for _, k in complements(space, settings)]
         if settings.total != 1:
             parts_NK = p_NK.astype(np.float64) * settings.total
             return {c: [f"{v:.7g}" for v in p_N] for c, p_N in zip(answers, parts_NK.T, strict=True)}
-        return {column: [str(v) for v in p_N] for column, p_N in zip(answers, p_NK.T, strict=True)}
+        return {column: [str(v) for v in p_N] for column, p_N in zip(answers, [*p_NK.T, *rest], strict=True)}
     if settings.format == "probability":
         # Sums of float32 may exceed 1 by rounding, which some hosts refuse.
         p_N = np.minimum(p_NK[:, positive_of(space, settings)].sum(axis=1), np.float32(1))
@@ -179,7 +196,9 @@ def parse(
     """Cells as answers and probabilities; `ids` name the rows in faults."""
     target = Target.of(space)
     if settings.format in ("probabilities", "values"):
-        return _numbers(table, ids, answers, target, settings.total)
+        parsed = _numbers(table, ids, answers[: target.n_columns], target, settings.total)
+        odd = _odd_pairs(table, ids, answers, complements(space, settings))
+        return replace(parsed, faults=(*parsed.faults, *odd))
     if settings.format == "probability":
         return _probability(table, ids, answers[0], space, settings)
     if settings.format == "attributes":
@@ -271,6 +290,20 @@ def _numbers(
             faults.append(f"id {ids[n]!r}: sums to {p_K.sum() * total:.4g}, not {total:g}")
     p_NK = target.normalised(np.nan_to_num(p, posinf=0, neginf=0)) if faults else target.normalised(p)
     return Parsed(answers_of(target, p_NK), p_NK, tuple(faults))
+
+
+def _odd_pairs(
+    table: Table, ids: Sequence[str], answers: Sequence[str], pairs: Sequence[tuple[str, int]]
+) -> list[str]:
+    """Rows in which both levels of a label do not sum to 1; other faults are told elsewhere."""
+    faults = []
+    for at, (_, k) in enumerate(pairs, len(answers) - len(pairs)):
+        for n, cells in enumerate(zip(table.column(answers[at]), table.column(answers[k]), strict=True)):
+            total = number(cells[0]) + number(cells[1])
+            if not abs(total - 1) <= ROW_SUM_TOLERANCE:
+                told = texts.ODD_PAIR.format(columns=f"{answers[at]}, {answers[k]}", total=total)
+                faults.append(f"id {ids[n]!r}: {told}")
+    return faults
 
 
 def _odd_block(target: Target, p_K: Floats, answers: Sequence[str]) -> str:

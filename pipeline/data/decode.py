@@ -116,6 +116,11 @@ class Decoding:
     )
     sources: Sources = field(default_factory=Sources, compare=False, repr=False)
 
+    @property
+    def by_image(self) -> bool:
+        """Whether each image's own values say what is black and white."""
+        return self.sources.how.window == "image"
+
     @staticmethod
     def of(settings: ImageSettings, encoding: str | None) -> Decoding:
         """From the settings; `encoding` is `competition.encoding`."""
@@ -183,7 +188,10 @@ def of_values(values: Values, how: Decoding) -> tuple[Size, Pixels]:
     height, width = values.shape[:2]
     if width * height > how.max_pixels:
         raise ValueError(TOO_LARGE.format(width=width, height=height, limit=how.max_pixels / 1e6))
-    return (width, height), _shrink(frames.pixels(values, how.ranges, how.channels), how.cache_px)
+    ranges = how.ranges
+    if how.by_image and frames.kind_of(values):
+        ranges = Ranges.of_image(depth.ends_of_values(values))
+    return (width, height), _shrink(frames.pixels(values, ranges, how.channels), how.cache_px)
 
 
 def placeholder(name: str, path: str, channels: int = RGB) -> tuple[ImageFacts, Pixels]:
@@ -415,15 +423,18 @@ def _upright(file: Image.Image, raw: bytes, how: Decoding, large: bool) -> tuple
     orientation = upright.orientation_of(file)
     is_grey = bool(kind) and depth.is_grey(kind, file)
     colour = depth.colour_of(file, raw) if kind and not is_grey else None
+    ranges = how.ranges
+    if how.by_image and (is_grey or colour is not None):
+        ranges = Ranges.of_image(depth.ends_of(file, kind, raw))
     if is_tiff:
         size = file.size
         orientation = upright.UPRIGHT if colour is None else orientation
 
     def strip(top: int, bottom: int) -> Pixels:
         if colour is not None:
-            return depth.to_rgb(colour[top:bottom], kind, how.ranges)
+            return depth.to_rgb(colour[top:bottom], kind, ranges)
         if is_grey:
-            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, how.ranges)
+            return depth.to_rgb(depth.rows_of(file, top, bottom), kind, ranges)
         whole = (top, bottom) == (0, file.size[1])
         return np.asarray(_rgb(file if whole else file.crop((0, top, file.size[0], bottom))))
 

@@ -6,7 +6,8 @@ own opening files (`data/decode.py`) or which images are measured (`data/stages.
 A scanner that writes 12 bits into 16, a CT in Hounsfield units and a float TIFF from 0 to 1 each use a small
 part of what their type can hold: scaled by the type, they become a few grey levels. So the values of the
 training images decide, measured once for all images. The test images are scaled by the same numbers, and an
-image never by its own: an image that is darker than the others stays darker.
+image by its own only where the settings say so (`images.window=image`): an image that is darker than the
+others stays darker.
 
 Shape legend: H height, W width.
 """
@@ -63,6 +64,12 @@ class Ranges:
         """From the settings, and what was measured."""
         given = settings.range
         return Ranges(None if given is None else (given[0], given[1]), measured)
+
+    @staticmethod
+    def of_image(ends: tuple[float, float] | None) -> Ranges:
+        """Of one image by its own ends; black everywhere where it has no value."""
+        low, high = ends or (0.0, 1.0)
+        return Ranges((low, high if high > low else low + 1.0))
 
     def ends(self, kind: str) -> tuple[float, float]:
         """(black, white) of one kind of values.

@@ -14,8 +14,10 @@ Legend: N images, B rows of a batch, H height, W width, C channels.
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -30,6 +32,9 @@ from pipeline.data.loader import Batch, Images, beside_of
 
 # Rows of one copy while a set is moved to the device.
 ROWS_AT_ONCE = 512
+# Batches whose steps a GPU may not have begun. Without a limit the host would copy as many as it can load: a
+# step is queued faster than it is computed, and the memory of a batch is free only after its step.
+QUEUED = 4
 
 # How CUDA's libraries say it, and the driver where it makes a context or locks memory of the host.
 FULL = re.compile(r"CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED")
@@ -168,6 +173,8 @@ def _free(device: str) -> float:
     """Bytes of the device that are free, or that torch holds and does not use."""
     if device == "cpu":
         return 1e18
+    # What an earlier fold left in circles of references, as a traceback of an import does, is no longer used.
+    gc.collect()
     free, _ = torch.cuda.mem_get_info()
     return float(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 
@@ -182,18 +189,27 @@ def _resident(images: Images, device: str) -> torch.Tensor:
 
 
 def ahead(batches: Iterable[Batch], device: str) -> Iterator[Batch]:
-    """The same batches on the device, in order; each is copied while the one before it is computed on."""
+    """The same batches on the device, in order; each is copied while the one before it is computed on.
+
+    The host waits where the GPU is several batches behind, and the GPU never for the host.
+    """
     if device == "cpu":
         yield from batches
         return
     side: torch.cuda.Stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     waiting: tuple[Batch, Any] | None = None
+    used: deque[Any] = deque()
     for batch in batches:
+        if len(used) == QUEUED:
+            used.popleft().synchronize()
         with torch.cuda.stream(side):
             copied = _moved_batch(batch, device)
             done = side.record_event()
         if waiting is not None:
             yield _arrived(*waiting)
+            event: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+            event.record()
+            used.append(event)
         waiting = copied, done
     if waiting is not None:
         yield _arrived(*waiting)

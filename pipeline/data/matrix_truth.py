@@ -84,7 +84,10 @@ def words(cell: str, separator: str) -> frozenset[str]:
 def truth(
     raw_AN: Sequence[Sequence[str]], listing: Listing, settings: CompetitionSettings, faults: Faults
 ) -> Floats:
-    """(N, K) the truth of every row; every cell that has a fault is added to `faults`, and is unknown."""
+    """(N, K) the truth of every row; every cell that has a fault is added to `faults`, and is unknown.
+
+    So is a truth of which nothing is known.
+    """
     if settings.target == "shares":
         return _shares(listing, settings.attributes[0], faults)
     if settings.target == "labels":
@@ -95,7 +98,11 @@ def truth(
         else _label_columns(attribute, values, listing, faults)
         for attribute, values in zip(settings.attributes, raw_AN, strict=True)
     ]
-    return np.asarray(np.concatenate(blocks, axis=1), dtype=np.float32)
+    y_NK = np.asarray(np.concatenate(blocks, axis=1), dtype=np.float32)
+    if len(y_NK) and not faults and np.isnan(y_NK).all():
+        names = ", ".join(a.name for a in settings.attributes[:SHOWN_VALUES])
+        faults.add("unknown labels", f"{listing.table.name}: {texts.NEVER_KNOWN.format(names=names)}")
+    return y_NK
 
 
 def notes(table: str, y_NK: Floats, settings: CompetitionSettings) -> list[str]:
@@ -108,7 +115,8 @@ def notes(table: str, y_NK: Floats, settings: CompetitionSettings) -> list[str]:
     space_widths = [max(len(a.values), 2) if settings.target == "labels" else 0 for a in settings.attributes]
     always, start = [], 0
     for attribute, width in zip(settings.attributes, space_widths, strict=True):
-        if width == 2 and unknown_NK[:, start].any() and (y_NK[~unknown_NK[:, start], start] == 1).all():
+        known_N = ~unknown_NK[:, start]
+        if width == 2 and 0 < known_N.sum() < len(known_N) and (y_NK[known_N, start] == 1).all():
             always.append(attribute.name)
         start += width if width > 2 else 1
     shown = ", ".join(always[:SHOWN_VALUES]) + (", …" if len(always) > SHOWN_VALUES else "")

@@ -4,6 +4,7 @@ Owns the one place that sets them, and the one name of the processor: the manife
 reproduce` and the machine profile (`record/machine.py`) compare it. Does not own what runs there.
 """
 
+import gc
 import os
 import platform
 import sys
@@ -115,6 +116,13 @@ def gpu_count() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def gpu_memory(count: int) -> tuple[float, ...]:
+    """The memory of each of the first GPUs, GB, whatever is free of it; takes none of it."""
+    import torch
+
+    return tuple(torch.cuda.get_device_properties(n).total_memory / 1e9 for n in range(count))
+
+
 def default_threads() -> int:
     """The number of torch's threads as it started, or as it was set for this process."""
     import torch
@@ -126,4 +134,5 @@ def release() -> None:
     """Give back GPU memory that finished work no longer uses, for other processes on the same card."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        gc.collect()  # what circles of references hold is not free before
         torch.cuda.empty_cache()

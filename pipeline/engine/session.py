@@ -82,8 +82,6 @@ class Session:
         self.seconds: dict[str, float] = {}
         # Lines for the very end of the command, such as the next command.
         self.ending: list[str] = beside.ending if beside else []
-        # Whether the command has printed where its record is.
-        self.named_record = False
         self._printed: set[tuple[str, str]] = set()
         self._verified: set[tuple[str, str]] = set()
         # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.

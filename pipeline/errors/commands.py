@@ -157,7 +157,7 @@ def _values_judged(session: Session, file: Path) -> str:
         if not np.isnan(value)
     }
     path = answers_file.path_of(session.home, session.settings)
-    return value_verdicts.take_in(file, path, truth_of, names)
+    return value_verdicts.take_in(file, path, truth_of, names, session.settings.config.competition.encoding)
 
 
 def _attach(session: Session, new: Path, report: Artifact) -> None:

@@ -215,8 +215,8 @@ def _metrics(flips: Flips | None, mistakes: Mistakes | None) -> dict[str, float]
         metrics["oof_errors"] = mistakes.n_wrong
         metrics["oof_sure_errors"] = mistakes.sure_wrong
         metrics["oof_calibration_error"] = mistakes.reliability.error
-        for name in mistakes.confusion:
-            metrics[f"oof_error_share_{name}"] = mistakes.wrong_share(name)
+        for name, share in mistakes.wrong.items():
+            metrics[f"oof_error_share_{name}"] = share
         table = mistakes.tables[CLASS]
         metrics["f1_worst_class"] = float(table.loc[table["images"] > 0, "F1"].min())
     return {name: float(value) for name, value in metrics.items()}

@@ -22,6 +22,7 @@ Legend: B images, C channels, H height, W width, h and w of a map, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -176,7 +177,10 @@ def _pictures(scene: Scene, case: ExplainedImage, maps_of: dict[str, Floats]) ->
             h, w = maps_of[name].shape
             caption = texts.CAM_CELLS.format(caption=caption, h=h, w=w) if coarse else caption
             group = texts.FOR_CLASS.format(name=own if name.endswith("predicted") else rival)
-            pictures.append(maps.heat(case, maps_of[name], name, caption, group))
+            picture = maps.heat(case, maps_of[name], name, caption, group)
+            # Of a few cells stretched over the image nobody reads a place.
+            coarse_map = coarse and min(h, w) < maps.LEAST_CELLS
+            pictures.append(replace(picture, shows=False) if coarse_map else picture)
     guided = guided_grad_cam(scene.net(case), case.x_CHW[None], [case.predicted])
     if guided is not None:
         seen, group = maps.centred(guided[0]), texts.FOR_CLASS.format(name=own)

@@ -29,6 +29,8 @@ Reals = npt.NDArray[np.floating[Any]]
 
 # Pictures are enlarged to at least this many px on their shorter side, by whole factors.
 SHOWN_PX = 192
+# Maps with fewer cells on their shorter side show no place.
+LEAST_CELLS = 4
 # A map whose values differ by less than this share of the largest one counts as flat.
 FLAT = 0.02
 # Fewer cells than this are too few to compare the order of their values.

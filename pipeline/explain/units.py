@@ -27,8 +27,6 @@ from pipeline.pages.gallery import GalleryRow, GalleryTable, Panel, Picture, Pix
 FRAME = np.array([217, 47, 47], np.uint8)
 # Filters narrower than this are too small to look like anything.
 READABLE = 5
-# Maps with fewer cells on their shorter side show no place.
-LEAST_CELLS = 4
 # Number of filters shown: those with the largest weights.
 FILTERS = 48
 
@@ -101,7 +99,7 @@ def activations(scene: Scene) -> Panel:
         if not coarse
         else (
             texts.ACTIVATIONS_COARSE.format(
-                layers=", ".join(maps.place(layer) for layer in coarse), least=LEAST_CELLS
+                layers=", ".join(maps.place(layer) for layer in coarse), least=maps.LEAST_CELLS
             ),
         )
     )
@@ -148,7 +146,7 @@ def _fine(scene: Scene, seen: ChannelResponses) -> list[Layer]:
     """The layers whose maps have enough cells to show a place, those of the settings, or the finest one."""
     if scene.config.explain.units.layers:
         return list(seen.layers)
-    fine = [layer for layer in seen.layers if min(layer.grid) >= LEAST_CELLS]
+    fine = [layer for layer in seen.layers if min(layer.grid) >= maps.LEAST_CELLS]
     return fine or [max(seen.layers, key=lambda layer: min(layer.grid))]
 
 

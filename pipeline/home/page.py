@@ -388,12 +388,12 @@ def _reports(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, A
         for page in result.pages:
             one = {"label": result.label, "when": _moment(result.created), "link": _link(result, page)}
             kinds.setdefault(result.stage, []).append(one)
-    for path in sorted((place.home / "tuning").glob("*.html"), key=_modified, reverse=True):
-        if name in path.stem:
-            when = datetime.fromtimestamp(_modified(path), UTC).strftime("%Y-%m-%d %H:%M")
-            kinds["tuning"].append(
-                {"label": path.stem, "when": when, "link": f"{UP}/tuning/{quote(path.name)}"}
-            )
+    for folder in ("tuning", "plans"):
+        for path in sorted((place.home / folder).glob("*.html"), key=_modified, reverse=True):
+            if name in path.stem:
+                when = datetime.fromtimestamp(_modified(path), UTC).strftime("%Y-%m-%d %H:%M")
+                link = f"{UP}/{folder}/{quote(path.name)}"
+                kinds[folder].append({"label": path.stem, "when": when, "link": link})
     return [
         {"title": texts.KIND_TITLES.get(kind, kind.replace("_", " ")), "first": pages[0], "rest": pages[1:]}
         for kind, pages in kinds.items()

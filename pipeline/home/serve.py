@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 HERE = "127.0.0.1"
 NAMES = (HERE, "localhost")
 # Where files are given from, below the home, and which: no weights, and nothing whose name starts with a dot.
-FOLDERS = ("artifacts", "submissions", "tuning")
+FOLDERS = ("artifacts", "submissions", "tuning", "plans")
 TYPES = {
     ".html": "text/html; charset=utf-8",
     ".csv": "text/csv; charset=utf-8",

@@ -5,7 +5,7 @@ KIND_TITLES = {
     "eda": "data", "folds": "folds", "resample": "resampling", "preview": "images before and after preparation",
     "ablate": "ablation", "learning_curve": "learning curve", "robustness": "robustness", "cost": "ensemble: cost and gain of each member",
     "leaderboard": "out-of-fold against public scores", "error_analysis": "error report: new against best", "explain": "what a network looks at",
-    "tuning": "tuning",
+    "tuning": "tuning", "plans": "what a budget of time bought",
 }  # fmt: skip
 NOTHING = "Nothing has been made here yet."
 BEST = "{label}: {metric} {score} out of fold"
@@ -33,6 +33,7 @@ HISTORY_X, HISTORY_BEST = "finished runs in order of time", "best so far"
 LEARNING = "Loss by epoch of the newest training, {label}, mean over its folds"
 TRAIN_LOSS, VALID_LOSS, EPOCHS, LOSS = "training", "validation", "epoch", "loss"
 NO_SUBMISSION = "No submission has been written yet."
+NOT_FINISHED = "the home page was not written: {kind}: {reason}; results are not affected"
 PRINTED = "home page: {path}"
 RECORD = "MLflow: {command}, then open {link}"
 SERVED = "http://{host}:{port}/ shows what runs now (Ctrl-C ends)"

@@ -1,7 +1,8 @@
 """A classifier of angles: its logits are the scaled cosines between the features and centres of the classes.
 
-Owns the layer behind `model.heads=cosine`, for networks and for heads on cached features. Does not own the
-margins that train it (`train/losses.py`: arcface), nor features (`nets/model.py`, `train/heads.py`).
+Owns the layer behind `model.heads=cosine`, for networks and for heads on cached features, and putting it in
+the place of a network's linear classifier. Does not own the margins that train it (`train/losses.py`:
+arcface), nor features (`nets/model.py`, `train/heads.py`).
 
 With thousands of classes of one or two images a linear layer learns how long the weights of a class are,
 which is mostly how frequent it is. Cosines leave the direction alone, so that a class of one image answers as
@@ -15,11 +16,13 @@ Legend: B rows, D features, C classes, S centres of a class, J heads side by sid
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from pipeline.core.errors import ModelError
 from pipeline.settings.model import ModelSettings
 
 
@@ -83,3 +86,37 @@ class Cosine(nn.Module):
         if self.angles.centres > 1:
             cosines = cosines.reshape(*x.shape[:-1], self.out_features, self.angles.centres).amax(-1)
         return self.angles.scale * cosines
+
+
+def classifier_layer(backbone: nn.Module) -> nn.Linear | Cosine | None:
+    """The layer that makes the outputs of the features; None where none is known."""
+    name = getattr(backbone, "pretrained_cfg", {}).get("classifier")
+    layer = backbone.get_submodule(name) if isinstance(name, str) else None
+    return layer if isinstance(layer, nn.Linear | Cosine) else None
+
+
+def to_cosines(backbone: nn.Module, name: str, n_classes: int, angles: Angles) -> None:
+    """Replace the linear classifier, in place.
+
+    Raises:
+        ModelError: the network has none that is known.
+    """
+    layer = classifier_layer(backbone)
+    if layer is None:
+        raise ModelError(
+            f"model.heads=cosine: {name} has no known linear classifier to replace",
+            remedy="choose model.heads=joint, or a network of timm with a linear classifier",
+        )
+    config: Any = backbone.pretrained_cfg
+    parent, _, child = str(config["classifier"]).rpartition(".")
+    setattr(backbone.get_submodule(parent), child, Cosine(layer.in_features, n_classes, angles))
+
+
+def wider(layer: nn.Linear | Cosine, width: int) -> nn.Linear | Cosine:
+    """A new classifier of the same outputs for other features."""
+    if isinstance(layer, Cosine):
+        return layer.widened(width)
+    together = nn.Linear(width, layer.out_features)
+    nn.init.zeros_(together.weight)
+    nn.init.zeros_(together.bias)
+    return together

@@ -16,16 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.data.detail import hw_of
-from pipeline.data.device_images import moved, on_device, rows_of
+from pipeline.data.device_images import DeviceImages, is_full, moved, on_device, rows_of
 from pipeline.data.loader import Images, beside_of
 from pipeline.nets.model import Classifier
 from pipeline.nets.several import on_each
@@ -36,6 +37,8 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 LAYOUTS = ("channels_last", "contiguous")
 # Features are fetched from the device after so many batches.
 PART_BATCHES = 32
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,29 @@ def pixels(x_BHWC: torch.Tensor, device: str, layout: str = "channels_last") -> 
     if layout == "contiguous":
         x_BCHW = x_BCHW.contiguous()
     return x_BCHW if x_BCHW.is_floating_point() else x_BCHW.float() / 255
+
+
+def with_room(call: Callable[[], T], images: Sequence[Images], how: Pass) -> T:
+    """What a pass returns; once more without these images in the GPU's memory if it was full.
+
+    Raises:
+        UserError: it is full without them as well.
+    """
+    while True:
+        try:
+            return call()
+        except RuntimeError as error:
+            if not is_full(error):
+                raise
+            there = [one for one in images if isinstance(one, DeviceImages) and one.resident]
+            if not there:
+                raise UserError(
+                    f"out of memory: runtime.infer_batch={how.batch}",
+                    [str(error).splitlines()[0]],
+                    f"try runtime.infer_batch={max(how.batch // 2, 1)}; it changes no result",
+                ) from error
+        for one in there:  # only here, beyond the exception, is the memory of the pass free
+            one.evict()
 
 
 def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view: View, how: Pass) -> Floats:
@@ -227,7 +253,8 @@ def extract_in_parts(
     bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", disable=not sys.stderr.isatty())
     with contextlib.closing(bar):
         for start in range(0, len(at_N), rows):
-            x_ND = _run(model.features, images, at_N[start : start + rows], view, how)
+            part = at_N[start : start + rows]
+            x_ND = with_room(partial(_run, model.features, images, part, view, how), [images], how)
             bar.update(len(x_ND))
             yield x_ND[:, None]
 
@@ -242,7 +269,10 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     """
     model.eval()
     images = on_device(images, how.device, how.images_share)
-    bar = tqdm(views, desc="features", unit="view", disable=not sys.stderr.isatty())
-    blocks = [run(model.features, images, ids, view, how) for view in bar]
+    each = [partial(run, model.features, images, ids, view, how) for view in views]
+    quiet = not sys.stderr.isatty()
+    blocks = [
+        with_room(call, [images], how) for call in tqdm(each, desc="features", unit="view", disable=quiet)
+    ]
     digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

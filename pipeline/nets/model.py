@@ -1,12 +1,9 @@
 """Networks: a backbone by name, its own normalisation inside, built from a seed.
 
-Owns building, restoring and describing a network, replacing BatchNorm by GroupNorm (after which the output of
-a sample no longer depends on its batch), and measuring the input of the first layer: the training images
-after normalisation. Does not own the backbones (`nets/backbones.py`), reading weights files
-(`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about the input
-(`errors/advice/faults.py`).
-
-Source of GroupNorm: Wu and He 2018, https://arxiv.org/abs/1803.08494; timm's layers.
+Owns building, restoring and describing a network, and measuring the input of the first layer: the training
+images after normalisation. Does not own the backbones (`nets/backbones.py`), GroupNorm (`nets/norms.py`),
+reading weights files (`nets/weights.py`), freezing BatchNorm or training (`train/loop.py`), nor advice about
+the input (`errors/advice/faults.py`).
 
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
@@ -26,16 +23,17 @@ from pipeline.data.loader import Images
 from pipeline.nets import backbones
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
-from pipeline.nets.cosine import Angles, Cosine
+from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.nearest import NearestHead
+from pipeline.nets.norms import to_group_norm
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
-MOST_GROUPS = 32
-# In the last maps of a small image a channel is one number, and one number has no variance.
-FEWEST_CHANNELS = 8
+# Where the samples that answer beside the classifier stand in the state dict.
+NEAREST = "nearest."
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.
@@ -126,6 +124,8 @@ class Classifier(nn.Module):
         self.scale = scale
         # Images that pass the backbone together, where samples have several; None: all of a batch.
         self.block: int | None = None
+        # The training samples that answer beside the classifier, once the network is trained; None: none do.
+        self.nearest: NearestHead | None = None
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -143,7 +143,7 @@ class Classifier(nn.Module):
             width = layer.in_features
             if kind == "concat":
                 assert self.intake.images is not None, "a rule of the settings asks for a fixed number"
-                self.beside["together"] = _wider(layer, self.intake.images * width)
+                self.beside["together"] = wider(layer, self.intake.images * width)
         self.beside["pool"] = Pool(kind, width)
 
     def _classifier_layer(self) -> nn.Linear | Cosine:
@@ -255,13 +255,14 @@ class Classifier(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
         """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
-        outputs = self._outputs(x_BCHW)
+        h_BD = None if self.nearest is None else self.features(x_BCHW)
+        outputs = self._outputs(x_BCHW) if h_BD is None else self._of_features(h_BD)
         if beside_BE is not None:
             outputs = outputs + self.beside[NAME](beside_BE)
         if self.scale is not None:
             outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
-        return logits
+        return logits if self.nearest is None or h_BD is None else self.nearest.beside(logits, h_BD)
 
     def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone, pooled over several images."""
@@ -281,8 +282,10 @@ class Classifier(nn.Module):
     def after_pooling(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone for samples of which each image is known by `before_pooling`."""
         h_BD = self.pooled(h_BID, there_BI)
-        if self._pools_outputs:
-            return h_BD
+        return h_BD if self._pools_outputs else self._of_features(h_BD)
+
+    def _of_features(self, h_BD: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone for features, pooled over the images of a sample."""
         layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
         outputs: torch.Tensor = layer(h_BD)
         return outputs
@@ -368,7 +371,7 @@ def build(
     if angles is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            _to_cosines(backbone, settings.name, n_classes, angles)
+            to_cosines(backbone, settings.name, n_classes, angles)
     elif not has_classifier:
         _zero_classifier(backbone)
     if settings.norm == "group":
@@ -416,40 +419,6 @@ def _zero_classifier(backbone: nn.Module) -> None:
                 parameter.zero_()
 
 
-def classifier_layer(backbone: nn.Module) -> nn.Linear | Cosine | None:
-    """The layer that makes the outputs of the features; None where none is known."""
-    name = getattr(backbone, "pretrained_cfg", {}).get("classifier")
-    layer = backbone.get_submodule(name) if isinstance(name, str) else None
-    return layer if isinstance(layer, nn.Linear | Cosine) else None
-
-
-def _to_cosines(backbone: nn.Module, name: str, n_classes: int, angles: Angles) -> None:
-    """Replace the linear classifier, in place.
-
-    Raises:
-        ModelError: the network has none that is known.
-    """
-    layer = classifier_layer(backbone)
-    if layer is None:
-        raise ModelError(
-            f"model.heads=cosine: {name} has no known linear classifier to replace",
-            remedy="choose model.heads=joint, or a network of timm with a linear classifier",
-        )
-    config: Any = backbone.pretrained_cfg
-    parent, _, child = str(config["classifier"]).rpartition(".")
-    setattr(backbone.get_submodule(parent), child, Cosine(layer.in_features, n_classes, angles))
-
-
-def _wider(layer: nn.Linear | Cosine, width: int) -> nn.Linear | Cosine:
-    """A new classifier of the same outputs for other features."""
-    if isinstance(layer, Cosine):
-        return layer.widened(width)
-    together = nn.Linear(width, layer.out_features)
-    nn.init.zeros_(together.weight)
-    nn.init.zeros_(together.bias)
-    return together
-
-
 def restore(
     settings: ModelSettings,
     n_classes: int,
@@ -468,6 +437,8 @@ def restore(
     prefix = f"beside.{NAME}."
     if any(key.startswith(prefix) for key in state):
         model.add_metadata(Tabular.of_state(state, prefix))
+    near = {k.removeprefix(NEAREST): value for k, value in state.items() if k.startswith(NEAREST)}
+    model.nearest = NearestHead(near) if near else None
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -502,48 +473,6 @@ def to_device(model: Classifier, device: str, layout: str = "channels_last") -> 
     model.to(device=device)
     channels_last = layout == "channels_last"
     return model.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-
-
-def groups_of(channels: int) -> int:
-    """The most groups that divide the channels, up to 32, with at least 8 channels each."""
-    most = max(min(MOST_GROUPS, channels // FEWEST_CHANNELS), 1)
-    return next(g for g in range(most, 0, -1) if channels % g == 0)
-
-
-def to_group_norm(backbone: nn.Module, name: str) -> None:
-    """Replace every BatchNorm2d in place; weight and bias (per channel) are kept, statistics are not.
-
-    Raises:
-        ModelError: the network has none.
-    """
-    places = [
-        (parent, child, module)
-        for parent in backbone.modules()
-        for child, module in parent.named_children()
-        if isinstance(module, nn.BatchNorm2d)
-    ]
-    if not places:
-        remedy = "leave model.norm out, or choose another model"
-        raise ModelError(f"model.norm=group: {name} has no BatchNorm", remedy=remedy)
-    for parent, child, old in places:
-        setattr(parent, child, _group_norm_of(old))
-
-
-def _group_norm_of(old: nn.BatchNorm2d) -> nn.Module:
-    from timm.layers import BatchNormAct2d, GroupNormAct
-
-    new: nn.GroupNorm
-    groups = groups_of(old.num_features)
-    if isinstance(old, BatchNormAct2d):  # timm has dropout and activation inside the norm
-        new = GroupNormAct(old.num_features, groups, eps=old.eps, affine=old.affine, apply_act=False)
-        new.drop, new.act = old.drop, old.act
-    else:
-        new = nn.GroupNorm(groups, old.num_features, eps=old.eps, affine=old.affine)
-    if old.affine:
-        with torch.no_grad():
-            new.weight.copy_(old.weight)
-            new.bias.copy_(old.bias)
-    return new
 
 
 def input_figures(

@@ -27,6 +27,8 @@ PICTURE_PX, HOVER_PX = 256, 48
 SHOWN_PX = 132
 # Number of pictures that lead the page, and names of pictures that tell nothing by themselves.
 MOST_TELLING, PLAIN = 6, ("image", "random")
+# A leading picture has at least so many pixels on its shorter side.
+LEAST_PX = 8
 
 
 @dataclass(frozen=True)
@@ -175,15 +177,16 @@ class Gallery:
 
 
 def telling(panels: Sequence[Panel], most: int = MOST_TELLING) -> list[Telling]:
-    """The pictures that lead the page: of each panel that of its first case, then of its second, and so on.
+    """The pictures that lead the page: of each panel that of its first row, then of its second, and so on.
 
-    A map without a finding, the plain image and the check with random weights tell nothing.
+    Panels about the explained images come before those about the network. A map without a finding, the plain
+    image, the check with random weights, and a picture of a few pixels tell nothing.
     """
     found: list[list[Telling]] = []
-    for panel in panels:
+    for panel in sorted(panels, key=lambda panel: not any(row.case for row in panel.rows)):
         rows = []
         for row in panel.rows:
-            pictures = [p for p in row.pictures if p.shows and p.name not in PLAIN]
+            pictures = [p for p in row.pictures if _tells(p)]
             if pictures:
                 rows.append(Telling(panel, row, pictures[0]))
         found.append(rows)
@@ -206,6 +209,10 @@ def render_html(gallery: Gallery) -> str:
         thumbs=Thumbnails.none(),
         thumbnail_px=SHOWN_PX,
     )
+
+
+def _tells(picture: Picture) -> bool:
+    return picture.shows and picture.name not in PLAIN and min(picture.pixels_HWC.shape[:2]) >= LEAST_PX
 
 
 def _told(one: Telling) -> dict[str, Any]:

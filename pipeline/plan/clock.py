@@ -33,8 +33,10 @@ def time_of(text: str) -> float:
     """TIME in seconds.
 
     Raises:
-        ConfigError: it is no duration, or too short.
+        ConfigError: it is missing, no duration, or too short.
     """
+    if not text:
+        raise ConfigError(texts.TIME_MISSING, remedy=texts.TIME_MISSING_REMEDY)
     seconds = seconds_of(text, "TIME")
     if seconds < LEAST:
         raise ConfigError(

@@ -11,6 +11,7 @@ steps on noise, timed now and kept there. Weights do not matter for it, so none 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -25,7 +26,7 @@ from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.plan.planning import Cost
 from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
-from pipeline.train import estimate
+from pipeline.train import estimate, precision
 from pipeline.train.studies import walltime
 
 # A pass without gradients, as a share of a training step of the same images.
@@ -47,12 +48,14 @@ class Scene:
         samples: that are trained on.
         plan: the folds.
         n_test: images of the test set.
+        at_once: how many folds train at the same time, each with a GPU of its own.
     """
 
     session: Session
     samples: Samples
     plan: FoldPlan
     n_test: int
+    at_once: int = 1
     _rates: dict[tuple[str, str], float] = field(default_factory=dict)
 
     @staticmethod
@@ -60,7 +63,11 @@ class Scene:
         """Reads the data and the folds, which are built first."""
         data, folds = session.need("data", settings), session.need("folds", settings)
         test = load.samples(data, "test", session.home)
-        return Scene(session, load.training(data, session.home), load.plan(folds), len(test))
+        at_once = 1
+        if set_up(settings.config.runtime) == "cuda":  # on a CPU, processes share its cores
+            with session.flow() as flow:
+                at_once = flow.size
+        return Scene(session, load.training(data, session.home), load.plan(folds), len(test), at_once)
 
     def cost(self, settings: Settings) -> Cost:
         """The expected cost of one member with all of its folds.
@@ -74,7 +81,8 @@ class Scene:
         if is_probe(settings):
             return self._probe(settings, work, row, prepare)
         each = FORWARD * row * (n + len(self.plan) * self.n_test)
-        return Cost(prepare + START * work.folds, work.rows * row, each)
+        side_by_side = work.folds / math.ceil(work.folds / self.at_once)
+        return Cost(prepare + START * work.folds, work.rows * row / side_by_side, each)
 
     def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""
@@ -100,6 +108,8 @@ class Scene:
         known = None if is_probe(settings) else estimate.earlier(self.session.store, settings, device)
         if known is not None:
             return known
+        if device == "cuda" and config.train.precision == "auto" and not is_probe(settings):
+            return self._raced(settings, device)
         area, own = config.images.hw[0] * config.images.hw[1], (config.model.name, device)
         passed = self._passed(config.model.name, device, area)
         if passed is not None:
@@ -122,6 +132,15 @@ class Scene:
         rate = float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
         self._rates[own] = rate / area
         return rate
+
+    def _raced(self, settings: Settings, device: str) -> float:
+        """The rate in the mode that `train.precision=auto` chooses: measured as trainings would, and kept."""
+        config = settings.config
+        home, space = self.session.home, self.samples.space
+        precision.measure(config, space, device, (precision.STEPS_WORTH_MEASURING, 0), home)
+        step = precision.choose(config, device, 0, home).seconds_per_step
+        assert step is not None, "it was measured a moment ago"
+        return estimate.OVERHEAD * step / config.train.batch_size
 
     def _passed(self, model: str, device: str, area: int) -> float | None:
         """The rate of the newest features of the same network on this machine, for images of this area.

@@ -179,6 +179,15 @@ class Runner:
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
+            self._take_former()
+
+    def _take_former(self) -> None:
+        """Keep what earlier commands found to be the best, if it still is."""
+        assert self.best is not None, "members were blended a moment ago"
+        stable = stable_path(self.session.home, self.settings.config.competition.name)
+        there = case.recorded(self.session.store, stable)
+        if self.is_open and there and self._is_better_there(stable, self.best.artifact, self.best.score):
+            self._take(case.again(there, self.settings) or self.settings, there, 1)
 
     def _finished(self) -> list[Artifact]:
         """The finished inferences on these data and folds."""
@@ -291,9 +300,9 @@ class Runner:
         """The epochs of the newest finished fold of this recipe, whose other folds are missing."""
         if recipe.kind == "probe":
             return None
-        inputs = {n: f"{n}/{self.session.graph.key(Need(n, self.settings))}" for n in ("data", "folds")}
+        folds = f"folds/{self.session.graph.key(Need('folds', self.settings))}"
         for fold in reversed(self.session.store.all("fold")):
-            if {n: fold.inputs.get(n) for n in inputs} == inputs and same_recipe(recipe.settings, fold):
+            if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
                 return int(fold.setting("train.epochs") or 0) or None
         return None
 

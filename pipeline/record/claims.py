@@ -102,6 +102,9 @@ class Folder:
         except FileNotFoundError:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write(draft, text)
+        except OSError:
+            draft.unlink(missing_ok=True)  # on a full disk it is there, and empty
+            raise
         try:
             os.link(draft, path)
         except FileExistsError:
@@ -123,6 +126,9 @@ class Folder:
                 file.write(text)
         except FileExistsError:
             return False
+        except OSError:
+            path.unlink(missing_ok=True)  # on a full disk it is there, empty, and would hold the name
+            raise
         return True
 
     def read(self, name: str) -> str | None:
@@ -378,6 +384,12 @@ class Claims:
         """See `Claim.release`; a fork of the holder leaves the claim to it."""
         if claim.record.owner != this(self._host):
             return
+        try:
+            self._remove(claim)
+        finally:  # where it could not be removed, e.g. of a bucket that fails, its heartbeat ends at least
+            self._let_go(claim.record)
+
+    def _remove(self, claim: Claim) -> None:
         name, (root, chain) = claim.name, self._chain(claim.name)
         if chain and chain[-1].number == claim.record.number:
             before = [f"{name}{SUCCESSOR}{record.number}" for record in chain[:-1]]
@@ -386,7 +398,6 @@ class Claims:
                     self.place.remove(*before)
                 else:  # another process took this claim over after the chain was read
                     self.place.create(name, root)
-        self._let_go(claim.record)
 
     def sweep(self) -> int:
         """Remove the claims and heartbeats of the dead; returns how many claims there were.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import os
 import socket
 import subprocess
 import uuid
@@ -74,3 +75,14 @@ def began(pid: int) -> str:
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return listed.stdout.strip()
+
+
+def is_hidden(pid: int) -> bool:
+    """Whether there is such a process, and the system shows it to its own user only (`hidepid` of /proc)."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return False

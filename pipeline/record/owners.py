@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.record.files import read_json, write_atomic
-from pipeline.record.hosts import Host, began
+from pipeline.record.hosts import Host, began, is_hidden
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +65,16 @@ def is_here(owner: object, host: Host | None = None) -> bool:
 def life_of(owner: object, host: Host | None = None) -> Life:
     """Whether the process that `this` described runs.
 
-    unknown: it is another host's, or was described badly.
+    unknown: it is another host's, was described badly, or may be another user's whose processes are hidden.
     """
     if not isinstance(owner, Mapping) or not is_here(owner, host):
         return "unknown"
     try:
-        return "alive" if began(int(owner.get("pid", 0))) == owner.get("began") != "" else "dead"
+        pid = int(owner.get("pid", 0))
+        found = began(pid)
+        if not found and pid > 0 and is_hidden(pid):
+            return "unknown"
+        return "alive" if found == owner.get("began") != "" else "dead"
     except (ValueError, TypeError, OverflowError):
         return "unknown"
 

@@ -14,6 +14,7 @@ from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
 from pipeline.settings.fields import Broken, Section, Sections, fact, neutral, rule
 from pipeline.settings.model import ModelSettings
+from pipeline.settings.submission import MOST_PAIRED, n_columns
 
 # Each step, and the kinds of target for which it makes sense.
 STEP_KINDS: dict[str, tuple[Kind, ...]] = {
@@ -89,6 +90,10 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
         if name in steps and needs == "probabilities":
             message = f"{name} is for labels, but {metric} scores probabilities; remove it"
             yield "decision.steps", message
+    n = n_columns(s["competition"])
+    if "class_scales" in steps and target == "exclusive" and n > MOST_PAIRED:
+        message = f"class_scales counts each pair of classes, and there are {n} classes"
+        yield "decision.steps", f"{message} (at most {MOST_PAIRED}); remove it"
     if "new_class" in steps and s["competition"].new_class is None:
         yield "decision.steps", "new_class needs competition.new_class, the name of that class; remove it"
     if "cut_points" in steps and metric in METRICS and metric != "qwk":

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.core.errors import nearest
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
+from pipeline.settings.submission import MOST_PAIRED, n_columns
 
 AUTO, GBDT = "auto", "gbdt"
 
@@ -157,6 +158,21 @@ def methods_of_the_target(s: Sections) -> Iterator[Broken]:
         yield "ensemble.temperature", "is for probabilities, and competition.target=values has none"
 
 
+@rule("ensemble", "competition")
+def pairs_of_classes(s: Sections) -> Iterator[Broken]:
+    """No method has a parameter for each pair of thousands of classes."""
+    ensemble, competition = s["ensemble"], s["competition"]
+    n = n_columns(competition)
+    if competition.target != "exclusive" or n <= MOST_PAIRED:
+        return
+    if ensemble.method == "stacking":
+        message = f"stacking has a coefficient for each pair of classes, and there are {n} classes"
+        yield "ensemble.method", f"{message} (at most {MOST_PAIRED}); use weighted or greedy"
+    if GBDT in ensemble.members:
+        message = f"gbdt grows trees for each class in each round, and there are {n} classes"
+        yield "ensemble.members", f"{message} (at most {MOST_PAIRED}); remove it"
+
+
 @rule("ensemble")
 def time_budget(s: Sections) -> Iterator[Broken]:
     """A time budget needs members with a measured time, and a method that can respect it."""
@@ -166,8 +182,6 @@ def time_budget(s: Sections) -> Iterator[Broken]:
     outside = [word.name for word in map(word_of, ensemble.members) if word.path]
     if outside:
         yield path, f"a CSV from elsewhere has no measured time: remove {', '.join(outside)}, or the budget"
-    if GBDT in ensemble.members:
-        yield path, "gbdt needs the time of all other members: remove it, or the budget"
     if ensemble.method not in ("weighted", "greedy"):
         yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:

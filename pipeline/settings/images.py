@@ -116,10 +116,11 @@ class ImageSettings(Section):
     tiles: TilesSettings | None = fact_if_chosen(
         None, "cut pictures into tiles, which are pooled like several images: {size: 256, stride: 192}"
     )
-    window: Literal["set", "file"] = fact(
+    window: Literal["set", "file", "image"] = fact(
         "set",
-        "values of DICOM files; set: one range for all, measured or `range`; file: by the window that each "
-        "file names",
+        "black and white of images with more than 8 bits a channel; set: one range for all, measured or "
+        "`range`; image: each by its own values, where what matters is small against the differences between "
+        "images; file: of DICOM files, by the window that each names",
     )
     # Neutral, because it never changes a decoded image: with `drop` the images are an input of the data.
     quarantine: Literal["error", "drop"] = neutral(
@@ -248,6 +249,8 @@ def colours_of_channels(s: Sections) -> Iterator[Broken]:
 def range_in_order(s: Sections) -> Iterator[Broken]:
     """Black is below white."""
     ends = s["images"].range
+    if ends is not None and s["images"].window == "image":
+        yield "images.range", "is one range for all, and images.window=image takes each image's own: keep one"
     if ends is not None and not ends[0] < ends[1]:
         yield "images.range", f"{ends} is not [black, white] with black below white"
 

@@ -9,6 +9,7 @@ import string
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
+from math import prod
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -146,6 +147,15 @@ def columns_of(competition: Any) -> list[str]:
     return [" · ".join(words) for words in product(*((a.names or a.values) for a in competition.attributes))]
 
 
+# With more classes nothing that has a number for each pair of classes is computed.
+MOST_PAIRED = 250
+
+
+def n_columns(competition: Any) -> int:
+    """How many columns predictions of exclusive classes have, without naming them."""
+    return prod(len(a.names or a.values) for a in competition.attributes)
+
+
 @rule("competition")
 def known_format(s: Sections) -> Iterator[Broken]:
     """The format is decided and fits the target; the classes whose probability is written are classes."""
@@ -209,7 +219,9 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
     values = {a.name: a.names or a.values for a in competition.attributes}
     known = {"columns": values, "words": values}
     if submission.format in ("probabilities", "values"):
-        known["columns"] = {name: [] for name in columns_of(competition)}
+        pairs = [f"{name} · {own[0]}" for name, own in values.items() if len(own) == 2]
+        of_pairs = pairs if competition.target == "labels" and not submission.long else []
+        known["columns"] = {name: [] for name in (*columns_of(competition), *of_pairs)}
     used = {
         "columns": ("attributes", "probabilities", "values"),
         "words": ("attributes", "class_name", "words", "top_k"),

@@ -312,6 +312,8 @@ LABEL_SHIFT_EACH_HOW = "Counted the images of the test set that are predicted to
 NO_LABEL_SHIFT_EACH = "Every label seems to be as frequent as in training (smallest p = {p:.3f})."
 LABEL_SHIFT_EACH = "{count} of {labels} labels are not as frequent as in training: {classes}."
 LABEL_SHIFT_EACH_ANSWER = "Correct predictions for the new frequencies: `decision.steps=[prior_correction]` with `decision.prior=estimated`; do not resample to the old ones."
+TOO_MANY_TO_COUNT = "Label shift is not estimated: {classes} classes are too many to count in a test set (at most {most}); the covariate shift compares the images."
+TOO_MANY_HOW = "Label shift counts predicted classes, of which most would have hardly an image."
 NO_LABELS_TO_COUNT = "Label shift is not estimated: competition.target={kind} has no labels to count; the covariate shift compares the images."
 NO_LABELS_HOW = "Label shift counts predicted classes or labels."
 CLASS_CHANGE = "{name} {train} → {test} [{low}, {high}]"

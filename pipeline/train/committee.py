@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from pipeline.data.device_images import on_device
 from pipeline.data.loader import Images
 from pipeline.nets import model, views
 from pipeline.nets.attributes import AttributeHeads
-from pipeline.nets.forward import Pass, run
+from pipeline.nets.forward import Pass, run, with_room
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier
 from pipeline.nets.views import View
@@ -177,7 +178,8 @@ def networks(
     asked = [(on_device(images, how.device, how.images_share), ids) for images, ids in asked]
     for network in made:
         placed = model.to_device(network, how.device, how.layout)
-        by_model.append([predict_views(placed, x, ids, target, parsed, how, shown) for x, ids in asked])
+        passes = [partial(predict_views, placed, x, ids, target, parsed, how, shown) for x, ids in asked]
+        by_model.append([with_room(one, [x for x, _ in asked], how) for one in passes])
     return _voted(by_model, shares)
 
 

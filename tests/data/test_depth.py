@@ -12,6 +12,7 @@ from pipeline.core.errors import ConfigError, DataError
 from pipeline.data import depth, images, load
 from pipeline.data.decode import Decoding, decode
 from pipeline.data.depth import Ranges
+from pipeline.settings.images import ImageSettings
 from pipeline.settings.load import load as load_settings
 
 RAMP = np.linspace(0, 1, 256).reshape(16, 16)
@@ -121,3 +122,34 @@ def test_the_range_comes_from_the_training_images_alone_and_can_be_given(tmp_pat
 def test_a_range_with_black_above_white_is_refused():
     with pytest.raises(ConfigError, match=r"images\.range"):
         load_settings(["images.range=[5,5]"])
+
+
+@pytest.mark.parametrize("kind", ["png", "tiff", "npy", "colour"])
+def test_each_image_by_its_own_values_shows_what_is_small_against_the_differences_between_images(
+    tmp_path, kind
+):
+    """Relief of 100 counts on distances of up to 60,000: two grey levels in one range for all."""
+    paths = []
+    for name, far in (("near", 1000), ("far", 60_000)):
+        deep = (RAMP * 100 + far).astype(np.uint16)
+        paths.append(tmp_path / f"{name}.{'png' if kind == 'colour' else kind}")
+        if kind == "npy":
+            np.save(paths[-1], deep)
+        elif kind == "colour":
+            cv2.imwrite(str(paths[-1]), np.stack([deep] * 3, 2))
+        else:
+            Image.fromarray(deep.astype(np.float32) if kind == "tiff" else deep).save(paths[-1])
+    as_a_set = decoding(paths)
+    own = Decoding.of(ImageSettings(window="image"), None)
+    for path in paths:
+        assert len(np.unique(decode(path, as_a_set))) <= 2
+        got = decode(path, own)
+        assert len(np.unique(got)) > 80 and np.abs(got[..., 0].astype(int) - np.round(RAMP * 255)).max() <= 4
+    flat = tmp_path / "flat.png"
+    Image.fromarray(np.full((8, 8), 700, np.uint16)).save(flat)
+    assert decode(flat, own).max() == 0
+
+
+def test_one_range_for_all_and_each_image_s_own_exclude_each_other():
+    with pytest.raises(ConfigError, match="each image's own: keep one"):
+        load_settings(["competition=digits", "images.range=[0,100]", "images.window=image"])

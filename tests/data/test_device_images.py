@@ -1,5 +1,8 @@
 import logging
+import weakref
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from pipeline.data.augment import Augmenter
 from pipeline.data.device_augment import DeviceAugmenter
 from pipeline.data.device_images import DeviceImages, ahead, on_device, rows_of
 from pipeline.data.device_loader import DeviceLoader
-from pipeline.data.loader import EpochLoader, LoaderPlan
+from pipeline.data.loader import Batch, EpochLoader, LoaderPlan
 
 GPU = pytest.param("cuda", marks=pytest.mark.gpu)
 DEVICES = ["cpu", GPU]
@@ -118,6 +121,49 @@ def test_ahead_gives_a_cpu_its_own_batches():
     with EpochLoader(digit_images(30), plan()) as loader:
         batches = list(loader.batches(0, all_rows(30)(0)))
     assert all(one is two for one, two in zip(ahead(batches, "cpu"), batches, strict=True))
+
+
+def test_few_batches_wait_on_a_gpu_that_is_slower_than_the_host(monkeypatch):
+    """Steps are queued at once and computed later: only waiting for one of them says that it was computed."""
+    queued, computed = [], []
+
+    class Event:
+        def __init__(self, blocking=False):
+            assert blocking, "a host that spins takes the core of a loader"
+
+        def record(self):
+            self.number = len(queued)
+
+        def synchronize(self):
+            computed[:] = queued[: self.number]
+
+    stream = SimpleNamespace(record_event=lambda: None, wait_event=lambda event: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: stream)
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "stream", lambda side: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: stream)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda self, stream: None)
+    copied = []
+    monkeypatch.setattr(device_images, "_moved_batch", lambda batch, device: copied.append(batch) or batch)
+    x = torch.zeros(1)
+    batches = [Batch(x, x, torch.full((1,), n)) for n in range(12)]
+    for number, batch in enumerate(ahead(iter(batches), "cuda")):
+        assert batch is batches[number]
+        queued.append(batch)
+        assert len(copied) - len(computed) <= device_images.QUEUED + 2
+    assert len(queued) == 12
+
+
+def test_what_an_earlier_fold_left_in_circles_of_references_counts_as_free(monkeypatch):
+    class Circle:
+        def __init__(self):
+            self.own = self
+
+    alive = weakref.ref(Circle())
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (7 if alive() is None else 0, 9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
+    assert device_images._free("cuda") == 7
 
 
 def test_a_host_that_locks_no_more_memory_reads_images_without_it(monkeypatch):

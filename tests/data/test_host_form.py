@@ -339,6 +339,13 @@ def numbers(*cells):
             "list of labels in brackets",
         ),
         (["caption"], numbers(lambda n: f"text {n}"), (["caption"], "text"), "each row has another answer"),
+        (
+            ["price"],
+            numbers(lambda n: f"{n % 9 + 1},{n % 7}50"),
+            (["price"], "1,000"),
+            "thousands of numbers",
+        ),
+        (["price"], numbers(lambda n: (f"{n + 1}.250", "900")[n % 2]), (["price"], "1.000"), "thousands of"),
         (["weight"], numbers(lambda n: f"{1.5 + n % 9} kg"), (["weight"], 0), "the numbers have a unit"),
         (["cost"], numbers(lambda n: f"${n % 5}.50"), (["cost"], "$0.50"), "the numbers have a unit"),
     ],
@@ -547,3 +554,11 @@ def test_columns_of_the_sample_that_repeat_the_test_table_are_copied(host):
     assert host.config.submission.copied == ["width"] and host.last.endswith("copied from the sample: width")
     host.asks(["width", "kind"], each=lambda n: [9, "cat"])
     assert "nothing in train.csv fills width" in host.refused()
+
+
+def test_the_patients_of_a_sample_are_copied_and_no_answers(host):
+    host.labels(["patient_id", "grade"], lambda n: [f"p{n // 2}", n % 3])
+    host.asks(["patient_id", "grade"], each=lambda n: [f"q{n // 2}", 0]).new()
+    found = host.config
+    assert found.submission.copied == ["patient_id"] and found.group_column == "patient_id"
+    assert [a.column for a in found.attributes] == ["grade"]

@@ -94,3 +94,17 @@ def test_shares_are_divided_by_their_sum(tmp_path):
     chosen = settings("shares", [{"name": "vote", "column": "vote", "values": ["a", "b"], "one_hot": True}])
     _, y = truth(tmp_path, chosen)
     np.testing.assert_allclose(y, [[0.75, 0.25], [0, 1], [0.5, 0.5], [0.25, 0.75], [0.5, 0.5], [1, 0]])
+
+
+def test_a_truth_of_which_nothing_is_known_is_a_fault(tmp_path):
+    written(tmp_path, "id,a,b", ["x,1,", "y,0,", "z,1,-1"])
+    both = [{"name": w, "column": w, "values": ["0", "1"]} for w in "ab"]
+    with pytest.raises(DataError) as error:
+        competition.load(settings("labels", both, unknown_labels=["0", "1", "-1"]), tmp_path)
+    assert any("train.csv: no row knows a, b" in fault for fault in error.value.faults)
+
+
+def test_an_empty_cell_may_be_a_value(tmp_path):
+    written(tmp_path, "id,a", ["x,1", "y,", "z,1"])
+    _, y = truth(tmp_path, settings("labels", [{"name": "a", "column": "a", "values": ["", "1"]}]))
+    assert y.tolist() == [[1], [0], [1]]

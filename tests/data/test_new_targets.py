@@ -118,10 +118,18 @@ def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
     assert data.train.labels[:3].tolist() == [1, 2, 0]
 
 
+def test_sides_of_an_image_are_a_hint_not_to_mirror_it(host):
+    host.labels(["left_eye", "right_eye"], lambda n: [n % 2, n % 3 % 2])
+    host.asks(["left_eye", "right_eye"], 0.5, 0.5).new()
+    assert "if left_eye and right_eye are sides of the image, a mirrored one has them" in reasons(host)
+    host.labels(["bright", "leftover"], lambda n: [n % 2, n % 3 % 2]).asks(["bright", "leftover"], 0.5, 0.5)
+    assert "mirrored" not in reasons(host.new())
+
+
 def test_labels_that_hold_wherever_they_are_known_are_named(host):
     host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
     (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]
-    assert "train.csv: b hold in every row where they are known" in line
+    assert "train.csv: b hold in every row where they are known" in line and "`values: ['', '1']`" in line
 
 
 @pytest.mark.parametrize(
@@ -138,6 +146,16 @@ def test_words_of_a_cell_are_labels_and_are_written_as_the_sample_does(host, cel
     assert host.config.submission.separator == between
     assert submitted(host, [0.9, 0.8, 0.1])[1] == f"t0,{answer}"
     assert "its cells hold several words, e.g." in reasons(host)
+
+
+@pytest.mark.parametrize("asked", ["sky; sea", "sky", ""])
+def test_a_blank_behind_each_separator_is_written_too(host, asked):
+    host.labels(
+        ["tags"], lambda n: ["; ".join(w for k, w in enumerate(("sky", "sea", "sand")) if n >> k & 1)]
+    )
+    host.asks(["tags"], asked).new()
+    assert host.config.label_separator == ";" and host.config.submission.separator == "; "
+    assert submitted(host, [0.9, 0.2, 0.8])[1] == "t0,sand; sky"
 
 
 def test_words_that_are_numbers_meet_a_placeholder_and_rows_without_any(host):
@@ -432,3 +450,42 @@ def test_pictures_of_a_patient_whose_names_end_alike_are_no_long_form(host):
     )
     host.asks(["sick"], 0.5).new()
     assert host.config.long_table is None
+
+
+ORGANS = ("bowel_healthy", "bowel_injury", "kidney_healthy", "kidney_low", "kidney_high", "any_injury")
+
+
+def organs(n):
+    """Rows of columns of 0 and 1 of the kind of RSNA's abdominal trauma: blocks of levels, and one mark."""
+    bowel, kidney = int(n % 5 == 0), n % 3
+    marks = [1 - bowel, bowel, *(int(kidney == k) for k in range(3)), int(bowel or kidney > 0)]
+    return [str(m) for m in marks]
+
+
+@pytest.mark.parametrize("asked", [ORGANS, ORGANS[:5], tuple(reversed(ORGANS))])
+def test_columns_of_a_common_prefix_that_exclude_each_other_are_levels_of_a_label(host, asked):
+    """The host gets a probability for each of its columns, those of first levels too."""
+    host.labels(ORGANS, organs).asks(asked, *["0.5"] * len(asked)).new()
+    target, classes, form, metric = facts(host)
+    assert (target, form, metric) == ("labels", "probabilities", "log_loss")
+    kidney = ("kidney · healthy", "kidney · low", "kidney · high")
+    assert set(classes) == {"bowel", *kidney, *({"any_injury"} & set(asked))}
+    p = dict(zip(("bowel", *kidney, "any_injury"), (0.25, 0.125, 0.375, 0.5, 0.75), strict=True))
+    rows = submitted(host, [p[c] for c in classes])
+    of_host = {"bowel_healthy": 0.75, "bowel_injury": 0.25, "any_injury": 0.75}
+    of_host |= {c.replace(" · ", "_"): p[c] for c in kidney}
+    assert rows[0] == ",".join(["image", *asked])
+    assert [float(cell) for cell in rows[1].split(",")[1:]] == [of_host[c] for c in asked]
+    data = competition.load(host.config, competition_root(host.settings()))
+    y = dict(zip(classes, data.train.truth[5].tolist(), strict=True))
+    assert y["bowel"] == 1 and y["kidney · high"] == 1 and y["kidney · low"] == 0
+
+
+def test_both_levels_of_a_label_of_two_sum_to_one_in_a_submission(host):
+    host.labels(ORGANS, organs).asks(ORGANS, *["0.5"] * 6).new()
+    path = host.root / "mine.csv"
+    rows = [[f"t{n}", "0.6", "0.6", "0.2", "0.3", "0.5", "0.1"] for n in range(TESTS)]
+    table(path, ["image", *ORGANS], rows)
+    data = competition.load(host.config, competition_root(host.settings()))
+    with pytest.raises(DataError, match="bowel_healthy, bowel_injury sum to 1"):
+        host_format.read(path, data.train.space, host.config.submission, host.sample)

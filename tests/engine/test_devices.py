@@ -9,6 +9,7 @@ from pipeline.settings.runtime import RuntimeSettings
 
 LAB = Machine(("0", "1", "2", "3"), cores=16, threads=16)
 LAPTOP = Machine((), cores=8, threads=8)
+SMALL = Machine(("0", "1"), cores=64, threads=64, gpu_gb=(15.8, 3.9))
 
 
 def seen(machine, **runtime):
@@ -44,6 +45,9 @@ def test_gpus_are_not_touched_where_the_device_is_a_cpu():
         (LAB, {"processes": 2}, "runtime.processes=2 is for CPUs"),
         (LAPTOP, {"processes": 4, "threads": 4}, "4 processes with 4 threads each need 16 cores"),
         (LAPTOP, {"processes": 2}, "2 processes with 8 threads each need 16 cores, and there are 8"),
+        (SMALL, {"per_gpu": 4}, "runtime.per_gpu=4: each process needs about 1 GB"),
+        (SMALL, {"per_gpu": 4}, "GPU 1 has 3.9 GB"),
+        (SMALL, {"per_gpu": 16, "gpus": [0]}, "set runtime.per_gpu=15 or less"),
         (LAB, {"per_gpu": 2, "threads": 4}, "8 processes with 4 threads each need 32 cores"),
     ],
 )
@@ -51,6 +55,11 @@ def test_what_is_not_there_is_refused_in_one_sentence(machine, runtime, says):
     with pytest.raises(ConfigError) as refused:
         tokens(RuntimeSettings(**runtime), machine)
     assert says in str(refused.value) and refused.value.remedy
+
+
+def test_processes_that_the_memory_of_their_gpus_can_hold_are_allowed():
+    assert seen(SMALL, per_gpu=3) == ["0", "1"] * 3
+    assert seen(SMALL, per_gpu=15, gpus=[0]) == ["0"] * 15
 
 
 def test_too_few_cores_name_the_settings_that_fit():

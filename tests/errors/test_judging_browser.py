@@ -25,6 +25,12 @@ pytestmark = pytest.mark.browser
 
 MOST_SECONDS, MOST_MEGABYTES = 3.0, 25.0
 
+# Everything that is folded, opened: these tests are about what is inside.
+UNFOLDED = (
+    "addEventListener('DOMContentLoaded', () => "
+    "document.querySelectorAll('details.fold').forEach((one) => { one.open = true; }))"
+)
+
 
 @pytest.fixture(scope="module")
 def made():
@@ -50,6 +56,7 @@ def made():
 def opened(browser, made, tmp_path):
     """Opens the page as a file, or in a frame that may only run scripts; faults of any kind fail the test."""
     context = browser.new_context(viewport={"width": 1180, "height": 900}, reduced_motion="reduce")
+    context.add_init_script(UNFOLDED)
     faults = []
 
     def open_page(framed=False, width=1180, scripts=True):
@@ -161,6 +168,7 @@ def test_from_the_command_to_the_page_and_back(browser, home, tmp_path):
     shutil.copytree(home, copied)
     first = analyse(copied)
     page = browser.new_page()
+    page.add_init_script(UNFOLDED)
     page.goto(report_of(copied, first).as_uri())
     judge(page, page, 10, keys=("2",))
     page.reload()
@@ -249,7 +257,7 @@ def test_hostile_names_are_text_on_every_card(opened):
 def test_without_scripts_some_flips_are_shown_and_the_page_says_so(opened):
     page = opened(scripts=False)
     assert 0 < page.locator("article.flip").count() <= 24
-    assert "Judging needs JavaScript" in page.locator("noscript").all_inner_texts()[-1]
+    assert "Judging needs JavaScript" in page.locator("noscript").all_text_contents()[-1]
     page.close()
 
 

@@ -153,9 +153,10 @@ def test_the_parts_tell_maps_checks_and_flat_ones():
         }
         assert facts["share"][best[name]] > 0.6
     maps_of = panels.functions()["cam"](shown)
-    # The class "plain" has no weights: its map is zero, and faded, and named.
+    # The class "plain" has no weights: its map is zero, left out of the page, and named.
     plain = next(p for p in maps_of.rows[1].pictures if p.name == "gradcam-rival")
-    assert "nothing found" in plain.caption and "Faded" in maps_of.rows[1].note
+    assert "nothing found" in plain.caption and not plain.shows
+    assert "Not a finding" in maps_of.rows[1].note
     assert "gradcam-rival" in maps_of.facts["train/i1"]["flat"] and maps_of.figures["flat_maps"] >= 1
     assert plain.pixels_HWC.min() > 180  # the image faded, no heat over it
 

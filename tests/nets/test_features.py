@@ -3,8 +3,9 @@ import pytest
 import torch
 from learn_world import SIZE, digit_images, random_head
 
-from pipeline.core.errors import DataError
-from pipeline.nets.forward import Pass, backbone_digest, extract
+from pipeline.core.errors import DataError, UserError
+from pipeline.data.device_images import DeviceImages
+from pipeline.nets.forward import Pass, backbone_digest, extract, extract_in_parts
 from pipeline.nets.model import build
 from pipeline.nets.views import parse_all
 from pipeline.settings.model import ModelSettings
@@ -73,3 +74,33 @@ def test_any_backbones_features_are_what_its_classifier_sees(name):
     with torch.inference_mode():
         logits = network.eval().backbone.get_classifier()(torch.from_numpy(features.x_NVD[:, 0].copy()))
         torch.testing.assert_close(logits, network(x_BCHW), rtol=1e-4, atol=1e-5)
+
+
+def test_a_full_gpu_gives_up_images_before_a_pass_fails(model, monkeypatch):
+    images, again = (DeviceImages(digit_images(20), "cpu", 1.0) for _ in range(2))
+    crowd = [images]
+    expected = extract(model, digit_images(20), IDS, VIEWS, Pass(batch=2)).x_NVD
+    features = type(model).features
+
+    def hungry(self, x_BCHW):
+        if crowd[-1].resident:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+        return features(self, x_BCHW)
+
+    monkeypatch.setattr(type(model), "features", hungry)
+    np.testing.assert_array_equal(extract(model, images, IDS, VIEWS, Pass(batch=2)).x_NVD, expected)
+    assert not images.resident
+    crowd.append(again)
+    parts = list(extract_in_parts(model, again, IDS, VIEWS[0], Pass(batch=2)))
+    np.testing.assert_array_equal(np.concatenate(parts)[:, 0], expected[:, 0])
+    assert not again.resident
+
+
+def test_a_pass_that_a_gpu_cannot_hold_names_the_setting(model, monkeypatch):
+    def hungry(self, x_BCHW):
+        raise RuntimeError("CUDA error: out of memory\nmore")
+
+    monkeypatch.setattr(type(model), "features", hungry)
+    with pytest.raises(UserError, match=r"runtime\.infer_batch=32") as told:
+        extract(model, digit_images(20), IDS, VIEWS, Pass(batch=32))
+    assert "runtime.infer_batch=16" in told.value.remedy

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError
-from pipeline.nets.model import build, groups_of, restore
+from pipeline.nets.model import build, restore
+from pipeline.nets.norms import groups_of
 from pipeline.settings.model import ModelSettings
 
 

@@ -8,25 +8,26 @@ from pipeline.pages import gallery
 from pipeline.pages.gallery import Cloud, Drawing, Gallery, GalleryRow, GalleryTable, Panel, Picture
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
-RNG = np.random.default_rng(0)
 
 
-def pixels(side=40):
-    return RNG.integers(0, 255, (side, side, 3)).astype(np.uint8)
+def pixels(side=40, rng=None):
+    return (rng or np.random.default_rng(0)).integers(0, 255, (side, side, 3)).astype(np.uint8)
 
 
 def page():
+    rng = np.random.default_rng(1)
     rows = tuple(
         GalleryRow(f"train/{n}", f"train/{n} {HOSTILE}", tuple(Picture(f"p{i}", f"caption {i} {HOSTILE}",
-            pixels(), group="" if i == 0 else f"group {i % 2}") for i in range(5)), HOSTILE, f"train/{n}")
+            pixels(rng=rng),
+            group="" if i == 0 else f"group {i % 2}") for i in range(5)), HOSTILE, f"train/{n}")
         for n in range(3)
     )  # fmt: skip
     cloud = Cloud(
         f"axes mean nothing {HOSTILE}",
         tuple(f"train/{n}" for n in range(60)),
-        RNG.normal(size=(60, 2)).astype(np.float32),
+        rng.normal(size=(60, 2)).astype(np.float32),
         {"class": tuple(f"c{n % 12} {HOSTILE}" for n in range(60)), "error": ("right", "wrong") * 30},
-        tuple(pixels(24) for _ in range(60)),
+        tuple(pixels(24, rng) for _ in range(60)),
     )
     table = GalleryTable("Figures", ("name", "value"), ((HOSTILE, 0.123), ("none", None)), "how to `read` it")
     drawing = Drawing(HOSTILE, Markup('<svg viewBox="0 0 4 4"><title>four</title></svg>'))
@@ -49,7 +50,9 @@ def test_hostile_texts_stay_texts_and_nothing_is_loaded():
 def test_the_most_telling_pictures_lead_by_turns_and_empty_maps_are_named_only():
     def row(name, *pictures):
         return GalleryRow(
-            name, name, tuple(Picture(n, f"{name} {n}", pixels(), "", "", s) for n, s in pictures)
+            name,
+            name,
+            tuple(Picture(n, f"{name} {n}", np.zeros((40, 40, 3), np.uint8), "", "", s) for n, s in pictures),
         )
 
     first = Panel(
@@ -70,6 +73,17 @@ def test_the_most_telling_pictures_lead_by_turns_and_empty_maps_are_named_only()
     ]
     text = gallery.render_html(Gallery("Title", "Lead", (), (first, second, empty)))
     assert "Not shown: c1 map." in text and text.count("<figcaption>c1 map") == 0
+    tiny = Panel(
+        "filters", "C", "", (GalleryRow("f", "f", (Picture("p", "p", np.zeros((3, 3, 3), np.uint8)),)),)
+    )
+    about = Panel(
+        "cam",
+        "A",
+        "",
+        (GalleryRow("c", "c", (Picture("p", "p", np.zeros((40, 40, 3), np.uint8)),), "", "train/1"),),
+    )
+    told = [one.panel.name for one in gallery.telling((tiny, second, about))]
+    assert told == ["cam", "occlusion"], "those about images first, a few pixels never"
     many = Panel("cam", "A", "Lead.", tuple(row(f"c{n}", ("map", True)) for n in range(9)))
     assert len(gallery.telling((many,))) == gallery.MOST_TELLING == 6
 
@@ -78,7 +92,7 @@ def test_the_most_telling_pictures_lead_by_turns_and_empty_maps_are_named_only()
 def test_filter_cloud_and_phone(tmp_path, browser):
     path = tmp_path / "explain.html"
     path.write_text(page(), encoding="utf-8")
-    opened = browser.new_page(viewport={"width": 1100, "height": 900})
+    opened = browser.new_page(viewport={"width": 1100, "height": 900}, reduced_motion="reduce")
     faults = []
     opened.on("console", lambda message: faults.append(message.text))
     opened.on("pageerror", lambda error: faults.append(str(error)))

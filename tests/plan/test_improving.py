@@ -84,7 +84,7 @@ SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 LABELS = rng(0, "labels").integers(0, 3, N)
 IDS = np.array([f"i{k:03d}" for k in range(N)])
 TRAIN = Samples(IDS, IDS, np.array([f"g{k // 2}" for k in range(N)]), SPACE, LABELS, "train")
-CONFIG = Config.model_validate({"statistics": {"draws": 200}}, strict=False)
+CONFIG = Config.model_validate({"statistics": {"draws": 100}}, strict=False)
 
 
 def predictions(name, skill):
@@ -112,8 +112,8 @@ def test_the_score_of_a_choice_is_cross_fitted_over_the_whole_choice(world):
 
 
 def test_lucky_attempts_do_not_make_the_score_better_than_it_is(world):
-    """Twenty attempts of equal skill: choosing among them brings little on groups that did not choose."""
-    pool = {"net": predictions("net", 1.0)} | {f"try{k}": predictions(f"try{k}", 1.0) for k in range(20)}
+    """Eight attempts of equal skill: choosing among them brings little on groups that did not choose."""
+    pool = {"net": predictions("net", 1.0)} | {f"try{k}": predictions(f"try{k}", 1.0) for k in range(8)}
     attempts = [Attempt(name, "net") for name in pool if name != "net"]
     score = crossfitted(CONFIG, TRAIN, None, pool, attempts)
     alone = crossfitted(CONFIG, TRAIN, None, {"net": pool["net"], "same": pool["net"]}, [])

@@ -10,6 +10,7 @@ import pytest
 from main_world import artifacts, ledger, run
 
 from pipeline.plan import clock, steps
+from pipeline.record.files import sha256_file
 from pipeline.settings import load as load_settings
 from pipeline.settings import read
 from pipeline.settings.load import CONFIGS, load
@@ -160,3 +161,43 @@ def test_a_file_that_a_person_changed_keeps_the_stable_name(tmp_path):
     stable.write_text("mine", encoding="utf-8")
     assert steps.keep_best(made, stable, said.append) == made
     assert stable.read_text(encoding="utf-8") == "mine" and "stays as it is" in said[0]
+
+
+@pytest.mark.parametrize("command", ["all", "train", "ensemble"])
+def test_a_portfolio_without_a_time_is_refused(tmp_path, command):
+    said = run(tmp_path, command, small=WORDS, options=("--portfolio", "cpu"))
+    assert said.code == 2 and "this command needs TIME" in said.err and "e.g. TIME=30m" in said.err
+
+
+def test_improving_without_a_time_is_refused(tmp_path):
+    said = run(tmp_path, "improve", small=WORDS)
+    assert said.code == 2 and "this command needs TIME" in said.err
+
+
+def test_an_override_that_nothing_reads_is_refused_before_any_work(tmp_path):
+    said = in_time(tmp_path / "home", "all", "10m", "preview.draws=3")
+    assert said.code == 2 and "preview.draws: nothing in this chain reads it" in said.err
+    assert not list((tmp_path / "home").glob("artifacts/[!.]*"))
+
+
+def test_what_a_blend_of_all_runs_refuses_is_refused_before_any_work(tmp_path):
+    said = in_time(tmp_path / "home", "ensemble", "10m", "ensemble.refit=true")
+    assert said.code == 2 and "needs members by name" in said.err
+
+
+def test_a_copy_under_the_stable_name_is_the_submission_that_it_was_copied_from(tmp_path):
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    made, copied = folder / "toy-ensemble-abc.csv", folder / "toy-best.csv"
+    for path in (made, copied):
+        path.write_text("id,label\na,1\n", encoding="utf-8")
+        record = {"name": made.stem, "csv_sha256": sha256_file(path)}
+        path.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
+    assert submission.original(tmp_path, copied) == made == submission.original(tmp_path, made)
+    made.write_text("id,label\na,2\n", encoding="utf-8")
+    assert submission.original(tmp_path, copied) == copied, "other bytes: it is no copy of that file any more"
+    copied.with_suffix(".json").write_text('{"name": "../../etc/x"}', encoding="utf-8")
+    assert submission.original(tmp_path, copied) == copied
+    record = {"name": "../toy-ensemble-abc", "csv_sha256": sha256_file(copied)}
+    copied.with_suffix(".json").write_text(json.dumps(record), encoding="utf-8")
+    assert submission.original(tmp_path, copied) == copied, "a name that leads elsewhere is no name"

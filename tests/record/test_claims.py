@@ -287,6 +287,66 @@ def test_a_disk_without_hard_links_has_claims_too(folder, monkeypatch):
     assert files(folder) == []
 
 
+@pytest.mark.parametrize("links", [True, False])
+def test_a_full_disk_leaves_no_empty_claim_behind(folder, monkeypatch, links):
+    """Making a file needs no room, and writing it does: an empty one would hold the name for a while."""
+    folder.mkdir(parents=True)
+    if not links:
+        monkeypatch.setattr(module, "NO_LINKS", (errno.EEXIST, *module.NO_LINKS))
+
+        def refused(*arguments):
+            raise OSError(errno.EPERM, "no links here")
+
+        monkeypatch.setattr(module.os, "link", refused)
+        original = Path.open
+
+        def full_file(self, mode="r", **how):
+            if mode == "x":
+                original(self, mode, **how).close()
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return original(self, mode, **how)
+
+        monkeypatch.setattr(Path, "open", full_file)
+    else:
+
+        def full(handle, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(module.os, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        Folder(folder).create("fold-k", "a claim")
+    assert files(folder) == []
+
+
+def test_a_claim_that_cannot_be_given_back_stops_beating(folder, monkeypatch):
+    """As in a bucket that fails at this moment: others take it over after the silence."""
+    mine = of(folder)
+    claim = mine.take("fold-k")
+
+    def fails(name, text):
+        raise OSError(errno.EIO, "the network is gone")
+
+    monkeypatch.setattr(mine.place, "remove_if", fails)
+    with pytest.raises(OSError, match="network is gone"):
+        claim.release()
+    assert files(folder) == ["fold-k"] and not mine._held
+
+
+def test_another_users_hidden_process_of_this_host_is_judged_by_its_heartbeat(folder, clock, monkeypatch):
+    """/proc with hidepid, as on shared login nodes, shows a user no process of others."""
+    theirs = of(folder, clock=clock)
+    claim = theirs.take("fold-k")
+    owner = claim.record.owner
+    monkeypatch.setattr("pipeline.record.owners.began", lambda pid: "")
+    assert life_of(owner) == "dead"
+
+    def not_yours(pid, number):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("pipeline.record.hosts.os.kill", not_yours)
+    assert life_of(owner) == "unknown" and of(folder, clock=clock).take("fold-k") is None
+
+
 def test_a_link_whose_answer_was_lost_counts_as_made(folder, monkeypatch):
     """A network disk repeats the request, and the second one finds the file of the first."""
     link = os.link

@@ -9,6 +9,8 @@ NETWORK = ["competition=digits", "experiment=tiny_resnet"]
 PROBE = ["competition=digits", "experiment=probe"]
 COSINE = "model.heads=cosine"
 KNN = "train.head=knn"
+WHALES = ", ".join(f"w{n}" for n in range(300))
+MANY = f"competition.attributes=[{{name: whale, column: whale, values: [{WHALES}]}}]"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +28,7 @@ KNN = "train.head=knn"
         [*NETWORK, COSINE, "loss.name=arcface", "train.mix.method=mixup", "train.ema_decay=0.99"],
         [*PROBE, COSINE, "loss.name=arcface", "train.head=mlp"],
         [*PROBE, KNN, "train.head_k=5", "train.head_temperature=0.1"],
+        [*NETWORK, "train.neighbours=0.5", "train.head_k=9"],
         [*PROBE, "competition.new_class='9'", "decision.steps=[new_class]"],
     ],
 )
@@ -64,7 +67,21 @@ def test_what_is_right_is_accepted(words):
         ([*PROBE, KNN, "loss.name=focal"], "loss.name is not used by head=knn, which minimises nothing"),
         ([*PROBE, KNN, "train.head_seeds=3"], "train.head_seeds has no effect: head=knn"),
         ([*PROBE, "train.head_k=3"], "train.head_k is used only with train.head=knn"),
+        ([*PROBE, "train.neighbours=0.5"], "a linear_probe answers by neighbours with train.head=knn"),
+        (
+            ["competition=digits-values", *NETWORK[1:], "train.neighbours=0.5"],
+            "is for exclusive classes, and",
+        ),
         ([*NETWORK, KNN], "train.head is for a head on cached features"),
+        (
+            [*PROBE, MANY, "decision.steps=[class_scales]"],
+            "counts each pair of classes, and there are 300 classes",
+        ),
+        (
+            [*PROBE, MANY, "ensemble.method=stacking"],
+            "a coefficient for each pair of classes, and there are 300",
+        ),
+        ([*PROBE, MANY, "ensemble.members=[probe,gbdt]"], "grows trees for each class in each round"),
         ([*PROBE, "decision.steps=[new_class]"], "new_class needs competition.new_class"),
         ([*PROBE, "competition.new_class=whale"], "`whale` is not one of competition.attributes[0].values"),
         (

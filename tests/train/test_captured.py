@@ -17,7 +17,7 @@ from pipeline.nets.forward import Mode
 from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import MixSettings, TrainSettings
-from pipeline.train import captured, loop, losses, texts
+from pipeline.train import captured, loop, losses, optim, texts
 from pipeline.train.captured import WARM_UP, Captured
 from pipeline.train.loop import fit
 from pipeline.train.optim import can_record, load_optimizer, make_optimizer, set_lr
@@ -179,6 +179,19 @@ def test_replayed_steps_end_with_the_bits_of_steps_that_run(tmp_path, graphs, mo
     assert recorder.recorded == changes, "a graph is kept as long as the step computes the same"
 
 
+def of_angles(job):
+    model = job.model.model_copy(update={"heads": "cosine", "centres": 2})
+    return replace(job, model=model, loss=LossSettings(name="arcface", rare_margin=0.2))
+
+
+def test_replayed_steps_of_cosines_end_with_the_bits_of_steps_that_run(tmp_path, graphs):
+    job = of_angles(job_of(ema_decay=0.9))
+    _, plain = fit(job, tmp_path / "plain")
+    recorder = graphs()
+    _, state = fit(job, tmp_path / "graph")
+    assert recorder.recorded == 1 and recorder.replayed > 0 and equal_states(state, plain)
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_fold_leaves_nothing_behind_that_only_the_garbage_collector_would_free(
     tmp_path, graphs, monkeypatch, fails
@@ -321,6 +334,29 @@ def test_a_fold_that_began_on_a_gpu_continues_on_a_cpu_in_the_form_of_a_cpu(name
     assert step(other) == [{**group, "lr": pytest.approx(group["lr"])} for group in usual]
 
 
+def test_weights_that_thaw_later_train_with_the_fused_sgd_of_a_gpu(tmp_path):
+    """Torch has it for a CPU, too; its bits are those of one that met all weights at their first step."""
+    more = {"strategy": "gradual", "unfreeze_every": 1, "optimizer": "sgd", "epochs": 3}
+    _, fused = fit(job_of(**more, optimizer_args={"fused": True}), tmp_path / "fused")
+    _, plain = fit(job_of(**more), tmp_path / "plain")
+    assert all(torch.allclose(fused[name], plain[name], atol=1e-4) for name in plain)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_momentum_of_zero_gives_the_bits_of_a_first_step_without_one(nesterov):
+    one, other = (torch.nn.Linear(3, 3) for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    how = {"momentum": 0.9, "weight_decay": 0.1, "nesterov": nesterov, "fused": True}
+    usual, even = (torch.optim.SGD(net.parameters(), 0.1, **how) for net in (one, other))
+    optim._even(even)
+    for _ in range(2):
+        for net, optimizer in ((one, usual), (other, even)):
+            optimizer.zero_grad()
+            net(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+    assert equal_states(one.state_dict(), other.state_dict())
+
+
 def test_a_cpu_keeps_the_usual_form_of_an_optimizer():
     (one, *_) = make_optimizer(torch.nn.Linear(2, 2), TrainSettings()).param_groups
     assert isinstance(one["lr"], float) and not one["capturable"] and not one["fused"]
@@ -372,6 +408,18 @@ def test_a_graph_has_the_bits_of_the_steps_that_it_was_recorded_of(
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("mode", [Mode(), Mode("bf16")], ids=str)
+def test_a_graph_of_cosines_has_the_bits_of_the_steps(tmp_path, mode, never_recorded, monkeypatch):
+    job, seen = of_angles(replace(on_gpu(precision="auto"), measured=mode)), []
+    record = captured.Cuda.record
+    monkeypatch.setattr(captured.Cuda, "record", lambda *given: seen.append(1) or record(*given))
+    _, state = fit(job, tmp_path / "graph")
+    assert len(seen) == 1, "the step was not recorded, or more than once"
+    never_recorded()
+    assert equal_states(fit(job, tmp_path / "plain")[1], state)
+
+
+@pytest.mark.gpu
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_gpu_resumes_across_the_border_of_both_kinds_of_steps(tmp_path, after, never_recorded):
     job = replace(on_gpu(precision="auto", ema_decay=0.9), measured=Mode("bf16"))
@@ -399,6 +447,14 @@ def test_recording_leaves_weights_average_statistics_and_random_state_unchanged(
     monkeypatch.setattr(captured.Cuda, "record", compared)
     fit(on_gpu(ema_decay=0.9), tmp_path)
     assert found == [True, True]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_weights_that_thaw_later_train_on_a_gpu(tmp_path, name):
+    more = {"strategy": "gradual", "unfreeze_every": 1, "optimizer": name}
+    result, _ = fit(on_gpu(**more), tmp_path)
+    assert len(result.history) == 3
 
 
 @pytest.mark.gpu

@@ -79,12 +79,14 @@ class Tally:
                 return self.metric.sign * self.metric.score(self.y_N, mean_NC)
             # Removed votes leave values below 0 by rounding, which are not probabilities.
             return self.metric.sign * self.metric.score(self.y_N, normalised(np.maximum(total_NC, 0)))
-        counts_CC = self._counts(np.asarray(self.y_N, np.int64), changes)[None].astype(np.float64)
-        return self.metric.sign * float(self.metric.on_counts(counts_CC)[0])
+        counts = self._counts(np.asarray(self.y_N, np.int64), changes).astype(np.float64)
+        if self.metric.on_margins is not None:
+            return self.metric.sign * float(self.metric.on_margins(*counts[:, None])[0])
+        return self.metric.sign * float(self.metric.on_counts(counts[None])[0])
 
     def _counts(self, y_N: Ints, changes: Mapping[int, float]) -> Ints:
-        """(C, C) confusion: settled rows from the cache, open rows computed."""
-        at, settled_CC, near_RC = self._opened(y_N, sum(abs(weight) for weight in changes.values()))
+        """What the metric counts: settled rows from the cache, open rows computed."""
+        at, settled, near_RC = self._opened(y_N, sum(abs(weight) for weight in changes.values()))
         label_R = np.empty(len(at), np.int64)
         every = len(at) == len(y_N)
         for start in range(0, len(at), BLOCK):
@@ -94,16 +96,22 @@ class Tally:
                 seen_RC = self.p_MNC[m][rows] if every else self.p_MNC[m][at[rows]]
                 sums_RC += seen_RC if weight == 1 else np.float32(weight) * seen_RC
             label_R[rows] = most_probable(sums_RC)
-        return settled_CC + metrics.confusion(y_N[at], label_R, self.n_classes)
+        return settled + self._counted(y_N[at], label_R)
+
+    def _counted(self, y_R: Ints, label_R: Ints) -> Ints:
+        """(C, C) confusion; or (3, C) right, true and predicted ones where the metric needs no more."""
+        if self.metric.on_margins is None:
+            return metrics.confusion(y_R, label_R, self.n_classes)
+        parts = (label_R[y_R == label_R], y_R, label_R)
+        return np.stack([np.bincount(part, minlength=self.n_classes) for part in parts]).astype(np.int64)
 
     def _opened(self, y_N: Ints, reach: float) -> tuple[Ints, Ints, Floats]:
-        """Rows whose label a change of this size may move, the confusion of the others, and their sums."""
+        """Rows whose label a change of this size may move, the counts of the others, and their sums."""
         if self._open is None or self._open[0] != reach:
             open_N = self._lead_N <= reach + SLACK
             at = np.flatnonzero(open_N)
-            settled = ~open_N
-            settled_CC = metrics.confusion(y_N[settled], self._label_N[settled], self.n_classes)
-            self._open = (reach, at, settled_CC, self.total_NC[at])
+            counts = self._counted(y_N[~open_N], self._label_N[~open_N])
+            self._open = (reach, at, counts, self.total_NC[at])
         return self._open[1:]
 
 

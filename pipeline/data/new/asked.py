@@ -18,7 +18,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.long_form import BETWEEN
-from pipeline.data.new import columns, kinds
+from pipeline.data.new import columns, groups, kinds
 from pipeline.data.paths import image_suffix, nfc
 
 # Names of a column without meaning.
@@ -63,13 +63,14 @@ class Asked:
         return {nfc(v) for v in self.table.column(column)} - {""}
 
 
-def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
+def read(sample: Table, test: Table | None, ids: Sequence[str] = (), train: Table | None = None) -> Asked:
     """Find the columns of a sample.
 
     Args:
         sample: the host's sample.
         test: the host's test table, if there is one besides the sample.
         ids: names of id columns of other tables, likely ones first.
+        train: the training table, if there is one.
 
     Raises:
         DataError: no column of ids, or no other column.
@@ -94,7 +95,11 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
     first = unique[0] if unique[0] == sample.columns[0] else None
     chosen = next((c for c in (*in_test, first, *named, *whole, *unique) if c is not None), unique[0])
     others = [c for c in sample.columns if c != chosen]
-    copied = tuple(c for c in others if c in counted or _about_images(sample, chosen, c, test))
+    copied = tuple(
+        c
+        for c in others
+        if c in counted or _about_images(sample, chosen, c, test) or _of_groups(sample, c, train)
+    )
     answers = tuple(c for c in others if c not in copied)
     if not answers:
         raise DataError(
@@ -102,6 +107,14 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = ()) -> Asked:
             remedy="a sample needs a column for the answer: is this file the host's sample submission?",
         )
     return Asked(sample, chosen, answers, copied)
+
+
+def _of_groups(sample: Table, column: str, train: Table | None) -> bool:
+    """Whether a column says which patient or the like is on an image: those of training are others."""
+    if train is None or column not in train.columns or groups.named_group([(column, "")]) is None:
+        return False
+    cells = set(sample.column(column)) - {""}
+    return len(cells) > 1 and not cells & set(train.column(column))
 
 
 def _about_images(sample: Table, id_column: str, column: str, test: Table | None) -> bool:

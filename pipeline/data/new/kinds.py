@@ -18,6 +18,7 @@ from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.matrix_truth import listed
 from pipeline.data.new import columns
+from pipeline.data.new import texts as of_kinds
 from pipeline.data.new.columns import decimal, numeric
 
 SEPARATORS = ("|", ";", ",", " ")
@@ -45,6 +46,7 @@ UNIT = re.compile(
     r"|years?|yrs?|months?|days?|hours?|min|sec|[mc]?l|km/h|mph|usd|eur|kcal)",
     re.I,
 )
+THOUSANDS = tuple(re.compile(rf"[1-9]\d{{0,2}}(?:{sign}\d{{3}})+") for sign in (",", r"\."))
 CURRENCY = re.compile(r"(?P<unit>[$€£¥₩])\s*(?P<number>\d+(?:\.\d+)?)")
 BRACKETS = {"{": "}", "[": "]", "(": ")"}
 SHOWN_FIELDS = 6
@@ -56,13 +58,13 @@ def refuse(kind: str, where: str, found: str, remedy: str = "") -> NoReturn:
     """Raise the DataError of a target that cannot be predicted.
 
     Args:
-        kind: one of `texts.KINDS`.
+        kind: one of `KINDS` in `data/new/texts.py`.
         where: the file and column.
         found: what shows the kind, e.g. two cells.
         remedy: what to do instead, if there is more to say than for all kinds.
     """
     raise DataError(
-        texts.NOT_YET.format(where=where, kind=texts.KINDS[kind], found=found),
+        of_kinds.NOT_YET.format(where=where, kind=of_kinds.KINDS[kind], found=found),
         remedy=remedy or texts.NOT_YET_REMEDY,
     )
 
@@ -135,6 +137,19 @@ def without_unit(cells: Sequence[str]) -> tuple[str, ...] | None:
     if not found or not all(found) or len(units) > 1:
         return None
     return tuple(f["number"] for f in found if f)
+
+
+def thousands(cells: Sequence[str]) -> str:
+    """An example of numbers whose thousands are set off, as 1,250 beside 900 or 12,000; empty if none are."""
+    for form in THOUSANDS:
+        apart = sorted({c for c in cells if form.fullmatch(c)}, key=len)
+        rest = {c for c in cells if c and not form.fullmatch(c)}
+        short = any(len(re.split(r"[.,]", c)[0]) < 3 for c in apart)
+        plain = all(c.isdecimal() and len(c) <= 3 for c in rest)
+        # A point is that of a decimal, unless other cells lack it.
+        if apart and short and plain and ("," in apart[0] or any(len(c) > 1 for c in rest)):
+            return apart[0]
+    return ""
 
 
 def rarely_repeated(name: str, cells: Sequence[str]) -> bool:

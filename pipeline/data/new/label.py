@@ -303,6 +303,8 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
     if unknown and not (kinds.certain_values(cells, shown) or kinds.likely_values(column, cells)):
         # Whole numbers of few classes, of which one is called `none`.
         cells = _cells(table, column)
+    if not sure and (apart := kinds.thousands(cells)):
+        kinds.refuse("thousands", where, texts.CELL.format(cell=apart), texts.THOUSANDS_REMEDY)
     if kinds.certain_values(cells, shown) or (sure and kinds.rarely_repeated(column, cells)):
         found = texts.VALUES_FOUND.format(values=words.some(values))
         return target.of_values(table, [column], texts.LABEL_VALUES_WHY.format(why=why, found=found))
@@ -356,6 +358,8 @@ def _several(
         full = written <= ONE_HOT.keys() or target.absent_cell([tuple(written)]) == ""
         if held == len(table) and full:
             return _one_hot(table, named, texts.LABEL_ONE_HOT)
+        if blocks := target.of_blocks(table, named, why):
+            return blocks
         found = texts.NOT_ONE_HOT.format(rows=len(table) - held, all=len(table))
         return target.of_marks(table, named, texts.LABEL_MARKS_WHY.format(why=why, found=found))
     shown = {c: asked.cells(a) for c, a in zip(named, asked.answers, strict=True)} if asked else {}

@@ -124,6 +124,8 @@ def _for_names(asked: Asked, label: Label) -> list[str]:
 
 def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     """A column for each label, or for each level of it."""
+    if any(label.blocks) and not asked.long:
+        return _columns_of_blocks(asked, label, names)
     values = dict(zip(label.names, label.values, strict=True))
     levels = words.levels_for(values, asked.answers) if label.levels else None
     if levels is not None:
@@ -156,6 +158,24 @@ def _label_columns(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     question = texts.QUESTION_LABELS.format(columns=words.some(asked.answers), cell=shown)
     trial = ("competition.submission.format=probabilities",)
     return Form(None, texts.OPEN, question=question, trial=trial, choices=tuple(meant), settings=renamed)
+
+
+def _columns_of_blocks(asked: Asked, label: Label, names: Sequence[str]) -> Form:
+    """A column for each label, or for each level of it, named as those of the training table."""
+    host = {own: answer for answer, own in words.named_columns(sorted(label.columns), asked.answers).items()}
+    found: dict[str, str] = {}
+    for name, own, values, block in zip(names, label.names, label.values, label.blocks, strict=True):
+        keys = [f"{name} · {value}" for value in values] if block else [name]
+        if len(block) == 2:  # its second level is the column of predictions; the first one is what is left
+            keys[1] = name
+        found |= {key: host[c] for key, c in zip(keys, block or (own,), strict=True) if c in host}
+    wanted = {key for name, v, b in zip(names, label.values, label.blocks, strict=True)
+              for key in ([f"{name} · {x}" for x in v] if len(b) > 2 else [name])}  # fmt: skip
+    if len(found) < len(asked.answers) or not wanted <= found.keys():
+        kinds.refuse(
+            "answers", _where(asked), texts.OTHER_COLUMNS.format(columns=words.some(sorted(label.columns)))
+        )
+    return Form("probabilities", texts.COLUMN_PER_LEVEL, settings={"columns": found})
 
 
 def _hard_words(cells: set[str], label: Label, names: Sequence[str]) -> dict[str, Any]:
@@ -218,7 +238,7 @@ def _words(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     several = [s for s in fits if any(s in cell.strip() for cell in cells)]
     if decimal(cells):
         kinds.refuse("one_number", where, texts.CELL.format(cell=min(cells)))
-    between = several[0] if several else label.separator
+    between = target.as_written(several[0], cells) if several else label.between or label.separator
     if between is None:
         # One-hot columns say nothing of how words are joined.
         shown = min(cells, default=texts.NOTHING)

@@ -9,8 +9,9 @@ Legend: A attributes or labels, N rows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,15 @@ from pipeline.core.samples import Kind
 from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
-from pipeline.data.matrix_truth import words
+from pipeline.data.matrix_truth import listed, words
 from pipeline.data.new import columns, kinds
+from pipeline.data.new.words import denies
 from pipeline.data.paths import nfc
 
+# Of one label: its name, values, cells and columns.
+_Part = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+# What stands between the words of a column's name.
+BETWEEN_WORDS = "_- ./:"
 # Cells of 0/1 columns that say that a report is uncertain, or that nothing was looked for.
 UNCERTAIN = ("-1", "-1.0")
 # Combinations of attributes that are few enough to be classes, and images that each should have on average.
@@ -46,7 +52,10 @@ class Label:
             words of a cell what the table writes between them.
         target: its kind.
         column: of words, the column whose cells hold them.
+        between: what stands between them there, with a blank if there always is one.
         unknown: cells that mean that a label is unknown, besides empty ones.
+        blocks: for each attribute the columns of 0 and 1 that are its values, none for a plain column; empty:
+            there are only plain ones.
         absent: of columns of marks without any 0, the cell that says that a label does not hold.
         total: of shares, what each row sums to; 1 where rows differ.
     """
@@ -59,9 +68,17 @@ class Label:
     separator: str | None = None
     target: Kind = "exclusive"
     column: str = ""
+    between: str = ""
     unknown: tuple[str, ...] = ()
     absent: str | None = None
     total: float = 1.0
+    blocks: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns of the table that it is made of."""
+        inside = {c for block in self.blocks for c in block}
+        return {*self.names, *(self.values[0] if self.one_hot else ()), self.column, *inside}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -70,8 +87,8 @@ class Label:
 
     @property
     def levels(self) -> bool:
-        """Whether a label has more levels than no and yes."""
-        return self.target == "labels" and any(len(v) > 2 for v in self.values)
+        """Whether a label has more levels than no and yes, or a column for each of them."""
+        return self.target == "labels" and (any(self.blocks) or any(len(v) > 2 for v in self.values))
 
     def numbers(self) -> list[int]:
         """(N,) a class for each row as a number, by which rows are compared and counted."""
@@ -95,7 +112,15 @@ def of_words(table: Table, column: str, separator: str, why: str, also: Sequence
     known = columns.in_order({word for row in rows for word in row} | set(also))
     cells = tuple(tuple("1" if word in row else "0" for row in rows) for word in known)
     values = (("0", "1"),) * len(known)
-    return Label(tuple(known), values, cells, why, False, separator, "labels", column)
+    between = as_written(separator, table.column(column))
+    return Label(tuple(known), values, cells, why, False, separator, "labels", column, between)
+
+
+def as_written(separator: str, cells: Iterable[str]) -> str:
+    """The separator, with the blank that stands behind it wherever it is in these cells."""
+    behind = [cell.split(separator)[1:] for cell in cells if separator in cell and listed(cell) is None]
+    always = bool(behind) and all(part.startswith(" ") for parts in behind for part in parts)
+    return f"{separator} " if separator != " " and always else separator
 
 
 def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
@@ -111,7 +136,7 @@ def of_marks(table: Table, named: Sequence[str], why: str) -> Label:
         why = texts.LABEL_MARKS_WHY.format(
             why=why, found=texts.ABSENT_CELL.format(cell=absent or texts.EMPTY_CELL)
         )
-    return Label(tuple(named), values, cells, why, False, None, "labels", "", unknown, absent)
+    return Label(tuple(named), values, cells, why, target="labels", unknown=unknown, absent=absent)
 
 
 def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:
@@ -124,6 +149,73 @@ def absent_cell(cells_AN: Sequence[Sequence[str]]) -> str | None:
     if any(not ONE_HOT.get(cell, True) for cell in given):
         return None
     return next((cell for cell in (*UNCERTAIN, "") if cell in given), None)
+
+
+def of_blocks(table: Table, named: Sequence[str], why: str) -> Label | None:
+    """Labels of which some have a column of 0 and 1 for each level, as `kidney_low`, `kidney_high`.
+
+    Columns whose names begin with the same words are the levels of one label where exactly one of them is 1
+    in every row. None: there are no such columns.
+    """
+    marks = {c: table.column(c) for c in named}
+    best = max(
+        (_blocks(marks, cut) for cut in (_last_word, _first_word)), key=lambda b: sum(map(len, b.values()))
+    )
+    if not best:
+        return None
+    inside = {c: prefix for prefix, block in best.items() for c in block}
+    plain = of_marks(table, [c for c in named if c not in inside], why)
+    of_mark: dict[str, _Part] = {
+        name: (name, own, cells, ())
+        for name, own, cells in zip(plain.names, plain.values, plain.cells, strict=True)
+    }
+    keys = dict.fromkeys(inside.get(c, c) for c in named)
+    parts = [_part(table, key, best[key]) if key in best else of_mark[key] for key in keys]
+    names, values, cells, blocks = zip(*parts, strict=True)
+    reason = texts.LABEL_BLOCKS.format(why=why, blocks="; ".join(", ".join(block) for block in best.values()))
+    made = Label(names, values, cells, reason, target="labels", blocks=blocks)
+    return replace(made, unknown=plain.unknown, absent=plain.absent)
+
+
+def _part(table: Table, key: str, block: Sequence[str]) -> _Part:
+    """Name, values, cells and columns of the label of a block."""
+    level = {column: column[len(key) :].lstrip(BETWEEN_WORDS) for column in block}
+    denied = [column for column in block if denies(level[column])]
+    if len(block) == 2 and len(denied) == 1:  # a label of two is the probability of its second level
+        block = [*denied, *(column for column in block if column not in denied)]
+    levels = tuple(level[column] for column in block)
+    rows = zip(*(table.column(c) for c in block), strict=True)
+    held = tuple(levels[[ONE_HOT[v] for v in row].index(True)] for row in rows)
+    name = key.rstrip(BETWEEN_WORDS)
+    while name in table.columns:
+        name += "_level"
+    return name, levels, held, tuple(block)
+
+
+def _last_word(name: str) -> str:
+    """The name without its last word, with the sign before it."""
+    return re.sub(rf"[^{re.escape(BETWEEN_WORDS)}]+$", "", name)
+
+
+def _first_word(name: str) -> str:
+    """The first word of a name, with the sign behind it."""
+    found = re.match(rf"[^{re.escape(BETWEEN_WORDS)}]+[{re.escape(BETWEEN_WORDS)}]", name)
+    return found[0] if found else ""
+
+
+def _blocks(marks: Mapping[str, Sequence[str]], cut: Callable[[str], str]) -> dict[str, list[str]]:
+    """Prefix -> columns of which exactly one is 1 in every row, more than one column each."""
+    by_prefix: dict[str, list[str]] = {}
+    for column in marks:
+        by_prefix.setdefault(cut(column), []).append(column)
+    found = {}
+    for prefix, block in by_prefix.items():
+        full = all(set(marks[c]) <= ONE_HOT.keys() for c in block)
+        if prefix and len(block) > 1 and full:
+            rows = zip(*(marks[c] for c in block), strict=True)
+            if all(sum(ONE_HOT[v] for v in row) == 1 for row in rows):
+                found[prefix] = block
+    return found
 
 
 def is_mark(cells: Sequence[str]) -> bool:

@@ -16,6 +16,9 @@ from pipeline.core.errors import ConfigError
 from pipeline.engine import texts
 from pipeline.settings.runtime import RuntimeSettings
 
+# GB of a GPU that a process needs: about half of it for CUDA and its libraries, the rest for a small network.
+LEAST_GB = 1.0
+
 
 @dataclass(frozen=True)
 class Token:
@@ -38,11 +41,13 @@ class Machine:
         gpus: CUDA_VISIBLE_DEVICES of each GPU that torch sees, in torch's order.
         cores: that this process may use.
         threads: torch's threads, unless `runtime.threads` says otherwise.
+        gpu_gb: memory of each GPU, GB; empty: not known.
     """
 
     gpus: tuple[str, ...]
     cores: int
     threads: int
+    gpu_gb: tuple[float, ...] = ()
 
 
 def gpu_names(count: int, visible: str | None) -> tuple[str, ...]:
@@ -78,10 +83,23 @@ def tokens(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
         text = texts.PROCESSES_ON_GPU.format(n=runtime.processes)
         raise ConfigError(text, remedy=texts.PROCESSES_ON_GPU_REMEDY)
     numbers = range(len(gpus)) if runtime.gpus == "auto" else runtime.gpus
+    if runtime.per_gpu > 1 and machine.gpu_gb:
+        _refuse_crowded(runtime.per_gpu, {n: machine.gpu_gb[n] for n in numbers})
     made = [Token(f"gpu {n}", gpus[n]) for _ in range(runtime.per_gpu) for n in numbers]
     if runtime.threads is not None:
         refuse_too_many(len(made), runtime.threads, machine.cores, "")
     return made
+
+
+def _refuse_crowded(per_gpu: int, gb: dict[int, float]) -> None:
+    """Raise ConfigError where the memory of a GPU cannot hold so many processes, whatever they compute."""
+    small = {n: memory for n, memory in gb.items() if memory < per_gpu * LEAST_GB}
+    if not small:
+        return
+    faults = [texts.GPU_MEMORY.format(gpu=n, gb=f"{memory:.1f}") for n, memory in small.items()]
+    most = max(int(min(small.values()) / LEAST_GB), 1)
+    text = texts.PER_GPU_MEMORY.format(n=per_gpu, least=LEAST_GB)
+    raise ConfigError(text, faults, texts.PER_GPU_MEMORY_REMEDY.format(most=most))
 
 
 def _of_cores(runtime: RuntimeSettings, machine: Machine) -> list[Token]:

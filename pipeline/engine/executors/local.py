@@ -46,7 +46,7 @@ PROGRAM = (
 def machine() -> Machine:
     """What this machine has."""
     gpus = gpu_names(hardware.gpu_count(), os.environ.get("CUDA_VISIBLE_DEVICES"))
-    return Machine(gpus, cores(), hardware.default_threads())
+    return Machine(gpus, cores(), hardware.default_threads(), hardware.gpu_memory(len(gpus)))
 
 
 def open_local(site: Site) -> Local:

@@ -112,9 +112,8 @@ def section(inputs: AttributeInputs) -> ReportSection:
         "flips": None if inputs.flips is None else len(inputs.flips.images),
         "agreement": () if inputs.flips is None else _matrices(inputs.space, inputs.flips.agreement),
         "confusion": () if inputs.mistakes is None else _matrices(inputs.space, inputs.mistakes.confusion),
-        "wrong": {name: inputs.mistakes.wrong_share(name) for name in inputs.mistakes.confusion}
-        if inputs.mistakes
-        else {},
+        "wrong": {} if inputs.mistakes is None else inputs.mistakes.wrong,
+        "classes": inputs.space.n_classes,
     }
     return ReportSection("attributes", "Attributes", "compare_attributes.html", values, early=True)
 

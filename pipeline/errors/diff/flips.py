@@ -68,12 +68,28 @@ class Flips:
         directions: one row for each change of one attribute, most frequent first: attribute, old, new,
             images.
         agreement: by "class" and by attribute, (K, K) counts; rows are the old labels, columns the new ones.
+            Without those of more than `MOST_IN_MATRIX` values.
     """
 
     n_images: int
     images: pd.DataFrame
     directions: pd.DataFrame
     agreement: dict[str, Ints]
+
+
+# A matrix of more values is larger than all predictions, and no page shows it.
+MOST_IN_MATRIX = 250
+
+
+# Of more values only the most frequent ones are tested: all others have too few images to tell anything.
+MOST_TESTED = 50
+
+
+def tested(images_V: Ints) -> Ints:
+    """The values that are tested by themselves, ascending: all, or the most frequent ones of very many."""
+    if len(images_V) <= MOST_IN_MATRIX:
+        return np.arange(len(images_V))
+    return np.sort(np.argsort(-images_V, kind="stable")[:MOST_TESTED])
 
 
 def parts(space: LabelSpace) -> dict[str, tuple[tuple[str, ...], Ints]]:
@@ -118,7 +134,9 @@ def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     ).sort_values(["gap", "id"], ascending=[False, True], ignore_index=True)
     views = parts(space)
     agreement = {
-        name: confusion(code_C[old_N], code_C[new_N], len(values)) for name, (values, code_C) in views.items()
+        name: confusion(code_C[old_N], code_C[new_N], len(values))
+        for name, (values, code_C) in views.items()
+        if len(values) <= MOST_IN_MATRIX
     }
     return Flips(len(new.ids_N), images, _directions(space, images), agreement)
 

@@ -17,7 +17,7 @@ from pipeline.core.errors import DataError
 from pipeline.core.metrics import confusion, per_class
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, Samples
-from pipeline.errors.diff.flips import CLASS, parts
+from pipeline.errors.diff.flips import MOST_IN_MATRIX, parts
 from pipeline.pages.report import Key
 
 PAIRS = 6
@@ -67,7 +67,9 @@ class Mistakes:
 
     Args:
         n_images, n_wrong: how many images were predicted, and how many of them wrongly.
-        confusion: by "class" and by attribute, (K, K) counts; rows are the truth.
+        confusion: by "class" and by attribute, (K, K) counts; rows are the truth. Without those of more than
+            `MOST_IN_MATRIX` values.
+        wrong: by all of these, the share of images of which it is wrong.
         tables: by the same names, one row for each value, lowest F1 first: value, F1, images, groups,
             precision, recall.
         pairs: most frequent first.
@@ -79,16 +81,12 @@ class Mistakes:
     n_images: int
     n_wrong: int
     confusion: dict[str, Ints]
+    wrong: dict[str, float]
     tables: dict[str, pd.DataFrame]
     pairs: tuple[ConfusedPair, ...]
     reliability: Reliability
     sure_wrong: int
     answers: dict[Key, tuple[int, int, float]]
-
-    def wrong_share(self, part: str) -> float:
-        """Share of images whose class, or whose value of an attribute, is wrong."""
-        counts = self.confusion[part]
-        return 1 - float(np.trace(counts)) / max(int(counts.sum()), 1)
 
 
 def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
@@ -106,15 +104,19 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
     wrong = np.flatnonzero(pred_N != y_N)
     wrong = wrong[np.argsort(-confidence_N[wrong], kind="stable")]
     views = parts(train.space)
-    confusions = {n: confusion(code[y_N], code[pred_N], len(values)) for n, (values, code) in views.items()}
+    few = {n: view for n, view in views.items() if len(view[0]) <= MOST_IN_MATRIX}
+    confusions = {n: confusion(code[y_N], code[pred_N], len(values)) for n, (values, code) in few.items()}
+    right = {n: int((code[y_N] == code[pred_N]).sum()) for n, (_, code) in views.items()}
     groups = pd.Series(samples.groups_N.astype(str))
     tables = {n: _table(n, values, code[y_N], code[pred_N], groups) for n, (values, code) in views.items()}
-    pairs = _pairs(confusions[CLASS], y_N[wrong], pred_N[wrong], oof.ids_N[wrong])
+    support_C = np.bincount(y_N, minlength=train.space.n_classes)
+    pairs = _pairs(support_C, y_N[wrong], pred_N[wrong], oof.ids_N[wrong])
     shown = {key for pair in pairs for key in pair.keys}
     return Mistakes(
         n_images=len(oof),
         n_wrong=len(wrong),
         confusion=confusions,
+        wrong={name: 1 - n / len(oof) for name, n in right.items()},
         tables=tables,
         pairs=pairs,
         reliability=_reliability(confidence_N, pred_N == y_N),
@@ -144,18 +146,16 @@ def _table(part: str, values: tuple[str, ...], y_N: Ints, pred_N: Ints, groups: 
     return table.sort_values("F1", kind="stable", ignore_index=True)
 
 
-def _pairs(counts_CC: Ints, y_N: Ints, pred_N: Ints, ids_N: np.ndarray) -> tuple[ConfusedPair, ...]:
-    off = counts_CC.copy()
-    np.fill_diagonal(off, 0)
-    order = np.argsort(-off, axis=None, kind="stable")[:PAIRS]
+def _pairs(support_C: Ints, y_N: Ints, pred_N: Ints, ids_N: np.ndarray) -> tuple[ConfusedPair, ...]:
+    """The most frequent pairs of the wrong images; of equal ones the first classes come first."""
+    cells, counts = np.unique(y_N * len(support_C) + pred_N, return_counts=True)
     pairs = []
-    for true, predicted in zip(*np.unravel_index(order, off.shape), strict=True):
-        images = int(off[true, predicted])
-        if images:
-            ids = ids_N[(y_N == true) & (pred_N == predicted)][:PAIR_EXAMPLES]
-            share = images / int(counts_CC[true].sum())
-            keys = tuple(("train", str(i)) for i in ids)
-            pairs.append(ConfusedPair(int(true), int(predicted), images, share, keys))
+    for at in np.argsort(-counts, kind="stable")[:PAIRS]:
+        true, predicted = divmod(int(cells[at]), len(support_C))
+        ids = ids_N[(y_N == true) & (pred_N == predicted)][:PAIR_EXAMPLES]
+        share = int(counts[at]) / int(support_C[true])
+        keys = tuple(("train", str(i)) for i in ids)
+        pairs.append(ConfusedPair(true, predicted, int(counts[at]), share, keys))
     return tuple(pairs)
 
 

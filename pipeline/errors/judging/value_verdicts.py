@@ -110,7 +110,13 @@ def stored(path: Path, values: Sequence[str]) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
-def take_in(file: Path, path: Path, truth_of: dict[tuple[str, str], float], values: Sequence[str]) -> str:
+def take_in(
+    file: Path,
+    path: Path,
+    truth_of: dict[tuple[str, str], float],
+    values: Sequence[str],
+    encoding: str | None = None,
+) -> str:
     """Check an exported file against the training table, and store its verdicts; one line for the terminal.
 
     Args:
@@ -118,11 +124,12 @@ def take_in(file: Path, path: Path, truth_of: dict[tuple[str, str], float], valu
         path: where the verdicts of the competition are kept.
         truth_of: the known truths of the training table, by id and value.
         values: their names.
+        encoding: of the file, where it is not UTF-8.
 
     Raises:
         DataError: the file has faults; all of them are named, and nothing is stored.
     """
-    verdicts, faults = parse(read_table(file), values)
+    verdicts, faults = parse(read_table(file, encoding=encoding), values)
     for one in verdicts:
         if one.key not in truth_of:
             faults.append(texts.NOT_IN_TABLE.format(id=one.id, value=one.value))

@@ -149,8 +149,8 @@
     place("panel").hidden = false;
     const open = items.findIndex((_, k) => !done(k));
     go(Math.max(0, open));
-    place("panel").focus({ preventScroll: true });
     reveal(place("panel"));
+    place("panel").focus({ preventScroll: true });
     place("panel").scrollIntoView({ block: "nearest" });
   }
 

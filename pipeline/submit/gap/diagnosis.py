@@ -45,7 +45,8 @@ def diagnose(
     joined = shift.with_look_alikes(scene)
     difference = shift.compare_sets(joined)
     predicted = None if submitted is None or not len(submitted.test_TC) else submitted
-    exclusive = scene.space.kind == EXCLUSIVE
+    few = scene.space.n_classes <= label_shift.MOST_CLASSES
+    exclusive = scene.space.kind == EXCLUSIVE and few
     priors = label_shift.estimate(scene, predicted) if predicted is not None and exclusive else None
     by_classes = False
     if priors is not None and priors.shifted and difference.alarm:

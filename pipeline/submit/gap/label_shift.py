@@ -25,7 +25,7 @@ from scipy.optimize import nnls
 from pipeline.core.group_resampling import percentile_interval, times_drawn
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng
-from pipeline.core.targets import LABELS, Target
+from pipeline.core.targets import EXCLUSIVE, LABELS, Target
 from pipeline.pages.report import percent
 from pipeline.submit import texts
 from pipeline.submit.gap.scene import Cause, GapScene, Submitted
@@ -35,6 +35,8 @@ Values = npt.NDArray[np.float64]
 # Total variation distance from which other frequencies matter, beyond what chance alone gives.
 MATTERS = 0.05
 # Several checks are made at once, so each needs a smaller p-value than 5 %.
+# With more classes most have too few images to be counted in a test set, and the pairs are too many.
+MOST_CLASSES = 250
 SURE_P = 0.005
 SHOWN = 4
 # The largest factor for the frequency of a class, as a class that is rarely recognised has an uncertain one.
@@ -175,7 +177,10 @@ def check(scene: GapScene, submitted: Submitted, priors: Priors, reliable: bool)
 
 
 def check_columns(scene: GapScene, submitted: Submitted, reliable: bool) -> Cause:
-    """Label shift of labels that hold together, a label at a time; values and shares have none."""
+    """Label shift of labels that hold together, a label at a time; other kinds and many classes have none."""
+    if scene.space.kind == EXCLUSIVE:
+        headline = texts.TOO_MANY_TO_COUNT.format(classes=scene.space.n_classes, most=MOST_CLASSES)
+        return Cause("label_shift", False, headline, texts.TOO_MANY_HOW, texts.NOTHING_TO_DO)
     if scene.space.kind != LABELS:
         headline = texts.NO_LABELS_TO_COUNT.format(kind=scene.space.kind)
         return Cause("label_shift", False, headline, texts.NO_LABELS_HOW, texts.NOTHING_TO_DO)

@@ -1,0 +1,76 @@
+"""benchmarks/against_autogluon without AutoGluon: held-out groups, its checkpoint, cells that are kept."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks import against_autogluon as bench
+
+
+@pytest.fixture
+def table():
+    """Forty images of twenty groups, two classes."""
+    rows = [(f"i{n}", f"/x/{n}.png", ("cat", "dog")[n // 2 % 2], f"g{n // 2}") for n in range(40)]
+    return pd.DataFrame(rows, columns=["id", "path", "label", "group"])
+
+
+def answers(one, right):
+    """A cell whose answers are right for this share of the held-out images."""
+    labels = one.test["label"].to_numpy()
+    sure = np.where(np.arange(len(labels)) < right * len(labels), 0.9, 0.1)
+    dog = np.where(labels == "dog", sure, 1 - sure)
+    p = np.stack([1 - dog, dog], axis=1).tolist()
+    return {"classes": ["cat", "dog"], "p": p, "seconds": 60.0, "first": 20.0}
+
+
+def test_whole_groups_are_held_out_and_each_seed_holds_out_others(table, tmp_path):
+    held = []
+    for seed in (0, 1):
+        one = bench.task("set", seed, table, tmp_path)
+        train = pd.read_csv(one.folder / "train.csv")
+        assert not set(train["group"]) & set(one.test["group"]) and len(train) + len(one.test) == 40
+        assert "label" not in pd.read_csv(one.folder / "test.csv").columns, "neither system reads the answers"
+        held.append(set(one.test["group"]))
+    assert held[0] != held[1]
+
+
+def test_cells_are_kept_and_the_report_pairs_them(table, tmp_path, monkeypatch, capsys):
+    made = []
+
+    def podium(one, seconds, options):
+        made.append("podium")
+        return answers(one, 1.0)
+
+    def rival(one, preset, seconds, options):
+        made.append(preset or "defaults")
+        return answers(one, 0.6)
+
+    monkeypatch.setattr(bench, "table_of_demo", lambda name, out: table)
+    monkeypatch.setattr(bench, "of_podium", podium)
+    monkeypatch.setattr(bench, "of_autogluon", rival)
+    monkeypatch.setattr(bench, "DRAWS", 50)
+    words = ["--env", str(tmp_path / "env"), "--out", str(tmp_path), "--sets", "emoji"]
+    words += ["--minutes", "5", "--seeds", "2"]
+    bench.main(words)
+    said = capsys.readouterr().out
+    assert made == ["podium", "defaults", "high_quality"] * 2
+    assert "podium                   macro-F1 1.0000" in said and "seeds 2" in said
+    assert said.count("podium minus autogluon") == 2 and "first submission after     20 s" in said
+    bench.main(words)
+    assert len(made) == 6 and capsys.readouterr().out == said
+
+
+@pytest.mark.slow
+def test_the_checkpoint_is_the_packaged_backbone_without_its_classifier(tmp_path):
+    import timm
+    import torch
+
+    folder = bench.checkpoint(tmp_path / "lite0")
+    about = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert about["num_features"] == 1280 and about["pretrained_cfg"]["input_size"] == [3, 224, 224]
+    # As AutoGluon loads it: strictly, into a network without a classifier.
+    file = folder / "pytorch_model.bin"
+    network = timm.create_model(about["architecture"], checkpoint_path=str(file), num_classes=0)
+    assert torch.equal(network.conv_stem.weight, torch.load(file, weights_only=True)["conv_stem.weight"])

@@ -1,0 +1,54 @@
+"""benchmarks/portfolio: which recipe comes first, what is left out, and cells that are kept."""
+
+import numpy as np
+import pytest
+
+from benchmarks import portfolio
+from benchmarks.portfolio import Cell, grown
+
+Y = np.arange(60) % 3
+
+
+def cell(right, minutes, seed=0):
+    """Predictions that are right on these rows, and wrong on the others."""
+    answer = np.where(np.isin(np.arange(60), right), Y, (Y + 1) % 3)
+    p_NC = np.full((60, 3), 0.1) + np.random.default_rng(seed).uniform(0, 0.01, (60, 3))
+    p_NC[np.arange(60), answer] = 0.8
+    return Cell(Y, p_NC / p_NC.sum(axis=1, keepdims=True), minutes)
+
+
+@pytest.fixture
+def cells():
+    """A quick recipe, the same as slow, one that knows other rows, and one that knows less."""
+    most, other, few = range(45), range(15, 60), range(20)
+    known = {
+        "quick": cell(most, 1.0, 1), "slow": cell(most, 20.0, 2), "other": cell(other, 5.0, 3),
+        "weak": cell(few, 2.0, 4),
+    }  # fmt: skip
+    return {(name, recipe): one for name in ("a", "b") for recipe, one in known.items()}
+
+
+def test_the_first_member_is_the_best_a_minute_and_what_adds_nothing_is_left_out(cells):
+    steps = grown(cells, ["a", "b"])
+    assert [step.recipe for step in steps][:1] == ["quick"] and "weak" not in [s.recipe for s in steps]
+    assert steps[0].gains.keys() == {"a", "b"} and all(step.mean > 0 for step in steps)
+    best = portfolio.blended(cells, "a", [step.recipe for step in steps])
+    assert best[0] >= portfolio.blended(cells, "a", ["quick"])[0] and best[1] == pytest.approx(
+        sum(cells["a", step.recipe].minutes for step in steps)
+    )
+
+
+def test_a_recipe_without_a_cell_on_a_set_counts_on_the_others(cells):
+    some = {key: one for key, one in cells.items() if key != ("a", "quick")}
+    first = grown(some, ["a", "b"])[0]
+    assert first.recipe == "quick" and first.gains.keys() == {"b"}
+
+
+@pytest.mark.slow
+def test_the_tiny_run_keeps_its_cells_and_goes_on_from_them(tmp_path, capsys, monkeypatch):
+    portfolio.main(["--out", str(tmp_path), "--tiny"])
+    said = capsys.readouterr().out
+    assert said.count("digits, ") == 2 and "portfolio" in said and "min" in said
+    monkeypatch.setattr(portfolio, "run", lambda *arguments: pytest.fail("a cell was there already"))
+    portfolio.main(["--out", str(tmp_path), "--tiny"])
+    assert capsys.readouterr().out == said
