@@ -52,7 +52,7 @@ def predict(session: Session, options: Options) -> None:
     """
     from tqdm import tqdm
 
-    from pipeline.predict.pictures import not_listed
+    from pipeline.predict import pictures
 
     if not options.images.strip():
         raise DataError(texts.IMAGES_MISSING, remedy=texts.IMAGES_REMEDY)
@@ -61,8 +61,10 @@ def predict(session: Session, options: Options) -> None:
     table, root = _places(options, where)
     predictor = predictor_of(session, finding.folder_of(session, options.file, texts.FILE_REMEDY))
     given = predictor.pictures(table, root=root)
-    if root is not None and (left := not_listed(Path(root), given)):
+    if options.table and (left := pictures.not_listed(where, given)):
         session.say(worded(texts.NOT_LISTED, images=left, table=table.name))
+    for line in pictures.left_out(where) if where.is_dir() else []:
+        session.say(texts.NOTE.format(text=line))
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
     with tqdm(total=len(given), desc="predict", unit="img", disable=not sys.stderr.isatty()) as bar:
@@ -87,9 +89,9 @@ def _places(options: Options, where: Path) -> tuple[Path, str | None]:
     missing = [str(place) for place in named if not place.exists()]
     if missing:
         raise DataError(texts.NO_SUCH_PLACE.format(where=missing[0]), missing[1:], remedy=texts.IMAGES_REMEDY)
-    if table is None:
+    if table is None and not (options.root and where.is_dir()):
         return where, options.root
-    if not where.is_dir() or options.root:
+    if table is None or not where.is_dir() or options.root:
         raise DataError(texts.TWO_TABLES, remedy=texts.TWO_TABLES_REMEDY)
     return table, str(where)
 

@@ -39,6 +39,7 @@ from pipeline.data.paths import Faults, images_below, nfc
 from pipeline.data.preprocess import Look, OwnPreprocessing, Preprocessor
 from pipeline.data.readers import frames
 from pipeline.data.readers.reading import Reading, parts
+from pipeline.data.texts import READERS
 from pipeline.predict import beside, folder, texts
 from pipeline.record import files
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings
@@ -120,9 +121,11 @@ def below(where: Path, source: folder.Source, reading: Reading) -> list[Picture]
     """
     if source.images_per_sample is not None or source.channel_files:
         raise DataError(texts.FOLDER_OF_SEVERAL.format(where=where), remedy=texts.FOLDER_OF_SEVERAL_REMEDY)
-    found = images_below(where).images
-    if not found:
-        raise DataError(texts.NO_IMAGES.format(where=where), remedy=texts.NO_IMAGES_REMEDY)
+    there = images_below(where)
+    # Links that lead nowhere are named like images that do not decode.
+    found = sorted([*there.images, *there.broken], key=nfc)
+    if not there.images:
+        raise DataError(texts.NO_IMAGES.format(where=where), left_out(where), texts.NO_IMAGES_REMEDY)
     if reading.pages == "images":
         return [Picture(nfc(name), sample_files.with_pages(str(where / name))) for name in found]
     return [Picture(nfc(name), where / name) for name in found]
@@ -153,6 +156,16 @@ def of_table(
     """
     read = read_table(table, encoding=reading.encoding)
     return of_rows(read, (table,), root or table.parent, source, reading, metadata)
+
+
+def left_out(folder: Path) -> list[str]:
+    """Files below a folder that people take for images, and that nothing here reads; a line for each kind."""
+    kinds: dict[tuple[str, str], int] = {}
+    for name in images_below(folder).others:
+        kind = READERS.get(Path(name).suffix.lower())
+        if kind is not None:
+            kinds[kind] = kinds.get(kind, 0) + 1
+    return [worded(texts.LEFT_OUT, files=n, kind=what, remedy=remedy) for (what, remedy), n in kinds.items()]
 
 
 def not_listed(folder: Path, given: Sequence[Picture]) -> int:

@@ -38,16 +38,21 @@ def test_a_folder_with_broken_images_is_predicted_and_they_are_named(people, mad
         shutil.copy(people.path(name), photos / "deep" / f"{name}.png")
     (photos / "broken.jpg").write_bytes(b"no picture")
     (photos / "notes.txt").write_text("not an image")
+    (photos / "phone.heic").write_bytes(b"a photo")
+    (photos / "gone.png").symlink_to(tmp_path / "nowhere.png")
     out = tmp_path / "answers.csv"
     said = people.run("predict", options=("--file", str(made), "--images", str(photos), "--out", str(out)))
     found = rows(out)
     assert [row["id"] for row in found] == ["deep/000_0.png", "deep/001_1.png"]
     assert list(found[0]) == ["id", "label", *(c for c in found[0] if " · " in c)]
     assert found[0]["label"] == max(list(found[0])[2:], key=lambda c: float(found[0][c]))
-    (fault,) = rows(tmp_path / "answers-unreadable.csv")
-    assert fault["id"] == "broken.jpg" and fault["why"] == "not an image"
-    assert "1 image does not decode; see" in said.out and "2 images" in said.out
-    (photos / "broken.jpg").unlink()
+    faults = rows(tmp_path / "answers-unreadable.csv")
+    assert [fault["id"] for fault in faults] == ["broken.jpg", "gone.png"]
+    assert [fault["why"] for fault in faults] == ["not an image", "the file is missing"]
+    assert "2 images do not decode; see" in said.out and "2 images, " in said.out
+    assert "note: 1 file not predicted, HEIC photos: the package pillow-heif reads them" in said.out
+    for name in ("broken.jpg", "gone.png"):
+        (photos / name).unlink()
     people.run("predict", options=("--file", str(made), "--images", str(photos), "--out", str(out)))
     assert not (tmp_path / "answers-unreadable.csv").exists()
 
@@ -93,6 +98,8 @@ def test_a_folder_of_a_predictor_or_a_bundle_needs_no_submission(people, made, t
     ("options", "said"),
     [
         (("--images", "x"), "there is no such folder or table"),
+        (("--images", ".", "--table", "no.csv"), "no.csv: there is no such folder or table"),
+        (("--images", ".", "--root", "."), "ROOT is for a table"),
         (("--file", "nothing", "--images", "."), "nothing: there is no such submission"),
         (("--file", "people", "--images", ""), "IMAGES is missing"),
         (("--images", ".", "--out", "a.xlsx"), "a table ends in one of .csv, .parquet"),
