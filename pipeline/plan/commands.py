@@ -43,6 +43,8 @@ Options = argparse.Namespace
 FEW_FOLDS, MOST_OF_TIME = 3, 0.5
 # Words that name the experiment of `make train TIME=…`, so that no portfolio is needed.
 OF_EXPERIMENT = ("experiment=", "model=", "model.", "train.", "loss.")
+# Words that choose one experiment, where a portfolio has several.
+ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
 REPORT_OF_EDA, REPORT, REPORT_IMAGE = 2.5, 4.0, 5e-3
 
@@ -173,6 +175,10 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     clock = clock_of(options)
     _refuse(session.settings, options)
     own = recipes.of_user(session.settings)
+    if own is None and (typed := [w for w in options.settings if w.startswith(ONE_EXPERIMENT)]):
+        raise ConfigError(
+            texts.TIME_AND_EXPERIMENT.format(words=" ".join(typed)), remedy=texts.TIME_AND_EXPERIMENT_REMEDY
+        )
     name = "" if own is not None else _portfolio(session, options)
     asked = str(options.portfolio or "")
     listed = own if own is not None else recipes.of_machine(session.settings, asked, name)

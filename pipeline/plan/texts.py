@@ -18,6 +18,8 @@ TIME_AND_EPOCHS_REMEDY = "leave one of them out"
 GO_ON = "                the next command trains the rest of it, with the same epochs"
 TIME_AND_FOLDS = "TIME: train.folds={folds} trains some folds only, and a member of a blend needs all of them"
 TIME_AND_FOLDS_REMEDY = "leave out train.folds"
+TIME_AND_EXPERIMENT = "TIME: {words} names one experiment, and a budget of time trains the recipes of a portfolio"
+TIME_AND_EXPERIMENT_REMEDY = "leave it out; make train TIME=… trains one experiment, and ensemble.members=[…] or PORTFOLIO=… chooses the members"
 NO_EPOCH_FITS = "TIME={seconds:g}s is too short: the fewest epochs of {name} need about {least}"
 NO_EPOCH_FITS_REMEDY = "raise TIME, or make training cheaper: smaller images, fewer folds"
 ORIGIN = {"measured": "measured: {source}", "published": "published, not measured: {source}"}

@@ -7,8 +7,9 @@ import pytest
 from bring_world import picture
 
 from pipeline.core.errors import DataError
-from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, cells_of, strings
+from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split, strings
 from pipeline.core.targets import Target
+from pipeline.core.truths import cells_of
 from pipeline.data import host
 from pipeline.data.competition import Answers, hold_out, without_copies
 from pipeline.data.folds import with_extra

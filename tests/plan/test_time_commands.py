@@ -76,6 +76,8 @@ def test_a_bad_time_is_one_error_before_any_work(tmp_path, command, time, what):
     [
         ("train", ["train.epochs=3"], "TIME and train.epochs both say how long training takes"),
         ("all", ["train.folds=[0]"], "train.folds=[0] trains some folds only"),
+        ("all", ["experiment=debug"], "experiment=debug names one experiment"),
+        ("ensemble", ["model=resnet18"], "model=resnet18 names one experiment"),
         ("ensemble", ["train.folds=[1]"], "train.folds=[1] trains some folds only"),
     ],
 )
