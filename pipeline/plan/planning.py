@@ -24,6 +24,8 @@ SHORTEST = 0.6
 LONGEST = 1.5
 # Share of the time that is planned for members: the rest is for what no estimate knows.
 FILL = 0.95
+# A head on features cannot be paused while it trains, so it starts only if it may take so many times as long.
+UNWATCHED = 1.5
 # An observed time changes expectations at most by these factors.
 FACTORS = (0.3, 8.0)
 # The weight of the newest observation in the running mean of them.
@@ -201,7 +203,7 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | 
     """A recipe with as many of its epochs and views as fit; None if its shortest form does not."""
     for views in dict.fromkeys((rung.views, 1)):
         whole = _planned(ladder, rung, rung.epochs, views, pace)
-        if whole.seconds <= seconds:
+        if (UNWATCHED if ladder.kind == "probe" else 1.0) * whole.seconds <= seconds:
             return whole
         each = pace.of(ladder.kind) * rung.share * rung.cost.epoch
         if each <= 0 or rung.is_fixed:

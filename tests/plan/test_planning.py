@@ -133,3 +133,9 @@ def test_the_first_submission_is_quick_whatever_the_portfolio_has():
     assert (first.ladder.name, first.views, first.rung.size) == ("small", 3, 32)
     first = quickest([slow, quick], 1, Pace())
     assert (first.seconds, first.views, first.rung.size) == (6.0, 1, 32), "the shortest form of any"
+
+
+def test_what_cannot_be_paused_begins_only_with_time_to_spare():
+    (head,) = probe(seconds=40.0).rungs
+    assert fitted(probe(), head, 59, Pace()) is None
+    assert fitted(probe(), head, 60, Pace()).seconds == 40
