@@ -137,7 +137,7 @@ def test_all_faults_of_words_files_and_values_at_once(configs):
 
 def test_unknown_key_names_the_nearest(configs):
     assert configs.faults("train.epoch=3") == [
-        "override train.epoch: train.epoch: unknown key; did you mean epochs, warmup_epochs, lr_decay_epochs?"
+        "override train.epoch: train.epoch: unknown key; did you mean epochs, head_epochs, warmup_epochs?"
     ]
     assert configs.faults("trian.epochs=3") == [
         "override trian.epochs: `trian` is not a section of the settings; did you mean train?"
@@ -474,11 +474,11 @@ def test_every_experiment_and_model_resolves_on_every_competition(competition):
         # The digits keep decoded images so small that larger ones are refused.
         larger = competition.startswith("digits") and word in ("experiment=lite0_96", "experiment=resnet10t")
         more = ["images.cache_px=96"] if larger else []
-        # Its loss is one of exclusive classes, which the error says.
-        other = (
-            competition in ("digits-pairs", "digits-values", "emoji-labels") and word == "experiment=lite0_96"
-        )
-        more += ["loss.name=cross_entropy"] if other else []
+        # Their loss is one of exclusive classes, which the error says, and so is a head of cosines.
+        exclusive = competition not in ("digits-pairs", "digits-values", "emoji-labels")
+        cosine = word in ("experiment=arcface", "experiment=probe_arcface")
+        if not exclusive and (cosine or word == "experiment=lite0_96"):
+            more += ["loss.name=cross_entropy", *(["model.heads=joint"] if cosine else [])]
         settings = load([f"competition={competition}", word, *more])
         assert settings.config.competition.name == competition
     for member in load([f"competition={competition}"]).config.ensemble.members:
