@@ -54,7 +54,7 @@ class Command:
         uses_results: whether results must not be freed while it runs; `gc` waits for these commands.
         names_settings: whether `--name` writes the overrides as an experiment file before it runs.
         about_current: whether it is about the current competition if its words name none.
-        on_home: whether the home page is written after it, because it may have made something.
+        on_home: whether it changes what the home page shows, also if it builds nothing.
         then: the command that it advises as the next one; empty: the room says which, or there is none.
     """
 
@@ -65,7 +65,7 @@ class Command:
     uses_results: bool = True
     names_settings: bool = False
     about_current: bool = True
-    on_home: bool = True
+    on_home: bool = False
     then: str = ""
 
 
@@ -186,10 +186,15 @@ COMMANDS = (
             Option("label", "column of the label, or several separated by commas; default: guessed"),
             Option("encoding", "encoding of tables that are not UTF-8, e.g. cp949; default: found"),
             Option("target", "exclusive, labels, values or shares; default: guessed", {"default": ""}),
+            Option(
+                "image_table",
+                "table with a row for each image, beside TRAIN with a row a sample; default: found",
+            ),
         ),
-        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=…",
+        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=… IMAGE_TABLE=…",
         uses_results=False,
         about_current=False,
+        on_home=True,
     ),
     Command(
         "use",
@@ -198,6 +203,7 @@ COMMANDS = (
         make="NAME=pets",
         uses_results=False,
         about_current=False,
+        on_home=True,
     ),
     Command("all", "run everything from EDA to error analysis, then print a summary", _IN_TIME, "TIME=2h"),
     Command("eda", "report on the data, the most harmful findings first", then="train"),
@@ -302,6 +308,7 @@ COMMANDS = (
         ),
         make="FILE=… PUBLIC=0.71 PRIVATE=0.70, or REVEAL=1",
         then="leaderboard",
+        on_home=True,
     ),
     Command(
         "leaderboard",
@@ -317,6 +324,7 @@ COMMANDS = (
         make="NAME=…, or NAME=none",
         uses_results=False,
         then="error-analysis",
+        on_home=True,
     ),
     Command(
         "final",
@@ -340,6 +348,7 @@ COMMANDS = (
             Option("dry", "show everything but send nothing", _FLAG),
         ),
         make='FILE=… MESSAGE="…" YES=1, or DRY=1; FILE=bundles/NAME',
+        on_home=True,
     ),
     Command(
         "reproduce",
@@ -418,7 +427,6 @@ COMMANDS = (
         "write the home page: best run, what failed, what to do next, all reports",
         uses_results=False,
         about_current=False,
-        on_home=False,
     ),
     Command(
         "serve",
@@ -427,28 +435,17 @@ COMMANDS = (
         make="PORT=8000",
         uses_results=False,
         about_current=False,
-        on_home=False,
     ),
-    Command(
-        "runs",
-        "list finished experiments: score, interval, differing settings",
-        uses_results=False,
-        on_home=False,
-    ),
-    Command(
-        "config",
-        "print the resolved settings and the source of each",
-        uses_results=False,
-        on_home=False,
-        then="train",
-    ),
-    Command("du", "print disk space by kind of result", uses_results=False, on_home=False, then="gc DRY=1"),
+    Command("runs", "list finished experiments: score, interval, differing settings", uses_results=False),
+    Command("config", "print the resolved settings and the source of each", uses_results=False, then="train"),
+    Command("du", "print disk space by kind of result", uses_results=False, then="gc DRY=1"),
     Command(
         "gc",
         "delete results that no submission or pin needs",
         (Option("dry", "only print what would be deleted", _FLAG),),
         make="DRY=1",
         uses_results=False,
+        on_home=True,
     ),
     Command(
         "pin",
@@ -456,7 +453,6 @@ COMMANDS = (
         (Option("key", "start of a key from `make runs`", {"required": True}),),
         make="KEY=…",
         uses_results=False,
-        on_home=False,
         then="gc DRY=1",
     ),
 )

@@ -202,7 +202,7 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     info = RunInfo(
         stage=stage.name,
         competition=need.settings.config.competition.name,
-        name=f"{label} · {stage.name.replace('_', '-')}",
+        name=_run_name(stage, label),
         key=order.key,
         experiment=label,
         tags={**{k: str(v) for k, v in need.params.items()}, **_sorted_in(stage, label)},
@@ -219,7 +219,12 @@ def _sorted_in(stage: Stage, label: str) -> dict[str, str]:
     """The tags by which the views of the record choose and group runs."""
     if not stage.compared:
         return {board.BESIDE: "yes"}
-    return {board.ARM: " ".join(word for word in label.split(" ") if not word.startswith(SEED))}
+    arm = " ".join(word for word in label.split(" ") if not word.startswith(SEED))
+    return {board.ARM: _run_name(stage, arm)}
+
+
+def _run_name(stage: Stage, label: str) -> str:
+    return f"{label} · {stage.name.replace('_', '-')}"
 
 
 def _manifest(

@@ -167,8 +167,8 @@ class Progress:
         self.ended(name)
 
     def count(self, *states: str) -> int:
-        """How many needs are in one of these states."""
-        return sum(item.state in states for item in self._items.values())
+        """How many needs are in one of these states; without states: in any."""
+        return sum(not states or item.state in states for item in self._items.values())
 
     def eta(self) -> float | None:
         """Expected seconds until everything is done; None: not known for any long one that is left.

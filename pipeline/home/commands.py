@@ -7,6 +7,7 @@ Owns both commands, and the line with the page's path at the end of the others. 
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,6 +22,7 @@ from pipeline.record.serve import refuse_port
 from pipeline.settings import current, read
 from pipeline.settings.load import load
 
+log = logging.getLogger(__name__)
 Options = argparse.Namespace
 # The command that prints the address of the record itself.
 WITH_SUMMARY = "all"
@@ -44,23 +46,34 @@ def finish(session: Session) -> None:
     A command that made something names the competition's table in the record, except the one whose summary
     does so.
     """
-    if session.seconds and session.progress.command != WITH_SUMMARY:
-        link = session.tracker.known_link(session.settings.config.competition.name)
-        if link:
-            session.say(texts.RECORD.format(command=ui_command(session.home), link=link))
-    path = page.write(place_of(session), _known(session))
+    try:
+        link = ""
+        if session.seconds and session.progress.command != WITH_SUMMARY:
+            link = session.tracker.known_link(session.settings.config.competition.name)
+        path = page.write(place_of(session), _known(session))
+    except Exception as error:  # such as a record that another program is writing
+        log.warning("%s", texts.NOT_FINISHED.format(kind=type(error).__name__, reason=error))
+        return
+    if link:
+        session.say(texts.RECORD.format(command=ui_command(session.home), link=link))
     if path is not None:
         session.say(texts.PRINTED.format(path=shown(path)))
 
 
 @contextmanager
-def at_the_end(session: Session, written: bool) -> Iterator[None]:
-    """After a command, also one that failed: the page, if `written`; then its last lines, if it succeeded."""
+def at_the_end(session: Session, changed: bool) -> Iterator[None]:
+    """After a command: the page, if it began to build something, also if that failed; then its last lines.
+
+    `changed`: whether a command that succeeds changes what the page shows, also if it builds nothing.
+    """
     try:
         yield
-    finally:
-        if written:
+    except BaseException:
+        if session.progress.count():
             finish(session)
+        raise
+    if changed or session.progress.count():
+        finish(session)
     for line in session.ending:
         session.say(line)
 

@@ -53,6 +53,8 @@ BESIDE_COLUMNS = {"stage": 130, "verdict": 180, MINUTES: 75}
 CHARTS = f"^({SCORE}|{PUBLIC}|{MINUTES}|valid_score|valid_loss|train_loss)$"
 # Settings of `what changed` that are named, and characters of a value.
 MOST_CHANGES, LONGEST_VALUE = 3, 24
+# Settings that change how a run is looked at and not the run; last parts of names that say nothing alone.
+BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy")
 CHANGE = re.compile(r"([\w.]+): (.*?) → (.*?)(?=, [\w.]+: |$)", re.DOTALL)
 NOTE = "mlflow.note.content"
 STATE = "mlflow.sharedViewState."
@@ -237,9 +239,16 @@ def brief(changed: str) -> str:
     found = CHANGE.findall(changed)
     if not found:
         return changed if len(changed) <= 3 * LONGEST_VALUE else f"{changed[: 3 * LONGEST_VALUE]}…"
-    shown = [f"{path.rpartition('.')[2]} {_short(old)} → {_short(new)}" for path, old, new in found]
+    counted = [one for one in found if not one[0].startswith(BESIDE_THE_RUN)] or found
+    shown = [f"{_called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
     more = len(shown) - MOST_CHANGES
     return ", ".join(shown[:MOST_CHANGES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _called(path: str) -> str:
+    """The last part of a setting's name; of one that every section may have, the part before it."""
+    section, _, name = path.rpartition(".")
+    return section.rpartition(".")[2] if name in OF_A_SECTION and section else name
 
 
 def _short(value: str) -> str:

@@ -107,7 +107,10 @@ def test_mlflow_carries_the_figures_that_questions_need(made, recorded):
     for run in stage_runs(runs):
         if run.data.tags["stage"] in ("train", "infer", "ensemble"):
             assert wanted <= run.data.metrics.keys(), run.info.run_name
+            assert run.data.metrics["score"] == run.data.metrics["oof_macro_f1"]
+            assert " to " in run.data.tags["interval 95"] and run.data.tags["arm"]
         assert "minutes" in run.data.metrics and run.data.tags["mlflow.note.content"]
+        assert ("beside" in run.data.tags) == ("arm" not in run.data.tags)
     blend = next(r for r in stage_runs(runs) if r.data.tags["stage"] == "ensemble")
     row = next(r for r in ledger(made[0]).values() if r["kind"] == "blend")
     assert blend.data.metrics["lb_public"] == pytest.approx(float(row["public"]), abs=1e-6)
@@ -120,6 +123,10 @@ def test_mlflow_shows_the_reports(recorded):
         run = next(r for r in stage_runs(runs) if r.data.tags["stage"] == stage)
         names = {Path(f.path).name for f in client.list_artifacts(run.info.run_id)}
         assert page in names
+    blend = next(r for r in stage_runs(runs) if r.data.tags["stage"] == "ensemble")
+    names = {Path(f.path).name for f in client.list_artifacts(blend.info.run_id)}
+    assert {"error-analysis.html", "score.svg"} <= names, "the report about it, and a picture of its score"
+    assert blend.info.run_name.startswith("blend of ")
 
 
 def test_again_it_reuses_everything_and_is_quick(made):

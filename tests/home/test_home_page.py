@@ -190,10 +190,24 @@ def test_a_command_writes_it_and_says_so_before_the_next_command(tmp_path):
     assert "competition.demo.limit=200" in kept["typed"]
 
 
-def test_a_command_that_fails_writes_it_too_and_names_no_next_command(tmp_path):
+def test_a_command_whose_work_fails_writes_it_too_and_names_no_next_command(tmp_path, monkeypatch):
+    from pipeline.core.errors import DataError
+
+    def broken(session, order):
+        raise DataError("b.png does not decode")
+
+    words = ("competition=digits", "competition.demo.limit=200", "folds.n=2", "runtime.mlflow=false")
+    monkeypatch.setattr("pipeline.engine.build.build", broken)
+    said = run(tmp_path, "folds", small=words)
+    assert said.code == 2 and "home page: " in said.out and "next: " not in said.out
+    text = (tmp_path / "reports" / "index.html").read_text(encoding="utf-8")
+    assert "b.png does not decode" in text and "Failed: 1" in text and "make folds ARGS=" in text
+
+
+def test_a_command_that_is_refused_before_any_work_writes_nothing(tmp_path):
     small = ("competition=digits", "competition.demo.limit=200", "runtime.mlflow=false")
     said = run(tmp_path, "score", small=small, options=("--public=0.5",))
-    assert said.code == 2 and "home page: " in said.out and "next: " not in said.out
+    assert said.code == 2 and "home page" not in said.out
 
 
 def test_home_is_a_command(tmp_path):

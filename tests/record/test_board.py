@@ -73,8 +73,10 @@ def test_the_figures_of_a_run_are_in_words() -> None:
     assert numbers == {"score": 0.55512}
     assert words["interval 95"] == "0.5300 to 0.5780"
     assert words["against best"] == "+0.0242 [+0.0049, +0.0434]"
-    assert words["what changed"] == "name tf_efficientnet_lite0_wi… → b, epochs 3 → 9, lr 0.1 → 1 and 1 more"
+    assert words["what changed"] == "model tf_efficientnet_lite0_wi… → b, epochs 3 → 9, lr 0.1 → 1 and 1 more"
     assert board.in_words("macro_f1", {"images": 3.0}, {"changed": "a"}) == ({}, {})
+    assert board.brief("statistics.draws: 1 → 2, train.mix.method: none → cutmix") == "mix none → cutmix"
+    assert board.brief("statistics.draws: 1 → 2") == "draws 1 → 2", "better than nothing"
     assert board.brief("blends a, b") == "blends a, b" and len(board.brief("x" * 500)) < 80
     assert board.brief("images.size: [1, 2] → [3, 4], a.b: 1 → 2") == "size [1, 2] → [3, 4], b 1 → 2"
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 import signal
 import sys
@@ -118,7 +119,7 @@ def test_submit_shows_the_probability_asks_and_hands_in(home, tmp_path, monkeypa
     said = submit(home, path, **host)
     assert (
         said.code == 0
-        and "\nnot submitted\nnext: make submit" in said.out
+        and re.search(r"\nnot submitted\nhome page: .*\nnext: make submit", said.out)
         and not (tmp_path / "there.csv").exists()
     )
     said = submit(home, path, options=["--message=a; rm 'b' {file}"], **host)
@@ -266,7 +267,7 @@ def test_built_again_from_nothing_the_bytes_are_equal(home):
     path = csv_of(home, "tiny_resnet")
     said = reproduce(home, path, options=["--scratch"])
     assert said.code == 0, said.err + said.out
-    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out.splitlines()[-2]
+    assert f"reproduced: {path.stem}: equal keys, the bytes are equal" in said.out
     assert "12 of 12 results were built again, 0 were reused" in said.out
     made = home / "work" / "reproduce" / path.stem
     assert (made / path.name).read_bytes() == path.read_bytes() and not (made / "artifacts").exists()
@@ -283,7 +284,7 @@ def test_existing_results_are_reused_and_another_home_builds_them(home, tmp_path
             shutil.rmtree(artifact.folder)
     said = reproduce(home, path.stem)
     assert said.code == 0 and "3 of 18 results were built again, 15 were reused" in said.out
-    assert "reproduced: " in said.out.splitlines()[-2]
+    assert "reproduced: " in said.out
     path.unlink()
     assert "the bytes are equal" in reproduce(home, path).out, "the digest is enough"
 
@@ -297,7 +298,7 @@ def test_changed_code_is_reported_by_stage_and_can_be_rebuilt_anyway(home, monke
     assert said.code == 2 and "NOT reproduced" in said.err and "git checkout" in said.err
     assert f"the code of stage ensemble has changed: version {made_by} → 99 (in ensemble)" in said.err
     said = reproduce(home, path, options=["--anyway"])
-    assert said.code == 0 and "other keys, the bytes are equal" in said.out.splitlines()[-2]
+    assert said.code == 0 and "other keys, the bytes are equal" in said.out
 
 
 def test_settings_that_the_current_code_reads_differently_are_named(home):
@@ -361,7 +362,7 @@ def test_other_bytes_are_judged_by_the_hardware_profile(home):
     said = reproduce(home, path)
     assert said.code == 2 and "at least 99% and at most 0.02" in said.err
     said = reproduce(home, path, "reproduce.agreement=0.95")
-    assert said.code == 0 and said.out.splitlines()[-2].startswith("within tolerance: ")
+    assert said.code == 0 and "\nwithin tolerance: " in said.out
 
 
 def test_submissions_that_cannot_be_rebuilt_are_reported(home, tmp_path):
@@ -391,4 +392,4 @@ def test_a_blend_of_auto_members_is_rebuilt_from_the_same_members(home):
     for options in ((), ["--scratch"]):
         said = reproduce(home, auto, options=options)
         assert said.code == 0, said.err + said.out
-        assert "equal keys, the bytes are equal" in said.out.splitlines()[-2]
+        assert "equal keys, the bytes are equal" in said.out

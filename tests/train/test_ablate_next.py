@@ -20,7 +20,7 @@ def said_after(settings, arms, monkeypatch):
         lambda need: SimpleNamespace(metrics={f"oof_{metric}": scores[id(need)]}),
         raising=False,
     )
-    monkeypatch.setattr(session, "say", said.append)
+    monkeypatch.setattr(session, "end_with", said.append)
     commands._say_next(session, settings, [need for need, _ in arms])
     return said[-1]
 
