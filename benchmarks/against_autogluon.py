@@ -163,6 +163,8 @@ def task(name: str, seed: int, table: pd.DataFrame, out: Path) -> Task:
         train_N, test_N = next(iter(parts.split(table, table["label"], table["group"])))
         table.iloc[train_N].to_csv(folder / "train.csv", index=False)
         table.iloc[test_N][["id", "path"]].to_csv(folder / "test.csv", index=False)
+        sample = table.iloc[test_N][["id"]].assign(label=sorted(set(table["label"]))[0])
+        sample.to_csv(folder / "sample_submission.csv", index=False)
         table.iloc[test_N].to_csv(folder / "truth.csv", index=False)
     return Task(name, seed, folder)
 
