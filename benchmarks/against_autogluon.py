@@ -23,6 +23,7 @@ one when it ends).
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -52,6 +53,8 @@ began = time.perf_counter()
 asked = json.load(open(sys.argv[1]))
 train, test = pd.read_csv(asked["train"]), pd.read_csv(asked["test"])
 train, test = train[["path", "label"]], test[["path"]]
+for table in (train, test):
+    table["path"] = asked["images"] + "/" + table["path"]
 settings = {"model.names": ["timm_image"], "model.timm_image.checkpoint_name": asked["checkpoint"]}
 given = {"presets": asked["preset"]} if asked["preset"] else {}
 predictor = MultiModalPredictor(label="label", problem_type="multiclass", path=asked["path"], **given)
@@ -150,11 +153,18 @@ def task(name: str, seed: int, table: pd.DataFrame, out: Path) -> Task:
     """Whole groups held out, another quarter for each seed."""
     folder = out / "tasks" / f"{name}-{seed}"
     if not (folder / "truth.csv").is_file():
-        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        # Both systems read the same files, by names below this folder.
+        names = [f"{number:06d}{Path(path).suffix}" for number, path in enumerate(table["path"])]
+        for path, own in zip(table["path"], names, strict=True):
+            shutil.copyfile(path, folder / "images" / own)
+        table = table.assign(path=names)
         parts = StratifiedGroupKFold(HELD_OUT, shuffle=True, random_state=seed)
         train_N, test_N = next(iter(parts.split(table, table["label"], table["group"])))
         table.iloc[train_N].to_csv(folder / "train.csv", index=False)
         table.iloc[test_N][["id", "path"]].to_csv(folder / "test.csv", index=False)
+        sample = table.iloc[test_N][["id"]].assign(label=sorted(set(table["label"]))[0])
+        sample.to_csv(folder / "sample_submission.csv", index=False)
         table.iloc[test_N].to_csv(folder / "truth.csv", index=False)
     return Task(name, seed, folder)
 
@@ -167,6 +177,7 @@ def of_autogluon(one: Task, preset: str, seconds: float, options: argparse.Names
     asked = {
         "train": str((one.folder / "train.csv").resolve()),
         "test": str((one.folder / "test.csv").resolve()),
+        "images": str((one.folder / "images").resolve()),
         "checkpoint": str(checkpoint(options.out / "lite0").resolve()),
         "preset": preset,
         "path": str(work.resolve()),

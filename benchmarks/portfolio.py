@@ -128,7 +128,7 @@ def unpacked(archive: Path, folder: Path, side: int) -> None:
     import cv2
 
     (folder / "images").mkdir(parents=True)
-    train, test = ["id,path,label"], ["id,path"]
+    train, test, sample = ["id,path,label"], ["id,path"], ["id,label"]
     with zipfile.ZipFile(archive) as file:
         names = sorted(name for name in file.namelist() if name.lower().endswith(PICTURES))
         for number, name in enumerate(names):
@@ -142,8 +142,13 @@ def unpacked(archive: Path, folder: Path, side: int) -> None:
                 train.append(f"{row},{Path(name).parent.name}")
             else:
                 test.append(row)
+                sample.append(f"{number:05d}")
     (folder / "train.csv").write_text("\n".join(train) + "\n", encoding="utf-8")
     (folder / "test.csv").write_text("\n".join(test) + "\n", encoding="utf-8")
+    # The host's form: a class as a word. Nothing scores these answers.
+    word = train[1].rpartition(",")[2]
+    rows = [sample[0], *(f"{name},{word}" for name in sample[1:])]
+    (folder / "sample_submission.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def words_of(name: str, photos: Mapping[str, Path], out: Path, tiny: bool) -> list[str]:

@@ -10,9 +10,13 @@ from benchmarks import against_autogluon as bench
 
 
 @pytest.fixture
-def table():
+def table(tmp_path):
     """Forty images of twenty groups, two classes."""
-    rows = [(f"i{n}", f"/x/{n}.png", ("cat", "dog")[n // 2 % 2], f"g{n // 2}") for n in range(40)]
+    for n in range(40):
+        (tmp_path / f"{n}.png").write_bytes(b"picture")
+    rows = [
+        (f"i{n}", str(tmp_path / f"{n}.png"), ("cat", "dog")[n // 2 % 2], f"g{n // 2}") for n in range(40)
+    ]
     return pd.DataFrame(rows, columns=["id", "path", "label", "group"])
 
 
@@ -31,6 +35,7 @@ def test_whole_groups_are_held_out_and_each_seed_holds_out_others(table, tmp_pat
         one = bench.task("set", seed, table, tmp_path)
         train = pd.read_csv(one.folder / "train.csv")
         assert not set(train["group"]) & set(one.test["group"]) and len(train) + len(one.test) == 40
+        assert all((one.folder / "images" / path).is_file() for path in train["path"])
         assert "label" not in pd.read_csv(one.folder / "test.csv").columns, "neither system reads the answers"
         held.append(set(one.test["group"]))
     assert held[0] != held[1]
