@@ -36,7 +36,7 @@ new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
 		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") \
-		$(if $(TARGET),--target "$(TARGET)") $(ARGS)
+		$(if $(TARGET),--target "$(TARGET)") $(if $(IMAGE_TABLE),--image-table "$(IMAGE_TABLE)") $(ARGS)
 
 use: env
 	@$(PIPELINE) use $(if $(NAME),--name "$(NAME)") $(ARGS)

@@ -186,8 +186,12 @@ COMMANDS = (
             Option("label", "column of the label, or several separated by commas; default: guessed"),
             Option("encoding", "encoding of tables that are not UTF-8, e.g. cp949; default: found"),
             Option("target", "exclusive, labels, values or shares; default: guessed", {"default": ""}),
+            Option(
+                "image_table",
+                "table with a row for each image, beside TRAIN with a row a sample; default: found",
+            ),
         ),
-        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=…",
+        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=… IMAGE_TABLE=…",
         uses_results=False,
         about_current=False,
         on_home=True,

@@ -55,6 +55,15 @@ def run(session: Session, options: Options) -> None:
     path = commands.blend(session, compared=False)
     if path is None:
         return
+    _score_here(session)
+    report = compare(session, path, None)
+    _sum_up(session, commands.decided(session, ensemble), path, path, report)
+    session.say(times(session.seconds, time.monotonic() - started))
+    say_next(session, report)
+
+
+def _score_here(session: Session) -> None:
+    """The public scores of submissions without one, where the answers are kept here, as for the demos."""
     config = session.settings.config.competition
     if host.knows_answers(config):
         for csv in commands.unscored(session, again=False):
@@ -62,10 +71,6 @@ def run(session: Session, options: Options) -> None:
                 session.settings, session.need("data"), session.home, csv, reveal=False
             )
             host_scores.record(session.home, session.tracker, config, score)
-    report = compare(session, path, None)
-    _sum_up(session, commands.decided(session, ensemble), path, path, report)
-    session.say(times(session.seconds, time.monotonic() - started))
-    say_next(session, report)
 
 
 def _in_time(session: Session, options: Options) -> None:
@@ -74,6 +79,7 @@ def _in_time(session: Session, options: Options) -> None:
 
     spent = all_in_time(session, options)
     assert spent.report is not None, "make all ends with the error report"
+    _score_here(spent.session)
     _sum_up(spent.session, spent.best.artifact, spent.best.path, spent.best.stable, spent.report)
     say_next(spent.session, spent.report)
 

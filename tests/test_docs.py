@@ -12,7 +12,7 @@ from pipeline.settings.load import CONFIGS, load
 from pipeline.train.studies import grid
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([*ROOT.glob("docs/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CONTRIBUTING.md"])
 TYPED = re.compile(r"^ {0,4}((?:make|python3?) \S.*)$|`((?:make|python3?) [^`\n]+)`", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]*?)(?:#([^)\s]+))?\)")

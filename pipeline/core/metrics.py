@@ -213,13 +213,13 @@ class Metric:
         """
         assert len(y_N) > 0, "nothing to score"
         assert p_NC.ndim == 2 and len(p_NC) == len(y_N), f"p_NC is {p_NC.shape} for {len(y_N)} labels"
+        cells = cells_of(y_N) if y_N.ndim == 2 else None
+        if cells is not None and self.needs == "labels":
+            p_NC = label_metrics.answered(p_NC, cells)
         if self.on_samples is not None:
             return self.on_samples(y_N.view(np.ndarray), p_NC, beside_of(y_N, self.name))
         if y_N.ndim == 2:
             assert self.on_matrix is not None, f"{self.name} scores exclusive classes only: see `refuse`"
-            cells = cells_of(y_N)
-            if cells is not None and self.needs == "labels":
-                p_NC = label_metrics.answered(p_NC, cells)
             if cells is not None and self.on_cells is not None:
                 return self.on_cells(np.asarray(y_N, np.float32), p_NC, cells)
             return self.on_matrix(np.asarray(y_N, np.float32), p_NC)
@@ -329,7 +329,8 @@ def own(name: str, folder: Path) -> Metric:
         description=((function.__doc__ or "").strip().splitlines() or ["a metric of one's own"])[0],
         on_counts=by_cells(score) if labels else None,
         on_weights=None if labels else by_rows(score),
-        kinds=(EXCLUSIVE, LABELS, VALUES, SHARES),
+        # Values and shares have no answers besides themselves: above one half means nothing.
+        kinds=(EXCLUSIVE, LABELS) if labels else (EXCLUSIVE, LABELS, VALUES, SHARES),
         on_matrix=by_rows(lambda y, p: score(y, p > 0.5 if labels else p)),
         on_samples=on_samples if reads else None,
     )

@@ -57,6 +57,10 @@ class Formatter(logging.Formatter):
         return printable(super().format(record))
 
 
+# Libraries that tell at level INFO where they found credentials and addresses, in every process.
+TALKATIVE = ("botocore", "aiobotocore")
+
+
 def prepare() -> None:
     """Let no character of a name end a command: what the terminal's encoding lacks becomes `?` there.
 
@@ -68,6 +72,8 @@ def prepare() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def take_over() -> None:

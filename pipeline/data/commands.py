@@ -86,7 +86,8 @@ def new(session: Session, options: Options) -> None:
     if test is not None and sample is not None and test.resolve() == sample.resolve():
         test = None  # the sample lists the test images
     target = _target(options.target)
-    given = options.label or None, options.encoding or None, target
+    images = Path(options.image_table) if options.image_table else None
+    given = options.label or None, options.encoding or None, target, images
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home, *given)
     session.say(texts.COMPETITION_NEW.format(name=options.name))
     folder = session.settings.folder

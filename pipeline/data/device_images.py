@@ -14,6 +14,7 @@ Legend: N images, B rows of a batch, H height, W width, C channels.
 
 from __future__ import annotations
 
+import gc
 import logging
 import re
 from collections import deque
@@ -172,6 +173,8 @@ def _free(device: str) -> float:
     """Bytes of the device that are free, or that torch holds and does not use."""
     if device == "cpu":
         return 1e18
+    # What an earlier fold left in circles of references, as a traceback of an import does, is no longer used.
+    gc.collect()
     free, _ = torch.cuda.mem_get_info()
     return float(free + torch.cuda.memory_reserved() - torch.cuda.memory_allocated())
 

@@ -29,7 +29,6 @@ from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.targets import VALUES, Target
-from pipeline.core.text_files import UTF8
 from pipeline.data import answer_cells, long_form, texts
 from pipeline.data.answer_cells import NUMBERS, Parsed, columns_of
 from pipeline.record.files import write_atomic
@@ -39,7 +38,6 @@ log = logging.getLogger(__name__)
 
 COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
 SHOWN = 20
-UTF8_PLAIN = "utf-8"
 NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
 SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
 
@@ -178,15 +176,13 @@ def write(
     settings: SubmissionSettings,
     sample: Path,
     encoding: str | None = None,
-    written: str = UTF8_PLAIN,
 ) -> None:
     """A submission with the sample's ids, order and columns; those in `copied` are copied.
 
-    The write is atomic, in the encoding `written`. `encoding` is `competition.encoding`.
+    The write is atomic, in UTF-8. `encoding` is `competition.encoding`.
 
     Raises:
-        DataError: the sample is malformed, the predicted ids or classes are not those of the sample, or an
-            answer has characters that the encoding lacks.
+        DataError: the sample is malformed, or the predicted ids or classes are not those of the sample.
     """
     host = read_table(sample, encoding=encoding)
     answers = answer_columns(host, space, settings)
@@ -208,28 +204,7 @@ def write(
         cells = {column: numbers_like(host, held, values) for column, values in cells.items()}
     columns = [cells.get(name, host.written(name)) for name in host.columns]
     rows = list(zip(*columns, strict=True))
-    write_atomic(path, encoded(format_table(host.columns, rows, host.delimiter), written, path.name))
-
-
-def encoded(text: bytes, encoding: str, name: str) -> bytes:
-    """A UTF-8 text in another encoding; without a byte-order mark where that is UTF-8.
-
-    Raises:
-        DataError: it has characters that the encoding lacks.
-    """
-    if encoding in (UTF8, UTF8_PLAIN):
-        return text
-    lines, odd = text.decode().splitlines(), []
-    for number, line in enumerate(lines, 1):
-        try:
-            line.encode(encoding)
-        except UnicodeEncodeError as error:
-            odd.append(
-                texts.NOT_ENCODED.format(line=number, characters=error.object[error.start : error.end])
-            )
-    if odd:
-        raise DataError(texts.NOT_ENCODED_HEAD.format(name=name, encoding=encoding), odd)
-    return text.decode().encode(encoding)
+    write_atomic(path, format_table(host.columns, rows, host.delimiter))
 
 
 def numbers_like(host: Table, answers: Sequence[str], cells: Sequence[str]) -> list[str]:

@@ -56,6 +56,7 @@ class Listing:
         notes: for the user, one line each.
         without: the images of the other split, which are not searched for a name.
         reading: how images are read, where `images` is a file of several.
+        image_table: a row for each image of these samples; None: the rows name them.
     """
 
     table: Table
@@ -66,6 +67,7 @@ class Listing:
     notes: tuple[str, ...] = ()
     without: Path | None = None
     reading: Reading = field(default_factory=Reading)
+    image_table: Table | None = None
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
@@ -101,6 +103,8 @@ def training(
         rows = replace(rows, without=root / settings.test_images) if rows else None
         rows = _widened(rows, settings, faults) if rows else None
     rows = _with_columns(rows, [settings.id_column, settings.path_column, *needed], faults)
+    several = settings.images_per_sample
+    rows = _with_images(rows, settings, root, several.table if several else None, faults)
     return rows if settings.target == "shares" else _from_one_hot(rows, settings.attributes, faults)
 
 
@@ -118,6 +122,9 @@ def test(settings: CompetitionSettings, root: Path, faults: Faults, reading: Rea
     rows = _table(settings, root, settings.test_table, images, (id_column, path_column), faults, reading)
     rows = replace(rows, without=root / settings.train_images) if rows else None
     rows = _with_columns(rows, [id_column, path_column, *_of_images(settings)], faults)
+    several = settings.images_per_sample
+    name = (several.test_table or several.table) if several else None
+    rows = _with_images(rows, settings, root, name, faults)
     return _one_row_an_image(rows, settings.test_id_pattern, faults) if rows else None
 
 
@@ -150,6 +157,20 @@ def _widened(rows: Listing, settings: CompetitionSettings, faults: Faults) -> Li
     for fault in wide.faults:
         faults.add("rows in long form", fault)
     return None if wide.faults else replace(rows, table=wide.table)
+
+
+def _with_images(
+    rows: Listing | None, settings: CompetitionSettings, root: Path, name: str | None, faults: Faults
+) -> Listing | None:
+    """The rows with the table that names the images of their samples, if there is one."""
+    several = settings.images_per_sample
+    if rows is None or name is None or several is None:
+        return rows
+    table = _read(settings, root, name, faults)
+    listed = None if table is None else replace(rows, table=table)
+    if _with_columns(listed, [c for c in (several.key, several.path) if c], faults) is None:
+        return None
+    return replace(rows, image_table=table, files=(*rows.files, root / name))
 
 
 def _of_images(settings: CompetitionSettings) -> list[str]:

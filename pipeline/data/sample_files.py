@@ -10,6 +10,7 @@ paths are written as one (`core/sample_paths.py`) nor the rows (`data/layouts.py
     images_per_sample.columns     an image for each of these columns; an empty cell is no image
     images_per_sample.sample      one image of the sample that these columns name
     images_per_sample.files       the files that fit the patterns
+    images_per_sample.table       the images that another table names for it
     images.pages=images           an image for each page of its file
 """
 
@@ -62,8 +63,10 @@ def find(listing: Listing, settings: CompetitionSettings, faults: Faults) -> Fou
         for name in ("channel_files", "images_per_sample.files"):
             if settings.channel_files if name == "channel_files" else several is not None and several.files:
                 faults.add("unreadable images", texts.FILES_IN_FILE.format(setting=name, file=listing.images))
-    finder = _Finder(listing, settings.channel_files, faults)
-    if several is not None and several.columns:
+    finder = _Finder(listing, settings.channel_files, faults, _named_by_table(listing, several))
+    if several is not None and several.table and listing.image_table is not None:
+        found = Found(listing, _of_table(finder, several))
+    elif several is not None and several.columns:
         found = Found(listing, _of_columns(finder, several.columns))
     elif several is not None and several.files:
         found = Found(listing, _of_patterns(finder, several))
@@ -81,7 +84,14 @@ def find(listing: Listing, settings: CompetitionSettings, faults: Faults) -> Fou
 class _Finder:
     """Finds the files of one listing, and keeps what has to be said about that."""
 
-    def __init__(self, listing: Listing, channel_files: Sequence[str], faults: Faults) -> None:
+    def __init__(
+        self,
+        listing: Listing,
+        channel_files: Sequence[str],
+        faults: Faults,
+        written: Sequence[str] | None = None,
+    ) -> None:
+        """`written`: how images are named where the rows name samples."""
         self.listing, self.channel_files, self.faults = listing, channel_files, faults
         self.names = listing.table.column(listing.path_column)
         self._members: Members | None = None
@@ -89,7 +99,8 @@ class _Finder:
         if packed(listing.images):
             self._members = _members(listing, faults)
         else:
-            shown = [file for name in self.names for file in self._files(name)]
+            names = self.names if written is None else written
+            shown = [file for name in names for file in self._files(name)]
             self._locator = Locator(listing.images, shown, Index(listing.images, listing.without))
 
     def notes(self) -> tuple[str, ...]:
@@ -151,6 +162,31 @@ def _of_columns(finder: _Finder, columns: Sequence[str]) -> list[str]:
             text = texts.NO_IMAGES_OF_SAMPLE.format(columns=", ".join(columns))
             finder.faults.add("samples without images", f"{finder.listing.where(row)}: {text}")
         paths.append(of_images(finder.one(row, cell, c) for c, cell in named))
+    return paths
+
+
+def _named_by_table(listing: Listing, several: SeveralImagesSettings | None) -> Sequence[str] | None:
+    """The images as another table writes them; None: the rows name them."""
+    if several is None or several.path is None or listing.image_table is None:
+        return None
+    return listing.image_table.column(several.path)
+
+
+def _of_table(finder: _Finder, several: SeveralImagesSettings) -> list[str]:
+    """The images that another table names for each row, in its order."""
+    table = finder.listing.image_table
+    assert table is not None and several.key and several.path, "a rule of the settings asks for both"
+    images_of: dict[str, list[str]] = {}
+    for key, path in zip(table.column(several.key), table.column(several.path), strict=True):
+        if path.strip():
+            images_of.setdefault(nfc(key).strip(), []).append(path)
+    paths = []
+    for row, name in enumerate(finder.names):
+        own = dict.fromkeys(images_of.get(nfc(name).strip(), []))
+        if not own:
+            text = texts.NO_ROWS_OF_SAMPLE.format(table=table.name, key=several.key, name=name)
+            finder.faults.add("samples without images", f"{finder.listing.where(row)}: {text}")
+        paths.append(of_images(finder.one(row, cell, several.path) for cell in own))
     return paths
 
 

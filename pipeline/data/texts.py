@@ -235,27 +235,8 @@ ABSENT_CELL = "no cell is 0, so that {cell} says that a label does not hold"
 EMPTY_CELL = "an empty cell"
 LABEL_ONLY = "a guess: the only column with few different values"
 
-# Kinds of target that cannot be predicted.
-NOT_YET = "{where}: {kind} ({found})"
+# What cannot be predicted; its kinds are in `data/new/texts.py`.
 NOT_YET_REMEDY = "Podium predicts classes, labels that hold together, values and shares of the whole image (docs/targets.md)"
-KINDS = {
-    "several_values": "some answers are values and others are classes; one kind at a time can be predicted",
-    "several_words": "each of several columns holds several labels a cell; only one such column can be predicted",
-    "several_of_one": "each answer holds several classes, and the label holds one",
-    "several": "each answer is a list of labels in brackets; only words with a text between them can be written",
-    "several_images": "one answer is asked for several images, and it is not known which images of the training table belong together",
-    "long": "several rows are about one image (long form), and nothing tells which answer a row asks for",
-    "answers": "several answer columns are neither the classes nor the labels nor the values; such answers cannot be written",
-    "one_number": "one number is asked for more than two classes: a value, or the probability of some of them",
-    "thousands": "the thousands of numbers are set off, which reads like a decimal or like several words",
-    "units": "the numbers have a unit, so that they could only be learned as names",
-    "number_each": "a number is asked for each label, and nothing says of which of its values it is the probability",
-    "structured": "each cell is a JSON object or list, and not a class",
-    "masks": "the answer is a mask of pixels; segmentation is not supported",
-    "boxes": "the answer is boxes in the image; detection is not supported",
-    "images": "the answers name other images; finding similar images is not supported",
-    "texts": "each row has another answer: texts or names of single images are not classes",
-}
 ONE_NUMBER = "the sample's answers are {cells}, and the label's values {values}"
 CELL = "e.g. {cell!r}"
 STRUCTURED_REMEDY = "write the label from these cells{fields} as a column of its own, and name it: LABEL=…"
@@ -263,12 +244,9 @@ STRUCTURED_FIELDS = " (fields: {fields})"
 THOUSANDS_REMEDY = "write plain numbers, as 1250, into a copy of the table"
 UNITS_REMEDY = "write the numbers without their unit into a copy of the table; where the host wants the unit in the answers, add it to the submission"
 VALUES_FOUND = "numbers such as {values}"
-VALUES_REMEDY = "to predict ranges instead, write an attribute with bins by hand (docs/data.md)"
 NUMBERS_FOUND = "{count:,} different whole numbers, {values}"
-NUMBERS_REMEDY = "if the numbers are classes, say so: LABEL={column}; to predict ranges, write an attribute with bins by hand (docs/data.md)"
 NOT_ONE_HOT = "in {rows:,} of {all:,} rows, none or several of these columns are 1"
 UNFILLED = "nothing in {table} fills {columns}"
-COMBINATIONS = "they have {count:,} combinations"
 OTHER_COLUMNS = "the labels are {columns}"
 OTHER_CLASSES = "the classes are {values}"
 LONG_FOUND = "{rows:,} rows for {images:,} images{part}"
@@ -441,6 +419,7 @@ FILES_IN_FILE = "competition.{setting} needs a folder of image files, and {file}
 FILES_ARE_CHANNELS = "a guess by the names: the files {files} are channels of one image"
 FILES_ARE_IMAGES = "a guess by the names: the files {files} are images of one sample; if they are channels of one image: competition.channel_files, and images.channels"
 METADATA_WHY = "{table} has them, too, so heads and networks may read them beside the images: {columns}"
+SIDES_HINT = "if {one} and {other} are sides of the image, a mirrored one has them the other way round: write forbids: [hflip] for both, and choose a policy and views without it"
 METADATA_HINT = "could be metadata, if the test set has them, too: metadata: [{{column: …, kind: number}}], of {columns}"
 METADATA_ODD = {
     "missing": "{column}: no row has a value, so it is no metadata",
@@ -589,7 +568,11 @@ FOLDS_WRITTEN = "{path}: the fold of {images:image}, {folds:fold}"
 FOLDS_SEVERAL = "; {images:image} {images:is|are} in several validation parts, of which the first is written"
 FOLDS_NONE = "; {images:image} {images:is|are} in no validation part: fold -1"
 IMAGE_OF_SAMPLE = "{sample}, image {number}"
+IMAGE_TABLE = "{table} has {rows:,} images, whose `{key}` is the `{column}` of the samples"
+IMAGE_TABLE_TEST = "the images of the test set"
+IMAGE_TABLE_UNUSED = "columns of {table} that are about single images are not used: {columns}"
+NOT_IMAGE_TABLE = "IMAGE_TABLE={path}: it is no table of images of the samples of {table}"
+NOT_IMAGE_TABLE_REMEDY = "it needs a column that leads to images, and one that names the samples as a column of the table of labels, of which every row is another sample"
+NAMES_SAMPLES = "names the samples, whose images another table lists"
+NO_ROWS_OF_SAMPLE = "no row of {table} has {key}={name}"
 ODD_PAIR = "{columns} sum to {total:.4g}, not 1"
-
-NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
-NOT_ENCODED = "line {line}: {characters}"

@@ -4,6 +4,7 @@ Owns the one place that sets them, and the one name of the processor: the manife
 reproduce` and the machine profile (`record/machine.py`) compare it. Does not own what runs there.
 """
 
+import gc
 import os
 import platform
 import sys
@@ -133,4 +134,5 @@ def release() -> None:
     """Give back GPU memory that finished work no longer uses, for other processes on the same card."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        gc.collect()  # what circles of references hold is not free before
         torch.cuda.empty_cache()

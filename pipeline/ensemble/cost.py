@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, fields, replace
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from pipeline.core.voting.fitting import Fit
 from pipeline.ensemble import texts
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
+from pipeline.settings.ensemble import GBDT
 
 ROUNDS = 25
 # Greedy selection starts from this many of the best members, and from this many of the cheapest.
@@ -187,7 +187,30 @@ def budget(max_ms: float | None, members: Mapping[str, Artifact]) -> Fit | None:
     """A function that finds weights of the members, in this order, under a budget; None for no budget."""
     if max_ms is None:
         return None
-    return partial(fit_weights, prices=[price_of(m) for m in members.values()], max_ms=max_ms)
+    trees = [name for name, member in members.items() if name == GBDT]
+    prices = {name: price_of(member) for name, member in members.items() if name not in trees}
+    if trees:
+        prices = with_trees(prices)
+
+    def fit(members: Sequence[Probabilities], y_N: Truth, metric: Metric) -> tuple[float, ...]:
+        return fit_weights(members, y_N, metric, [prices[m.name] for m in members], max_ms)
+
+    return fit
+
+
+def with_trees(prices: Mapping[str, Price]) -> dict[str, Price]:
+    """The prices of these members beside that of the trees that read all of them, and hardly cost more.
+
+    What a member costs by itself is then a pass that it shares with the trees.
+    """
+    parted = {
+        name: Price(NOTHING, {f"member {name}": price.own, **price.shared}) for name, price in prices.items()
+    }
+    every: dict[str, Cost] = {}
+    for price in parted.values():
+        for name, timed in price.shared.items():
+            every[name] = min(every.get(name, timed), timed, key=lambda cost: (cost.ms_64, cost.ms_1))
+    return {**parted, GBDT: Price(NOTHING, every)}
 
 
 def digest(members: Mapping[str, Artifact | None]) -> str:
@@ -198,6 +221,8 @@ def digest(members: Mapping[str, Artifact | None]) -> str:
     Raises:
         ConfigError: a member was not timed.
     """
+    # Trees take the time of the other members.
+    members = {name: member for name, member in members.items() if name != GBDT}
     missing = [name for name, member in members.items() if member is None or not is_timed(member)]
     if missing:
         raise ConfigError(texts.NO_TIMING, missing, texts.NO_TIMING_REMEDY)

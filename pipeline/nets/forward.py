@@ -170,7 +170,8 @@ def run(network: Callable[..., torch.Tensor], images: Images, ids: Strings, view
 def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view: View, how: Pass) -> Floats:
     parts, beside_NE = [], beside_of(images) if getattr(network, "reads_metadata", False) else None
     change = partial(view.apply, size=hw_of(images))
-    with torch.inference_mode(), autocast(how.device, how.precision), _in_blocks(network, how):
+    blocks = in_blocks(network, how.batch if how.padded else None)
+    with torch.inference_mode(), autocast(how.device, how.precision), blocks:
         for start in range(0, len(at_N), how.batch):
             at_B = at_N[start : start + how.batch]
             x_BHWC = rows_of(images, filled(at_B, how.batch) if how.padded else at_B, how.device)
@@ -180,12 +181,22 @@ def _run(network: Callable[..., torch.Tensor], images: Images, at_N: Ints, view:
     return np.asarray(torch.cat(parts).cpu().numpy(), dtype=np.float32)
 
 
-def _in_blocks(network: Callable[..., torch.Tensor], how: Pass) -> AbstractContextManager[object]:
-    """In a padded pass, images of samples of several pass the backbone in blocks of the batch's size."""
+@contextlib.contextmanager
+def in_blocks(network: Callable[..., torch.Tensor], size: int | None) -> Iterator[None]:
+    """Images of samples of several pass the backbone so many at a time, which changes no meaning.
+
+    The outputs of a sample then do not depend on how many images the other samples of its batch have. None:
+    all images of a batch together. `network` is a Classifier or one of its methods.
+    """
     owner = getattr(network, "__self__", network)
-    if how.padded and isinstance(owner, Classifier):
-        return owner.in_blocks(how.batch)
-    return contextlib.nullcontext()
+    if size is None or not isinstance(owner, Classifier):
+        yield
+        return
+    before, owner.block = owner.block, size
+    try:
+        yield
+    finally:
+        owner.block = before
 
 
 def _rows(beside_NE: Floats, at_B: Ints, how: Pass) -> torch.Tensor:

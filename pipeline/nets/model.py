@@ -8,9 +8,7 @@ the input (`errors/advice/faults.py`).
 Legend: B images, P pixels, C channels or classes, H height, W width, D features; x_BCHW is float in [0, 1].
 """
 
-import contextlib
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +25,15 @@ from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.backbones import RGB, Size
 from pipeline.nets.cosine import Angles, Cosine, classifier_layer, to_cosines, wider
 from pipeline.nets.intake import PICTURES, Intake
+from pipeline.nets.nearest import NearestHead
 from pipeline.nets.norms import to_group_norm
 from pipeline.nets.several import Pool, of_images
 from pipeline.nets.tabular import NAME, Tabular
 from pipeline.nets.weights import State, classifier_keys, load_weights
 from pipeline.settings.model import ModelSettings
 
+# Where the samples that answer beside the classifier stand in the state dict.
+NEAREST = "nearest."
 # Images from which the input is measured.
 MOST_IMAGES = 256
 # The least standard deviation of a channel: a constant channel has none.
@@ -123,6 +124,8 @@ class Classifier(nn.Module):
         self.scale = scale
         # Images that pass the backbone together, where samples have several; None: all of a batch.
         self.block: int | None = None
+        # The training samples that answer beside the classifier, once the network is trained; None: none do.
+        self.nearest: NearestHead | None = None
         # Parts that train beside the backbone; empty for one image a sample.
         self.beside = nn.ModuleDict()
         self._add_pool()
@@ -201,18 +204,6 @@ class Classifier(nn.Module):
         pooled: torch.Tensor = self.beside["pool"](h_BID, there_BI, in_turn=self.block is not None)
         return pooled
 
-    @contextlib.contextmanager
-    def in_blocks(self, size: int) -> Iterator[None]:
-        """The images of samples of several pass the backbone so many at a time, which changes no meaning.
-
-        The outputs of a sample then do not depend on how many images the other samples of its batch have.
-        """
-        before, self.block = self.block, size
-        try:
-            yield
-        finally:
-            self.block = before
-
     def _features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         if self.feature_stages:
             return self._of_stages(self.normalise(x_BCHW))
@@ -264,13 +255,14 @@ class Classifier(nn.Module):
 
     def forward(self, x_BCHW: torch.Tensor, beside_BE: torch.Tensor | None = None) -> torch.Tensor:
         """(B, C) logits of pixels, and of metadata if the network reads any; None: of the pixels alone."""
-        outputs = self._outputs(x_BCHW)
+        h_BD = None if self.nearest is None else self.features(x_BCHW)
+        outputs = self._outputs(x_BCHW) if h_BD is None else self._of_features(h_BD)
         if beside_BE is not None:
             outputs = outputs + self.beside[NAME](beside_BE)
         if self.scale is not None:
             outputs = self.scale(outputs)
         logits: torch.Tensor = outputs if self.heads is None else self.heads(outputs)
-        return logits
+        return logits if self.nearest is None or h_BD is None else self.nearest.beside(logits, h_BD)
 
     def _outputs(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone, pooled over several images."""
@@ -290,8 +282,10 @@ class Classifier(nn.Module):
     def after_pooling(self, h_BID: torch.Tensor, there_BI: torch.Tensor) -> torch.Tensor:
         """(B, K) the outputs of the backbone for samples of which each image is known by `before_pooling`."""
         h_BD = self.pooled(h_BID, there_BI)
-        if self._pools_outputs:
-            return h_BD
+        return h_BD if self._pools_outputs else self._of_features(h_BD)
+
+    def _of_features(self, h_BD: torch.Tensor) -> torch.Tensor:
+        """(B, K) the outputs of the backbone for features, pooled over the images of a sample."""
         layer = self.beside["together"] if self.intake.pool == "concat" else self._classifier_layer()
         outputs: torch.Tensor = layer(h_BD)
         return outputs
@@ -443,6 +437,8 @@ def restore(
     prefix = f"beside.{NAME}."
     if any(key.startswith(prefix) for key in state):
         model.add_metadata(Tabular.of_state(state, prefix))
+    near = {k.removeprefix(NEAREST): value for k, value in state.items() if k.startswith(NEAREST)}
+    model.nearest = NearestHead(near) if near else None
     try:
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:

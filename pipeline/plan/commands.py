@@ -40,7 +40,11 @@ from pipeline.submit import submission
 
 Options = argparse.Namespace
 # Folds of a plan for which there is little time, and the share of it that the first network may need before.
-FEW_FOLDS, MOST_OF_TIME = 3, 0.7
+FEW_FOLDS, MOST_OF_TIME = 3, 0.5
+# Words that name the experiment of `make train TIME=…`, so that no portfolio is needed.
+OF_EXPERIMENT = ("experiment=", "model=", "model.", "train.", "loss.")
+# Words that choose one experiment, where a portfolio has several.
+ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
 REPORT_OF_EDA, REPORT, REPORT_IMAGE = 2.5, 4.0, 5e-3
 
@@ -80,14 +84,19 @@ def train_in_time(session: Session, options: Options) -> None:
     """One experiment with as many epochs as fit; without a word about it, the portfolio's first that fits."""
     clock = clock_of(options)
     _refuse(session.settings, options, epochs=True)
-    _begin(session, clock, "make train", options, _portfolio(session, options))
+    own = [word for word in options.settings if word.startswith(OF_EXPERIMENT)]
+    name = "" if own else _portfolio(session, options)
+    told = texts.OF_PORTFOLIO.format(name=name) if name else session.settings.experiment
+    _begin(session, clock, "make train", options, told)
+    session.need("images")
     scene = Scene.of(session, session.settings)
-    own = [
-        w for w in options.settings if w.startswith(("experiment=", "model=", "model.", "train.", "loss."))
-    ]
     listed = [Recipe(session.settings.experiment, session.settings)]
     if not own:
-        listed = list(recipes.networks(recipes.of_portfolio(session.settings, _portfolio(session, options))))
+        listed = list(recipes.networks(recipes.of_portfolio(session.settings, name)))
+        smaller = [(r, size) for r in listed[:1] for size in r.sizes[1:]]
+        listed += [
+            Recipe(texts.AT_SIZE.format(name=r.name, size=size), r.at(size=size)) for r, size in smaller
+        ]
     chosen = _one(session, scene, listed, clock, bool(own))
     session.settings = chosen[0]
     session.check(Need("train", session.settings))
@@ -166,10 +175,16 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     clock = clock_of(options)
     _refuse(session.settings, options)
     own = recipes.of_user(session.settings)
+    if own is None and (typed := [w for w in options.settings if w.startswith(ONE_EXPERIMENT)]):
+        raise ConfigError(
+            texts.TIME_AND_EXPERIMENT.format(words=" ".join(typed)), remedy=texts.TIME_AND_EXPERIMENT_REMEDY
+        )
     name = "" if own is not None else _portfolio(session, options)
-    listed = own if own is not None else recipes.of_portfolio(session.settings, name)
+    asked = str(options.portfolio or "")
+    listed = own if own is not None else recipes.of_machine(session.settings, asked, name)
     _refuse_unread(session, listed, own is None)
-    _begin(session, clock, command, options, name)
+    told = texts.OF_PORTFOLIO.format(name=name) if name else texts.OF_USER
+    _begin(session, clock, command, options, told)
     submission.refuse(session.settings, session.need("data"), session.home)
     members.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
     session.need("images")
@@ -183,9 +198,8 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     return Runner(session, settings, scene, clock, listed, reserve, is_open=own is None, more=more)
 
 
-def _begin(session: Session, clock: Clock, command: str, options: Options, portfolio: str) -> None:
+def _begin(session: Session, clock: Clock, command: str, options: Options, told: str) -> None:
     end = datetime.now() + timedelta(seconds=clock.left)
-    told = texts.OF_PORTFOLIO.format(name=portfolio) if portfolio else texts.OF_USER
     session.say(
         texts.TIMES.format(
             seconds=options.time, command=command, end=end.strftime("%H:%M:%S"), portfolio=told

@@ -97,6 +97,15 @@ def of_portfolio(settings: Settings, name: str) -> list[Recipe]:
     return [_recipe(settings, one.name, texts.ORIGIN[one.origin].format(source=one.source)) for one in listed]
 
 
+def of_machine(settings: Settings, asked: str, name: str) -> list[Recipe]:
+    """The recipes of a portfolio; one not asked for is followed by that of a CPU, which needs no hub."""
+    listed = of_portfolio(settings, name)
+    if asked or name == PORTFOLIOS["cpu"]:
+        return listed
+    names = {recipe.name for recipe in listed}
+    return [*listed, *(r for r in of_portfolio(settings, PORTFOLIOS["cpu"]) if r.name not in names)]
+
+
 def portfolio_for(settings: Settings, asked: str, device: str) -> str:
     """The name of the portfolio: as asked, or by the device, which is "cpu" or "cuda"."""
     if asked:

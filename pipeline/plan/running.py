@@ -31,7 +31,7 @@ from pipeline.ensemble import members
 from pipeline.errors import case
 from pipeline.errors import commands as reports
 from pipeline.plan import costs, planning, table, texts
-from pipeline.plan.clock import Clock, Watch, minutes, needs
+from pipeline.plan.clock import SLACK, Clock, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
 from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
@@ -179,6 +179,15 @@ class Runner:
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
+            self._take_former()
+
+    def _take_former(self) -> None:
+        """Keep what earlier commands found to be the best, if it still is."""
+        assert self.best is not None, "members were blended a moment ago"
+        stable = stable_path(self.session.home, self.settings.config.competition.name)
+        there = case.recorded(self.session.store, stable)
+        if self.is_open and there and self._is_better_there(stable, self.best.artifact, self.best.score):
+            self._take(case.again(there, self.settings) or self.settings, there, 1)
 
     def _finished(self) -> list[Artifact]:
         """The finished inferences on these data and folds."""
@@ -291,9 +300,9 @@ class Runner:
         """The epochs of the newest finished fold of this recipe, whose other folds are missing."""
         if recipe.kind == "probe":
             return None
-        inputs = {n: f"{n}/{self.session.graph.key(Need(n, self.settings))}" for n in ("data", "folds")}
+        folds = f"folds/{self.session.graph.key(Need('folds', self.settings))}"
         for fold in reversed(self.session.store.all("fold")):
-            if {n: fold.inputs.get(n) for n in inputs} == inputs and same_recipe(recipe.settings, fold):
+            if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
                 return int(fold.setting("train.epochs") or 0) or None
         return None
 
@@ -311,15 +320,17 @@ class Runner:
         began = self.clock.now()
         try:
             # The first submission is worth more than the end: it is never paused.
-            artifact = self.build(need, watch if kind == "network" and self.best is not None else None)
+            artifact = self.build(need, watch if self.best is not None else None)
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
             share = watch.done / max(watch.epochs, 1)
-            self.pace.observe(kind, share * float(expected), taken)
-            self.session.say(
-                texts.PAUSED.format(name=planned.rung.label, done=watch.done, epochs=watch.epochs)
-            )
+            if kind == "network":
+                self.pace.observe(kind, share * float(expected), taken)
+            else:  # it took longer than expected, and how much longer is not known
+                self.pace.observe(kind, planned.seconds, 2 * planned.seconds * self.pace.of(kind))
+            paused = texts.PAUSED if kind == "network" else texts.PAUSED_FEATURES
+            self.session.say(paused.format(name=planned.rung.label, done=watch.done, epochs=watch.epochs))
             self.note(planned.rung.label, taken, texts.PAUSED_NOTE)
             return
         except StorageError:
@@ -335,12 +346,29 @@ class Runner:
         self.submit(planned.rung.label, taken, artifact)
 
     def build(self, need: Need, watch: Watch | None) -> Artifact:
-        """A result, of which the watch may pause the trainings."""
+        """A result, which the watch may pause: trainings after an epoch, features between two views."""
         before, self.session.on_epoch = self.session.on_epoch, watch
         try:
+            if watch is not None:
+                self._features(need, watch)
             return self.session.get(need)
         finally:
             self.session.on_epoch = before
+
+    def _features(self, need: Need, watch: Watch) -> None:
+        """The features that are missing of a head, one view after another.
+
+        Raises:
+            StoppedError: at the pace of those before, the others would not end in time.
+        """
+        graph = self.session.graph
+        missing = [n for n in graph.chain([need], "features") if graph.found(n) is None]
+        began = self.clock.now()
+        for number, one in enumerate(missing):
+            needed = (self.clock.now() - began) / max(number, 1) * (len(missing) - number)
+            if number and needed + watch.after > self.clock.left + SLACK * self.clock.seconds:
+                raise StoppedError(texts.PAUSED_NOTE)
+            self.session.get(one)
 
     def submit(self, name: str, seconds: float, made: Artifact | None) -> None:
         """Blend what is there, and submit it if it is the best so far."""

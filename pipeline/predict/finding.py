@@ -1,4 +1,4 @@
-"""FILE of the commands: a submission, or the folder of a predictor, which is packed where that is not done.
+"""FILE of the commands: a submission, packed where that is not done, the folder of a predictor, or a bundle.
 
 Owns finding both. Does not own packing (`predict/packing.py`). Imports no torch until it packs.
 """
@@ -13,7 +13,7 @@ from pipeline.core.wording import worded
 from pipeline.engine import request
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import shown
-from pipeline.predict import texts
+from pipeline.predict import bundle, texts
 from pipeline.record import paths
 from pipeline.submit import submission
 
@@ -47,7 +47,8 @@ def folder_of(session: Session, text: str, remedy: str) -> Path:
     from pipeline.predict import packing
 
     if text.strip() and Path(text).is_dir():
-        return Path(text)
+        inside = Path(text) / bundle.PREDICTOR
+        return inside if inside.is_dir() else Path(text)
     csv = csv_of(session, text, remedy)
     record = submission.read(csv)
     where = paths.below(session.home / PREDICTORS, str(record["name"]))

@@ -27,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.errors import ConfigError
+from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import strings
 from pipeline.core.tables import read_table
+from pipeline.core.text_files import UTF8
 from pipeline.core.wording import duration, worded
 from pipeline.data import host_format
 from pipeline.predict import folder, oldest, texts
@@ -124,13 +125,36 @@ def predict_hidden(
     answers, left = run.all(given)
     form, found = predictor.manifest.host_form, predictor.manifest.encoding
     written = found or read_table(Path(sample), encoding=found).encoding
-    host_format.write(out, answers.p, predictor.space, form, Path(sample), encoding=found, written=written)
+    plain = files.temporary_of(out.with_suffix(".utf8"))
+    host_format.write(plain, answers.p, predictor.space, form, Path(sample), encoding=found)
+    files.write_atomic(out, encoded(plain.read_bytes(), written, out.name))
+    plain.unlink()
     seconds = time.monotonic() - begin
     told = (run.dropped, answers.unreadable, left, answers.notes)
     result = Told(len(given), seconds, clock.per_image(run.part.views), clock.least, *told)
     for line in _lines(out, result):
         say(line)
     return result
+
+
+def encoded(text: bytes, encoding: str, name: str) -> bytes:
+    """A UTF-8 text in another encoding; without a byte-order mark where that is UTF-8.
+
+    Raises:
+        DataError: it has characters that the encoding lacks.
+    """
+    if encoding in (UTF8, "utf-8"):
+        return text
+    odd = []
+    for number, line in enumerate(text.decode().splitlines(), 1):
+        try:
+            line.encode(encoding)
+        except UnicodeEncodeError as error:
+            signs = error.object[error.start : error.end]
+            odd.append(texts.NOT_ENCODED.format(line=number, characters=signs))
+    if odd:
+        raise DataError(texts.NOT_ENCODED_HEAD.format(name=name, encoding=encoding), odd)
+    return text.decode().encode(encoding)
 
 
 def _pictures(predictor: Predictor, sample: Path, images: Path, table: Path | None) -> list[Picture]:

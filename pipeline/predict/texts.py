@@ -114,6 +114,8 @@ OOF_MEMBER = "a team mate with Podium blends them as ensemble.members=[…,{word
 NO_TIME = "LIMIT={limit}: this is no time above 0"
 NO_TIME_REMEDY = "give a time such as 9h, 30m or 600s"
 NOT_IN_TABLE = "(not in {table})"
+NOT_ENCODED_HEAD = "{name}: the encoding of the host's sample, {encoding}, lacks characters of answers"
+NOT_ENCODED = "line {line}: {characters}"
 DROPPED_VIEW = "the view {view} of {member} is dropped to stay inside the limit"
 DROPPED_MEMBER = "the member {member} is dropped to stay inside the limit"
 CHUNK_DONE = "{done} of {total} images, {took}, about {more} to go"

@@ -182,8 +182,6 @@ def time_budget(s: Sections) -> Iterator[Broken]:
     outside = [word.name for word in map(word_of, ensemble.members) if word.path]
     if outside:
         yield path, f"a CSV from elsewhere has no measured time: remove {', '.join(outside)}, or the budget"
-    if GBDT in ensemble.members:
-        yield path, "gbdt needs the time of all other members: remove it, or the budget"
     if ensemble.method not in ("weighted", "greedy"):
         yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
     if ensemble.weights:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from pipeline.core.wording import worded
-from pipeline.settings.fields import Broken, Section, Sections, fact, rule
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.images import MOST_IMAGES
 from pipeline.settings.resample import SYNTHETIC_METHODS
 
@@ -17,7 +17,7 @@ _SEVERAL = "competition.images_per_sample"
 
 
 class SeveralImagesSettings(Section):
-    """Several images a sample, in one of three forms."""
+    """Several images a sample, in one of four forms."""
 
     columns: list[str] = fact(
         [], "columns of paths, an image in each; an empty cell is no image: [front, back]"
@@ -32,6 +32,16 @@ class SeveralImagesSettings(Section):
         "patterns of files, in which {id} stands for the cell of path_column and * for any text: "
         '["{id}_left.png", "{id}_right.png"], or ["{id}/*.jpg"]',
     )
+    table: str | None = fact_if_chosen(
+        None,
+        "a table with a row for each image, relative to `root`, beside tables with a row for each sample, "
+        "which path_column names: images.csv with key: patient_id, path: image_id",
+    )
+    test_table: str | None = fact_if_chosen(
+        None, "such a table of the test images; None: `table` has them, too"
+    )
+    key: str | None = fact_if_chosen(None, "for `table`: its column that names the sample of an image")
+    path: str | None = fact_if_chosen(None, "for `table`: its column of paths")
     most: int | None = fact(
         None,
         f"so many images of a sample at most, evenly chosen; None: all, and none may have over {MOST_IMAGES}",
@@ -96,19 +106,26 @@ def forms_of_several_images(s: Sections) -> Iterator[Broken]:
     competition, several = s["competition"], s["competition"].images_per_sample
     if several is None:
         return
-    forms = [name for name in ("columns", "sample", "files") if getattr(several, name)]
+    forms = [name for name in ("columns", "sample", "files", "table") if getattr(several, name)]
     if len(forms) != 1:
         found = " and ".join(forms) or "none of them"
-        yield _SEVERAL, f"needs one of columns, sample and files, and has {found}"
+        yield _SEVERAL, f"needs one of columns, sample, files and table, and has {found}"
         return
     (form,) = forms
+    for name in ("key", "path", "test_table"):
+        given = getattr(several, name) is not None
+        if form != "table" and given:
+            yield f"{_SEVERAL}.{name}", f"is for `table`, and the images are named by {form}: remove it"
+        if form == "table" and name != "test_table" and not given:
+            yield f"{_SEVERAL}.{name}", f"is missing: name a column of {several.table}"
     if form != "files" and (competition.layout != "table" or competition.test_table is None):
         message = "needs tables of the training and the test set (layout=table, test_table)"
         if competition.layout != "table" or competition.holdout is None:
             yield f"{_SEVERAL}.{form}", message
     if form == "columns" and len(several.columns) < 2:
         yield f"{_SEVERAL}.columns", "names one column: name several, or set competition.path_column to it"
-    yield from _twice(f"{_SEVERAL}.{form}", getattr(several, form))
+    if form != "table":
+        yield from _twice(f"{_SEVERAL}.{form}", getattr(several, form))
     for pattern in several.files:
         if pattern.count("{id}") != 1:
             yield f"{_SEVERAL}.files", f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_left.png"

@@ -132,6 +132,7 @@ RULES: tuple[Rule, ...] = (
     train.views_and_stages_of_a_probe,
     train.weights_to_keep,
     train.head_settings,
+    train.neighbours_of_a_network,
     train.solved_head,
     runtime.address_of_home,
     runtime.devices_of_workers,

@@ -126,6 +126,13 @@ class TrainSettings(Section):
     head_temperature: float = fact_if_chosen(
         0.05, "head=knn: a neighbour votes with exp(cosine / temperature)", gt=0, le=10
     )
+    neighbours: float = fact_if_chosen(
+        0.0,
+        "share of a trained network's answer that its nearest training images give, by its own features, "
+        "with head_k and head_temperature; the rest is its classifier's; a linear_probe has head=knn",
+        ge=0,
+        le=1,
+    )
     head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
     probe_views: list[str] = fact_if_chosen(
         ["identity", "hflip"],
@@ -411,7 +418,8 @@ def head_settings(s: Sections) -> Iterator[Broken]:
     names = ("head", "head_seeds", *_HEAD_OF)
     changed = [name for name in names if getattr(train, name) != getattr(usual, name)]
     if train.strategy != "linear_probe":
-        for name in changed:
+        voting = [name for name in changed if _HEAD_OF.get(name) == "knn"] if train.neighbours else []
+        for name in (name for name in changed if name not in voting):
             message = f"is for a head on cached features, but train.strategy={train.strategy}"
             yield f"train.{name}", f"{message}; choose experiment=probe (train.strategy=linear_probe)"
         return
@@ -419,6 +427,8 @@ def head_settings(s: Sections) -> Iterator[Broken]:
         if name in _HEAD_OF and train.head != _HEAD_OF[name]:
             message = f"is used only with train.head={_HEAD_OF[name]}, and train.head={train.head}"
             yield f"train.{name}", message
+    if train.neighbours:
+        yield "train.neighbours", "is for networks; a linear_probe answers by neighbours with train.head=knn"
     for name in ("ema_decay", "precision"):
         if getattr(train, name) != getattr(usual, name):
             message = "is for networks; heads on cached features train in fp32, without an average of weights"
@@ -426,6 +436,16 @@ def head_settings(s: Sections) -> Iterator[Broken]:
     if train.solved and train.head_seeds > 1:
         message = f"has no effect: head={train.head} is the same for every seed; remove it"
         yield "train.head_seeds", message
+
+
+@rule("train", "competition", "model")
+def neighbours_of_a_network(s: Sections) -> Iterator[Broken]:
+    """Neighbours answer beside one probability a class."""
+    kind, heads = s["competition"].target, s["model"].heads
+    if s["train"].neighbours and kind != "exclusive":
+        yield "train.neighbours", f"is for exclusive classes, and competition.target={kind}; remove it"
+    if s["train"].neighbours and heads == "attributes":
+        yield "train.neighbours", "is not for model.heads=attributes; use joint or cosine"
 
 
 @rule("train", "loss", "resample", "model")

@@ -25,12 +25,12 @@ from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.cosine import Angles, Cosine
 from pipeline.nets.model import OutputScale
+from pipeline.nets.nearest import NearestHead
 from pipeline.nets.weights import State
 from pipeline.record import files
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train.losses import Loss, make_loss
-from pipeline.train.nearest import NearestHead
 from pipeline.train.state import save_checkpoint
 from pipeline.train.targets import Scale, class_facts, one_hot, targets_of
 

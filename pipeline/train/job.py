@@ -36,7 +36,7 @@ from pipeline.settings.train import TrainSettings
 from pipeline.train.targets import targets_of
 
 _BACKBONE = "backbone."
-_BESIDE = ("beside.", "mean_C11", "std_C11")
+_BESIDE = ("beside.", "nearest.", "mean_C11", "std_C11")
 
 
 @dataclass(frozen=True)

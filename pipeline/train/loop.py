@@ -42,7 +42,7 @@ from pipeline.nets.views import parse
 from pipeline.nets.weights import State
 from pipeline.resample.mixing import partner_rows
 from pipeline.settings.train import EarlyStoppingSettings, TrainSettings
-from pipeline.train import columns, health, strategy, texts
+from pipeline.train import columns, health, neighbours, strategy, texts
 from pipeline.train.health import GradientWatch, StepFigures
 from pipeline.train.job import FoldJob
 from pipeline.train.losses import Loss, diverged
@@ -376,6 +376,9 @@ def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[Fold
     if training.best is not None:
         training.predictor.load_state_dict(training.best)
         chosen, p_NC = _best(job, training), None
+    if job.train.neighbours:
+        neighbours.attach(job, training.predictor, training.mode.layout)
+        p_NC = None
     if p_NC is None:
         loss = training.loss(job, max(training.epoch - 1, 0))
         seen = partial(validate, job, training.predictor, loss, training.mode.layout)

@@ -91,6 +91,7 @@ def make_optimizer(
             f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
         ) from error
     _add(optimizer, beside, settings)
+    _even(optimizer)
     for group in optimizer.param_groups if device == "cuda" else ():
         if _takes_tensors(group):
             group["lr"] = torch.tensor(float(group["lr"]), device=device)
@@ -108,13 +109,26 @@ def _add(optimizer: torch.optim.Optimizer, beside: nn.Module | None, settings: T
             optimizer.add_param_group({"params": parameters, "weight_decay": decay, "lr": settings.lr})
 
 
+def _even(optimizer: torch.optim.Optimizer) -> None:
+    """Start the momentum of torch's fused SGD at 0 where it has none, which gives the same bits.
+
+    It takes a momentum of all weights or of none, and some may have been frozen until now.
+    """
+    for group in optimizer.param_groups if isinstance(optimizer, torch.optim.SGD) else ():
+        if group["fused"] and group["momentum"] and not group["dampening"]:
+            for p in group["params"]:
+                if optimizer.state[p].get("momentum_buffer") is None:
+                    optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
+
+
 def _form(made_by: Any, settings: TrainSettings, device: str) -> dict[str, bool]:
     """Arguments for the form that a GPU runs; what the user wrote comes first."""
     if device != "cuda":
         return {}
     given, takes = settings.optimizer_args, inspect.signature(made_by).parameters
     form = {"capturable": True} if "capturable" in takes else {}
-    if made_by in _FUSED and not {"fused", "foreach"} & given.keys():
+    # With dampening a first momentum is another one than that of `_even`.
+    if made_by in _FUSED and not {"fused", "foreach", "dampening"} & given.keys():
         form["fused"] = True
     return form
 
@@ -137,6 +151,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     own = [{name: group[name] for name in _FORM if name in group} for group in optimizer.param_groups]
     there = [without | form for without, form in zip(map(_plain, state["param_groups"]), own, strict=True)]
     optimizer.load_state_dict({**state, "param_groups": there})
+    _even(optimizer)
     for group in optimizer.param_groups:
         if _takes_tensors(group) and group["params"][0].is_cuda:  # as `make_optimizer` does
             group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)

@@ -2,7 +2,7 @@
 
 Owns the convex problems of each kind of target and their solutions: scikit-learn's L-BFGS for classes, shares
 and labels, the closed form of ridge regression for values; and making a head of the training part itself.
-Does not own what a head is (`train/heads.py`) nor how neighbours vote (`train/nearest.py`).
+Does not own what a head is (`train/heads.py`) nor how neighbours vote (`nets/nearest.py`).
 
 Every view of an image is a row with 1/V of its weight, so nothing is drawn and no seed is read. Repeated rows
 become weights; a soft label becomes one row per class, weighted by its share. Each label is a problem by
@@ -27,10 +27,10 @@ from tqdm import tqdm
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
+from pipeline.nets.nearest import state_of
 from pipeline.settings.loss import LossSettings
 from pipeline.train import column_losses, heads
 from pipeline.train.heads import HeadFit, HeadJob, HeadStack
-from pipeline.train.nearest import state_of
 from pipeline.train.targets import class_facts, targets_of
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import pool
+from pipeline.core.targets import Target
 from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.data.stages import learns_from, training_inputs
@@ -344,11 +345,12 @@ def build_train(job: Job) -> Built:
 
 
 def refuse_train(settings: Settings) -> None:
-    """Raise ConfigError for an unknown metric, or a policy or loss of the user's own that does not work."""
+    """Raise ConfigError for an unknown or unfit metric, or own code of the user's that does not work."""
     from pipeline.core.plugin import is_plugin
     from pipeline.data import augment
 
-    metrics.get(settings.config.competition.metric)
+    competition = settings.config.competition
+    metrics.get(competition.metric).refuse(Target((), competition.target))
     if not is_probe(settings):
         augment.check(settings.config)
     if is_plugin(settings.config.loss.name):

@@ -6,7 +6,10 @@ import pytest
 from pipeline.core import metrics, statistics, truths
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Attribute, LabelSpace, Samples
+from pipeline.core.targets import Target
 from pipeline.record import files
+from pipeline.settings.load import load as settings_of
+from pipeline.train.stages import refuse_train
 
 # Of the kind of RSNA's spine challenge: severe findings count four times, and every scan by its weight.
 SPINE = """
@@ -85,6 +88,8 @@ def test_intervals_resample_rows_with_their_columns(spine):
     scores = []
 
     class ByHand:
+        on_margins = None
+
         def resampler(self, y, p_NC):
             def scored(w_BN):
                 lists = [np.repeat(np.arange(len(y)), w.astype(int)) for w in w_BN]
@@ -141,3 +146,32 @@ def test_a_metric_of_classes_reads_groups(tmp_path):
     assert metric.score(samples.truth, p) == 0.5
     with pytest.raises(ConfigError, match="reads other columns"):
         metric.score_labels(samples.labels, np.array([0, 0, 1]), 2)
+
+
+HITS = """
+def hits(y, answers):
+    return float((y == answers).mean())
+hits.direction, hits.needs, hits.minimum = "higher", "labels", 0.0
+"""
+
+
+def test_a_metric_of_ones_own_gets_the_levels_that_a_submission_writes_and_no_values(tmp_path):
+    (tmp_path / "own.py").write_text(HITS, encoding="utf-8")
+    hits = metrics.get("own:hits", tmp_path)
+    space = LabelSpace.independent([Attribute("canal", LEVELS)])
+    p = np.array([[0.4, 0.35, 0.25], [0.3, 0.3, 0.4]], np.float32)
+    samples = Samples(["a", "b"], ["a", "b"], ["a", "b"], space, None, "train", y_NK=np.eye(3)[[0, 2]])
+    assert hits.score(samples.truth, p) == 1
+    with pytest.raises(ConfigError, match="values"):
+        hits.refuse(Target.of(LabelSpace.numbers(["area"])))
+
+
+def test_a_metric_that_does_not_fit_the_target_is_refused_before_training(tmp_path, monkeypatch):
+    (tmp_path / "own.py").write_text(HITS, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    values = ["competition.target=values", "competition.attributes=[{name: w, column: w}]"]
+    own = settings_of(["competition=digits", "competition.metric=own:hits", "experiment=probe"])
+    refuse_train(own)
+    own = settings_of(["competition=digits", "competition.metric=own:hits", "experiment=probe", *values])
+    with pytest.raises(ConfigError, match=r"competition\.metric=own.hits needs exclusive classes"):
+        refuse_train(own)

@@ -211,3 +211,28 @@ def test_attribute_scores_equal_scikit_learn():
     assert metrics.attribute_scores(space, y, p)["kind"] == pytest.approx(expected)
     expected = sk.f1_score(y % 2, p.argmax(axis=1) % 2, average="macro")
     assert metrics.attribute_scores(space, y, p.argmax(axis=1))["size"] == pytest.approx(expected)
+
+
+COUNTED = [name for name, metric in metrics.METRICS.items() if metric.on_margins is not None]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_three_counts_of_each_class_give_the_scores_of_the_confusion(name):
+    metric = metrics.get(name)
+    y, p = draw(3)
+    w_BN = np.random.default_rng(0).integers(0, 4, (5, len(y))).astype(float)
+    counted = [np.repeat(np.arange(len(y)), w_N.astype(int)) for w_N in w_BN]
+    confusions = np.stack([metrics.confusion(y[at], p.argmax(1)[at], 6) for at in counted]).astype(float)
+    np.testing.assert_array_equal(metric.resampler(y, p)(w_BN), metric.on_counts(confusions))
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_ten_thousand_classes_need_no_confusion(name):
+    """A confusion would be 800 MB for each resample."""
+    y = np.arange(40) * 250
+    p = np.zeros((40, 10_000), np.float32)
+    p[np.arange(40), np.where(np.arange(40) % 4, y, y + 1)] = 1
+    metric = metrics.get(name)
+    assert 0.5 < metric.score(y, p) < 1
+    assert metric.score_labels(y, p.argmax(1), 10_000) == metric.score(y, p)
+    assert (metrics.per_class(y, p.argmax(1), 10_000).support_C[y] == 1).all()

@@ -52,6 +52,18 @@ def test_log_lines_and_their_tracebacks_are_printable():
     assert "\x1b" not in shown and shown.startswith("a\\x1b") and shown.endswith("bad\\x1b[2J")
 
 
+def test_what_the_tools_of_a_bucket_tell_of_themselves_is_no_output_of_a_command(capsys, monkeypatch):
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    terminal.prepare()
+    for name in ("botocore.credentials", "aiobotocore.credentials", "pipeline.record"):
+        logging.getLogger(name).info("Found credentials in environment variables (%s).", name)
+    assert capsys.readouterr().err.splitlines() == [
+        "Found credentials in environment variables (pipeline.record)."
+    ]
+
+
 def test_errors_are_printable(capsys, monkeypatch):
     monkeypatch.setattr(
         cli, "run", lambda *_: (_ for _ in ()).throw(DataError("a\x1b[2J", ["b\x1b[2J"], "c\x1b[2J"))

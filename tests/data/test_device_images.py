@@ -1,4 +1,5 @@
 import logging
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
@@ -151,6 +152,18 @@ def test_few_batches_wait_on_a_gpu_that_is_slower_than_the_host(monkeypatch):
         queued.append(batch)
         assert len(copied) - len(computed) <= device_images.QUEUED + 2
     assert len(queued) == 12
+
+
+def test_what_an_earlier_fold_left_in_circles_of_references_counts_as_free(monkeypatch):
+    class Circle:
+        def __init__(self):
+            self.own = self
+
+    alive = weakref.ref(Circle())
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (7 if alive() is None else 0, 9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda: 0)
+    assert device_images._free("cuda") == 7
 
 
 def test_a_host_that_locks_no_more_memory_reads_images_without_it(monkeypatch):

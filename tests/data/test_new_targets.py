@@ -118,6 +118,21 @@ def test_one_mark_in_each_row_and_nothing_else_is_a_class(host):
     assert data.train.labels[:3].tolist() == [1, 2, 0]
 
 
+def test_grades_in_words_stand_in_the_order_of_their_meaning(host):
+    host.labels(["severity"], lambda n: [("Mild", "None", "Severe", "Moderate")[n % 4]])
+    host.asks(["severity"], "None").new()
+    assert host.config.attributes[0].values == ["None", "Mild", "Moderate", "Severe"]
+    assert submitted(host, [0.1, 0.2, 0.3, 0.4])[1] == "t0,Severe"
+
+
+def test_sides_of_an_image_are_a_hint_not_to_mirror_it(host):
+    host.labels(["left_eye", "right_eye"], lambda n: [n % 2, n % 3 % 2])
+    host.asks(["left_eye", "right_eye"], 0.5, 0.5).new()
+    assert "if left_eye and right_eye are sides of the image, a mirrored one has them" in reasons(host)
+    host.labels(["bright", "leftover"], lambda n: [n % 2, n % 3 % 2]).asks(["bright", "leftover"], 0.5, 0.5)
+    assert "mirrored" not in reasons(host.new())
+
+
 def test_labels_that_hold_wherever_they_are_known_are_named(host):
     host.labels(["a", "b"], lambda n: [n % 2, ("1", "")[n % 2]]).asks(["a", "b"], 0.5, 0.5).new()
     (line,) = [line for line in reasons(host).splitlines() if "nothing can be learned" in line]

@@ -241,7 +241,7 @@ def test_the_engine_of_a_device_changes_each_image_and_no_empty_place(tmp_path):
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("competition.images_per_sample={}", "needs one of columns, sample and files"),
+        ("competition.images_per_sample={}", "needs one of columns, sample, files and table"),
         ("competition.images_per_sample.columns=[a]", "names one column"),
         ("competition.images_per_sample.files=[left.png]", "does not contain {id} once"),
         ("competition.images_per_sample={columns: [a, b], files: ['{id}.png']}", "has columns and files"),

@@ -2,10 +2,11 @@
 
 import os
 import platform
+import weakref
 
 import pytest
 
-from pipeline.engine.hardware import WORKSPACE, process_age, processor, profile, set_up
+from pipeline.engine.hardware import WORKSPACE, process_age, processor, profile, release, set_up
 from pipeline.record.machine import Profile
 from pipeline.settings.runtime import RuntimeSettings
 from pipeline.settings.schema import Config
@@ -42,6 +43,22 @@ def test_a_gpu_has_the_workspace_of_equal_bits_before_anything_is_computed(monke
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
     set_up(RuntimeSettings(device=asked))
     assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG", None) == (WORKSPACE if device == "cuda" else None)
+
+
+def test_memory_that_only_circles_of_references_hold_is_given_back_to_other_processes(monkeypatch):
+    torch = pytest.importorskip("torch")
+
+    class Circle:
+        def __init__(self):
+            self.own = self
+
+    alive = weakref.ref(Circle())
+    left = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(alive()))
+    release()
+    assert left == [None]
 
 
 def test_manifest_and_machine_profile_name_it_alike():

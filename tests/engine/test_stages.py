@@ -240,6 +240,7 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "loss.rare_margin": FULL.config.loss.rare_margin,
         "model.centres": 1,
         "model.scale": FULL.config.model.scale,
+        "train.neighbours": 0.0,
         "train.head_k": FULL.config.train.head_k,
         "train.head_temperature": FULL.config.train.head_temperature,
     }

@@ -47,6 +47,18 @@ def test_a_shared_backbone_allows_more_members():
     assert sum(w > 0 for w in apart) == 1 and sum(w > 0 for w in together) > 1
 
 
+def test_trees_cost_what_all_members_cost_that_they_read_and_members_beside_them_nothing_more():
+    prices = cost.with_trees({"a": price(3, lite0=7), "b": price(2, lite0=6), "c": price(4)})
+    assert prices["gbdt"].alone.ms_64 == 3 + 2 + 6 + 4
+    assert prices["a"].alone.ms_64 == 10 and prices["b"].alone.ms_64 == 8
+    assert cost.total([prices["a"], prices["b"]]).ms_64 == 3 + 2 + 6
+    assert cost.total(list(prices.values())).ms_64 == prices["gbdt"].alone.ms_64
+    found, y = members([0.4, 0.4, 0.4, 3.0])
+    of = [prices[name] for name in ("a", "b", "c", "gbdt")]
+    assert cost.fit_weights(found, y, MACRO, of, 14)[3] == 0, "trees of members that do not fit the budget"
+    assert cost.fit_weights(found, y, MACRO, of, 16)[3] > 0.5
+
+
 def test_a_budget_below_every_cost_lists_the_cheapest_member_first():
     found, y = members([1.0, 1.0])
     with pytest.raises(ConfigError, match=r"max_ms=1: every member.*\n.*m1: 2.00 ms\n.*m0: 3.00 ms"):

@@ -1,5 +1,6 @@
 """The report on labels that hold together, on values and on shares; and on one label as classes."""
 
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,7 +12,8 @@ import pytest
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.one_label import OneLabel, one_label
-from pipeline.core.samples import Samples
+from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import LabelSpace, Samples
 from pipeline.core.targets import Target
 from pipeline.data import load
 from pipeline.errors import case as cases
@@ -89,6 +91,23 @@ def test_new_against_old_is_told_column_by_column_by_id():
     assert row["verdict"] == "better" and row["low"] > 0
     same = scores.compared(new, new, "macro_f1", RULES)
     assert (same["change"] == 0).all() and set(same["verdict"]) == {"can't tell"}
+
+
+def test_a_value_of_which_nothing_is_known_has_no_spread_and_warns_of_nothing():
+    scored = Scored.of(*_values_known_in_one_column())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert scored.spread_K.tolist() == [1.0, 1.0]
+        np.testing.assert_allclose(scored.loss_N, [0.5, 0.5])
+
+
+def _values_known_in_one_column():
+    space = LabelSpace.numbers(["a", "b"])
+    ids = np.array(["x", "y"])
+    truth = np.array([[0, np.nan], [2, np.nan]], np.float32)
+    samples = Samples(ids, ids, ids, space, None, "train", y_NK=truth)
+    p = np.array([[0.5, 7], [1.5, 7]], np.float32)
+    return samples, Probabilities.of(Target.of(space), ids, p, "p")
 
 
 def test_values_have_their_bias_along_the_range():

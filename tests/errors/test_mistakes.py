@@ -5,6 +5,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from pipeline.core.errors import DataError
 from pipeline.core.predictions import Probabilities
+from pipeline.core.samples import Attribute, LabelSpace, Samples, strings
 from pipeline.errors.diff.mistakes import find_mistakes
 
 MADE = case()
@@ -70,3 +71,17 @@ def test_unknown_ids_and_emptiness_are_refused():
         find_mistakes(Probabilities(["nobody"], SPACE.classes, np.eye(4)[:1]), MADE.train)
     with pytest.raises(DataError, match="no out-of-fold"):
         find_mistakes(Probabilities([], SPACE.classes, np.zeros((0, 4))), MADE.train)
+
+
+def test_of_hundreds_of_classes_the_pairs_stay_and_no_matrix_is_made():
+    space = LabelSpace.product([Attribute("whale", tuple(f"w{n}" for n in range(400)))])
+    ids = strings([f"i{n:03d}" for n in range(500)])
+    y = np.r_[np.arange(400), np.full(100, 7)].astype(np.int64)
+    train = Samples(ids, ids, ids, space, y, "train")
+    said = np.where(y == 7, 8, y)
+    p = np.full((500, 400), 1e-6, np.float32)
+    p[np.arange(500), said] = 1 - 399e-6
+    found = find_mistakes(Probabilities(ids, space.classes, p), train)
+    assert not found.confusion and found.wrong["class"] == pytest.approx(101 / 500)
+    (pair,) = found.pairs
+    assert (pair.true, pair.predicted, pair.images, pair.share) == (7, 8, 101, 1.0)

@@ -9,7 +9,7 @@ from pipeline.core.samples import strings
 from pipeline.data import several as rows
 from pipeline.data.images import PreparedImages
 from pipeline.nets import model, views
-from pipeline.nets.forward import Pass, extract
+from pipeline.nets.forward import Pass, extract, in_blocks
 from pipeline.nets.intake import Intake
 from pipeline.nets.several import Pool, on_each, present
 from pipeline.settings.model import ModelSettings
@@ -133,7 +133,7 @@ def test_a_network_without_a_linear_classifier_pools_by_the_mean_only():
 def test_in_blocks_neither_neighbours_nor_empty_places_change_a_bit(pool):
     network = built(pool, 2 if pool == "concat" else None)
     x = batch([1, 2, 2, 1, 2], 2)
-    with torch.inference_mode(), network.in_blocks(4):
+    with torch.inference_mode(), in_blocks(network, 4):
         fixed = [
             torch.cat([x[at], x[at][-1:].expand(4 - len(at), *x.shape[1:])]) for at in ([0, 1, 2, 3], [4])
         ]

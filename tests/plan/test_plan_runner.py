@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.core.errors import ConfigError, StoppedError, UserError
+from pipeline.engine.slices import config_slice
 from pipeline.plan.clock import SLACK, Clock
 from pipeline.plan.planning import Cost, Ladder, Rung
 from pipeline.plan.recipes import Recipe
-from pipeline.plan.running import Reserve, Runner
+from pipeline.plan.running import Reserve, Runner, ladder_of
 from pipeline.settings.load import load
 
 NETWORK = load(["competition=digits", "experiment=tiny_resnet", "train.epochs=10"])
@@ -40,6 +41,7 @@ class Toy(Runner):
     factors: dict = field(default_factory=dict)
     fails: dict = field(default_factory=dict)
     stop_at: str = ""
+    views: dict = field(default_factory=dict)
     began: list = field(default_factory=list)
     said: list = field(default_factory=list)
     costs: dict = field(default_factory=dict)
@@ -54,6 +56,8 @@ class Toy(Runner):
 
     def build(self, need, watch):
         name = self.now
+        if watch is not None and name in self.views:
+            self._features(need, watch)
         self.began.append((name, self.clock.spent))
         if name in self.fails:
             self.clock.now.at += 2.0
@@ -200,3 +204,45 @@ def test_when_the_portfolio_is_through_further_recipes_are_asked_for():
     runner = toy(400, {"probe": Cost(8.0), "a": Cost(5.0, 6.0)}, more=more)
     runner.run()
     assert [name for name, _ in runner.began] == ["probe", "a", "advice"] and asked[0] == 2
+
+
+def test_a_member_of_which_folds_exist_goes_on_with_its_own_schedule():
+    sections = ("images.size", "train", "loss", "model")
+
+    def fold(settings, key="k"):
+        recorded = config_slice(settings.config, sections)
+        return SimpleNamespace(
+            manifest={"settings": recorded},
+            inputs={"folds": f"folds/{key}"},
+            setting=lambda path: recorded["train"]["epochs"],
+        )
+
+    runner = toy(300, COSTS)
+    runner.session.graph = SimpleNamespace(key=lambda need: "k")
+    recipe = Recipe("a", NETWORK)
+    others = [fold(NETWORK.with_values({"train.epochs": 4}), "other"), fold(PROBE)]
+    runner.session.store = SimpleNamespace(all=lambda stage: others)
+    assert runner._begun(recipe) is None, "of other folds, or of another recipe"
+    mine = [fold(NETWORK.with_values({"train.epochs": 7})), *others]
+    runner.session.store = SimpleNamespace(all=lambda stage: mine)
+    assert runner._begun(recipe) == 7 and runner._begun(Recipe("probe", PROBE)) is None
+    scene = SimpleNamespace(cost=lambda settings: Cost(1.0, 2.0, 3.0), missing=lambda s: 2, plan=range(5))
+    rung = ladder_of(recipe, scene, 7).rungs[0]
+    assert (rung.epochs, rung.share, rung.is_fixed) == (7, 0.4, True)
+
+
+def test_features_that_take_too_long_are_paused_between_two_views():
+    """Of a head there are no epochs to watch."""
+    runner = toy(200, {"probe": Cost(8.0), "probe_large": Cost(60.0)}, views={"probe_large": 6})
+
+    def get(view):
+        runner.clock.now.at += 60.0
+        runner.session.built.append(view)
+
+    runner.session.built = []
+    runner.session.get = get
+    runner.session.graph = SimpleNamespace(chain=lambda needs, stage: list(range(6)), found=lambda need: None)
+    runner.run()
+    assert runner.session.built == [0], "after the first view it was clear"
+    assert [s.name for s in runner.steps] == ["probe", "probe_large"] and runner.clock.spent < 200
+    assert any("its features would not have ended in time" in line for line in runner.said)

@@ -12,7 +12,9 @@ from pipeline.predict.predictor import Part, Predicted
 
 def member(name, weight, views, ms):
     share = [1 / len(views)] * len(views)
-    return SimpleNamespace(name=name, weight=weight, views=views, view_weights=share, ms_per_image=ms)
+    return SimpleNamespace(
+        name=name, weight=weight, views=views, view_weights=share, ms_per_image=ms, votes=True
+    )
 
 
 MEMBERS = [
@@ -24,7 +26,8 @@ WHOLE = Part({m.name: tuple(m.views) for m in MEMBERS})
 
 
 def clock(limit, margin=0.0):
-    return Clock(SimpleNamespace(members=MEMBERS), limit, margin)
+    weights = {m.name: m.weight for m in MEMBERS}
+    return Clock(SimpleNamespace(members=MEMBERS, weight_of=weights.__getitem__), limit, margin)
 
 
 def test_everything_is_kept_where_it_fits():

@@ -78,8 +78,9 @@ def test_the_competitions_own_table_gives_the_probabilities_that_were_submitted(
     assert np.array_equal(p, wanted.p_NC)
 
 
-def test_a_folder_of_a_predictor_needs_no_submission(people, made, tmp_path):
-    shutil.copytree(people.home / "predictors" / made.stem, tmp_path / "model")
+@pytest.mark.parametrize("inside", ["", "predictor"])
+def test_a_folder_of_a_predictor_or_a_bundle_needs_no_submission(people, made, tmp_path, inside):
+    shutil.copytree(people.home / "predictors" / made.stem, tmp_path / "model" / inside)
     out = tmp_path / "out.csv"
     images = people.path("000_0").parent
     options = ("--file", str(tmp_path / "model"), "--images", str(images), "--out", str(out))

@@ -28,6 +28,7 @@ MANY = f"competition.attributes=[{{name: whale, column: whale, values: [{WHALES}
         [*NETWORK, COSINE, "loss.name=arcface", "train.mix.method=mixup", "train.ema_decay=0.99"],
         [*PROBE, COSINE, "loss.name=arcface", "train.head=mlp"],
         [*PROBE, KNN, "train.head_k=5", "train.head_temperature=0.1"],
+        [*NETWORK, "train.neighbours=0.5", "train.head_k=9"],
         [*PROBE, "competition.new_class='9'", "decision.steps=[new_class]"],
     ],
 )
@@ -66,6 +67,11 @@ def test_what_is_right_is_accepted(words):
         ([*PROBE, KNN, "loss.name=focal"], "loss.name is not used by head=knn, which minimises nothing"),
         ([*PROBE, KNN, "train.head_seeds=3"], "train.head_seeds has no effect: head=knn"),
         ([*PROBE, "train.head_k=3"], "train.head_k is used only with train.head=knn"),
+        ([*PROBE, "train.neighbours=0.5"], "a linear_probe answers by neighbours with train.head=knn"),
+        (
+            ["competition=digits-values", *NETWORK[1:], "train.neighbours=0.5"],
+            "is for exclusive classes, and",
+        ),
         ([*NETWORK, KNN], "train.head is for a head on cached features"),
         (
             [*PROBE, MANY, "decision.steps=[class_scales]"],

@@ -156,3 +156,37 @@ def test_a_head_of_cosines_learns_from_soft_labels_too(head):
     )
     (found,) = batched_heads.fit_heads([replace(job, soft_NC=soft_NC)])
     assert found.result.history[-1]["valid_score"] > 0.8
+
+
+# The nearest training images beside a network's classifier.
+
+
+def test_a_network_answers_with_its_nearest_training_images(tmp_path):
+    plain = in_batch(fold_job(policy="none"), epochs=1)
+    _, state = fit(plain, tmp_path / "plain")
+    whole = in_batch(plain, neighbours=1.0, head_k=3, head_temperature=0.1)
+    near, kept = fit(whole, tmp_path / "near")
+    half, _ = fit(in_batch(whole, neighbours=0.5), tmp_path / "half")
+    assert {k for k in kept if not k.startswith("nearest.")} == set(state)
+    assert all(torch.equal(value, kept[key]) for key, value in state.items()), "training is the same"
+    assert len(kept["nearest.rows_TD"]) == len(plain.train_samples), "the validation part is no neighbour"
+    space = plain.train_samples.space
+    network = model.restore(plain.model, 10, kept, (32, 32), space).eval()
+    x_BCHW = torch.rand(4, 3, 32, 32)
+    with torch.no_grad():
+        own = network.nearest(network.features(x_BCHW)[None])[0].softmax(1)
+        torch.testing.assert_close(network(x_BCHW).softmax(1), own, atol=1e-5, rtol=0)
+    alone = fit(plain, tmp_path / "plain")[0]
+    np.testing.assert_allclose(half.oof.p_NC, (near.oof.p_NC + alone.oof.p_NC) / 2, atol=1e-5)
+
+
+def test_a_fold_with_neighbours_continues_bit_by_bit_and_starts_another_run(tmp_path):
+    job = in_batch(arcface_job(n_valid=9), epochs=2, neighbours=0.5, ema_decay=0.9)
+    whole, state = fit(job, tmp_path / "whole")
+    fit(job, tmp_path / "killed", lambda fold, epoch, entry: epoch < 0)
+    again, resumed = fit(job, tmp_path / "killed")
+    assert equal_states(state, resumed)
+    np.testing.assert_array_equal(whole.oof.p_NC, again.oof.p_NC)
+    space = job.train_samples.space
+    started = Initial("earlier", state, space.classes, (32, 32)).build(job.model, space, 7, (32, 32))
+    assert started.nearest is None

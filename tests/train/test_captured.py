@@ -17,7 +17,7 @@ from pipeline.nets.forward import Mode
 from pipeline.nets.model import Classifier
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import MixSettings, TrainSettings
-from pipeline.train import captured, loop, losses, texts
+from pipeline.train import captured, loop, losses, optim, texts
 from pipeline.train.captured import WARM_UP, Captured
 from pipeline.train.loop import fit
 from pipeline.train.optim import can_record, load_optimizer, make_optimizer, set_lr
@@ -334,6 +334,29 @@ def test_a_fold_that_began_on_a_gpu_continues_on_a_cpu_in_the_form_of_a_cpu(name
     assert step(other) == [{**group, "lr": pytest.approx(group["lr"])} for group in usual]
 
 
+def test_weights_that_thaw_later_train_with_the_fused_sgd_of_a_gpu(tmp_path):
+    """Torch has it for a CPU, too; its bits are those of one that met all weights at their first step."""
+    more = {"strategy": "gradual", "unfreeze_every": 1, "optimizer": "sgd", "epochs": 3}
+    _, fused = fit(job_of(**more, optimizer_args={"fused": True}), tmp_path / "fused")
+    _, plain = fit(job_of(**more), tmp_path / "plain")
+    assert all(torch.allclose(fused[name], plain[name], atol=1e-4) for name in plain)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_momentum_of_zero_gives_the_bits_of_a_first_step_without_one(nesterov):
+    one, other = (torch.nn.Linear(3, 3) for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    how = {"momentum": 0.9, "weight_decay": 0.1, "nesterov": nesterov, "fused": True}
+    usual, even = (torch.optim.SGD(net.parameters(), 0.1, **how) for net in (one, other))
+    optim._even(even)
+    for _ in range(2):
+        for net, optimizer in ((one, usual), (other, even)):
+            optimizer.zero_grad()
+            net(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+    assert equal_states(one.state_dict(), other.state_dict())
+
+
 def test_a_cpu_keeps_the_usual_form_of_an_optimizer():
     (one, *_) = make_optimizer(torch.nn.Linear(2, 2), TrainSettings()).param_groups
     assert isinstance(one["lr"], float) and not one["capturable"] and not one["fused"]
@@ -424,6 +447,14 @@ def test_recording_leaves_weights_average_statistics_and_random_state_unchanged(
     monkeypatch.setattr(captured.Cuda, "record", compared)
     fit(on_gpu(ema_decay=0.9), tmp_path)
     assert found == [True, True]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_weights_that_thaw_later_train_on_a_gpu(tmp_path, name):
+    more = {"strategy": "gradual", "unfreeze_every": 1, "optimizer": name}
+    result, _ = fit(on_gpu(**more), tmp_path)
+    assert len(result.history) == 3
 
 
 @pytest.mark.gpu

@@ -123,7 +123,7 @@ def test_no_loss_reads_a_number_back(fake, kind, name):
     space, ones = SPACES[kind], np.ones(SPACES[kind].n_classes, np.float32)
     weights = {"class_weights": "inverse"} if LOSSES[name].weighs and kind != "values" else {}
     loss = make_loss(
-        LossSettings(name=name, **weights), ClassFacts(space, ones, None, "cuda", 2 * ones, ones)
+        LossSettings(name=name, **weights), ClassFacts(space, ones, None, "cuda", 2 * ones, ones, scale=16.0)
     )
     x_BC = torch.zeros(BATCH, space.n_classes, device="cuda")
     assert (loss(x_BC, x_BC) * loss.weigh(x_BC)).is_cuda

@@ -12,10 +12,10 @@ from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Attribute, LabelSpace, Samples, SyntheticRows, TrainRows, strings
 from pipeline.core.targets import Target
+from pipeline.nets.nearest import PRIOR_SHARE, NearestHead, state_of
 from pipeline.settings.loss import LossSettings
 from pipeline.train import solved_heads
 from pipeline.train.heads import head_probabilities, restore_head
-from pipeline.train.nearest import PRIOR_SHARE, NearestHead, state_of
 
 
 @pytest.fixture(scope="module")

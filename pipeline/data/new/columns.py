@@ -28,6 +28,14 @@ LABEL_NAMES = (
     *("dx", "diagnosis", "species", "breed", "emotion"),
 )
 SPLIT_WORDS = {"train": ("train",), "test": ("test", "eval")}
+# Words of ordered grades: kappa and heads of ordered attributes take the classes in their order.
+SCALES = (
+    ("none", "absent", "normal", "minimal", "mild", "moderate", "severe", "extreme"),
+    ("very low", "low", "medium", "moderate", "high", "very high"),
+    ("tiny", "small", "medium", "large", "huge"),
+    ("very poor", "poor", "fair", "average", "good", "very good", "excellent"),
+)
+FEWEST_GRADES = 3
 LOOKED_UP = 40
 # Of a table with more columns, those of repeated numbers are no names.
 MANY_COLUMNS = 200
@@ -277,7 +285,11 @@ def values_of(table: Table, column: str) -> list[str]:
 
 
 def in_order(values: Collection[str]) -> list[str]:
-    """Values as numbers if all are, else in alphabetical order."""
+    """Values as numbers if all are, grades by what their words mean, all others in alphabetical order."""
+    for scale in SCALES:
+        place = {v: scale.index(v.lower()) for v in values if v.lower() in scale}
+        if len(place) == len(set(values)) >= FEWEST_GRADES:
+            return sorted(values, key=lambda v: (place[v], v))
     found = {v: n for v in values if (n := number_in(v)) is not None}
     return sorted(values, key=lambda v: (found[v], v)) if len(found) == len(set(values)) else sorted(values)
 

@@ -17,7 +17,18 @@ from pipeline.core.metrics import METRICS
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
 from pipeline.data import containers, host_format, texts
-from pipeline.data.new import columns, form, given, groups, kinds, matrix_form, packed, several, words
+from pipeline.data.new import (
+    columns,
+    form,
+    given,
+    groups,
+    image_table,
+    kinds,
+    matrix_form,
+    packed,
+    several,
+    words,
+)
 from pipeline.data.new.asked import Asked
 from pipeline.data.new.choices import Form
 from pipeline.data.new.folders import TEST, split_of
@@ -36,13 +47,15 @@ READABLE = Form("class_name", texts.READABLE)
 class Known(NamedTuple):
     """What is known of the training table: its id column, the place of its images, its columns, its files.
 
-    `files` are patterns, where the names in the table are those of samples of several files.
+    `files` are patterns, where the names in the table are those of samples of several files; `images` is the
+    table that names their images.
     """
 
     id_column: str
     place: columns.Place
     columns: Sequence[str] = ()
     files: tuple[str, ...] = ()
+    images: image_table.ImageTable | None = None
 
 
 def test_table(request: NewRequest, holds_images: bool = False) -> Table | None:
@@ -103,6 +116,11 @@ def test_set(
         proposal.set("competition.headerless", listed, texts.HEADERLESS)
     if within is not None:
         place: columns.Place | None = columns.Place(ROW, path, 1.0)
+    elif train is not None and train.images is not None:
+        of_test = image_table.of_test(train.images, table, request, near)
+        place = of_test.place if of_test is not None else None
+        if of_test is not None:
+            image_table.settle(proposal, train.images, root, of_test)
     elif train is not None and train.files:
         place = several.place_of(table, near, train.files)
     else:
@@ -123,7 +141,7 @@ def test_set(
         # Several rows for an image ask for its answers one by one.
         table = one_row_an_image(table, place.column)
     if asked is not None:
-        if not (train is not None and train.files):
+        if not (train is not None and (train.files or train.images)):
             _refuse_long(table, place.column, labels)
         if request.sample is not None and path != request.sample and _same_images(table, place, asked):
             # The sample's ids are the names of the images, and no column of the test table has them.

@@ -18,6 +18,7 @@ from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.matrix_truth import listed
 from pipeline.data.new import columns
+from pipeline.data.new import texts as of_kinds
 from pipeline.data.new.columns import decimal, numeric
 
 SEPARATORS = ("|", ";", ",", " ")
@@ -57,13 +58,13 @@ def refuse(kind: str, where: str, found: str, remedy: str = "") -> NoReturn:
     """Raise the DataError of a target that cannot be predicted.
 
     Args:
-        kind: one of `texts.KINDS`.
+        kind: one of `KINDS` in `data/new/texts.py`.
         where: the file and column.
         found: what shows the kind, e.g. two cells.
         remedy: what to do instead, if there is more to say than for all kinds.
     """
     raise DataError(
-        texts.NOT_YET.format(where=where, kind=texts.KINDS[kind], found=found),
+        of_kinds.NOT_YET.format(where=where, kind=of_kinds.KINDS[kind], found=found),
         remedy=remedy or texts.NOT_YET_REMEDY,
     )
 

@@ -29,6 +29,7 @@ from pipeline.data.new import (
     given,
     groups,
     host,
+    image_table,
     label,
     long,
     metadata,
@@ -56,6 +57,9 @@ from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 NUMBERED = (ROW, ROW_FROM_0)
 MOST_HINTS, SHOWN_LABELS = 5, 3
+# Words of labels that a mirrored image has the other way round.
+SIDES = re.compile(r"(?<![a-zA-Z])(?:left|right)(?![a-zA-Z])", re.I)
+OTHER_SIDE = {"left": "right", "right": "left"}
 # What is shown of a label that does not hold where its cell is empty, and that holds.
 BLANK_NAMES = ("0", "1")
 
@@ -135,6 +139,11 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         table = numbered(table) if place.column == ROW else table
     parts = several.named(table, near) if place is None else several.beside(proposal, table, place)
     place = parts.place if parts is not None else place
+    tables = [path for path in (request.train, request.test, request.sample) if path is not None]
+    listed = None
+    if place is None or request.image_table is not None:
+        listed = image_table.beside(table, request, [*near, root_of(request)], tables)
+        parts, place = (None, listed.place) if listed is not None else (parts, place)
     test = host.test_table(request, inside is not None)
     sample = _asked(request, test, table.columns, table)
     if place is None:
@@ -156,13 +165,16 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     proposal.set("competition.id_column", *named)
     share = "" if place.found == 1 else texts.SOME_EXIST.format(share=place.found)
     why = texts.ROW_NUMBER if place.column == ROW else texts.LEADS_TO_IMAGES.format(share=share)
+    why = texts.NAMES_SAMPLES if listed is not None else why
     proposal.set("competition.path_column", place.column, why)
     several.settle(proposal, parts)
+    if listed is not None:
+        image_table.settle(proposal, listed, root)
     taken = {named[0], place.column, *unused, *NUMBERED} | _host_folds(proposal, table)
     free = [c for c in table.columns if c not in taken]
     like = [c for c in free if columns.like_classes(table, c)]
     values = [v for c in like for v in columns.values_of(table, c)]
-    known = host.Known(named[0], place, table.columns, parts.files if parts is not None else ())
+    known = host.Known(named[0], place, table.columns, parts.files if parts is not None else (), listed)
     host.test_set(proposal, request, root, sample, known, free, values)
     found = label.choose(table, taken, sample, test, label.Wish(request.label, request.target))
     found, unseen = new_class.recognised(found, sample)
@@ -192,6 +204,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
         sides_known = tuple(packed.sides(place, table, held, request.encoding))
     if parts is not None:
         paths = tuple(several.first_files(parts, paths))
+    if listed is not None:
+        paths = tuple(listed.first_files(paths))
     return LabelledRows(paths, place.folder, classes, sides_known)
 
 
@@ -274,7 +288,15 @@ def label_attributes(proposal: Proposal, found: Label, groups: Sequence[str]) ->
     if found.unknown:
         proposal.set("competition.unknown_labels", list(found.unknown), texts.UNKNOWN_CELLS)
     proposal.set("competition.attributes", attributes, found.why)
+    names = [attribute["name"] for attribute in attributes]
+    sides = next(((n, SIDES.sub(_other_side, n)) for n in names if SIDES.sub(_other_side, n) != n), None)
+    if sides is not None and set(sides) <= set(names):
+        proposal.hints.append(texts.SIDES_HINT.format(one=sides[0], other=sides[1]))
     return attributes
+
+
+def _other_side(found: re.Match[str]) -> str:
+    return OTHER_SIDE[found[0].lower()]
 
 
 def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, Any]:

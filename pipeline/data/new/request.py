@@ -39,6 +39,7 @@ class NewRequest:
         label: the label's column, or several separated by commas; None: it is guessed.
         encoding: of tables that are not UTF-8; None: found.
         target: the kind of the label; None: it is guessed.
+        image_table: a table with a row for each image beside `train` with a row for each sample; None: found.
     """
 
     name: str
@@ -50,6 +51,7 @@ class NewRequest:
     label: str | None = None
     encoding: str | None = None
     target: Kind | None = None
+    image_table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,11 @@ def check_there(request: NewRequest) -> None:
     faults = []
     if not request.images.is_dir() and not (packed(request.images) and request.images.is_file()):
         faults.append(f"IMAGES={request.images}: there is no such folder")
-    for word, path in (("TRAIN", request.train), ("SAMPLE", request.sample)):
+    for word, path in (
+        ("TRAIN", request.train),
+        ("SAMPLE", request.sample),
+        ("IMAGE_TABLE", request.image_table),
+    ):
         if path is not None and not path.is_file():
             faults.append(f"{word}={path}: there is no such file")
     if request.test is not None and not request.test.exists():
@@ -87,7 +93,7 @@ def root_of(request: NewRequest) -> Path:
     """The folder that contains all given files."""
     named = (request.images, request.train, request.test)
     given = [p.parent if p.is_file() else p for p in named if p]
-    given += [request.sample.parent] if request.sample else []
+    given += [p.parent for p in (request.sample, request.image_table) if p]
     return Path(os.path.commonpath([p.resolve() for p in given]))
 
 

@@ -80,7 +80,9 @@ class Scored:
     @property
     def spread_K(self) -> Reals:
         """Standard deviation of the true values, 1 where they do not vary."""
-        spread_K = np.nanstd(self.truth_NK.astype(np.float64), axis=0)
+        # Without a known cell the spread is undefined, and a warning would reach the terminal.
+        known_NK = np.where(self.known_NK.any(axis=0), self.truth_NK, 0).astype(np.float64)
+        spread_K = np.nanstd(known_NK, axis=0)
         return np.where(spread_K > 0, spread_K, 1.0)
 
     @property

@@ -81,6 +81,17 @@ class Flips:
 MOST_IN_MATRIX = 250
 
 
+# Of more values only the most frequent ones are tested: all others have too few images to tell anything.
+MOST_TESTED = 50
+
+
+def tested(images_V: Ints) -> Ints:
+    """The values that are tested by themselves, ascending: all, or the most frequent ones of very many."""
+    if len(images_V) <= MOST_IN_MATRIX:
+        return np.arange(len(images_V))
+    return np.sort(np.argsort(-images_V, kind="stable")[:MOST_TESTED])
+
+
 def parts(space: LabelSpace) -> dict[str, tuple[tuple[str, ...], Ints]]:
     """The views in which labels are counted: the class, and each attribute if there are several.
 

@@ -21,7 +21,7 @@ from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.wording import worded
 from pipeline.errors import texts
-from pipeline.errors.diff.flips import marked, parts
+from pipeline.errors.diff.flips import marked, parts, tested
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, ReportSection, json_data, p_value, points
 
@@ -131,7 +131,8 @@ def _rows(
         right_new, right_old = code_C[new_N] == code_C[y_N], code_C[old_N] == code_C[y_N]
         gain = right_new.astype(float) - right_old
         of_value = [(ALL, np.ones(len(y_N), bool))]
-        of_value += [(value, code_C[y_N] == code) for code, value in enumerate(values)]
+        own_N = code_C[y_N]
+        of_value += [(values[c], own_N == c) for c in tested(np.bincount(own_N, minlength=len(values)))]
         for value, mask in of_value:
             rows.append(
                 {

@@ -25,6 +25,7 @@ from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
 from pipeline.errors import texts
+from pipeline.errors.diff.flips import tested
 from pipeline.pages import plots
 from pipeline.pages.report import ReportSection, p_value, percent, points, signed
 
@@ -148,12 +149,16 @@ def log_loss_change(inputs: CalibrationInputs) -> tuple[float, float, float]:
 
 
 def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
-    """One row for each predicted class, with p corrected for all rows, smallest p first."""
+    """One row for each predicted class, with p corrected for all rows, smallest p first.
+
+    Of very many classes those that are predicted most often.
+    """
     predicted_N = inputs.before_NC.argmax(axis=1)
     confidence_N = inputs.before_NC.max(axis=1).astype(np.float64)
     right_N = (predicted_N == inputs.y_N).astype(np.float64)
     group_N, n_groups = numbered(inputs.groups_N)
-    in_class_NC = np.eye(len(inputs.classes))[predicted_N]
+    told = tested(np.bincount(predicted_N, minlength=len(inputs.classes)))
+    in_class_NC = (predicted_N[:, None] == told).astype(np.float64)
     sums_GC = sums_by_group(in_class_NC * (confidence_N - right_N)[:, None], group_N, n_groups)
     test = sign_flips(sums_GC, inputs.seed, "confidence by class")
     size_C = np.maximum(in_class_NC.sum(axis=0), 1)
@@ -162,7 +167,7 @@ def by_answer(inputs: CalibrationInputs) -> pd.DataFrame:
     enough_C = test.found_K & (test.groups_K >= FEWEST_GROUPS)
     table = pd.DataFrame(
         {
-            "prediction": inputs.classes,
+            "prediction": [inputs.classes[c] for c in told],
             "images": in_class_NC.sum(axis=0).astype(int),
             "confidence": [percent(x) for x in in_class_NC.T @ confidence_N / size_C],
             "right": [percent(x) for x in in_class_NC.T @ right_N / size_C],

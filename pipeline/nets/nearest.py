@@ -1,7 +1,8 @@
 """Answers by the nearest training samples: a head on features that keeps samples instead of weights.
 
-Owns the module behind `train.head=knn`: which samples vote, by how much, and what they say of each kind of
-target. Does not own making it of a training part (`train/solved_heads.py`).
+Owns the module behind `train.head=knn` and `train.neighbours`: which samples vote, by how much, and what they
+say of each kind of target. Does not own making it of a training part (`train/solved_heads.py`,
+`train/neighbours.py`).
 
 The similarity of two images is the cosine of their standardised features. The k most similar training samples
 vote with weights exp(similarity / temperature), times their own weight. One hundredth of the vote belongs to
@@ -45,28 +46,36 @@ class NearestHead(nn.Module):
     def __init__(self, state: State) -> None:
         super().__init__()
         for name, value in state.items():
-            # Half of the bytes on the disk; similarities are computed in float32.
-            self.register_buffer(name, value.float() if name == "rows_TD" else value)
+            self.register_buffer(name, value)
         self.n_beside = int(state["beside_J"][0]) if "beside_J" in state else 0
         self.k, self.temperature = int(state["k_temperature"][0]), float(state["k_temperature"][1])
+        self.share = float(state["share_1"][0]) if "share_1" in state else 1.0
 
     def forward(self, x_JBD: torch.Tensor) -> torch.Tensor:
         """(1, B, C) logits of the features of one head, J = 1."""
         near_BD = directions((x_JBD[0] - self.mean_JD) / self.std_JD, self.n_beside)
-        similar_BK, at_BK = (near_BD @ self.rows_TD.T).topk(min(self.k, len(self.rows_TD)), dim=1)
+        # Kept with half of the bytes; similarities are computed in float32.
+        similar_BK, at_BK = (near_BD @ self.rows_TD.float().T).topk(min(self.k, len(self.rows_TD)), dim=1)
         # The largest is 0, so that nothing overflows at small temperatures.
         vote_BK = ((similar_BK - similar_BK[:, :1]) / self.temperature).exp() * self.weight_T[at_BK]
         vote_BK = vote_BK / vote_BK.sum(1, keepdim=True).clamp_min(_LEAST_P)
         return self._logits(self._said(vote_BK, at_BK))[None]
 
+    def beside(self, logits_BC: torch.Tensor, h_BD: torch.Tensor) -> torch.Tensor:
+        """(B, C) logits of a network and of its neighbours together, from its own logits and features."""
+        near_BC = self(h_BD.float()[None])[0].softmax(-1)
+        p_BC = (1 - self.share) * logits_BC.float().softmax(-1) + self.share * near_BC
+        logits: torch.Tensor = p_BC.clamp_min(_LEAST_P).log()
+        return logits
+
     def _said(self, vote_BK: torch.Tensor, at_BK: torch.Tensor) -> torch.Tensor:
         """(B, C) the mean of what is true of the neighbours, and of the training part."""
         if "class_T" in self._buffers:
-            empty_BC = vote_BK.new_zeros(len(vote_BK), len(self.known_C))
+            empty_BC = vote_BK.new_zeros(vote_BK.shape[0], len(self.known_C))
             said_BC = empty_BC.scatter_add(1, self.get_buffer("class_T")[at_BK], vote_BK)
             return (1 - PRIOR_SHARE) * said_BC + PRIOR_SHARE * self.known_C
         truth_TC = self.get_buffer("truth_TC")
-        vote_BT = vote_BK.new_zeros(len(vote_BK), len(truth_TC)).scatter_add(1, at_BK, vote_BK)
+        vote_BT = vote_BK.new_zeros(vote_BK.shape[0], len(truth_TC)).scatter_add(1, at_BK, vote_BK)
         share_BC = vote_BT @ (~truth_TC.isnan()).to(vote_BT.dtype)  # of the vote that knows the column
         said_BC = vote_BT @ truth_TC.nan_to_num()
         return (said_BC + PRIOR_SHARE * self.known_C) / (share_BC + PRIOR_SHARE)
