@@ -33,12 +33,12 @@ SCORE, PUBLIC, MINUTES = "score", "public", "minutes"
 INTERVAL, AGAINST, CHANGED, ARM = "interval 95", "against best", "what changed", "arm"
 TAGS = ("verdict", "compared_with", "changed", "error", "stage", INTERVAL, AGAINST, CHANGED, ARM)
 COLUMNS = {  # name: width in px; the rest is reached by scrolling
-    SCORE: 80,
-    INTERVAL: 145,
-    "verdict": 90,
-    AGAINST: 210,
+    SCORE: 75,
+    INTERVAL: 140,
+    "verdict": 85,
+    "error": 130,  # in sight without scrolling, because a failure has no score
+    AGAINST: 205,
     CHANGED: 260,
-    "error": 170,
     PUBLIC: 75,
     MINUTES: 75,
     "compared_with": 120,

@@ -32,10 +32,11 @@ def unpacked(text: str) -> tuple[dict, dict]:
 def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
     view, state = unpacked(board.shared_view(MACRO_F1))
     assert view["name"] == "Scores, best first"
-    assert state["selectedColumns"][:5] == [
+    assert state["selectedColumns"][:6] == [
         "metrics.`score`",
         "tags.`interval 95`",
         "tags.`verdict`",
+        "tags.`error`",
         "tags.`against best`",
         "tags.`what changed`",
     ]
@@ -140,7 +141,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield line.removeprefix("emoji: ")
     finally:
         os.killpg(server.pid, 15)
-        server.wait(20)
+        server.wait(60)
 
 
 def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
@@ -156,6 +157,7 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.browser
 def test_the_ui_answers_which_run_is_best_and_what_failed(served: str, page) -> None:
+    page.set_viewport_size({"width": 2000, "height": 900})  # the table draws only columns that are in sight
     page.goto(served)
     page.get_by_text("train lite0+epochs12").wait_for(timeout=60_000)
     page.get_by_text("Scores, best first").first.wait_for()
