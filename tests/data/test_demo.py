@@ -200,6 +200,7 @@ def test_other_settings_get_another_folder(tmp_path):
     assert len(roots) == 3 and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_demo_at_once(tmp_path):
     code = (
         "from pathlib import Path; from pipeline.data.demo import competitions; "
@@ -259,6 +260,7 @@ def test_even_hold_out_takes_at_most_half_of_the_smallest():
     assert Counter(name[0] for name in held) == {"a": 5, "b": 5, "c": 5}
 
 
+@pytest.mark.slow
 @needs_emoji
 def test_labels_of_emoji_hold_together_and_are_told_by_words(tmp_path):
     settings = _settings("emoji-labels")
@@ -305,6 +307,7 @@ def test_two_digits_are_two_values_and_no_digit_is_in_two_pictures(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_pictures_a_sample_and_a_bonus_sum_to_the_answer(tmp_path):
     settings = _settings("digits-pairs")
     root = competitions.materialise(settings.demo, tmp_path, "pairs")

@@ -228,6 +228,7 @@ def runs_of(home):
         ).fetchall()
 
 
+@pytest.mark.slow
 def test_folds_are_children_of_their_parents_run(tmp_path):
     session = session_of(tmp_path, pool=HerePool(), record=True)
     session.get(team(session))

@@ -72,6 +72,7 @@ def assert_equal_bits(people, csv: Path, where: Path) -> tuple[str, ...]:
     return found.notes
 
 
+@pytest.mark.slow
 def test_a_bag_of_networks_with_heads_for_attributes(people, network):
     csv, where = network
     assert assert_equal_bits(people, csv, where) == ()
@@ -93,6 +94,7 @@ def test_a_linear_probe_with_weights_from_a_package(people):
     assert folder.read(where).members[0].backbone == "weights/0-backbone.safetensors"
 
 
+@pytest.mark.slow
 def test_a_refit_predicts_with_the_one_model_of_all_data(people):
     csv = people.made("refit", "experiment=tiny_cnn")
     where = packed(people, csv)
@@ -100,6 +102,7 @@ def test_a_refit_predicts_with_the_one_model_of_all_data(people):
     assert folder.read(where).models == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -157,6 +160,7 @@ def test_without_groups_an_average_over_groups_says_that_it_changes_nothing(peop
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -180,6 +184,7 @@ def test_each_way_to_prepare_images(people, own, words):
     )
 
 
+@pytest.mark.slow
 def test_several_grey_images_of_a_sample(people):
     rows = [
         (
@@ -305,6 +310,7 @@ def test_results_that_are_gone_are_named_with_the_command_that_builds_them(peopl
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_it_loads_no_pandas_no_record_and_no_search(network):
     code = (
         "import sys\nfrom pipeline.predict.predictor import Predictor\n"
