@@ -282,4 +282,5 @@ def lines(words: Sequence[str], base: Path) -> list[str]:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     print("\n".join(lines(sys.argv[1:], Path(__file__).resolve().parents[2] / "configs" / "config.yaml")))

@@ -146,7 +146,7 @@ def _tab(place: Place, name: str, read: Facts, states: Sequence[dict[str, Any]])
         "running": [_running(s) for s in states if s["state"] == now.RUNNING],
         "failed": _failures(place, states),
         "next": _next(place, name, own),
-        "verdicts": [_verdict(r) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
+        "compared": [_verdict(r) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
         "history": _history(scored, known),
         "learning": _learning(place.artifacts, own),
         "reports": _reports(place, name, own),

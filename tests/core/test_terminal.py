@@ -13,10 +13,11 @@ from pipeline import cli
 from pipeline.core import terminal
 from pipeline.core.errors import DataError
 from pipeline.core.terminal import printable
+from pipeline.engine import environment
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Where something is printed; every other file hands its texts to `Session.say` or to a logger.
-PRINTING = ("cli.py", "core/terminal.py", "engine/session.py", "record/serve.py")
+PRINTING = ("cli.py", "home/now.py", "core/terminal.py", "engine/session.py", "record/serve.py")
 
 
 @pytest.mark.parametrize(
@@ -147,7 +148,7 @@ def test_a_name_that_is_no_utf8_ends_no_command(tmp_path):
 
 
 def test_a_wrong_environment_is_one_clear_error(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "PACKAGES", ("numpy", "no_such_package_of_podium"))
+    monkeypatch.setattr(environment, "PACKAGES", ("numpy", "no_such_package_of_podium"))
     monkeypatch.setenv("PODIUM_ENV", "/opt/wrong")
     assert cli.main(["runs"]) == 2
     err = capsys.readouterr().err

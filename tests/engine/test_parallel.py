@@ -224,7 +224,7 @@ def runs_of(home):
     with sqlite3.connect(home / "mlflow.db") as db:
         query = "SELECT r.name, r.status, t.value FROM runs r LEFT JOIN tags t"
         return db.execute(
-            query + " ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId' ORDER BY r.name"
+            query + " ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId' ORDER BY t.value IS NULL, r.name"
         ).fetchall()
 
 

@@ -27,11 +27,11 @@ def test_heads_vote_by_their_shares():
     heads = [head(1), head(2)]
     alone = [predict.predict_head(h, features, Target(tuple("xyz")))[0].p_VNC for h in heads]
     committee = Committee(tuple(h.state_dict() for h in heads), (0.2, 0.8))
-    ((found, _),) = votes.heads(ModelSettings(), SPACE, committee, [features])
+    target = Target.of(SPACE)
+    made = votes.restored_heads(ModelSettings(), SPACE, committee)
+    ((found, _),) = votes.heads(made, committee.shares, target, [features])
     np.testing.assert_allclose(found.p_VNC, 0.2 * alone[0] + 0.8 * alone[1], atol=1e-6)
     assert found.views == features.views
-    ((single, _),) = votes.heads(
-        ModelSettings(), SPACE, Committee((heads[0].state_dict(),), (1.0,)), [features]
-    )
+    ((single, _),) = votes.heads(made[:1], (1.0,), target, [features])
     assert np.array_equal(single.p_VNC, alone[0])
     np.testing.assert_allclose(votes.mean([single, single]).p_VNC, alone[0], atol=1e-7)
