@@ -16,6 +16,8 @@ from pipeline.core.voting import soft_voting
 from pipeline.eda.evidence import Finding
 from pipeline.errors.diff import flips
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(pipeline.__file__).parent
 MOST_OUTSIDE_ENGINE, MOST = 5, 8
 BLEND = "ensemble.members=[tiny_resnet,tiny_cnn]"

@@ -8,6 +8,8 @@ from pipeline.cli import main
 from pipeline.data import load
 from pipeline.engine.need import Need
 
+pytestmark = pytest.mark.slow
+
 TRAINING = ("train.epochs=1", "train.warmup_epochs=0", "model.name=test_resnet", "model.weights=none")
 KEPT = ("train_data", "train_images", "train_prepared", "folds")
 MADE = ("data", "images", "prepared", "train")

@@ -17,6 +17,8 @@ from pipeline.settings.load import load
 from pipeline.stages import open_session
 from pipeline.train import init_from, state
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     "competition=digits",
     "experiment=tiny_resnet",
