@@ -223,8 +223,9 @@ def test_pruning_reports_reach_the_command_and_its_answers_the_training(tmp_path
 def runs_of(home):
     with sqlite3.connect(home / "mlflow.db") as db:
         query = "SELECT r.name, r.status, t.value FROM runs r LEFT JOIN tags t"
+        parents_last = " ORDER BY t.value IS NULL, r.name"
         return db.execute(
-            query + " ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId' ORDER BY t.value IS NULL, r.name"
+            query + " ON t.run_uuid = r.run_uuid AND t.key = 'mlflow.parentRunId'" + parents_last
         ).fetchall()
 
 
