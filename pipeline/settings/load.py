@@ -113,7 +113,11 @@ class Settings:
         return (*others, *self.place_words, *home)
 
     def member(self, name: str) -> Settings:
-        """The settings of an ensemble member: the same request with other experiment overlays."""
+        """The settings of an ensemble member: the same request with other experiment overlays.
+
+        Raises:
+            ConfigError: with every fault of its files and values.
+        """
         return resolve(replace(self.request, experiment=tuple(name.split("+"))), self.folder)
 
     def with_only(self, values: Sequence[tuple[str, Any]]) -> Settings:
@@ -287,7 +291,8 @@ def _merge(layers: Sequence[ParsedFile], faults: list[Fault]) -> tuple[dict[str,
     sources: dict[str, str] = {}
     for layer in layers:
         try:
-            merged = OmegaConf.merge(merged, OmegaConf.create(layer.data))
+            # Neither is used again, so nothing is copied: a competition may have thousands of classes.
+            merged = OmegaConf.unsafe_merge(merged, OmegaConf.create(layer.data))
         except OmegaConfBaseException as error:
             where = next(iter(layer.lines.values()), "settings")
             faults.append(Fault(where, f"cannot be merged: {str(error).splitlines()[0]}"))

@@ -12,6 +12,8 @@ that is not there is read from the folder in the wheel.
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -201,6 +203,13 @@ def parse(text: str, where: str, listed: str = "") -> ParsedFile:
 
     listed: the text is a list, which becomes the value of this key.
     """
+    known = _parsed(text, where, listed)
+    return replace(known, data=copy.deepcopy(known.data))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str, where: str, listed: str) -> ParsedFile:
+    """The same; a command reads the file of its competition once for every member."""
     try:
         node = yaml.compose(text, Loader=Loader)
         _size(node)
