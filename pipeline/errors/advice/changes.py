@@ -56,6 +56,11 @@ class FinishedRuns:
     settings: Settings | None = None
 
     @cached_property
+    def seen(self) -> naming.Seen:
+        """Settings of experiments that were read to name runs, each once for the report."""
+        return {}
+
+    @cached_property
     def all(self) -> tuple[Artifact, ...]:
         """Complete trainings, inferences and blends, oldest first."""
         return tuple(
@@ -112,7 +117,7 @@ class FinishedRuns:
         if base is None:
             return str(training.manifest["experiment"])
         inferred = {a.inputs.get("train"): a for a in (*self.of("infer"), *own)}
-        return naming.member_of(training, inferred.get(training.address), base)
+        return naming.member_of(training, inferred.get(training.address), base, self.seen)
 
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
         """The newest pair (with, without): one uses this training as well, and nothing else differs."""
