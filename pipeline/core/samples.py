@@ -167,11 +167,10 @@ class LabelSpace:
         levels = [weight.get(column, 1.0) if column not in names else 1.0 for column in self.classes]
         return Cells(self.widths, tuple(weight.get(name, 1.0) for name in names), tuple(levels))
 
-    def with_cells(self, y_NK: Floats) -> Floats:
+    def with_cells(self, y_NK: Floats, beside: Beside | None = None) -> Floats:
         """The truth of these columns as metrics want it: that of labels knows which columns make a label."""
-        if self.kind != "labels" or self.cells.plain:
-            return y_NK
-        return truths.known(y_NK, self.cells, None)
+        plain = self.kind != "labels" or self.cells.plain
+        return truths.known(y_NK, None if plain else self.cells, beside)
 
     def marginal(self, p_NC: Floats, attribute: int) -> Floats:
         """(N, K) probabilities of one attribute: class columns summed by its value."""
@@ -318,8 +317,7 @@ class Samples:
         if self.space.kind == "exclusive":
             return truths.known(self.labels, None, self.beside)
         assert self.y_NK is not None, f"the {self.split} split has no truth"
-        is_plain = self.space.kind != "labels" or self.space.cells.plain
-        return truths.known(self.y_NK, None if is_plain else self.space.cells, self.beside)
+        return self.space.with_cells(self.y_NK, self.beside)
 
     @property
     def beside(self) -> Beside | None:

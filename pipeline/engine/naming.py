@@ -68,57 +68,65 @@ def label_of(artifact: Artifact) -> str:
 
 def means(settings: Settings, artifact: Artifact) -> bool:
     """Whether these settings ask for this result: all settings on which it depends have the same values."""
+    recorded = artifact.manifest.get("settings") or {}
+    now = of_now(settings, artifact)
+    return now is not None and bool(json.loads(json.dumps(now)) == recorded)
+
+
+def of_now(settings: Settings, artifact: Artifact) -> dict[str, Any] | None:
+    """The present values of all settings on which a result depends; None: it has none, or of older code."""
     recorded = artifact.manifest.get("settings")
     if not recorded:
-        return False
+        return None
     try:
-        now = config_slice(settings.config, recorded)
+        return config_slice(settings.config, recorded)
     except (KeyError, TypeError):
-        return False  # a setting of older code
-    return bool(json.loads(json.dumps(now)) == recorded)
+        return None
 
 
-# Settings of experiments by the settings that they are laid over and their name; None: not valid there.
-Seen = dict[tuple[int, str], Settings | None]
+class Experiments:
+    """The experiments of a command with the settings `base`, each file read once and when it is asked for.
 
-
-def experiment_of(artifact: Artifact, base: Settings, seen: Seen | None = None) -> str | None:
-    """The name of an experiment that means this result in a command with the settings `base`, or None.
-
-    The recorded name is tried first, then every experiment file. `seen` is filled, for a caller who asks
-    about many results at one moment: with thousands of classes a file takes a third of a second.
+    For one moment: a file that changes meanwhile is not read again.
     """
-    seen = {} if seen is None else seen
+
+    def __init__(self, base: Settings) -> None:
+        self.base = base
+        self._known: dict[str, Settings | None] = {}
+
+    def get(self, name: str) -> Settings | None:
+        """The settings of an experiment; None: its file is gone, or not valid with this base."""
+        if name not in self._known:
+            try:
+                self._known[name] = self.base.member(name)
+            except ConfigError:
+                self._known[name] = None
+        return self._known[name]
+
+
+def experiment_of(artifact: Artifact, experiments: Experiments) -> str | None:
+    """The name of an experiment that means this result, or None.
+
+    The recorded name is tried first, then every experiment file.
+    """
     recorded = (artifact.manifest.get("request") or {}).get("experiment") or ()
     names = ["+".join(recorded)] if recorded else []
-    for name in dict.fromkeys([*names, *read.names(base.folder, "experiment")]):
-        if (id(base), name) not in seen:
-            seen[id(base), name] = _member(base, name)
-        settings = seen[id(base), name]
+    for name in dict.fromkeys([*names, *read.names(experiments.base.folder, "experiment")]):
+        settings = experiments.get(name)
         if settings is not None and means(settings, artifact):
             return name
     return None
 
 
-def _member(base: Settings, name: str) -> Settings | None:
-    try:
-        return base.member(name)
-    except ConfigError:
-        return None  # its file is gone, or no longer valid
-
-
-def member_of(
-    training: Artifact, inferred: Artifact | None, base: Settings, seen: Seen | None = None
-) -> str | None:
+def member_of(training: Artifact, inferred: Artifact | None, experiments: Experiments) -> str | None:
     """The word of `ensemble.members` that means a run: the name of an experiment, or the start of a key.
 
     Args:
         training: of the run.
         inferred: its finished inference; None: there is none, and only a name can mean the run.
-        base: settings of the command that the word is for.
-        seen: see `experiment_of`.
+        experiments: of the command that the word is for.
     """
-    name = experiment_of(inferred or training, base, seen)
+    name = experiment_of(inferred or training, experiments)
     if name is None and inferred is not None:
         return f"{KEY}{inferred.key[:SHORT]}"
     return name

@@ -99,7 +99,7 @@ def name_to_offer(session: Session, run: Artifact) -> str | None:
     if not named.has_values(settings) or run.manifest.get("tags", {}).get("verdict") == WORSE:
         return None
     base, _ = naming.shared(run, settings)
-    if naming.experiment_of(run, base) is not None:
+    if naming.experiment_of(run, naming.Experiments(base)) is not None:
         return None
     return named.proposed(settings)
 

@@ -10,6 +10,7 @@ Nothing but the standard library: `make` runs this file with any Python, before 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -110,11 +111,10 @@ def _lives(pid: object) -> bool:
     if not isinstance(pid, int) or pid <= 0:
         return False
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
+        with contextlib.suppress(PermissionError):  # it is somebody else's, so it runs
+            os.kill(pid, 0)
     except (OSError, OverflowError):
-        pass  # it is somebody else's, so it runs
+        return False
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

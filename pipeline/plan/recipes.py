@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.core.errors import ConfigError
-from pipeline.engine.slices import config_slice, flat
+from pipeline.engine import naming
+from pipeline.engine.slices import flat
 from pipeline.nets.stages import is_probe
 from pipeline.plan import texts
 from pipeline.record.store import Artifact
@@ -129,14 +130,8 @@ def _recipe(settings: Settings, name: str, why: str) -> Recipe:
 
 def same_recipe(settings: Settings, artifact: Artifact) -> bool:
     """Whether a finished result was made by these settings, its epochs and views aside."""
-    recorded = artifact.manifest.get("settings")
-    if not recorded:
-        return False
-    try:
-        now = config_slice(settings.config, recorded)
-    except (KeyError, TypeError):
-        return False  # a setting of older code
-    return _without_free(flat(now)) == _without_free(flat(recorded))
+    now = naming.of_now(settings, artifact)
+    return now is not None and _without_free(flat(now)) == _without_free(flat(artifact.manifest["settings"]))
 
 
 def _without_free(values: Mapping[str, str]) -> dict[str, str]:

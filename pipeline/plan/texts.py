@@ -8,7 +8,6 @@ not own when a text is shown, or the page's template (`templates/plan.html`).
 TIME_MISSING = "this command needs TIME: the time that it may spend"
 TIME_MISSING_REMEDY = "e.g. TIME=30m; the least is TIME=1m"
 TIME_SHORT = "TIME={time} is too short: the least is TIME={least}"
-TIME_SHORT_REMEDY = "e.g. TIME=30m; a later TIME= goes on from there"
 FIRST_SHORT = "TIME={seconds:g}s is too short for the first submission ({name}): the least is TIME={least}"
 RAISE_TIME = "raise it: TIME={least}"
 NO_RECIPE = "TIME: no recipe can be trained here"

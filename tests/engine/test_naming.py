@@ -69,9 +69,13 @@ def test_long_labels_are_cut_and_stay_distinct() -> None:
 def test_an_experiment_means_only_the_run_with_its_settings(folder: Path) -> None:
     base = load([], folder)
     plain, large = run(base), run(load(["images.size=96"], folder), "77aa88bb00")
-    assert naming.member_of(plain, plain, base) == "small"
-    assert naming.member_of(large, large, base) == "key:77aa88bb", "`small` would be another run"
-    assert naming.member_of(large, None, base) is None, "a key means an inference, and there is none"
+    assert naming.member_of(plain, plain, naming.Experiments(base)) == "small"
+    assert naming.member_of(large, large, naming.Experiments(base)) == "key:77aa88bb", (
+        "`small` would be another run"
+    )
+    assert naming.member_of(large, None, naming.Experiments(base)) is None, (
+        "a key means an inference, and there is none"
+    )
 
 
 def test_a_file_with_the_winning_settings_is_its_name(folder: Path) -> None:
@@ -79,10 +83,12 @@ def test_a_file_with_the_winning_settings_is_its_name(folder: Path) -> None:
     large, base = run(settings), load([], folder)
     kept, path = named.save(settings, "larger")
     assert path == folder / "experiment" / "larger.yaml" and kept.words[1:] == ("experiment=larger",)
-    assert naming.member_of(large, large, base) == "larger"
+    assert naming.member_of(large, large, naming.Experiments(base)) == "larger"
     assert base.member("larger").config.images.size == 96
     path.write_text(path.read_text(encoding="utf-8").replace("96", "80"), encoding="utf-8")
-    assert naming.member_of(large, large, base) == "key:3fa29b01", "a changed file means another run"
+    assert naming.member_of(large, large, naming.Experiments(base)) == "key:3fa29b01", (
+        "a changed file means another run"
+    )
 
 
 def test_commands_about_several_runs_have_their_folds(folder: Path) -> None:

@@ -208,7 +208,7 @@ def _members(artifact: Artifact, about: Artifact, runs: FinishedRuns, base: Sett
     inferred = inferences(artifact, runs.store)
     trained = [(runs.store.at(a.inputs["train"]), a) for a in inferred if "train" in a.inputs]
     pairs = [(training, a) for training, a in trained if training is not None]
-    words = [naming.member_of(training, a, base, runs.seen) for training, a in pairs]
+    words = [naming.member_of(training, a, runs.experiments(base)) for training, a in pairs]
     outside = [w for w in _asked_members(artifact) if w.startswith(("file:", "labels:"))]
     if not pairs:
         words = [runs.word_of(about, base)]

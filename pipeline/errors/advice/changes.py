@@ -56,9 +56,16 @@ class FinishedRuns:
     settings: Settings | None = None
 
     @cached_property
-    def seen(self) -> naming.Seen:
-        """Settings of experiments that were read to name runs, each once for the report."""
-        return {}
+    def _experiments(self) -> list[naming.Experiments]:
+        return []
+
+    def experiments(self, base: Settings) -> naming.Experiments:
+        """The experiments over these settings, each file read once for the report."""
+        found = next((one for one in self._experiments if one.base is base), None)
+        if found is None:
+            found = naming.Experiments(base)
+            self._experiments.append(found)
+        return found
 
     @cached_property
     def all(self) -> tuple[Artifact, ...]:
@@ -117,7 +124,7 @@ class FinishedRuns:
         if base is None:
             return str(training.manifest["experiment"])
         inferred = {a.inputs.get("train"): a for a in (*self.of("infer"), *own)}
-        return naming.member_of(training, inferred.get(training.address), base, self.seen)
+        return naming.member_of(training, inferred.get(training.address), self.experiments(base))
 
     def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
         """The newest pair (with, without): one uses this training as well, and nothing else differs."""

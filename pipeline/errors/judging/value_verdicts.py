@@ -29,7 +29,7 @@ from pipeline.record.files import write_atomic
 
 PARAM = "verdicts"
 COLUMNS = ("id", "value", "truth", "predicted", "verdict")
-TRUTH_WRONG, PLAUSIBLE, PREDICTION_WRONG, UNSURE = KINDS = (
+TRUTH_WRONG, PLAUSIBLE, _, UNSURE = KINDS = (
     "truth is wrong",
     "both plausible",
     "prediction is wrong",
