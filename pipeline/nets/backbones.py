@@ -1,4 +1,4 @@
-"""Backbones by name: timm's, `torchvision:NAME` and the user's own `module:function`.
+"""Backbones by name: timm's, `torchvision:NAME`, `pixels` and the user's own `module:function`.
 
 Owns making a bare network with its classifier, described in timm's terms (`pretrained_cfg`: mean, std, input
 size, interpolation, the classifier's name), the check that it takes images of the requested size, and whether
@@ -21,8 +21,9 @@ from torch import nn
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, ModelError, UserError, nearest
+from pipeline.nets import pixels
 from pipeline.nets.weights import first_line, fit_state, weight_of_channels
-from pipeline.settings.model import ModelSettings
+from pipeline.settings.model import PIXELS, ModelSettings
 
 Size = tuple[int, int]
 TORCHVISION = "torchvision:"
@@ -56,6 +57,8 @@ def create(settings: ModelSettings, n_classes: int, size: Size | None, channels:
     name = settings.name
     if name.startswith(TORCHVISION):
         backbone = _torchvision(settings, n_classes, size, channels)
+    elif name == PIXELS:
+        backbone = pixels.Pixels(n_classes, channels)
     elif plugin.is_plugin(name):
         backbone = _own(settings, n_classes, size, channels)
     else:
@@ -70,7 +73,7 @@ def known_names() -> list[str]:
     import timm
     from torchvision import models
 
-    return [*timm.list_models(), *(TORCHVISION + n for n in models.list_models(module=models))]
+    return [PIXELS, *timm.list_models(), *(TORCHVISION + n for n in models.list_models(module=models))]
 
 
 def _unknown(name: str, whose: str, known: list[str], all_of: str) -> ModelError:

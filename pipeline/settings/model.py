@@ -15,6 +15,10 @@ Channel = Annotated[float, Field(ge=-1000, le=1000)]
 Spread = Annotated[float, Field(gt=0, le=1000)]
 
 
+# The network that is a small copy of the picture: it has nothing to learn before its classifier.
+PIXELS = "pixels"
+
+
 class ModelSettings(Section):
     """The network."""
 

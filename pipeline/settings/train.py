@@ -14,6 +14,7 @@ from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_ch
 from pipeline.settings.infer import expanded
 from pipeline.settings.loss import LossSettings, losses_of, traits
 from pipeline.settings.members import ChainSettings, DistillSettings, PseudoSettings, trainings
+from pipeline.settings.model import PIXELS
 from pipeline.settings.resample import SYNTHETIC_METHODS, ResampleSettings
 
 # The setting that each strategy needs, with an example; no other strategy uses it.
@@ -371,8 +372,9 @@ def weights_to_keep(s: Sections) -> Iterator[Broken]:
 
 @rule("train", "model")
 def weights_of_a_probe(s: Sections) -> Iterator[Broken]:
-    """A linear probe needs a pretrained backbone."""
-    if s["train"].strategy == "linear_probe" and s["model"].weights == "none":
+    """A linear probe needs a pretrained backbone, or the pixels themselves."""
+    learned = s["model"].weights != "none" or s["model"].name == PIXELS
+    if s["train"].strategy == "linear_probe" and not learned:
         message = "none: a linear probe on random weights learns nothing; set weights, or strategy=full"
         yield "model.weights", message
 

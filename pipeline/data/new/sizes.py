@@ -106,12 +106,12 @@ def members(images: int, size: int, target: str = "exclusive") -> list[str]:
         version(WEIGHTS)
     except PackageNotFoundError:
         return ["tiny_cnn", "tiny_resnet"] if size < 2 * SIZE_STEP else ["small_cnn", "tiny_resnet"]
-    # Angles, sizes and amounts depend on where something is, which the features of a backbone do not tell.
+    # Angles, sizes and amounts depend on where something is, which the features of a backbone do not tell; nor do
+    # they tell colours and places, which are all that the picture at 16 px has.
     places = ["probe_places"] if target in ("values", "shares") else []
     if size < 2 * SIZE_STEP:
-        return (
-            ["tiny_cnn", "tiny_resnet"] if target == "exclusive" else ["probe_logistic", *places, "tiny_cnn"]
-        )
+        small = ["probe_pixels", "tiny_cnn"]
+        return [*small, "tiny_resnet"] if target == "exclusive" else ["probe_logistic", *places, *small]
     solved = images < (FEW_IMAGES if target == "exclusive" else SOLVED_IMAGES)
-    heads = ["probe_logistic", *places] if solved else ["probe"]
+    heads = ["probe_logistic", *places, "probe_pixels"] if solved else ["probe"]
     return [*heads, "lite0"] if images < FEW_IMAGES else [*heads, "lite0", "small_cnn"]
