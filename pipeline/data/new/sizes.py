@@ -106,8 +106,8 @@ def members(images: int, size: int, target: str = "exclusive") -> list[str]:
         version(WEIGHTS)
     except PackageNotFoundError:
         return ["tiny_cnn", "tiny_resnet"] if size < 2 * SIZE_STEP else ["small_cnn", "tiny_resnet"]
-    # Angles, sizes and amounts depend on where something is, which the features of a backbone do not tell; nor do
-    # they tell colours and places, which are all that the picture at 16 px has.
+    # Angles, sizes and amounts depend on where something is, which the features of a backbone do not
+    # tell; nor do they tell colours and places, which are all that the picture at 16 px has.
     places = ["probe_places"] if target in ("values", "shares") else []
     if size < 2 * SIZE_STEP:
         small = ["probe_pixels", "tiny_cnn"]
