@@ -6,8 +6,8 @@
 
 Owns the list of pictures. The commands run as a reader types them, in a copy of the tracked files, so nothing
 of this checkout changes but docs/img. A picture is a cut-out of a report, or what a command printed; a result
-that `--at` kept is printed as "reused". Needs the test dependencies (playwright) and a Chromium; PODIUM_CHROMIUM
-names one that is not on the path.
+that `--at` kept is printed as "reused". Needs the test dependencies (playwright) and a Chromium, which
+PODIUM_CHROMIUM names if it is not on the path.
 """
 
 from __future__ import annotations
