@@ -63,7 +63,7 @@ EDA = ('make eda ARGS="competition=emoji"',)
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
 PICTURES = (
-    Picture("data", EDA, "report"),
+    Picture("data", EDA, "report", height=590),
     Picture(
         "images",
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
@@ -71,7 +71,7 @@ PICTURES = (
         "#rows",
         height=640,
     ),
-    Picture("folds", ('make folds ARGS="competition=emoji"',), "report"),
+    Picture("folds", ('make folds ARGS="competition=emoji"',), "report", height=590),
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
