@@ -38,7 +38,9 @@ class RuntimeSettings(Section):
     """Where and how commands run; never in the key of a result."""
 
     device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
-    threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
+    threads: int | None = neutral(
+        None, "torch threads of one result; None: all cores. Other threads give other last bits", ge=1
+    )
     deterministic: bool = neutral(
         True, "on a GPU: only deterministic algorithms, so that a killed run has the same result"
     )
