@@ -60,9 +60,59 @@ class Picture:
 
 
 EDA = ('make eda ARGS="competition=emoji"',)
+# Members that share the features of one backbone: all of them take two minutes.
+PROBES = tuple(
+    f'make infer ARGS="competition=emoji experiment={name}"'
+    for name in ("probe", "probe_logistic", "probe_mlp")
+)
+BLEND = 'make ensemble ARGS="competition=emoji ensemble.members=[lite0,probe_mlp,probe]"'
+SCORED = 'make score ARGS="competition=emoji"'
+# The augmentation that docs/plugins.md shows.
+OWN = "sed -n '/^# myaug.py/,/^```/p' docs/plugins.md | grep -v '^```' > myaug.py"
+PROBE = "$(ls submissions/emoji-probe-*.csv)"
+NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
 PICTURES = (
+    Picture("ensembling", (*PROBES, BLEND), "report", height=620),
+    Picture(
+        "submission",
+        (*PROBES, BLEND, SCORED, 'make leaderboard ARGS="competition=emoji"'),
+        "report",
+        height=700,
+    ),
+    Picture("error-analysis", (*PROBES, BLEND, 'make error-analysis ARGS="competition=emoji"'), "report"),
+    Picture(
+        "explain",
+        (*PROBES, 'make explain RUN=probe ARGS="competition=emoji"'),
+        "report",
+        "#telling",
+        height=860,
+    ),
+    Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture(
+        "predict",
+        (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
+        width=860,
+    ),
+    Picture(
+        "code-competition",
+        (*PROBES, f"make bundle FILE={PROBE} LIMIT=9h HIDDEN=20000 WHEELS=none"),
+        width=900,
+    ),
+    Picture(
+        "cluster",
+        ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
+        width=820,
+    ),
+    Picture("store", ("make du",), width=620),
+    Picture(
+        "plugins",
+        (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
+        "report",
+        "#rows",
+    ),
+    Picture("time", ('make ensemble TIME=3m ARGS="competition=emoji"',), "report", height=640),
     Picture("data", EDA, "report"),
     Picture(
         "images",
