@@ -122,7 +122,9 @@ PICTURES = (
         height=640,
     ),
     Picture("folds", ('make folds ARGS="competition=emoji"',), "report"),
-    Picture("targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=800),
+    Picture(
+        "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
+    ),
     Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760),
     Picture(
         "experiments",
@@ -146,10 +148,10 @@ PICTURES = (
     Picture(
         "api",
         (
-            'make infer ARGS="competition=digits experiment=tiny_cnn"',
-            'make infer ARGS="competition=digits experiment=tiny_resnet"',
+            'make infer ARGS="competition=digits experiment=probe"',
+            'make infer ARGS="competition=digits experiment=probe_logistic"',
             SCRIPT,
-            "python blend.py",
+            "python blend.py && head -5 blend.csv | cut -d, -f1-6",
         ),
         width=760,
     ),

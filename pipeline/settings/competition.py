@@ -162,7 +162,7 @@ class CompetitionSettings(Section):
     layout: Literal["table", "folders", "mask"] = fact(
         "table",
         "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row per "
-        "person and seven photos each, see docs/data.md",
+        "person and seven photos each, see docs/mask.md",
     )
     train_table: str = neutral("train.csv", "training table, relative to `root`")
     test_table: str | None = neutral(
