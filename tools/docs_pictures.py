@@ -46,7 +46,7 @@ class Picture:
         name: `docs/img/<name>.png`.
         commands: run in this order, as a reader types them; what is finished is reused, also among pictures.
         page: the report that is shown, by the word in front of its path in what the last command printed
-            (`report`, `home page`); empty: what it printed.
+            (`report`, `home page`), the last one of that word; empty: what it printed.
         at: CSS selector of the element at which the picture begins; empty: the top of the page.
         width, height: px of the picture; a terminal is as high as its text, at most `height`.
     """
@@ -103,16 +103,16 @@ PICTURES = (
     Picture(
         "cluster",
         ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
-        width=820,
+        width=860,
     ),
-    Picture("store", ("make du",), width=620),
+    Picture("store", ("make du",), width=760, height=620),
     Picture(
         "plugins",
         (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
         "report",
         "#rows",
     ),
-    Picture("time", ('make ensemble TIME=3m ARGS="competition=emoji"',), "report", height=640),
+    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
     Picture("data", EDA, "report"),
     Picture(
         "images",
@@ -185,10 +185,10 @@ def run(command: str, folder: Path) -> str:
 def source_of(picture: Picture, printed: str, folder: Path) -> Path:
     """The page to cut out of: a report, or a page that shows what was printed."""
     if picture.page:
-        found = re.search(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
-        if found is None:
+        found = re.findall(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
+        if not found:
             sys.exit(f"tools/docs_pictures.py: {picture.name}: no `{picture.page}: …` in\n{printed[-2000:]}")
-        return folder / found.group(1)
+        return folder / found[-1]
     lines = printed.splitlines()
     text = "\n".join(
         [f"<b>$ {html.escape(picture.commands[-1])}</b>", *(html.escape(line) for line in lines)]
