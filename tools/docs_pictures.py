@@ -130,12 +130,12 @@ PICTURES = (
         "experiments",
         ('make learning-curve ARGS="competition=emoji experiment=probe"',),
         "report",
-        height=760,
+        height=680,
     ),
     Picture(
         "speed",
         ('make models NAMES="resnet18 mobilenetv3_small_100 lite0" ARGS="images.size=96"',),
-        width=760,
+        width=860,
     ),
     Picture(
         "mask",
