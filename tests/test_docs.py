@@ -17,6 +17,7 @@ PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CONTR
 TYPED = re.compile(r"^ {0,4}((?:make|python3?) \S.*)$|`((?:make|python3?) [^`\n]+)`", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]*?)(?:#([^)\s]+))?\)")
+CONFIGURATION = re.compile(r"configs/([\w/-]+\.yaml)")
 PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 # The log is to grow.
 SHORT = [page for page in PAGES if page.parent.name == "docs" and page.stem != "log"]
@@ -121,6 +122,16 @@ def test_links_lead_somewhere(page):
         if anchor and target.suffix == ".md":
             anchors = {_anchor(title) for title in HEADING.findall(target.read_text(encoding="utf-8"))}
             assert anchor in anchors, f"{page.name}: {path} has no heading #{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_configuration_that_a_page_names_is_there(page):
+    """Or a reader is told to write it, and `mine` or `large` is what the page calls it."""
+    if page.stem == "log":
+        return
+    named = set(CONFIGURATION.findall(page.read_text(encoding="utf-8")))
+    theirs = {"augment/mine.yaml", "experiment/large.yaml", *THEIRS}
+    assert {name for name in named - theirs if not (CONFIGS / name).is_file()} == set()
 
 
 def _anchor(title):
