@@ -46,7 +46,7 @@ class Picture:
         name: `docs/img/<name>.png`.
         commands: run in this order, as a reader types them; what is finished is reused, also among pictures.
         page: the report that is shown, by the word in front of its path in what the last command printed
-            (`report`, `home page`); empty: what it printed.
+            (`report`, `home page`), the last one of that word; empty: what it printed.
         at: CSS selector of the element at which the picture begins; empty: the top of the page.
         width, height: px of the picture; a terminal is as high as its text, at most `height`.
     """
@@ -60,9 +60,59 @@ class Picture:
 
 
 EDA = ('make eda ARGS="competition=emoji"',)
+# Members that share the features of one backbone: all of them take two minutes.
+PROBES = tuple(
+    f'make infer ARGS="competition=emoji experiment={name}"'
+    for name in ("probe", "probe_logistic", "probe_mlp")
+)
+BLEND = 'make ensemble ARGS="competition=emoji ensemble.members=[lite0,probe_mlp,probe]"'
+SCORED = 'make score ARGS="competition=emoji"'
+# The augmentation that docs/plugins.md shows.
+OWN = "sed -n '/^# myaug.py/,/^```/p' docs/plugins.md | grep -v '^```' > myaug.py"
+PROBE = "$(ls submissions/emoji-probe-*.csv)"
+NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
 PICTURES = (
+    Picture("ensembling", (*PROBES, BLEND), "report", height=620),
+    Picture(
+        "submission",
+        (*PROBES, BLEND, SCORED, 'make leaderboard ARGS="competition=emoji"'),
+        "report",
+        height=700,
+    ),
+    Picture("error-analysis", (*PROBES, BLEND, 'make error-analysis ARGS="competition=emoji"'), "report"),
+    Picture(
+        "explain",
+        (*PROBES, 'make explain RUN=probe ARGS="competition=emoji"'),
+        "report",
+        "#telling",
+        height=860,
+    ),
+    Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture(
+        "predict",
+        (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
+        width=860,
+    ),
+    Picture(
+        "code-competition",
+        (*PROBES, f"make bundle FILE={PROBE} LIMIT=9h HIDDEN=20000 WHEELS=none"),
+        width=900,
+    ),
+    Picture(
+        "cluster",
+        ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
+        width=860,
+    ),
+    Picture("store", ("make du",), width=760, height=620),
+    Picture(
+        "plugins",
+        (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
+        "report",
+        "#rows",
+    ),
+    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
     Picture("data", EDA, "report", height=590),
     Picture(
         "images",
@@ -135,10 +185,10 @@ def run(command: str, folder: Path) -> str:
 def source_of(picture: Picture, printed: str, folder: Path) -> Path:
     """The page to cut out of: a report, or a page that shows what was printed."""
     if picture.page:
-        found = re.search(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
-        if found is None:
+        found = re.findall(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
+        if not found:
             sys.exit(f"tools/docs_pictures.py: {picture.name}: no `{picture.page}: …` in\n{printed[-2000:]}")
-        return folder / found.group(1)
+        return folder / found[-1]
     lines = printed.splitlines()
     text = "\n".join(
         [f"<b>$ {html.escape(picture.commands[-1])}</b>", *(html.escape(line) for line in lines)]
