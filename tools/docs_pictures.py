@@ -113,7 +113,7 @@ PICTURES = (
         "#rows",
     ),
     Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
-    Picture("data", EDA, "report"),
+    Picture("data", EDA, "report", height=590),
     Picture(
         "images",
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
@@ -121,7 +121,7 @@ PICTURES = (
         "#rows",
         height=640,
     ),
-    Picture("folds", ('make folds ARGS="competition=emoji"',), "report"),
+    Picture("folds", ('make folds ARGS="competition=emoji"',), "report", height=590),
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
