@@ -1,6 +1,6 @@
 """The pictures of docs/img, made anew by the commands whose pages they show.
 
-    python tools/docs_pictures.py                    all of them: about 20 minutes on 2 CPU cores
+    python tools/docs_pictures.py                    all of them: about 40 minutes on 2 CPU cores
     python tools/docs_pictures.py data folds         some of them
     python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
 
@@ -74,6 +74,7 @@ NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
 PICTURES = (
+    Picture("home", (*PROBES, BLEND, SCORED, 'make home ARGS="competition=emoji"'), "home page", height=700),
     Picture("ensembling", (*PROBES, BLEND), "report", height=620),
     Picture(
         "submission",
