@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pipeline.core.wording import plural_of
+from pipeline.core.language import plural_of
 from pipeline.eda import texts
 from pipeline.eda.evidence import SHOWN, Evidence, Finding, severity_of, some
 from pipeline.eda.outliers import LOOKS, SHAPES

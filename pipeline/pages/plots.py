@@ -355,7 +355,7 @@ def history(rows: Sequence[Whisker], title: str, labels: tuple[str, str], higher
     body.append(f'<polyline points="{_joined(points)}" class="guide" style="fill:none"/>')
     for at, row in enumerate(rows, start=1):
         x, y, kind = axes.x(at), axes.y(row.value), 1 if row is best else 0
-        tip = f"{row.label}: {row.value:.4f}, {row.low:.4f} to {row.high:.4f}"
+        tip = f"{row.label}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
         body.append(svg_line(x, axes.y(row.low), x, axes.y(row.high), f"whisker c{kind}"))
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="s{kind}"><title>{escape(tip)}</title></circle>'
@@ -398,8 +398,8 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body.append(svg_line(at(0.0), 2, at(0.0), floor, "guide"))
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         y = 20.0 + 28 * index
-        ends = f"{format(row.low, form)} to {format(row.high, form)}"
-        tip = f"<title>{escape(row.label)}: {text} from {ends}</title>"
+        ends = f"[{format(row.low, form)}, {format(row.high, form)}]"
+        tip = f"<title>{escape(row.label)}: {text} {ends}</title>"
         body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
         body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
         body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
@@ -434,7 +434,7 @@ def band(
     points = [(axes.x(k), axes.y(step.value)) for k, step in enumerate(steps)]
     body.append(f'<polyline points="{_joined(points)}" class="curve c0"/>')
     for (x, y), step in zip(points, steps, strict=True):
-        tip = f"{step.name}: {step.value:.4f}, {step.low:.4f} to {step.high:.4f}"
+        tip = f"{step.name}: {step.value:.4f} [{step.low:.4f}, {step.high:.4f}]"
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s0"><title>{escape(tip)}</title></circle>'
         )
