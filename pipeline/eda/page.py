@@ -5,17 +5,19 @@ Owns the exploration's result, its tables, its plots and its page. Does not own 
 plots (`pages/plots.py`), nor measuring images, making folds or features: those arrive as values.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.core.language import Text, say
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import groups_wanted, judge
-from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
+from pipeline.eda.survey import Duplicates, Survey, contact_sheet, keys_of, ratio, survey
 from pipeline.eda.truth_findings import nouns
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails
@@ -27,6 +29,8 @@ BARS_SHOWN = 60
 LARGEST_GROUPS = 10
 # Labels of the heat map; the most frequent ones.
 CELLS_SHOWN = 40
+# Gives a text in the language of the page.
+Say = Callable[[str], str]
 # Rows of a table on the page; the CSV beside it has all of them.
 MOST_ROWS = 200
 # Stands in for a split where the picture is the mean of a class.
@@ -59,6 +63,10 @@ class ExploreInputs:
     plan: FoldPlan | None = None
     features: FeaturePair | None = None
     asked: tuple[str, ...] = ()
+
+    def say(self, text: str) -> str:
+        """A text in the language of the page."""
+        return say(text, self.config.report.language)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
 
 def _quality(counted: Survey) -> pd.DataFrame:
     rows = []
-    for column in QUALITY:
+    for column in texts.QUALITY:
         for split in ("train", "test"):
             values = counted.split(split)[column].astype(float)
             if len(values):
@@ -217,25 +225,35 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     return render(
         "explore.html",
         title=texts.TITLE.format(title=inputs.title),
+        language=settings.language,
+        texts=texts,
         exploration=exploration,
         tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
         rows={name: len(table) for name, table in exploration.tables.items()},
+        shown={name: _shown(name, len(table)) for name, table in exploration.tables.items()},
         metrics=exploration.metrics,
         shift=evidence.shift,
         notes=inputs.notes,
-        folds=_folds_across(inputs.health),
+        folds=_folds_across(inputs),
         sheets=sheets,
         means=means,
         labels=_labels(counted, set(wanted)),
         thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
-        balance=balance(counted),
+        balance=balance(counted, inputs.say),
         nouns=texts.NOUNS[nouns(counted.space.kind)],
-        truth_plots=truth_plots(counted),
-        size_plots=sizes_plot(counted),
-        quality_plots=quality(counted),
-        group_plot=groups_plot(counted),
+        truth_plots=truth_plots(counted, inputs.say),
+        size_plots=sizes_plot(counted, inputs.say),
+        quality_plots=quality(counted, inputs.say),
+        group_plot=groups_plot(counted, inputs.say),
     )
+
+
+def _shown(name: str, rows: int) -> Text:
+    """How many rows of a table the page has."""
+    if rows > MOST_ROWS:
+        return texts.FIRST_ROWS.format(shown=MOST_ROWS, rows=rows, file=f"{name}.csv")
+    return texts.ALL_ROWS.format(rows=rows)
 
 
 def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
@@ -273,12 +291,13 @@ def _caption(counted: Survey, row: int) -> str:
     return ", ".join(held) or texts.CAPTION_NONE
 
 
-def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
+def _folds_across(inputs: ExploreInputs) -> pd.DataFrame:
     """The folds as columns: one column per class would not fit on a page."""
+    health = inputs.health
     if "fold" not in health.columns:
         return health
-    across = health.set_index("fold").T.rename(columns=lambda fold: f"fold {fold}")
-    names = [str(name).replace("_", " ") for name in across.index]
+    across = health.set_index("fold").T.rename(columns=lambda n: inputs.say(texts.FOLD.format(n=n)))
+    names = [inputs.say(Text(str(name).replace("_", " "))) for name in across.index]
     across.insert(0, "", names)
     return across
 
@@ -293,10 +312,10 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     return sheets
 
 
-def balance(counted: Survey) -> list[tuple[str, Markup]]:
+def balance(counted: Survey, tell: Say) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {texts.NOUNS[nouns(counted.space.kind)][0]: counted.classes}
+    tables = {tell(texts.NOUNS[nouns(counted.space.kind)].one): counted.classes}
     if len(counted.attributes) > 1:
         tables |= counted.attributes
     for name, table in tables.items():
@@ -309,11 +328,11 @@ def balance(counted: Survey) -> list[tuple[str, Markup]]:
             rows.sort(key=lambda row: -row.values[0])
         if len(rows) > BARS_SHOWN:
             rows = [*rows[: BARS_SHOWN // 2], *rows[-BARS_SHOWN // 2 :]]
-        drawn.append((name, plots.bars(rows, texts.BALANCE_PLOT.format(name=name))))
+        drawn.append((name, plots.bars(rows, tell(texts.BALANCE_PLOT.format(name=name)))))
     return drawn
 
 
-def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
+def truth_plots(counted: Survey, tell: Say) -> list[tuple[str, str, Markup]]:
     """(title, explanation, plot) of labels that hold together and of values; none for exclusive classes."""
     if counted.truth is None or counted.space.kind == "shares":
         return []
@@ -321,11 +340,12 @@ def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
     if counted.space.kind == "values":
         return [
             (
-                texts.VALUE_PLOT.format(name=name),
+                title,
                 "",
-                plots.histogram({name: y_N[~np.isnan(y_N)]}, texts.VALUE_PLOT.format(name=name), name),
+                plots.histogram({name: y_N[~np.isnan(y_N)]}, title, name, tell(texts.SHARE_OF_IMAGES)),
             )
             for name, y_N in zip(names, y_NK.T, strict=True)
+            for title in [tell(texts.VALUE_PLOT.format(name=name))]
         ][:BARS_SHOWN]
     held_NK = (np.nan_to_num(y_NK) >= 0.5).astype(np.float64)
     both_KK = held_NK.T @ held_NK
@@ -334,57 +354,67 @@ def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
     each = np.bincount(held_NK.sum(axis=1).astype(np.int64))
     rows = [
         plots.Bar(
-            plural(n, "label"), (int(images),), (f"{count(int(images))} · {percent(images / len(y_NK))}",)
+            tell(plural(n, "label")),
+            (int(images),),
+            (f"{count(int(images))} · {percent(images / len(y_NK))}",),
         )
         for n, images in enumerate(each)
     ]
-    heat = plots.heat_map(share_KK, [names[k] for k in shown], texts.TOGETHER_PLOT)
+    heat = plots.heat_map(share_KK, [names[k] for k in shown], tell(texts.TOGETHER_PLOT))
     return [
-        (texts.EACH_PLOT, "", plots.bars(rows[:BARS_SHOWN], texts.EACH_PLOT)),
+        (texts.EACH_PLOT, "", plots.bars(rows[:BARS_SHOWN], tell(texts.EACH_PLOT))),
         (texts.TOGETHER_PLOT, texts.TOGETHER_PLOT_TEXT, heat),
     ]
 
 
-def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:
+def sizes_plot(counted: Survey, tell: Say) -> list[tuple[str, Markup]]:
     """The commonest sizes and the aspect ratios; nothing if all images have one size."""
     if len(counted.sizes) == 1:
         return []
     top = counted.sizes.head(SIZES_SHOWN).to_dict("records")
     series = ("train", "test") if counted.sizes["test"].any() else ("train",)
+    names = [tell(texts.SPLITS[split]) for split in series]
     rows = [
         plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
     ]
     aspect = {
-        split: np.asarray(counted.split(split)["width"] / counted.split(split)["height"], float)
+        tell(texts.SPLITS[split]): np.asarray(
+            counted.split(split)["width"] / counted.split(split)["height"], float
+        )
         for split in ("train", "test")
     }
     return [
-        (texts.SIZES_PLOT, plots.bars(rows, texts.SIZES_PLOT_LABEL, series)),
-        (texts.ASPECT_PLOT, plots.histogram(aspect, texts.ASPECT_PLOT_LABEL, texts.ASPECT_AXIS)),
+        (texts.SIZES_PLOT, plots.bars(rows, tell(texts.SIZES_PLOT_LABEL), names)),
+        (
+            texts.ASPECT_PLOT,
+            plots.histogram(
+                aspect, tell(texts.ASPECT_PLOT_LABEL), tell(texts.ASPECT_AXIS), tell(texts.SHARE_OF_IMAGES)
+            ),
+        ),
     ]
 
 
-def quality(counted: Survey) -> list[Markup]:
+def quality(counted: Survey, tell: Say) -> list[Markup]:
     """Histograms of brightness, contrast and blur, train beside test."""
     drawn = []
-    for column in QUALITY:
-        values = {s: np.asarray(counted.split(s)[column], float) for s in ("train", "test")}
-        title = texts.QUALITY_PLOT.format(measure=column.capitalize())
-        drawn.append(plots.histogram(values, title, QUALITY[column]))
+    for column, (title, axis) in texts.QUALITY.items():
+        values = {tell(name): np.asarray(counted.split(s)[column], float) for s, name in texts.SPLITS.items()}
+        drawn.append(plots.histogram(values, tell(title), tell(axis), tell(texts.SHARE_OF_IMAGES)))
     return drawn
 
 
-def groups_plot(counted: Survey) -> Markup:
+def groups_plot(counted: Survey, tell: Say) -> Markup:
     """Training groups by number of images; empty if there are no groups."""
     if not counted.grouped:
         return Markup("")
-    title = texts.GROUPS_PLOT
+    title = tell(texts.GROUPS_PLOT)
     of_size = counted.group_sizes.value_counts().sort_index()
     if len(of_size) > SIZES_SHOWN:
         sizes = np.asarray(counted.group_sizes, float)
-        return plots.histogram({"train": sizes}, title, *texts.GROUPS_PLOT_AXES)
+        x_label, y_label = (tell(text) for text in texts.GROUPS_PLOT_AXES)
+        return plots.histogram({tell(texts.SPLITS["train"]): sizes}, title, x_label, y_label)
     rows = [
-        plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
+        plots.Bar(tell(plural(size, "image")), (number,), (tell(plural(number, "group")),))
         for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)
     ]
     return plots.bars(rows, title)

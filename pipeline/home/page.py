@@ -395,8 +395,8 @@ def _learning(place: Place, own: Sequence[Result]) -> Markup | None:
         means = [statistics.fmean(by_epoch[epoch][name]) for epoch in there]
         lines.append(plots.Curve(say(words, place.language), [epoch + 1 for epoch in there], means))
     named = texts.LEARNING.format(label=trained.label)
-    title, epochs, loss = (say(text, place.language) for text in (named, texts.EPOCHS, texts.LOSS))
-    return plots.curves(lines, title, epochs, loss)
+    title, x_label, y_label = (say(text, place.language) for text in (named, texts.EPOCHS, texts.LOSS))
+    return plots.curves(lines, title, x_label, y_label)
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

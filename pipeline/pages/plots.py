@@ -255,12 +255,12 @@ def histogram(
     series: Mapping[str, npt.NDArray[np.float64]],
     title: str,
     x_label: str,
-    things: str = "images",
+    y_label: str = "share of images",
     bins: int = 32,
 ) -> Markup:
     """Shares of each series per bin, with shared edges, so that series of different size are comparable.
 
-    Values are finite; empty series are left out. `things` names the counted items.
+    Values are finite; empty series are left out. `y_label` says of what the shares are.
     """
     filled = {name: values for name, values in series.items() if len(values)}
     if not filled:
@@ -270,14 +270,14 @@ def histogram(
     shares = {name: np.histogram(v, edges)[0] / len(v) for name, v in filled.items()}
     high = max(float(s.max()) for s in shares.values())
     axes = Axes((float(edges[0]), float(edges[-1])), (0.0, high * 1.05))
-    body = axes.frame(x_label, f"share of {things}", percent=True)
+    body = axes.frame(x_label, y_label, percent=True)
     body += _legend(list(filled), WIDTH - 40 - sum(text_width(n) + 33 for n in filled), 12)
     for index, (name, share) in enumerate(shares.items()):
         points = [f"{axes.x(edges[0]):.1f},{axes.y(0):.1f}"]
         for k, value in enumerate(share):
             points += [f"{axes.x(e):.1f},{axes.y(value):.1f}" for e in (edges[k], edges[k + 1])]
         points.append(f"{axes.x(edges[-1]):.1f},{axes.y(0):.1f}")
-        tip = f"<title>{escape(name)}: {len(filled[name]):,} {escape(things)}</title>"
+        tip = f"<title>{escape(name)}: {len(filled[name]):,}</title>"
         body.append(f'<polygon points="{" ".join(points)}" class="area s{index}">{tip}</polygon>')
     return svg(WIDTH, axes.height, title, body)
 

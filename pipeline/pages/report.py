@@ -84,6 +84,7 @@ def _environment(language: str) -> Environment:
     environment.filters.update(
         count=count, percent=percent, rights=_rights, gain=gain, minutes=minutes, said=told
     )
+    environment.filters["word"] = lambda name: say(Text(name), language) if isinstance(name, str) else name
     environment.filters["prose"] = lambda text: _prose(say(text, language))
     environment.filters["cell"] = lambda value, right=None: _cell(value, right, language)
     environment.globals.update(_=translated, language=language)

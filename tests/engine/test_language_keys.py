@@ -35,7 +35,9 @@ def test_only_a_page_has_its_language_in_its_key(name, tmp_path, monkeypatch):
     assert key_of(stage, load([*WORDS, "report.language=en"]), tmp_path) == english
     assert (typed != english) == (name in PAGES)
     monkeypatch.setenv("UI_LANG", "ko")
-    assert key_of(stage, load(WORDS), tmp_path) == typed, "a page exists once a language, however it was chosen"
+    assert key_of(stage, load(WORDS), tmp_path) == typed, (
+        "a page exists once a language, however it was chosen"
+    )
 
 
 def test_every_command_takes_the_language(tmp_path, monkeypatch):
