@@ -16,6 +16,7 @@ Nothing but the standard library, because `make` alone needs it before anything 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gettext
 import re
@@ -121,24 +122,24 @@ class Text(str):
     def __reduce__(self) -> tuple[Any, ...]:
         return Text, (str(self), self.template, self.values, self.parts)
 
-    def format(self, *args: object, **values: object) -> Text:
+    def format(self, *args: object, **values: object) -> str:
         """The text with its placeholders filled in, by name only."""
         assert not args, f"placeholders of a text have names: {self.template}"
         return Text(filled(self.template, values), self.template, values)
 
-    def __add__(self, other: str) -> Text:
+    def __add__(self, other: str) -> str:
         return joined("", (self, other))
 
-    def __radd__(self, other: str) -> Text:
+    def __radd__(self, other: str) -> str:
         return joined("", (other, self))
 
 
-def _(english: str) -> Text:
-    """Mark an English text for translation."""
+def _(english: str) -> str:
+    """Mark an English text for translation; it is a `Text`, which is nobody's business but this file's."""
     return Text(english)
 
 
-def joined(separator: str, parts: Iterable[str]) -> Text:
+def joined(separator: str, parts: Iterable[str]) -> str:
     """Parts as one text, each of which is translated by itself."""
     mixed: list[str] = []
     for part in parts:
@@ -171,6 +172,18 @@ def say(text: object, language: str, escape: Callable[[object], str] | None = No
 def said(value: Any, language: str) -> Any:
     """A value as it stands in a text: a `Text` in this language, anything else as it is."""
     return say(value, language) if isinstance(value, Text) else value
+
+
+def throughout(value: Any, language: str) -> Any:
+    """A value with every `Text` inside it in this language: in sequences, keys, values and dataclasses."""
+    if isinstance(value, tuple | list):
+        return type(value)(throughout(one, language) for one in value)
+    if isinstance(value, dict):
+        return {said(key, language): throughout(one, language) for key, one in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in dataclasses.fields(value) if field.init]
+        return dataclasses.replace(value, **{n: throughout(getattr(value, n), language) for n in names})
+    return said(value, language)
 
 
 def catalogue(language: str) -> gettext.NullTranslations:

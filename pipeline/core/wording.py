@@ -27,7 +27,7 @@ def worded(template: str, **values: object) -> str:
     return template.format(**values) if isinstance(template, Text) else filled(template, values)
 
 
-def duration(seconds: float) -> Text:
+def duration(seconds: float) -> str:
     """A time to wait, in the unit in which it has few digits: `42 s`, `7 min`, `2.5 h`."""
     if seconds < 100:
         return SECONDS.format(n=seconds)

@@ -5,7 +5,6 @@ Owns the exploration's result, its tables, its plots and its page. Does not own 
 plots (`pages/plots.py`), nor measuring images, making folds or features: those arrive as values.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +28,6 @@ BARS_SHOWN = 60
 LARGEST_GROUPS = 10
 # Labels of the heat map; the most frequent ones.
 CELLS_SHOWN = 40
-# Gives a text in the language of the page.
-Say = Callable[[str], str]
 # Rows of a table on the page; the CSV beside it has all of them.
 MOST_ROWS = 200
 # Stands in for a split where the picture is the mean of a class.
@@ -240,16 +237,16 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         labels=_labels(counted, set(wanted)),
         thumbs=thumbnails(wanted, _with_means(inputs.image, evidence), settings.thumbnail_px),
         thumbnail_px=settings.thumbnail_px,
-        balance=balance(counted, inputs.say),
+        balance=balance(counted),
         nouns=texts.NOUNS[nouns(counted.space.kind)],
-        truth_plots=truth_plots(counted, inputs.say),
-        size_plots=sizes_plot(counted, inputs.say),
-        quality_plots=quality(counted, inputs.say),
-        group_plot=groups_plot(counted, inputs.say),
+        truth_plots=truth_plots(counted),
+        size_plots=sizes_plot(counted),
+        quality_plots=quality(counted),
+        group_plot=groups_plot(counted),
     )
 
 
-def _shown(name: str, rows: int) -> Text:
+def _shown(name: str, rows: int) -> str:
     """How many rows of a table the page has."""
     if rows > MOST_ROWS:
         return texts.FIRST_ROWS.format(shown=MOST_ROWS, rows=rows, file=f"{name}.csv")
@@ -312,10 +309,10 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
     return sheets
 
 
-def balance(counted: Survey, tell: Say) -> list[tuple[str, Markup]]:
+def balance(counted: Survey) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {tell(texts.NOUNS[nouns(counted.space.kind)].one): counted.classes}
+    tables = {texts.NOUNS[nouns(counted.space.kind)].one: counted.classes}
     if len(counted.attributes) > 1:
         tables |= counted.attributes
     for name, table in tables.items():
@@ -328,24 +325,20 @@ def balance(counted: Survey, tell: Say) -> list[tuple[str, Markup]]:
             rows.sort(key=lambda row: -row.values[0])
         if len(rows) > BARS_SHOWN:
             rows = [*rows[: BARS_SHOWN // 2], *rows[-BARS_SHOWN // 2 :]]
-        drawn.append((name, plots.bars(rows, tell(texts.BALANCE_PLOT.format(name=name)))))
+        drawn.append((name, plots.bars(rows, texts.BALANCE_PLOT.format(name=name))))
     return drawn
 
 
-def truth_plots(counted: Survey, tell: Say) -> list[tuple[str, str, Markup]]:
+def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
     """(title, explanation, plot) of labels that hold together and of values; none for exclusive classes."""
     if counted.truth is None or counted.space.kind == "shares":
         return []
     y_NK, names = np.asarray(counted.truth, dtype=np.float64), counted.space.classes
     if counted.space.kind == "values":
         return [
-            (
-                title,
-                "",
-                plots.histogram({name: y_N[~np.isnan(y_N)]}, title, name, tell(texts.SHARE_OF_IMAGES)),
-            )
+            (title, "", plots.histogram({name: y_N[~np.isnan(y_N)]}, title, name))
             for name, y_N in zip(names, y_NK.T, strict=True)
-            for title in [tell(texts.VALUE_PLOT.format(name=name))]
+            for title in [texts.VALUE_PLOT.format(name=name)]
         ][:BARS_SHOWN]
     held_NK = (np.nan_to_num(y_NK) >= 0.5).astype(np.float64)
     both_KK = held_NK.T @ held_NK
@@ -354,67 +347,57 @@ def truth_plots(counted: Survey, tell: Say) -> list[tuple[str, str, Markup]]:
     each = np.bincount(held_NK.sum(axis=1).astype(np.int64))
     rows = [
         plots.Bar(
-            tell(plural(n, "label")),
-            (int(images),),
-            (f"{count(int(images))} · {percent(images / len(y_NK))}",),
+            plural(n, "label"), (int(images),), (f"{count(int(images))} · {percent(images / len(y_NK))}",)
         )
         for n, images in enumerate(each)
     ]
-    heat = plots.heat_map(share_KK, [names[k] for k in shown], tell(texts.TOGETHER_PLOT))
+    heat = plots.heat_map(share_KK, [names[k] for k in shown], texts.TOGETHER_PLOT)
     return [
-        (texts.EACH_PLOT, "", plots.bars(rows[:BARS_SHOWN], tell(texts.EACH_PLOT))),
+        (texts.EACH_PLOT, "", plots.bars(rows[:BARS_SHOWN], texts.EACH_PLOT)),
         (texts.TOGETHER_PLOT, texts.TOGETHER_PLOT_TEXT, heat),
     ]
 
 
-def sizes_plot(counted: Survey, tell: Say) -> list[tuple[str, Markup]]:
+def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:
     """The commonest sizes and the aspect ratios; nothing if all images have one size."""
     if len(counted.sizes) == 1:
         return []
     top = counted.sizes.head(SIZES_SHOWN).to_dict("records")
     series = ("train", "test") if counted.sizes["test"].any() else ("train",)
-    names = [tell(texts.SPLITS[split]) for split in series]
+    names = [texts.SPLITS[split] for split in series]
     rows = [
         plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
     ]
     aspect = {
-        tell(texts.SPLITS[split]): np.asarray(
-            counted.split(split)["width"] / counted.split(split)["height"], float
-        )
+        texts.SPLITS[split]: np.asarray(counted.split(split)["width"] / counted.split(split)["height"], float)
         for split in ("train", "test")
     }
     return [
-        (texts.SIZES_PLOT, plots.bars(rows, tell(texts.SIZES_PLOT_LABEL), names)),
-        (
-            texts.ASPECT_PLOT,
-            plots.histogram(
-                aspect, tell(texts.ASPECT_PLOT_LABEL), tell(texts.ASPECT_AXIS), tell(texts.SHARE_OF_IMAGES)
-            ),
-        ),
+        (texts.SIZES_PLOT, plots.bars(rows, texts.SIZES_PLOT_LABEL, names)),
+        (texts.ASPECT_PLOT, plots.histogram(aspect, texts.ASPECT_PLOT_LABEL, texts.ASPECT_AXIS)),
     ]
 
 
-def quality(counted: Survey, tell: Say) -> list[Markup]:
+def quality(counted: Survey) -> list[Markup]:
     """Histograms of brightness, contrast and blur, train beside test."""
     drawn = []
     for column, (title, axis) in texts.QUALITY.items():
-        values = {tell(name): np.asarray(counted.split(s)[column], float) for s, name in texts.SPLITS.items()}
-        drawn.append(plots.histogram(values, tell(title), tell(axis), tell(texts.SHARE_OF_IMAGES)))
+        values = {name: np.asarray(counted.split(s)[column], float) for s, name in texts.SPLITS.items()}
+        drawn.append(plots.histogram(values, title, axis))
     return drawn
 
 
-def groups_plot(counted: Survey, tell: Say) -> Markup:
+def groups_plot(counted: Survey) -> Markup:
     """Training groups by number of images; empty if there are no groups."""
     if not counted.grouped:
         return Markup("")
-    title = tell(texts.GROUPS_PLOT)
+    title = texts.GROUPS_PLOT
     of_size = counted.group_sizes.value_counts().sort_index()
     if len(of_size) > SIZES_SHOWN:
         sizes = np.asarray(counted.group_sizes, float)
-        x_label, y_label = (tell(text) for text in texts.GROUPS_PLOT_AXES)
-        return plots.histogram({tell(texts.SPLITS["train"]): sizes}, title, x_label, y_label)
+        return plots.histogram({texts.SPLITS["train"]: sizes}, title, *texts.GROUPS_PLOT_AXES)
     rows = [
-        plots.Bar(tell(plural(size, "image")), (number,), (tell(plural(number, "group")),))
+        plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
         for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)
     ]
     return plots.bars(rows, title)

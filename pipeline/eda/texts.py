@@ -6,20 +6,20 @@ them (`eda/templates/explore.html`). Text in backticks is shown as code.
 
 from typing import NamedTuple
 
-from pipeline.core.language import Text, _
+from pipeline.core.language import _
 
 
 class Noun(NamedTuple):
     """What the rows of the table of classes are called, and the texts that say so."""
 
-    one: Text
-    many: Text
-    capital: Text
-    counted: Text
-    means: Text
-    sheets: Text
-    ratio: Text
-    average: Text
+    one: str
+    many: str
+    capital: str
+    counted: str
+    means: str
+    sheets: str
+    ratio: str
+    average: str
 
 
 
@@ -185,7 +185,6 @@ GROUPS_PLOT_AXES = (_("images in a group"), _("share of groups"))
 TEST_IMAGE = _("test image")
 TITLE = _("{title}: the data")
 ALL_ROWS, FIRST_ROWS = _("all {rows:row}"), _("the first {shown:row} of {rows:,}; all are in {file}")
-SHARE_OF_IMAGES = _("share of images")
 ON = {"facts": _("image facts"), "features": _("image features")}
 SEVERITIES = {"high": _("high"), "medium": _("medium"), "low": _("low"), "info": _("info")}
 SPLITS = {"train": _("train"), "test": _("test")}

@@ -157,8 +157,8 @@ def _tab(place: Place, name: str, read: Facts, states: Sequence[dict[str, Any]])
         "failed": _failures(place, states),
         "next": _next(place, name, own),
         "compared": [_verdict(r, place.language) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
-        "history": _history(scored, known, place.language),
-        "learning": _learning(place, own),
+        "history": _history(scored, known),
+        "learning": _learning(place.artifacts, own),
         "reports": _reports(place, name, own),
     }
 
@@ -358,14 +358,13 @@ def _advised(path: Path, language: str) -> list[dict[str, str]]:
         return []
 
 
-def _history(scored: Sequence[Result], known: Competition, language: str) -> Markup | None:
+def _history(scored: Sequence[Result], known: Competition) -> Markup | None:
     """The scores in order of time; None: fewer than two."""
     if len(scored) < 2:
         return None
-    whiskers = [plots.Whisker(say(_named(r), language), *_ends(r)) for r in scored]
-    title = say(texts.HISTORY.format(metric=scored[-1].metric), language)
-    axes = (say(texts.HISTORY_X, language), scored[-1].metric)
-    return plots.history(whiskers, title, axes, known.higher_is_better)
+    whiskers = [plots.Whisker(_named(r), *_ends(r)) for r in scored]
+    title = texts.HISTORY.format(metric=scored[-1].metric)
+    return plots.history(whiskers, title, (texts.HISTORY_X, scored[-1].metric), known.higher_is_better)
 
 
 def _ends(result: Result) -> tuple[float, float, float]:
@@ -374,14 +373,14 @@ def _ends(result: Result) -> tuple[float, float, float]:
     return score, score if result.low is None else result.low, score if result.high is None else result.high
 
 
-def _learning(place: Place, own: Sequence[Result]) -> Markup | None:
+def _learning(artifacts: Path, own: Sequence[Result]) -> Markup | None:
     """The curves of the newest training, as means over its folds; None: it has fewer than two epochs."""
     trained = next((r for r in reversed(own) if r.stage == "train" and r.folds), None)
     if trained is None:
         return None
     by_epoch: dict[float, dict[str, list[float]]] = {}
     for address in trained.folds[:10]:
-        for entry in _entries(place.artifacts / address / "history.json"):
+        for entry in _entries(artifacts / address / "history.json"):
             values = by_epoch.setdefault(float(entry.get("epoch", -1)), {})
             for name in ("train_loss", "valid_loss"):
                 if _is_count(entry.get(name)):
@@ -393,10 +392,8 @@ def _learning(place: Place, own: Sequence[Result]) -> Markup | None:
     for name, words in (("train_loss", texts.TRAIN_LOSS), ("valid_loss", texts.VALID_LOSS)):
         there = [epoch for epoch in epochs if by_epoch[epoch].get(name)]
         means = [statistics.fmean(by_epoch[epoch][name]) for epoch in there]
-        lines.append(plots.Curve(say(words, place.language), [epoch + 1 for epoch in there], means))
-    named = texts.LEARNING.format(label=trained.label)
-    title, x_label, y_label = (say(text, place.language) for text in (named, texts.EPOCHS, texts.LOSS))
-    return plots.curves(lines, title, x_label, y_label)
+        lines.append(plots.Curve(words, [epoch + 1 for epoch in there], means))
+    return plots.curves(lines, texts.LEARNING.format(label=trained.label), texts.EPOCHS, texts.LOSS)
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:

@@ -33,6 +33,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipeline.core.language import ENGLISH, Text, _, plural_of, said, say
+from pipeline.pages.plots import Drawing
 
 Key = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]
@@ -67,7 +68,7 @@ def _environment(language: str) -> Environment:
     """Templates whose texts, and whatever `Text` they show, are in this language."""
 
     def told(value: Any) -> Any:
-        return said(value, language)
+        return value.said(language) if isinstance(value, Drawing) else said(value, language)
 
     def translated(english: str, **values: Any) -> Markup:
         """A text of a template: it may contain HTML, its values are escaped."""
@@ -269,7 +270,7 @@ def gain(value: float) -> str:
     return f"{round(value, 3) + 0.0:+.3f}".replace("-", "−")
 
 
-def minutes(value: float) -> Text:
+def minutes(value: float) -> str:
     """A duration: `40 s`, `3 min`, `1.5 h`."""
     if value < 0.95:
         return SECONDS.format(n=max(round(value * 60), 1))
@@ -286,7 +287,7 @@ def p_value(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def plural(number: int, one: str, many: str = "") -> Text:
+def plural(number: int, one: str, many: str = "") -> str:
     """A number with its noun: `1 image`, `1,234 images`; `many`: of what is not one noun, `images are`."""
     english = f"{count(number)} {one if number == 1 else many or plural_of(one)}"
     return Text(english, f"{{n:,{one}}}", {"n": number})

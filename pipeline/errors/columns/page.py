@@ -175,7 +175,7 @@ def _shown_change(table: pd.DataFrame, metric: str, labels: bool) -> pd.DataFram
     )
     shown[texts.GAIN_COLUMN.format(metric=named)] = [signed(x) for x in table["change"]]
     shown["interval"] = [
-        f"{signed(low)} to {signed(high)}" for low, high in zip(table["low"], table["high"], strict=True)
+        f"[{signed(low)}, {signed(high)}]" for low, high in zip(table["low"], table["high"], strict=True)
     ]
     shown["verdict"] = table["verdict"]
     return shown

@@ -25,7 +25,7 @@ from pipeline.errors.diff.flips import marked, parts, tested
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, ReportSection, json_data, p_value, points
 
-ANCHOR, SHORT = "truth", "Truth"
+ANCHOR, SHORT = "truth", texts.TRUTH_SHORT
 TITLE = texts.TRUTH_TITLE
 # The kinds of images, in the order of the page.
 KINDS = {"broken": texts.BROKEN, "fixed": texts.FIXED, "both": texts.BOTH_WRONG, "wrong": texts.WRONG}
@@ -216,7 +216,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = shown.rename(columns={"part": "attribute"})
     shown["change, points"] = [points(change) for change in rows["change"]]
     ends = zip(rows["low"], rows["high"], strict=True)
-    shown["interval"] = [f"{points(low)} to {points(high)}" for low, high in ends]
+    shown["interval"] = [f"[{points(low)}, {points(high)}]" for low, high in ends]
     shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["conclusion"] = rows["conclusion"]
     return shown

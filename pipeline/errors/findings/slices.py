@@ -39,15 +39,10 @@ from pipeline.pages import plots
 from pipeline.pages.report import Key, ReportSection, p_value, percent, plural, points
 from pipeline.settings.report import FinderSettings
 
-ANCHOR, SHORT = "slices", "Slices"
+ANCHOR, SHORT = "slices", texts.SLICES_SHORT
 TITLE = texts.SLICES_TITLE
 # With more values than this, a kind is rather a name: it gives no slices.
 MOST_VALUES = 12
-QUARTERS = {
-    "brightness": ("darkest quarter", "brightest quarter"),
-    "contrast": ("quarter of lowest contrast", "quarter of highest contrast"),
-    "blur": ("most blurred quarter", "sharpest quarter"),
-}
 WIDE = 1.15
 # The kind of a slice by labels: this and the name of the attribute, which may be that of a measure.
 LABEL = "label "
@@ -207,17 +202,17 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
     yield from _by_truth(samples)
     ids = strings([str(name) for name in facts["id"]])
     rows = facts.iloc[positions(samples.ids_N, ids, "image facts")]
-    for measure, (low, high) in QUARTERS.items():
+    for measure, (low, high) in texts.QUARTERS.items():
         yield from _quarters(measure, rows[measure].to_numpy(float), low, high)
     width, height = rows["width"].to_numpy(float), rows["height"].to_numpy(float)
     sizes = [f"{w:.0f} × {h:.0f} px" for w, h in zip(width, height, strict=True)]
     if len(set(sizes)) <= MOST_VALUES:
         yield from _values("size", sizes)
     else:
-        yield from _quarters("size", width * height, "smallest quarter", "largest quarter")
+        yield from _quarters("size", width * height, *texts.SIZE_QUARTERS)
     ratio = width / height
-    shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], ["wide", "tall"], default="square")
-    yield from _values("shape", [f"{shape} images" for shape in shapes])
+    shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], [0, 1], default=2)
+    yield from _values("shape", [texts.SHAPES[shape] for shape in shapes.tolist()])
     paths = [Path(parts(every_file(path)[0])[0]) for path in samples.paths_N.tolist()]
     yield from _values("source", [f"folder {path.parent.name}" for path in paths])
     yield from _values("file type", [f"{path.suffix.lower().lstrip('.') or 'no'} files" for path in paths])
