@@ -63,6 +63,7 @@ CHANGES_SHORT, CHANGES_TITLE = _("Changes"), _("What changed on the test set, mo
 NO_OLD = _("There is no earlier submission to compare with.")
 WORST_SHORT = _("Worst")
 MISSES_TITLE, RESIDUALS_TITLE = _("The worst confident misses"), _("The largest residuals")
+OF_ALL, R2_OF = _("{n:,} of {all:,}"), _("R² of {value}")
 TILE_CHANGED = _("test images have a changed answer")
 TILE_WRONG = _("of the answers are wrong out of fold")
 TILE_ALL_RIGHT = _("of the images have every answer right")
@@ -379,4 +380,5 @@ WORDS = (
     _("recall"), _("nearer"), _("farther"), _("verdict"), _("now holds"), _("no longer holds"), _("held before"), _("holds now"), _("mean change"),
     _("mean size of a change"), _("in standard deviations"), _("missed"), _("false alarms"), _("rank correlation"), _("standard deviation"), _("bias"), _("share"),
     _("curve"), _("strength"), _("score"), _("change"), _("its interval"), _("clean"), _("noise"), _("darker"), _("brighter"), _("blur"), _("member"), _("not read"),
+    _("truth is wrong"), _("both plausible"), _("prediction is wrong"), _("cannot tell"),
 )  # fmt: skip

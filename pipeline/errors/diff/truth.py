@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.language import joined
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
@@ -86,7 +87,7 @@ class TruthCard:
     @property
     def label(self) -> str:
         """The description for screen readers."""
-        return f"{self.key[1]}: {self.truth}, {KINDS[self.kind]}"
+        return joined("", (f"{self.key[1]}: {self.truth}, ", KINDS[self.kind]))
 
 
 def difference(

@@ -27,6 +27,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.language import Text, joined
 from pipeline.core.metadata import Kind, missing, number
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.sample_paths import every_file
@@ -47,6 +48,7 @@ WIDE = 1.15
 # The kind of a slice by labels: this and the name of the attribute, which may be that of a measure.
 LABEL = "label "
 SHOWN, EXAMPLES = 12, 10
+AND = " and "
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def find(inputs: SliceInputs) -> Slices:
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
         row = {
-            "slice": " and ".join(part[1] for part in name),
+            "slice": AND.join(part[1] for part in name),
             "images": int(mask.sum()),
             "groups": len(np.unique(group_N[mask])),
             "wrong": rate_K[k],
@@ -309,7 +311,11 @@ def section(inputs: SliceInputs) -> ReportSection:
     slices = find(inputs)
     top = slices.table.head(SHOWN)
     sheets = [
-        Sheet(str(row["slice"]), _summary(row, inputs), tuple(("train", name) for name in ids[:EXAMPLES]))
+        Sheet(
+            _named(str(row["slice"])),
+            _summary(row, inputs),
+            tuple(("train", name) for name in ids[:EXAMPLES]),
+        )
         for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
     return ReportSection(
@@ -331,6 +337,11 @@ def section(inputs: SliceInputs) -> ReportSection:
         if len(slices.table)
         else texts.NONE_FOUND,
     )
+
+
+def _named(name: str) -> str:
+    """The parts of a slice's name, each a text of its own."""
+    return joined(" · ", (Text(part) for part in name.split(AND)))
 
 
 def _summary(row: dict[Any, Any], inputs: SliceInputs) -> str:
@@ -366,7 +377,7 @@ def _plot(slices: Slices, top: pd.DataFrame, inputs: SliceInputs) -> Markup:
     if not len(top):
         return plots.EMPTY
     rows = [
-        plots.Bar(str(row["slice"]), (float(row["wrong"]),), (inputs.shown(row["wrong"]),))
+        plots.Bar(_named(str(row["slice"])), (float(row["wrong"]),), (inputs.shown(row["wrong"]),))
         for row in top.to_dict("records")
     ]
     everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (inputs.shown(slices.rate),))
