@@ -113,8 +113,8 @@ def lab(words: list[str]) -> int:
         if subprocess.run([*pip, "-c", str(lock), *wanted()]).returncode:
             print(
                 "notebook: JupyterLab could not be installed, see above\n"
-                f"  → install it yourself: {sys.executable} -m pip install jupyterlab; or open notebooks/ in an "
-                f"editor such as VS Code, with {sys.executable} as the kernel",
+                f"  → install it yourself: {sys.executable} -m pip install jupyterlab; or open notebooks/ in "
+                f"an editor such as VS Code, with {sys.executable} as the kernel",
                 file=sys.stderr,
             )
             return 2
