@@ -97,10 +97,13 @@ True
 
 Drawing
     Curve, draw_curves    curves as an SVG.
+    picture_grid          images in a grid with captions, as one picture that any viewer shows.
     thumbnail             an image as a data URI, to put into HTML.
 
 >>> print(draw_curves([Curve("loss", [1, 2, 3], [0.9, 0.5, 0.4])], "loss by epoch", "epoch", "loss")[:7])
 <figure
+>>> picture_grid([np.zeros((8, 8, 3), np.uint8)] * 3, ["a", "b", "c"], columns=2, size_px=32).size
+(82, 108)
 
 Plug-ins: what a function of your own is called with (docs/plugins.md has an example of each)
     ModelFunction, LossFunction, AugmentationFunction, SamplerFunction, PreprocessingFunction,
@@ -134,6 +137,7 @@ from pipeline.data.load import samples as read_samples
 from pipeline.data.load import test as read_test
 from pipeline.data.load import views as read_views
 from pipeline.errors.diff.mistakes import find_mistakes
+from pipeline.pages.picture_grid import picture_grid
 from pipeline.pages.plots import Curve
 from pipeline.pages.plots import curves as draw_curves
 from pipeline.pages.report import thumbnail
@@ -186,6 +190,7 @@ __all__ = [
     "groups_to_tell",
     "interval",
     "per_class",
+    "picture_grid",
     "read_folds",
     "read_images",
     "read_oof",
