@@ -6,10 +6,10 @@ member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
 
 The order: expected gain a minute. The gain is the bound of the advice, or the hope where there is none, times
 the chance that such advice pays: the rule's own estimate, corrected by how often advice of its kind paid
-before (`submissions/advice.jsonl`). Every piece is a run of its own, `<run> <settings>`, which is compared
-with the run that it starts from on the same images; the interval is corrected for all pieces that were
-carried out on these data and folds, earlier ones included. It is kept if it is better, or if the blend with
-it is. After a piece that was kept, the new report is read.
+before, in this project (`submissions/advice.jsonl`) and on open sets (`configs/advice/`). Every piece is a
+run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
+interval is corrected for all pieces that were carried out on these data and folds, earlier ones included. It
+is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from pipeline.plan.running import Reserve, Runner
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Best
 from pipeline.record.store import Artifact
+from pipeline.settings import advice_table
 from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.submit import commands as submitting
@@ -84,13 +85,17 @@ class Move:
         return 60 * self.gain / max(self.seconds, 1.0)
 
 
-def chance(kind: str, own: float, outcomes: Sequence[ledger.CarriedOut]) -> tuple[float, int, int]:
-    """The chance that advice of a kind pays, and how often it was kept, of how often it was carried out.
+def chance(
+    kind: str, own: float, outcomes: Sequence[ledger.CarriedOut], elsewhere: tuple[float, float] = (0.0, 0.0)
+) -> tuple[float, int, int]:
+    """The chance that advice of a kind pays, and how often it was kept, of how often it was carried out here.
 
-    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes.
+    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes; `elsewhere`: how often such advice
+    was kept, and carried out, on open sets, weighted by how similar they are.
     """
     known = [one.outcome.kept for one in outcomes if one.kind == kind]
-    return (PRIOR * own + sum(known)) / (PRIOR + len(known)), sum(known), len(known)
+    kept, tried = sum(known) + elsewhere[0], len(known) + elsewhere[1]
+    return (PRIOR * own + kept) / (PRIOR + tried), sum(known), len(known)
 
 
 def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> tuple[list[Move], list[str]]:
@@ -100,6 +105,8 @@ def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> 
     """
     session, found, lines = scene.session, list[Move](), list[str]()
     outcomes = ledger.carried_out(session.home)
+    table = advice_table.lines(about.folder)
+    target, images = about.config.competition.target, len(scene.samples)
     for one in report.json(ledger.REPORTED)["advice"]:
         words = tuple(str(word) for word in one["settings"])
         if not words:
@@ -117,9 +124,11 @@ def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> 
             continue
         config = settings.config
         seconds = factor * cost.seconds(config.train.epochs, len(config.infer.views))
-        pays, paid, tried = chance(str(one["kind"]), float(one["chance"]), outcomes)
+        kind = str(one["kind"])
+        elsewhere = advice_table.counted(table, kind, target, images)
+        pays, paid, tried = chance(kind, float(one["chance"]), outcomes, elsewhere)
         gain = pays * float(one["hope"] if one["bound"] is None else one["bound"])
-        found.append(Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, paid, tried))
+        found.append(Move(name, kind, words, settings, one["bound"], gain, seconds, paid, tried))
     return sorted(found, key=lambda move: -move.worth), lines
 
 

@@ -52,6 +52,12 @@ def test_the_chance_of_a_kind_follows_how_often_it_paid():
     assert chance("pair", 0.4, outcomes(True, True)) == (0.4, 0, 0), "of its own kind only"
 
 
+def test_what_paid_on_open_sets_moves_the_chance_and_is_not_told_as_the_projects_own():
+    assert chance("epochs", 0.4, [], (4.0, 4.0)) == (pytest.approx((PRIOR * 0.4 + 4) / (PRIOR + 4)), 0, 0)
+    both, paid, tried = chance("epochs", 0.4, outcomes(True), (0.0, 4.0))
+    assert (paid, tried) == (1, 1) and both == pytest.approx((PRIOR * 0.4 + 1) / (PRIOR + 5))
+
+
 def test_advice_is_ordered_by_expected_gain_a_minute():
     slow = Move("slow", "pair", (), None, 0.1, gain=0.05, seconds=600)
     quick = Move("quick", "epochs", (), None, None, gain=0.02, seconds=60)
