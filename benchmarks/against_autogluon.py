@@ -1,7 +1,7 @@
 """Podium against AutoGluon MultiModal: the same images, weights, threads and time; held-out groups judge.
 
     python -m benchmarks.against_autogluon --env ag --out cells --photos trash=trashnet-256.zip
-    python -m benchmarks.against_autogluon --env ag --out cells --side-by-side --threads 1 --minutes 5 --seeds 1
+    python -m benchmarks.against_autogluon --env ag --out cells --side-by-side --minutes 5 --seeds 1
     python -m benchmarks.against_autogluon --env ag --out cells --tiny        one cell of each, minutes in all
 
 Makes AutoGluon's own environment in `--env` if it is not there (several GB; its versions of torch and timm

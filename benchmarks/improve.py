@@ -63,8 +63,8 @@ WORLDS = ("emoji:plain", "emoji:bare", "digits:plain", "digits:bare")
 TINY = ("images.size=32", "train.epochs=1", "statistics.draws=100", "infer.views=[identity]")
 METRIC = metrics.get("macro_f1")
 DRAWS, FIRST = 500, "first"
-HEAD = """# How often each kind of advice paid when it was carried out once from a first run, on open sets: with
-# these and with a project's own submissions/advice.jsonl, `make improve` orders what the report advises.
+HEAD = """# How often each kind of advice paid when it was carried out once from a first run, on open sets.
+# `make improve` orders what the error report advises by this and by a project's own submissions/advice.jsonl.
 #   python -m benchmarks.improve --out cells --table configs/advice/open_sets.yaml
 """
 
@@ -238,7 +238,8 @@ def built(name: str, options: argparse.Namespace) -> World:
     home = (options.out / "stores" / name.replace(":", "-")).resolve()
     one = sets.made(set_name, photos, options.out, options.images)
     own = [f"runtime.home={home}", "runtime.mlflow=false", "runtime.threads=1", "folds.n=2"]
-    settings = settings_of([*one.words, *RUNS[run], *own, *options.words])
+    words = [*one.words, *RUNS[run], *own, *options.words]
+    settings = settings_of(list({word.partition("=")[0]: word for word in words}.values()))
     session = open_session(settings)
     first = session.get(Need("infer", settings))
     report = reports.compare(session, submission.publish(first, settings, session.store), None)

@@ -25,6 +25,7 @@ RAREST, FEWEST = 0.1, 8
 CROPS, CROP = 3, 0.75
 VARIANTS = ("tail", "grouped")
 N_TEST = 20
+LARGEST_PX = 256
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Set:
             *(f"competition={self.base}", "competition.demo=null", f"competition.name={self.name}"),
             *(f"competition.root={self.folder.resolve()}", "competition.group_column=group"),
             f"competition.attributes=[{{name: label, column: label, values: [{listed}]{forbids}}}]",
+            # Where a demo keeps small files, recipes still may enlarge them.
+            f"images.cache_px={LARGEST_PX}",
         ]
 
 
@@ -75,7 +78,7 @@ def table_of_photos(name: str, archive: Path, out: Path, limit: int | None = Non
     """The photos of an archive, each a group of its own; at most so many of a class."""
     folder = out / "sets" / name
     if not (folder / "train.csv").is_file():  # it is written last
-        unpacked(archive, folder, 256)
+        unpacked(archive, folder, LARGEST_PX)
     table = pd.read_csv(folder / "train.csv", dtype=str)
     if limit is not None:
         table = table.groupby("label").head(limit)

@@ -99,9 +99,12 @@ def _of_entry(entry: Any) -> Iterator[str]:
     target = entry.get("target")
     if isinstance(target, str) and target.strip() and target not in get_args(Kind):
         yield f".target: {target!r} is not one of {', '.join(get_args(Kind))}"
-    numbers = {key: entry.get(key) for key in ("kept", "tried", "images")}
-    wrong = [k for k, n in numbers.items() if isinstance(n, bool) or not isinstance(n, int) or n < 0]
-    for key in wrong:
-        yield f".{key}: {numbers[key]!r} is not a whole number of at least 0"
-    if not wrong and numbers["kept"] > numbers["tried"]:
+    numbers = {}
+    for key in ("kept", "tried", "images"):
+        number = entry.get(key)
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            yield f".{key}: {number!r} is not a whole number of at least 0"
+        else:
+            numbers[key] = number
+    if len(numbers) == 3 and numbers["kept"] > numbers["tried"]:
         yield f".kept: {numbers['kept']} is more than tried, {numbers['tried']}"
