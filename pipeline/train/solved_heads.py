@@ -16,8 +16,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,16 @@ from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.nets.nearest import state_of
 from pipeline.settings.loss import LossSettings
-from pipeline.train import column_losses, heads
+from pipeline.settings.train import AUTO
+from pipeline.train import column_losses, head_penalty, heads
 from pipeline.train.heads import HeadFit, HeadJob, HeadStack
 from pipeline.train.targets import class_facts, targets_of
 
 log = logging.getLogger(__name__)
 
 MAX_ITERATIONS = 1000
+# Penalties are compared after these: weak ones, which need many, are seldom chosen.
+ENOUGH_TO_COMPARE = 100
 # The bias of a class without a training row, for which the problem has no finite solution: odds of e^-30.
 _ABSENT = -30.0
 _SMALLEST_P = 1e-12
@@ -74,6 +77,11 @@ class _Solved:
     weight_CD: Floats
     bias_C: Floats
     iterations: int
+
+
+# Solves a problem of (N, V, D) features, (N, C) targets and (N,) weights with the penalty of a job, within so
+# many iterations.
+Solver = Callable[[Floats, Floats, Floats, HeadJob, int], _Solved]
 
 
 def _nearest(job: HeadJob) -> HeadFit:
@@ -116,7 +124,8 @@ def _fit(job: HeadJob) -> HeadFit:
     times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
-    solved = solve(z_NVD, target_NC, weight_N, job)
+    job = _with_penalty(job, z_NVD, target_NC, weight_N, solve)
+    solved = solve(z_NVD, target_NC, weight_N, job, MAX_ITERATIONS)
     head = HeadStack(
         mean_D[None],
         std_D[None],
@@ -134,8 +143,42 @@ def _fit(job: HeadJob) -> HeadFit:
     head.eval()
     entry, p_1NC = _figures(job, head, z_NVD, target_NC, weight_N)
     state = {key: value.detach().clone() for key, value in head.state_dict().items()}
-    history = [{"epoch": 0.0, "iterations": float(solved.iterations), **entry}]
+    facts = {"iterations": float(solved.iterations), "head_c": _c(job)}
+    history = [{"epoch": 0.0, **facts, **entry}]
     return heads.head_fit(job, state, p_1NC, history, time.perf_counter() - begin)
+
+
+def _with_penalty(job: HeadJob, z_NVD: Floats, target_NC: Floats, weight_N: Floats, solve: Solver) -> HeadJob:
+    """The job with a number for `train.head_c`."""
+    if job.train.head_c != AUTO:
+        return job
+    plain = job.features.views.index("identity")
+
+    def at(c: float) -> HeadJob:
+        return replace(job, train=job.train.model_copy(update={"head_c": c}))
+
+    def loss_of(solve_N: head_penalty.Mask, judge_N: head_penalty.Mask, c: float) -> float:
+        own, other = np.flatnonzero(solve_N), np.flatnonzero(judge_N)
+        own_NVD, other_NVD = head_penalty.standardised(z_NVD[own], z_NVD[other], job.features.n_beside)
+        found = solve(own_NVD, target_NC[own], weight_N[own], at(c), ENOUGH_TO_COMPARE)
+        logits_NC = other_NVD[:, plain] @ found.weight_CD.T + found.bias_C
+        y_NC = target_NC[other]
+        if job.target.kind == VALUES and job.scale is not None:
+            logits_NC, y_NC = (
+                ((v - job.scale.mean_C) / job.scale.spread_C).astype(np.float32) for v in (logits_NC, y_NC)
+            )
+        if job.target.rows_sum_to_one:
+            # Nothing can be said of a class that the samples to solve on do not have.
+            y_NC = np.where(target_NC[own].sum(axis=0) > 0, y_NC, 0)
+        return head_penalty.held_out_loss(logits_NC, y_NC, weight_N[other], job.target)
+
+    return at(head_penalty.chosen(job.train_samples, loss_of))
+
+
+def _c(job: HeadJob) -> float:
+    """The chosen C."""
+    assert job.train.head_c != AUTO, "C is chosen before anything is solved"
+    return float(job.train.head_c)
 
 
 def _figures(
@@ -179,14 +222,14 @@ def _mean_losses(
     return train, valid
 
 
-def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
+def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
     """One multinomial logistic regression over all classes."""
-    return _Solved(*_solve(_problem(z_NVD, target_NC, weight_N), target_NC.shape[1], job))
+    return _Solved(*_solve(_problem(z_NVD, target_NC, weight_N), target_NC.shape[1], job, most))
 
 
-def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
+def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
     """A logistic regression for each label, on the rows where it is known."""
-    n_columns, most = target_NC.shape[1], 0
+    n_columns, longest = target_NC.shape[1], 0
     # Problems of single labels do not depend on how much these count; those of levels do on each level.
     facts = class_facts(job.train_samples, job.rows(0), job.heads, job.synthetic)
     level_C = column_losses.metric_weights(job.loss, facts)
@@ -205,12 +248,12 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
                 np.float32
             )
         problem = _problem(z_NVD[known_N], share_NC, weight_N[known_N])
-        own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job)
-        most = max(most, iterations)
+        own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job, most)
+        longest = max(longest, iterations)
         # One column has the odds of the second value against the first.
         weight_CD[columns] = own_CD[1:] - own_CD[:1] if single else own_CD
         bias_C[columns] = own_C[1:] - own_C[:1] if single else own_C
-    return _Solved(weight_CD, bias_C, most)
+    return _Solved(weight_CD, bias_C, longest)
 
 
 def _mean_of_rows(level_W: np.ndarray, share_NW: Floats, weight_N: Floats) -> float:
@@ -227,7 +270,7 @@ def _blocks(target: Target) -> list[list[int]]:
     return [columns for _, columns in sorted((blocks | alone).items())]
 
 
-def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
+def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
     """A ridge regression for each value: C/16 · Σ weight · squared error + ‖w‖², of standardised values.
 
     With this factor a C that suits classes suits values, too (measured on 2,468 images and three values: mean
@@ -246,7 +289,7 @@ def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
         z_MD = z_NVD[known_N].reshape(-1, z_NVD.shape[2]).astype(np.float64)
         y_N = (target_NC[known_N, c].astype(np.float64) - scale.mean_C[c]) / scale.spread_C[c]
         weight_M = weight_N[known_N].repeat(n_views).astype(np.float64) / n_views
-        solver: Any = Ridge(alpha=_RIDGE / job.train.head_c, solver="cholesky")
+        solver: Any = Ridge(alpha=_RIDGE / _c(job), solver="cholesky")
         solver.fit(z_MD, y_N.repeat(n_views), sample_weight=weight_M)
         weight_CD[c] = solver.coef_ * scale.spread_C[c]
         bias_C[c] = solver.intercept_ * scale.spread_C[c] + scale.mean_C[c]
@@ -273,8 +316,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
-def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:
-    """(C, D) weights, (C,) biases, and the number of iterations."""
+def _solve(problem: _Problem, n_classes: int, job: HeadJob, most: int) -> tuple[Floats, Floats, int]:
+    """(C, D) weights, (C,) biases, and the number of iterations, at most `most`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -284,16 +327,16 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
     bias_C[present] = 0
     if len(present) == 1:
         return weight_CD, bias_C, 0
-    solver: Any = LogisticRegression(C=job.train.head_c, max_iter=MAX_ITERATIONS)
+    solver: Any = LogisticRegression(C=_c(job), max_iter=most)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # logged below, with the fold and a remedy
         solver.fit(problem.z_MD, problem.class_M, sample_weight=problem.weight_M)
     iterations = int(solver.n_iter_.max())
-    if iterations >= MAX_ITERATIONS:
+    if iterations >= MAX_ITERATIONS == most:
         log.warning(
             "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
             "(now %g)",
-            *(job.fold, MAX_ITERATIONS, job.train.head_c),
+            *(job.fold, MAX_ITERATIONS, _c(job)),
         )
     if len(present) == 2:  # scikit-learn then returns one row: the log-odds of the second class
         weight_CD[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2
