@@ -58,12 +58,15 @@ RUNS = {
     "plain": ("experiment=lite0",),
     "bare": ("experiment=lite0", "train.epochs=2", "augment.policy=none"),
     "head": ("experiment=probe_mlp", "train.epochs=10"),
+    "scratch": ("experiment=tiny_cnn", "train.epochs=2"),
 }
 WORLDS = ("emoji:plain", "emoji:bare", "digits:plain", "digits:bare")
 TINY = ("images.size=32", "train.epochs=1", "statistics.draws=100", "infer.views=[identity]")
 METRIC = metrics.get("macro_f1")
 DRAWS, FIRST = 500, "first"
-HEAD = """# How often each kind of advice paid when it was carried out once from a first run, on open sets.
+# Seconds of a blend and its share of a report, after each piece.
+AFTER = 20.0
+HEAD = """# How often each remedy paid when it was carried out once from a first run, on open sets.
 # `make improve` orders what the error report advises by this and by a project's own submissions/advice.jsonl.
 #   python -m benchmarks.improve --out cells --table configs/advice/open_sets.yaml
 """
@@ -76,6 +79,7 @@ class Piece:
     Args:
         name: of the run.
         kind: of the advice.
+        remedy: what it changes, numbers left out.
         own: the rule's own estimate of its chance.
         gain: its bound, or its hope where there is no bound.
         expected, seconds: what it was expected to take, and took, on this machine.
@@ -84,6 +88,7 @@ class Piece:
 
     name: str
     kind: str
+    remedy: str
     own: float
     gain: float
     expected: float
@@ -113,8 +118,9 @@ class World:
 
     @property
     def set_name(self) -> str:
-        """Of the set."""
-        return self.name.partition(":")[0]
+        """Of the set, of which it may be a variant."""
+        name = self.name.partition(":")[0]
+        return next((name.removesuffix(f"-{v}") for v in sets.VARIANTS if name.endswith(f"-{v}")), name)
 
     @cached_property
     def by_name(self) -> dict[str, Piece]:
@@ -162,12 +168,12 @@ class World:
 
     @cached_property
     def table(self) -> list[Paid]:
-        """How often each kind paid from the first run, each piece as the only attempt."""
+        """How often each remedy paid from the first run, each piece as the only attempt."""
         found = []
-        for kind in sorted({piece.kind for piece in self.pieces}):
-            own = [piece.name for piece in self.pieces if piece.kind == kind]
+        for remedy in sorted({piece.remedy for piece in self.pieces}):
+            own = [piece.name for piece in self.pieces if piece.remedy == remedy]
             kept = sum(self.helps(name, frozenset(), 1) for name in own)
-            found.append(Paid(kind, kept, len(own), "exclusive", len(self.y_N), self.name))
+            found.append(Paid(remedy, kept, len(own), "exclusive", len(self.y_N), self.name))
         return found
 
 
@@ -175,9 +181,9 @@ def ordered(world: World, table: Sequence[Paid]) -> list[str]:
     """The order of `make improve` with this table of what paid elsewhere."""
     worth = {}
     for piece in world.pieces:
-        elsewhere = counted(table, piece.kind, "exclusive", len(world.y_N))
-        pays, _, _ = chance(piece.kind, piece.own, [], elsewhere)
-        move = Move(piece.name, piece.kind, (), NO_SETTINGS, None, pays * piece.gain, piece.expected)
+        elsewhere = counted(table, piece.remedy, "exclusive", len(world.y_N))
+        pays, _, _ = chance(piece.remedy, piece.own, [], elsewhere)
+        move = Move(piece.name, piece.kind, (), NO_SETTINGS, None, pays * piece.gain, piece.expected, AFTER)
         worth[piece.name] = move.worth
     return sorted(worth, key=lambda name: -worth[name])
 
@@ -247,7 +253,7 @@ def built(name: str, options: argparse.Namespace) -> World:
     again = None if about is None else case.again(about, settings)
     assert again is not None, f"{name}: the run that was made a moment ago can be asked for again"
     scene = Scene.of(session, settings)
-    moves, _ = moves_of(report, again, scene, 1.0)
+    moves, _ = moves_of(report, again, scene, 1.0, AFTER)
     given = {tuple(one["settings"]): one for one in report.json(ledger.REPORTED)["advice"]}
     pieces = [carried_out(session, move, given[move.words], name) for move in moves]
     return world_of(session, settings, name, first, [piece for piece in pieces if piece is not None])
@@ -329,15 +335,15 @@ def report(worlds: Sequence[World], orders: int) -> None:
 
 
 def write_table(worlds: Sequence[World], path: Path) -> None:
-    """What paid in all worlds, a line for each kind and size."""
+    """What paid in all worlds, a line for each remedy and size."""
     today, rows = datetime.now(UTC).strftime("%Y-%m-%d"), []
     lines = [line for world in worlds for line in world.table]
-    for kind, images in sorted({(line.kind, line.images) for line in lines}):
-        own = [line for line in lines if (line.kind, line.images) == (kind, images)]
+    for remedy, images in sorted({(line.remedy, line.images) for line in lines}):
+        own = [line for line in lines if (line.remedy, line.images) == (remedy, images)]
         names = ", ".join(sorted({line.origin for line in own}))
         rows.append(
             {
-                "kind": kind,
+                "remedy": remedy,
                 "kept": sum(line.kept for line in own),
                 "tried": sum(line.tried for line in own),
                 "target": own[0].target,

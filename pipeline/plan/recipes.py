@@ -31,7 +31,7 @@ PORTFOLIOS = {"cpu": "cpu", "small": "t4", "large": "h100"}
 # What one plan may change of a recipe without making another recipe of it.
 FREE = ("train.epochs", "infer.views")
 MEMBERS = "ensemble.members"
-# The longest side that is kept of decoded images; a recipe may raise it up to its default, for its own images.
+# The longest side that is kept of decoded images; a recipe may raise it, for its own images, to the default.
 KEPT = "images.cache_px"
 KEPT_AT_MOST = int(ImageSettings().cache_px)
 

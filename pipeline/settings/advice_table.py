@@ -1,6 +1,6 @@
-"""How often each kind of advice paid on open sets: the tables of configs/advice/, which come with Podium.
+"""How often each remedy of the error report paid on open sets: tables in configs/advice/.
 
-    - kind: epochs                    # of the advice, as in submissions/advice.jsonl
+    - remedy: train.epochs            # the settings that it changes, numbers left out: also loss.name=focal
       kept: 2                         # times that it was kept,
       tried: 3                        # of so many times that it was carried out
       target: exclusive               # what it was carried out on: kind of answers,
@@ -25,15 +25,15 @@ from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file
 
 GROUP = "advice"
-KEYS = ("kind", "kept", "tried", "target", "images", "origin")
+KEYS = ("remedy", "kept", "tried", "target", "images", "origin")
 FORMAT = "settings/advice_table.py shows the form of an entry"
 
 
 @dataclass(frozen=True)
 class Paid:
-    """One line: how often a kind of advice was kept, of how often it was carried out, on one sort of data."""
+    """One line: how often a remedy was kept, of how often it was carried out, on one sort of data."""
 
-    kind: str
+    remedy: str
     kept: int
     tried: int
     target: str
@@ -72,9 +72,9 @@ def lines(folder: Path) -> tuple[Paid, ...]:
     return tuple(found)
 
 
-def counted(table: Sequence[Paid], kind: str, target: str, images: int) -> tuple[float, float]:
-    """(kept, tried) of a kind of advice, each outcome by its weight on data of this kind and size."""
-    own = [(line.weight(target, images), line) for line in table if line.kind == kind]
+def counted(table: Sequence[Paid], remedy: str, target: str, images: int) -> tuple[float, float]:
+    """(kept, tried) of a remedy, each outcome by its weight on data of this kind and size."""
+    own = [(line.weight(target, images), line) for line in table if line.remedy == remedy]
     return sum(w * line.kept for w, line in own), sum(w * line.tried for w, line in own)
 
 
@@ -93,7 +93,7 @@ def _of_entry(entry: Any) -> Iterator[str]:
     for key in entry:
         if key not in KEYS:
             yield f".{key}: unknown key; {nearest(str(key), KEYS) or 'known: ' + ', '.join(KEYS)}"
-    for key in ("kind", "target", "origin"):
+    for key in ("remedy", "target", "origin"):
         if not isinstance(entry.get(key), str) or not entry[key].strip():
             yield f".{key}: is missing, or not a text"
     target = entry.get("target")

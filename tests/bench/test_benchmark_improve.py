@@ -22,7 +22,8 @@ def predictions(skill, seed):
 
 
 def piece(name, kind, skill, seed, seconds=60.0, own=0.1, gain=0.1):
-    return Piece(name, kind, own, gain, seconds, seconds, predictions(skill, seed))
+    remedy = {"oversure": "loss.label_smoothing", "pair": "images.size"}.get(kind, "train.epochs")
+    return Piece(name, kind, remedy, own, gain, seconds, seconds, predictions(skill, seed))
 
 
 @pytest.fixture
@@ -40,7 +41,10 @@ def world():
 
 def test_the_order_is_that_of_make_improve_and_follows_what_paid_elsewhere(world):
     assert improve.ordered(world, []) == ["smoothing", "larger", "longer"], "by the bounds alone"
-    paid = [Paid("epochs", 6, 6, "exclusive", N, "other"), Paid("oversure", 0, 6, "exclusive", N, "other")]
+    paid = [
+        Paid("train.epochs", 6, 6, "exclusive", N, "other"),
+        Paid("loss.label_smoothing", 0, 6, "exclusive", N, "other"),
+    ]
     assert improve.ordered(world, paid) == ["longer", "larger", "smoothing"]
 
 
@@ -48,18 +52,18 @@ def test_a_piece_is_kept_where_it_helps_and_the_order_changes_how_soon(world):
     soon, late = (world.replayed(order) for order in (["longer", "larger"], ["larger", "longer"]))
     assert soon == [frozenset(), {"longer"}, {"longer"}] and late == [frozenset(), frozenset(), {"longer"}]
     assert world.score(soon[1]) > world.score(late[1]) + 0.1
-    assert [(line.kind, line.kept, line.tried) for line in world.table] == [
-        ("epochs", 1, 1), ("oversure", 0, 1), ("pair", 0, 1)
+    assert [(line.remedy, line.kept, line.tried) for line in world.table] == [
+        ("images.size", 0, 1), ("loss.label_smoothing", 0, 1), ("train.epochs", 1, 1)
     ]  # fmt: skip
 
 
 def test_ours_is_compared_with_random_orders_after_each_number_of_pieces(world):
-    paid = [Paid("epochs", 6, 6, "exclusive", N, "other")]
+    paid = [Paid("train.epochs", 6, 6, "exclusive", N, "other")]
     made = improve.outcome(world, paid, orders=6)
     assert made.ours.shape == (4,) and made.theirs.shape == (6, 4)
     assert (made.ours[1] >= made.theirs[:, 1]).all() and made.better > 0 and made.worse == 0
     assert np.allclose(made.theirs[:, -1], made.ours[-1]), "the whole list is the same in every order"
-    against = improve.outcome(world, [Paid("epochs", 0, 40, "exclusive", N, "other")], orders=6)
+    against = improve.outcome(world, [Paid("train.epochs", 0, 40, "exclusive", N, "other")], orders=6)
     assert against.worse > 0, "a bad order is told to be worse"
 
 
@@ -80,8 +84,8 @@ def test_worlds_are_kept_and_their_table_is_one_that_the_settings_read(world, tm
     improve.write_table([world, again], folder / "advice" / "mine.yaml")
     (folder / "config.yaml").write_text("defaults: {}\n", encoding="utf-8")
     lines = [line for line in advice_table.lines(folder) if "toy:plain" in line.origin]
-    assert [(line.kind, line.kept, line.tried) for line in lines] == [
-        ("epochs", 2, 2), ("oversure", 0, 2), ("pair", 0, 2)
+    assert [(line.remedy, line.kept, line.tried) for line in lines] == [
+        ("images.size", 0, 2), ("loss.label_smoothing", 0, 2), ("train.epochs", 2, 2)
     ]  # fmt: skip
     improve.report([world], orders=3)
     assert "ours minus random" in capsys.readouterr().out
