@@ -48,8 +48,8 @@ from pipeline.settings.read import read_words
 from pipeline.submit import commands as submitting
 
 Options = argparse.Namespace
-# How many outcomes of a remedy weigh as much as the rule's own estimate of its chance.
-PRIOR = 2.0
+# How many outcomes of a remedy weigh as much as the rule's own estimate, which stems from one set.
+PRIOR = 1.0
 # Seeds of a finished member that are tried when nothing else is left.
 SEEDS = 3
 
@@ -108,7 +108,7 @@ def moves_of(
 ) -> tuple[list[Move], list[str]]:
     """What a report advises that a run can carry out, best first; and lines about what cannot.
 
-    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace; `after`: as in
+    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace; `after`: see
     `Move`.
     """
     session, found, lines = scene.session, list[Move](), list[str]()

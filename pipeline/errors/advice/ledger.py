@@ -122,7 +122,7 @@ class CarriedOut:
 
 
 def remedy_of(settings: Sequence[str]) -> str:
-    """What a piece of advice changes: its settings, numbers left out, e.g. `images.size` or `loss.name=focal`.
+    """What a piece of advice changes: its settings, numbers left out: `images.size`, `loss.name=focal`.
 
     One rule may advise different remedies, and two rules the same one: what paid is counted by remedy.
     """
