@@ -10,13 +10,13 @@ Legend: N samples, V views, D features, C columns.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.samples import Floats, Samples, Strings
-from pipeline.core.seeds import rng
+from pipeline.core.seeds import rng, some_of
 from pipeline.core.targets import VALUES, Target
 
 Mask = npt.NDArray[np.bool_]
@@ -31,7 +31,9 @@ SMALLEST_C, LARGEST_C = 1e-6, 100.0
 PARTS = 3
 _SMALLEST_STD = 1e-6
 # More samples choose no better and take longer.
-ENOUGH = 1000
+ENOUGH = 600
+# More labels neither.
+ENOUGH_LABELS = 8
 
 
 def chosen(samples: Samples, loss_of: LossOf) -> float:
@@ -93,13 +95,28 @@ def _parts(samples: Samples, chosen_N: Mask) -> Iterator[tuple[Mask, Mask]]:
         yield masks[0], masks[1]
 
 
+def some_labels(target_NC: Floats, blocks: Sequence[Sequence[int]]) -> Floats:
+    """The targets with a few labels only; the others, evenly spread, are unknown.
+
+    Args:
+        target_NC: labels hold (1) or not (0), NaN where unknown.
+        blocks: the columns of each label.
+    """
+    kept = [blocks[n] for n in some_of(len(blocks), ENOUGH_LABELS)]
+    columns = [column for block in kept for column in block]
+    some_NC = np.full_like(target_NC, np.nan)
+    some_NC[:, columns] = target_NC[:, columns]
+    return some_NC
+
+
 def standardised(own_NVD: Floats, other_NVD: Floats, n_beside: int) -> tuple[Floats, Floats]:
     """Both by the mean and deviation of the first: else the others would look like what was solved on.
 
     A feature that hardly varies in a few samples is far out in others, which is what a penalty protects from.
 
     Args:
-        own_NVD, other_NVD: features, samples to solve on and to judge by.
+        own_NVD: features of the samples to solve on.
+        other_NVD: of those to judge by.
         n_beside: columns of metadata at the end, which stay as they are.
     """
     mean_D = own_NVD.mean(axis=(0, 1), dtype=np.float64)
@@ -107,6 +124,9 @@ def standardised(own_NVD: Floats, other_NVD: Floats, n_beside: int) -> tuple[Flo
     if n_beside:
         mean_D[-n_beside:], std_D[-n_beside:] = 0, 1
     own, other = (((part - mean_D) / std_D).astype(np.float32) for part in (own_NVD, other_NVD))
+    ends_D = own.min(axis=(0, 1)), own.max(axis=(0, 1))
+    n_own = own.shape[2] - n_beside
+    other[..., :n_own] = other[..., :n_own].clip(*(end_D[:n_own] for end_D in ends_D))
     return own, other
 
 

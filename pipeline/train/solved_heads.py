@@ -126,12 +126,14 @@ def _fit(job: HeadJob) -> HeadFit:
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
     job = _with_penalty(job, z_NVD, target_NC, weight_N, solve)
     solved = solve(z_NVD, target_NC, weight_N, job, MAX_ITERATIONS)
+    low_D, high_D = job.ends()
     head = HeadStack(
         mean_D[None],
         std_D[None],
         target_NC.shape[1],
         scale=heads.scale_of_heads([job.scale], len(mean_D)),
         n_beside=features.n_beside,
+        ends=(low_D[None], high_D[None]),
     )
     weight_CD, bias_C = (torch.from_numpy(v).double() for v in (solved.weight_CD, solved.bias_C))
     if head.scale is not None:
@@ -153,6 +155,8 @@ def _with_penalty(job: HeadJob, z_NVD: Floats, target_NC: Floats, weight_N: Floa
     if job.train.head_c != AUTO:
         return job
     plain = job.features.views.index("identity")
+    if job.target.kind == LABELS:
+        target_NC = head_penalty.some_labels(target_NC, _blocks(job.target))
 
     def at(c: float) -> HeadJob:
         return replace(job, train=job.train.model_copy(update={"head_c": c}))

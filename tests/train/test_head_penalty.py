@@ -98,10 +98,11 @@ def test_the_walk_finds_the_lowest_point_on_either_side(best):
 
 def test_held_out_samples_do_not_help_to_standardise_themselves():
     own = np.array([[[1.0, 5.0]], [[3.0, 5.0]]], np.float32)
-    other = np.array([[[5.0, 6.0]]], np.float32)
+    other = np.array([[[2.5, 6.0]], [[9.0, 6.0]]], np.float32)
     first, second = head_penalty.standardised(own, other, n_beside=1)
-    assert first[:, 0, 0].tolist() == [-1.0, 1.0] and second[0, 0, 0] == 3.0
-    assert second[0, 0, 1] == 6.0, "metadata is standardised already"
+    assert first[:, 0, 0].tolist() == [-1.0, 1.0]
+    assert second[:, 0, 0].tolist() == [0.5, 1.0], "the second is cut at the end of the others"
+    assert second[0, 0, 1] == 6.0, "metadata is standardised already, and has no ends"
 
 
 def test_labels_judge_by_their_known_cells_and_levels_by_their_own_row():
@@ -111,3 +112,11 @@ def test_labels_judge_by_their_known_cells_and_levels_by_their_own_row():
     level = np.log(np.exp(2) + 2) - 2
     loss = head_penalty.held_out_loss(logits, truth, np.ones(2, np.float32), target)
     assert loss == pytest.approx((3 * level + np.log(2)) / 4)
+
+
+def test_of_many_labels_a_few_whole_ones_choose():
+    n = 3 * head_penalty.ENOUGH_LABELS
+    blocks = [[2 * k, 2 * k + 1] for k in range(n)]
+    some = head_penalty.some_labels(np.ones((4, 2 * n), np.float32), blocks)
+    kept = [~np.isnan(some[:, block]).any() for block in blocks]
+    assert sum(kept) == head_penalty.ENOUGH_LABELS and (~np.isnan(some)).sum() == 8 * sum(kept)
