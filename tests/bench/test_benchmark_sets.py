@@ -1,5 +1,7 @@
 """benchmarks/sets: variants of open sets, cut to a size, as files that the pipeline reads."""
 
+import zipfile
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -59,3 +61,14 @@ def test_the_words_of_a_set_are_settings_of_a_competition_that_reads_its_files(t
     train = pd.read_csv(made.folder / "train.csv")
     assert len(train) == 160 and all((made.folder / "images" / path).is_file() for path in train["path"])
     assert len(pd.read_csv(made.folder / "test.csv")) == sets.N_TEST
+
+
+def test_an_archive_whose_unpacking_was_killed_is_unpacked_again(tmp_path):
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name in ("cat/1.png", "cat/2.png", "dog/1.png"):
+            file.writestr(name, cv2.imencode(".png", np.full((300, 40, 3), 9, np.uint8))[1].tobytes())
+    (tmp_path / "sets" / "photos" / "images").mkdir(parents=True)
+    table = sets.table_of_photos("photos", archive, tmp_path)
+    assert table["label"].tolist() == ["cat", "cat", "dog"] and table["group"].is_unique
+    assert cv2.imread(table["path"].iloc[0]).shape[:2] == (sets.LARGEST_PX, 34)
