@@ -576,14 +576,13 @@ def run(options: Options, settings: Settings) -> None:
     with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
-            if command.about_current:
-                next_step.say_competition(session, options.chosen)
-            if written is not None:
-                next_step.say_written(session, written)
             session.progress.command = command.name
             if command.about_current:
+                next_step.say_competition(session, options.chosen)
                 session.progress.competition = settings.config.competition.name
                 session.progress.typed = next_step.command(session, command.name)
+            if written is not None:
+                next_step.say_written(session, written)
             if command.uses_results:
                 session.executor.check(session)
             with session.using() if command.uses_results else contextlib.nullcontext():
