@@ -539,7 +539,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.chosen = current.how_chosen(typed, options.settings)
         run(options, load(options.settings))
     except UserError as error:
-        print(terminal.printable(f"error: {error}"), file=sys.stderr)
+        print(terminal.painted(terminal.printable(f"error: {error}"), sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; finished results are kept, and the next run continues here", file=sys.stderr)
