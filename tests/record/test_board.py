@@ -224,7 +224,7 @@ def test_the_charts_open_with_settings_against_scores_and_with_curves(served: st
     for name in ("train_loss", "valid_loss", "valid_score"):
         page.get_by_text(name, exact=True).first.wait_for(timeout=60_000)
     page.get_by_text("fold 0 of lite0+epochs12").first.wait_for(timeout=60_000)
-    assert page.locator(".js-plotly-plot .scatterlayer .trace").count() >= 3
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(2).wait_for(state="attached", timeout=60_000)
 
 
 @pytest.mark.browser
