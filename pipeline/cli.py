@@ -543,8 +543,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tongue = settings.config.report.language
         run(options, settings)
     except UserError as error:
-        message = errors.ERROR.format(message=error.said(tongue))
-        print(terminal.printable(language.say(message, tongue)), file=sys.stderr)
+        message = terminal.printable(language.say(errors.ERROR.format(message=error.said(tongue)), tongue))
+        print(terminal.painted(message, sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)
