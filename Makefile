@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := now
 .PHONY: now help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble improve error-analysis explain score leaderboard pin-best final validate submit reproduce \
-	predict oof bundle export weights home serve runs ui \
+	predict oof bundle export weights home serve runs ui notebook \
 	config du gc pin \
 	check test test-slow test-browser test-gpu test-lowest lock translations clean
 
@@ -153,6 +153,9 @@ runs: env
 
 ui: env
 	@$(PY) -m pipeline.record.serve ui --file "$(DB)" --port "$(PORT)"
+
+notebook: env
+	@$(PY) tools/notebooks.py lab $(ARGS)
 
 config: env
 	@$(PIPELINE) config $(ARGS)

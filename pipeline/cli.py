@@ -464,6 +464,7 @@ OTHER_TARGETS = {
     "install": "build the environment, or find it, and print its path",
     "ui": "serve the MLflow UI for this machine only: PORT=5000 DB=mlflow.db",
     "dashboard": "serve Optuna's dashboard for this machine only: PORT=8080 STUDIES=optuna.db",
+    "notebook": "open the notebooks in JupyterLab; the first time it installs JupyterLab",
     "check": "run linter, formatter, type checker and the architecture test",
     "test": 'run the default tests; TESTS="-k folds" selects some',
     "test-slow": "run the slow tests: the whole pipeline on small data, kill and resume",

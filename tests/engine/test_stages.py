@@ -223,7 +223,7 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "train.first_px": None,
         "train.grad_checkpointing": False,
         "train.head_epochs": None,
-        "train.probe_views": ["identity", "hflip"],
+        "train.probe_views": ["identity", "hflip", "shift(2,2)"],
         "train.soup": "uniform",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,

@@ -99,7 +99,8 @@ def test_every_head_learns_every_kind_of_target(space, head, head_c):
 def standardised(job):
     mean_D, std_D = (v.double().numpy() for v in job.statistics())
     z = (job.features.take(job.train_samples.ids_N).x_NVD[:, 0] - mean_D) / std_D
-    return z, (plain_view(job.features.take(job.valid_samples.ids_N)).double().numpy() - mean_D) / std_D
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).clamp(*job.ends())
+    return z, (x_ND.double().numpy() - mean_D) / std_D
 
 
 def test_a_solved_label_is_scikit_learns_logistic_regression_of_its_known_rows():
