@@ -3,6 +3,7 @@
 Shared by the tests of translations: the catalogue of that language, and what a page says outside the marks.
 """
 
+import functools
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,9 +30,15 @@ def add_language(folder: Path, name: str, words: dict[str, str]) -> None:
     translations.compile_to(folder / f"{name}.mo", catalogue)
 
 
+@functools.cache
+def texts() -> tuple[str, ...]:
+    """Every text of the program; finding them takes seconds."""
+    return tuple(str(message.id) for message in translations.template() if message.id)
+
+
 def add_marked(folder: Path) -> None:
     """A language `xx` that has every text, between marks."""
-    add_language(folder, MARKED, {m.id: f"{OPEN}{m.id}{CLOSE}" for m in translations.template() if m.id})
+    add_language(folder, MARKED, {text: f"{OPEN}{text}{CLOSE}" for text in texts()})
 
 
 class _Reader(HTMLParser):

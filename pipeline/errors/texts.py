@@ -58,7 +58,6 @@ VALUES_SHORT, VALUES_TITLE = _("Values"), _("Each value out of fold, worst first
 LABELS_PLOT = _("F1 of each label with its 95 % interval over groups")
 SCATTER, SCATTER_X, SCATTER_Y = _("{name}: prediction against truth"), _("truth"), _("predicted, out of fold")
 BIAS, BIAS_PLOT = _("{name}: bias along its range"), _("Mean of predicted minus true by part of the range, with 95 % interval")
-GAIN_COLUMN = _("{metric}, change")
 CHANGES_SHORT, CHANGES_TITLE = _("Changes"), _("What changed on the test set, most first")
 NO_OLD = _("There is no earlier submission to compare with.")
 WORST_SHORT = _("Worst")
@@ -380,5 +379,5 @@ WORDS = (
     _("recall"), _("nearer"), _("farther"), _("verdict"), _("now holds"), _("no longer holds"), _("held before"), _("holds now"), _("mean change"),
     _("mean size of a change"), _("in standard deviations"), _("missed"), _("false alarms"), _("rank correlation"), _("standard deviation"), _("bias"), _("share"),
     _("curve"), _("strength"), _("score"), _("change"), _("its interval"), _("clean"), _("noise"), _("darker"), _("brighter"), _("blur"), _("member"), _("not read"),
-    _("truth is wrong"), _("both plausible"), _("prediction is wrong"), _("cannot tell"),
+    _("changed"), _("largest"), _("correlation"), _("unknown"), _("truth is wrong"), _("both plausible"), _("prediction is wrong"), _("cannot tell"),
 )  # fmt: skip

@@ -25,18 +25,11 @@ from pipeline.infer import texts
 from pipeline.pages.plots import BandStep, band
 from pipeline.pages.report import ReportSection
 
-ANCHOR, SHORT = "robustness", "Robustness"
+ANCHOR, SHORT = "robustness", texts.ROBUSTNESS_SHORT
 TITLE = texts.ROBUSTNESS_TITLE
 CLEAN = "identity"
 FILE = "robustness.csv"
 # Curve -> the meaning of its strengths.
-UNITS = {
-    "blur": "blur, px",
-    "noise": "noise, share of white",
-    "JPEG": "JPEG quality",
-    "darker": "brightness, factor",
-    "brighter": "brightness, factor",
-}
 COLUMNS = ("curve", "strength", "score", "low", "high", "change", "change_low", "change_high", "verdict")
 
 
@@ -103,10 +96,11 @@ def sentence(table: pd.DataFrame, curve: str) -> str:
     rows = table[table["curve"] == curve]
     worse = rows[rows["verdict"] == "worse"]
     if not len(worse):
-        return texts.NOT_WORSE.format(curve=curve)
+        return texts.NOT_WORSE.format(curve=texts.CURVES[curve])
     first, last = worse.iloc[0], rows.iloc[-1]
     change = f"{last['change']:+.3f}".replace("-", "−")
-    return texts.WORSE_FROM.format(curve=curve, first=first["strength"], change=change, last=last["strength"])
+    words = {"curve": texts.CURVES[curve], "change": change}
+    return texts.WORSE_FROM.format(first=first["strength"], last=last["strength"], **words)
 
 
 def section(inputs: RobustnessInputs) -> ReportSection:
@@ -122,7 +116,7 @@ def section(inputs: RobustnessInputs) -> ReportSection:
     shown["95 % interval"] = [f"{a:.4f}–{b:.4f}" for a, b in zip(rows["low"], rows["high"], strict=True)]
     shown["change"] = [f"{x:+.4f}".replace("-", "−") for x in rows["change"]]
     shown["its interval"] = [
-        f"{a:+.4f} to {b:+.4f}".replace("-", "−")
+        f"[{a:+.4f}, {b:+.4f}]".replace("-", "−")
         for a, b in zip(rows["change_low"], rows["change_high"], strict=True)
     ]
     shown["verdict"] = rows["verdict"]
@@ -144,9 +138,10 @@ def section(inputs: RobustnessInputs) -> ReportSection:
 def _plot(table: pd.DataFrame, kind: str, metric: str, bounds: tuple[float, float]) -> Markup:
     """The curve of one corruption, from clean to the strongest."""
     rows = pd.concat([table.head(1), table[table["curve"] == kind]])
-    names = ["clean", *(f"{strength:g}" for strength in rows["strength"].iloc[1:])]
+    names = [texts.CLEAN, *(f"{strength:g}" for strength in rows["strength"].iloc[1:])]
     steps = [
         BandStep(name, *values)
         for name, *values in zip(names, rows["score"], rows["low"], rows["high"], strict=True)
     ]
-    return band(steps, f"{metric} under {kind}", UNITS[kind], metric, bounds)
+    title = texts.UNDER.format(metric=metric, kind=texts.CURVES[kind])
+    return band(steps, title, texts.UNITS[kind], metric, bounds)

@@ -1,5 +1,7 @@
 """Texts of `infer/` for people: lines of the terminal and of MLflow, as templates with named placeholders."""
 
+from pipeline.core.language import _
+
 VIEW = "view {name}  OOF {score:.4f}  weight {weight:.2f}  {ms_per_image:.2f} ms per image"
 VIEWS_GAIN = "{views} views against one: {gain}"
 FITTED_GAIN = "fitted weights against equal ones: {gain}; naive {naive:.4f} (optimistic)"
@@ -12,6 +14,11 @@ REFIT_WHAT = "`{experiment}` trained on all data, over the views {views}"
 REFIT_WHY = "do the images that each fold holds out improve the test predictions?"
 ROBUSTNESS_WHAT = "`{experiment}` on corrupted images"
 
-ROBUSTNESS_TITLE = "Robustness to corrupted images"
-NOT_WORSE = "{curve}: no strength differs significantly from clean images"
-WORSE_FROM = "{curve}: worse from {first:g} on; {change} at {last:g}"
+ROBUSTNESS_SHORT = _("Robustness")
+ROBUSTNESS_TITLE = _("Robustness to corrupted images")
+NOT_WORSE = _("{curve}: no strength differs significantly from clean images")
+WORSE_FROM = _("{curve}: worse from {first:g} on; {change} at {last:g}")
+UNDER = _("{metric} under {kind}")
+CLEAN = _("clean")
+CURVES = {"blur": _("blur"), "noise": _("noise"), "JPEG": _("JPEG"), "darker": _("darker"), "brighter": _("brighter")}
+UNITS = {"blur": _("blur, px"), "noise": _("noise, share of white"), "JPEG": _("JPEG quality"), "darker": _("brightness, factor"), "brighter": _("brightness, factor")}

@@ -173,7 +173,7 @@ def _shown_change(table: pd.DataFrame, metric: str, labels: bool) -> pd.DataFram
         columns={"name": "label" if labels else "value"}
         | ({} if labels else {"fixed": "nearer", "broken": "farther"})
     )
-    shown[texts.GAIN_COLUMN.format(metric=named)] = [signed(x) for x in table["change"]]
+    shown[f"Δ {named}"] = [signed(x) for x in table["change"]]
     shown["interval"] = [
         f"[{signed(low)}, {signed(high)}]" for low, high in zip(table["low"], table["high"], strict=True)
     ]

@@ -230,6 +230,6 @@ def bias_along(scored: Scored, k: int) -> list[tuple[str, Interval]]:
         group_N, n_groups = numbered(scored.groups_N[rows][inside])
         sums = sums_by_group((off_N[inside] - mean)[:, None], group_N, n_groups)[:, 0]
         reach = STANDARD_ERRORS * float(np.sqrt((sums**2).sum())) / int(inside.sum())
-        name = f"{edges[part]:.4g} to {edges[part + 1]:.4g}"
+        name = f"[{edges[part]:.4g}, {edges[part + 1]:.4g}]"
         found.append((name, Interval(mean, mean - reach, mean + reach, n_groups)))
     return found

@@ -362,6 +362,7 @@ def _summary(row: dict[Any, Any], inputs: SliceInputs) -> str:
 
 def _shown(table: pd.DataFrame, inputs: SliceInputs) -> pd.DataFrame:
     shown = table[["slice", "images", "groups"]].copy()
+    shown["slice"] = pd.Series([_named(name) for name in table["slice"]], table.index, dtype=object)
     for name, column in zip(texts.SLICE_COLUMNS, ("wrong", "elsewhere", "expected"), strict=True):
         if column != "expected" or inputs.train.space.kind == EXCLUSIVE:
             name = texts.SLICE_ERROR if inputs.in_spreads and column == "wrong" else name
