@@ -28,7 +28,7 @@ FILL = 0.95
 UNWATCHED = 1.5
 # An observed time changes expectations at most by these factors.
 FACTORS = (0.3, 8.0)
-# Seconds of a member that say nothing about longer ones: libraries that are loaded, files, the start of stages.
+# Seconds of a member that say nothing about longer ones: loading libraries, files, the start of stages.
 STARTING = 20.0
 # The weight of the newest observation in the running mean of them.
 NEWEST = 0.6
