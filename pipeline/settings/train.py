@@ -125,7 +125,9 @@ class TrainSettings(Section):
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
     head_c: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] = fact(
-        0.01, "C of head=logistic: the inverse of its L2 penalty; auto: the best within each training part"
+        0.01,
+        "C of head=logistic: the inverse of its L2 penalty; auto: 0.03, and for values, whose noise is not "
+        "known before, the best within each training part",
     )
     head_k: int = fact_if_chosen(50, "head=knn: neighbours that vote", ge=1, le=10000)
     head_temperature: float = fact_if_chosen(

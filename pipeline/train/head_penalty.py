@@ -1,29 +1,30 @@
-"""`train.head_c=auto`: the penalty of a solved head, chosen within its training part.
+"""`train.head_c=auto`: the penalty of a solved head of values, chosen within its training part.
+
+The likelihood of classes has a unit of its own, and one C suited every set that was measured. The noise of a
+value is not known before, and the best C ranged over three powers of ten.
 
 Owns the parts of the training samples that judge a penalty, whole groups each, and the walk over penalties.
 The samples of the fold's validation part are never looked at, so its score stays honest. Does not own the
 problems themselves (`train/solved_heads.py`).
 
-Legend: N samples, V views, D features, C columns.
+Legend: N samples, V views, D features.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.samples import Floats, Samples, Strings
-from pipeline.core.seeds import rng, some_of
-from pipeline.core.targets import VALUES, Target
+from pipeline.core.seeds import rng
 
 Mask = npt.NDArray[np.bool_]
 # The held-out loss of one penalty: from (samples to solve on, samples to judge by, C).
 LossOf = Callable[[Mask, Mask, float], float]
 
-# Where the walk starts, and the C of too few groups to choose by: it suits drawings and photos.
+# Where the walk starts; the C of too few groups to choose by, and of other targets.
 USUAL_C = 0.03
 # One step of the walk, and where it ends.
 STEP = 10**0.5
@@ -32,8 +33,6 @@ PARTS = 3
 _SMALLEST_STD = 1e-6
 # More samples choose no better and take longer.
 ENOUGH = 600
-# More labels neither.
-ENOUGH_LABELS = 8
 
 
 def chosen(samples: Samples, loss_of: LossOf) -> float:
@@ -78,35 +77,16 @@ def _some(groups_N: Strings) -> Mask:
 
 def _parts(samples: Samples, chosen_N: Mask) -> Iterator[tuple[Mask, Mask]]:
     """(N,) masks of the samples to solve on and to judge by; none if there are fewer groups than parts."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold
 
     at = np.flatnonzero(chosen_N)
     groups = samples.groups_N[at]
     if len(np.unique(groups)) < PARTS:
         return
-    exclusive = samples.y_NK is None
-    splitter = (StratifiedGroupKFold if exclusive else GroupKFold)(n_splits=PARTS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class with fewer samples than parts is no fault here
-        splits = list(splitter.split(at, samples.labels if exclusive else None, groups))
-    for solve, judge in splits:
+    for solve, judge in GroupKFold(PARTS).split(at, groups=groups):
         masks = [np.zeros(len(chosen_N), bool) for _ in range(2)]
         masks[0][at[solve]] = masks[1][at[judge]] = True
         yield masks[0], masks[1]
-
-
-def some_labels(target_NC: Floats, blocks: Sequence[Sequence[int]]) -> Floats:
-    """The targets with a few labels only; the others, evenly spread, are unknown.
-
-    Args:
-        target_NC: labels hold (1) or not (0), NaN where unknown.
-        blocks: the columns of each label.
-    """
-    kept = [blocks[n] for n in some_of(len(blocks), ENOUGH_LABELS)]
-    columns = [column for block in kept for column in block]
-    some_NC = np.full_like(target_NC, np.nan)
-    some_NC[:, columns] = target_NC[:, columns]
-    return some_NC
 
 
 def standardised(own_NVD: Floats, other_NVD: Floats, n_beside: int) -> tuple[Floats, Floats]:
@@ -128,39 +108,3 @@ def standardised(own_NVD: Floats, other_NVD: Floats, n_beside: int) -> tuple[Flo
     n_own = own.shape[2] - n_beside
     other[..., :n_own] = other[..., :n_own].clip(*(end_D[:n_own] for end_D in ends_D))
     return own, other
-
-
-def held_out_loss(logits_NC: Floats, target_NC: Floats, weight_N: Floats, target: Target) -> float:
-    """The weighted mean loss over known cells: cross-entropy, or the squared error of values.
-
-    Args:
-        logits_NC: of values, their predictions.
-        target_NC: one-hot or shared classes, labels or values; NaN where unknown.
-        weight_N: weights of the samples, ≥ 0.
-        target: what the columns mean.
-
-    Returns:
-        NaN if nothing is known.
-    """
-    z_NC, y_NC = logits_NC.astype(np.float64), target_NC.astype(np.float64)
-    if target.kind == VALUES:
-        loss_NC = (z_NC - y_NC) ** 2
-    elif target.rows_sum_to_one:
-        loss_NC = _cross_entropy(z_NC, y_NC)[:, None]
-    else:
-        loss_NC = np.logaddexp(0, z_NC) - y_NC * z_NC
-        for block in target.blocks:
-            # Levels exclude each other: one loss for all of them.
-            loss_NC[:, block] = _cross_entropy(z_NC[:, block], y_NC[:, block])[:, None]
-    known_NC = ~np.isnan(loss_NC) & (weight_N[:, None] > 0)
-    if not known_NC.any():
-        return float("nan")
-    weight_NC = np.broadcast_to(weight_N[:, None], loss_NC.shape)
-    return float(np.average(loss_NC[known_NC], weights=weight_NC[known_NC]))
-
-
-def _cross_entropy(z_NC: npt.NDArray[np.float64], y_NC: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(N,) cross-entropy of softmax."""
-    top_N = z_NC.max(axis=1)
-    total_N = top_N + np.log(np.exp(z_NC - top_N[:, None]).sum(axis=1))
-    return np.asarray((y_NC * (total_N[:, None] - z_NC)).sum(axis=1))

@@ -16,7 +16,7 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,8 +37,6 @@ from pipeline.train.targets import class_facts, targets_of
 log = logging.getLogger(__name__)
 
 MAX_ITERATIONS = 1000
-# Penalties are compared after these: weak ones, which need many, are seldom chosen.
-ENOUGH_TO_COMPARE = 100
 # The bias of a class without a training row, for which the problem has no finite solution: odds of e^-30.
 _ABSENT = -30.0
 _SMALLEST_P = 1e-12
@@ -77,11 +75,6 @@ class _Solved:
     weight_CD: Floats
     bias_C: Floats
     iterations: int
-
-
-# Solves a problem of (N, V, D) features, (N, C) targets and (N,) weights with the penalty of a job, within so
-# many iterations.
-Solver = Callable[[Floats, Floats, Floats, HeadJob, int], _Solved]
 
 
 def _nearest(job: HeadJob) -> HeadFit:
@@ -124,8 +117,8 @@ def _fit(job: HeadJob) -> HeadFit:
     times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
-    job = _with_penalty(job, z_NVD, target_NC, weight_N, solve)
-    solved = solve(z_NVD, target_NC, weight_N, job, MAX_ITERATIONS)
+    job = _with_penalty(job, z_NVD, target_NC, weight_N)
+    solved = solve(z_NVD, target_NC, weight_N, job)
     low_D, high_D = job.ends()
     head = HeadStack(
         mean_D[None],
@@ -150,31 +143,28 @@ def _fit(job: HeadJob) -> HeadFit:
     return heads.head_fit(job, state, p_1NC, history, time.perf_counter() - begin)
 
 
-def _with_penalty(job: HeadJob, z_NVD: Floats, target_NC: Floats, weight_N: Floats, solve: Solver) -> HeadJob:
+def _with_penalty(job: HeadJob, z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> HeadJob:
     """The job with a number for `train.head_c`."""
     if job.train.head_c != AUTO:
         return job
-    plain = job.features.views.index("identity")
-    if job.target.kind == LABELS:
-        target_NC = head_penalty.some_labels(target_NC, _blocks(job.target))
+    plain, scale = job.features.views.index("identity"), job.scale
 
     def at(c: float) -> HeadJob:
         return replace(job, train=job.train.model_copy(update={"head_c": c}))
 
+    if job.target.kind != VALUES:
+        return at(head_penalty.USUAL_C)
+    assert scale is not None, "values have a scale"
+
     def loss_of(solve_N: head_penalty.Mask, judge_N: head_penalty.Mask, c: float) -> float:
         own, other = np.flatnonzero(solve_N), np.flatnonzero(judge_N)
         own_NVD, other_NVD = head_penalty.standardised(z_NVD[own], z_NVD[other], job.features.n_beside)
-        found = solve(own_NVD, target_NC[own], weight_N[own], at(c), ENOUGH_TO_COMPARE)
-        logits_NC = other_NVD[:, plain] @ found.weight_CD.T + found.bias_C
-        y_NC = target_NC[other]
-        if job.target.kind == VALUES and job.scale is not None:
-            logits_NC, y_NC = (
-                ((v - job.scale.mean_C) / job.scale.spread_C).astype(np.float32) for v in (logits_NC, y_NC)
-            )
-        if job.target.rows_sum_to_one:
-            # Nothing can be said of a class that the samples to solve on do not have.
-            y_NC = np.where(target_NC[own].sum(axis=0) > 0, y_NC, 0)
-        return head_penalty.held_out_loss(logits_NC, y_NC, weight_N[other], job.target)
+        found = _values(own_NVD, target_NC[own], weight_N[own], at(c))
+        off_NC = other_NVD[:, plain] @ found.weight_CD.T + found.bias_C - target_NC[other]
+        loss_NC = (off_NC / scale.spread_C) ** 2
+        known_NC = ~np.isnan(loss_NC) & (weight_N[other, None] > 0)
+        weight_NC = np.broadcast_to(weight_N[other, None], loss_NC.shape)
+        return float(np.average(loss_NC[known_NC], weights=weight_NC[known_NC])) if known_NC.any() else np.nan
 
     return at(head_penalty.chosen(job.train_samples, loss_of))
 
@@ -226,14 +216,14 @@ def _mean_losses(
     return train, valid
 
 
-def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
+def _classes(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
     """One multinomial logistic regression over all classes."""
-    return _Solved(*_solve(_problem(z_NVD, target_NC, weight_N), target_NC.shape[1], job, most))
+    return _Solved(*_solve(_problem(z_NVD, target_NC, weight_N), target_NC.shape[1], job))
 
 
-def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
+def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
     """A logistic regression for each label, on the rows where it is known."""
-    n_columns, longest = target_NC.shape[1], 0
+    n_columns, most = target_NC.shape[1], 0
     # Problems of single labels do not depend on how much these count; those of levels do on each level.
     facts = class_facts(job.train_samples, job.rows(0), job.heads, job.synthetic)
     level_C = column_losses.metric_weights(job.loss, facts)
@@ -252,12 +242,12 @@ def _labels(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, mo
                 np.float32
             )
         problem = _problem(z_NVD[known_N], share_NC, weight_N[known_N])
-        own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job, most)
-        longest = max(longest, iterations)
+        own_CD, own_C, iterations = _solve(problem, share_NC.shape[1], job)
+        most = max(most, iterations)
         # One column has the odds of the second value against the first.
         weight_CD[columns] = own_CD[1:] - own_CD[:1] if single else own_CD
         bias_C[columns] = own_C[1:] - own_C[:1] if single else own_C
-    return _Solved(weight_CD, bias_C, longest)
+    return _Solved(weight_CD, bias_C, most)
 
 
 def _mean_of_rows(level_W: np.ndarray, share_NW: Floats, weight_N: Floats) -> float:
@@ -274,7 +264,7 @@ def _blocks(target: Target) -> list[list[int]]:
     return [columns for _, columns in sorted((blocks | alone).items())]
 
 
-def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob, most: int) -> _Solved:
+def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) -> _Solved:
     """A ridge regression for each value: C/16 · Σ weight · squared error + ‖w‖², of standardised values.
 
     With this factor a C that suits classes suits values, too (measured on 2,468 images and three values: mean
@@ -320,8 +310,8 @@ def _problem(z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> _Problem:
     return _Problem(z_MD, class_K.repeat(n_views), weight_K.repeat(n_views))
 
 
-def _solve(problem: _Problem, n_classes: int, job: HeadJob, most: int) -> tuple[Floats, Floats, int]:
-    """(C, D) weights, (C,) biases, and the number of iterations, at most `most`."""
+def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Floats, int]:
+    """(C, D) weights, (C,) biases, and the number of iterations."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -331,12 +321,12 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob, most: int) -> tuple[
     bias_C[present] = 0
     if len(present) == 1:
         return weight_CD, bias_C, 0
-    solver: Any = LogisticRegression(C=_c(job), max_iter=most)
+    solver: Any = LogisticRegression(C=_c(job), max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # logged below, with the fold and a remedy
         solver.fit(problem.z_MD, problem.class_M, sample_weight=problem.weight_M)
     iterations = int(solver.n_iter_.max())
-    if iterations >= MAX_ITERATIONS == most:
+    if iterations >= MAX_ITERATIONS:
         log.warning(
             "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
             "(now %g)",

@@ -215,6 +215,8 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "images.store_px": None,
         "images.tiles": None,
         "model.pool_images": "mean",
+        # Pages were English.
+        "report.language": "en",
         # Steps of training that there were not before.
         "model.feature_stages": None,
         "model.feature_px": None,

@@ -10,7 +10,6 @@ from learn_world import all_rows
 
 from pipeline.core.predictions import Features
 from pipeline.core.samples import LabelSpace, Samples, strings
-from pipeline.core.targets import Target
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import TrainSettings
 from pipeline.train import head_penalty, solved_heads
@@ -62,11 +61,11 @@ def test_the_validation_part_has_no_say():
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_it_is_the_answer_of_the_number_that_it_chose():
+def test_classes_get_the_usual_penalty():
     job = head_job(head="logistic", head_c="auto")
     (own,) = solved_heads.fit_heads([job])
-    c = own.result.history[0]["head_c"]
-    (named,) = solved_heads.fit_heads([head_job(head="logistic", head_c=c)])
+    assert own.result.history[0]["head_c"] == head_penalty.USUAL_C
+    (named,) = solved_heads.fit_heads([head_job(head="logistic", head_c=head_penalty.USUAL_C)])
     np.testing.assert_array_equal(own.result.oof.p_NC, named.result.oof.p_NC)
 
 
@@ -103,20 +102,3 @@ def test_held_out_samples_do_not_help_to_standardise_themselves():
     assert first[:, 0, 0].tolist() == [-1.0, 1.0]
     assert second[:, 0, 0].tolist() == [0.5, 1.0], "the second is cut at the end of the others"
     assert second[0, 0, 1] == 6.0, "metadata is standardised already, and has no ends"
-
-
-def test_labels_judge_by_their_known_cells_and_levels_by_their_own_row():
-    target = Target(("rash", "mild", "severe", "none"), "labels", None, (1, 3))
-    logits = np.array([[0.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]], np.float32)
-    truth = np.array([[np.nan, 1.0, 0.0, 0.0], [1.0, np.nan, np.nan, np.nan]], np.float32)
-    level = np.log(np.exp(2) + 2) - 2
-    loss = head_penalty.held_out_loss(logits, truth, np.ones(2, np.float32), target)
-    assert loss == pytest.approx((3 * level + np.log(2)) / 4)
-
-
-def test_of_many_labels_a_few_whole_ones_choose():
-    n = 3 * head_penalty.ENOUGH_LABELS
-    blocks = [[2 * k, 2 * k + 1] for k in range(n)]
-    some = head_penalty.some_labels(np.ones((4, 2 * n), np.float32), blocks)
-    kept = [~np.isnan(some[:, block]).any() for block in blocks]
-    assert sum(kept) == head_penalty.ENOUGH_LABELS and (~np.isnan(some)).sum() == 8 * sum(kept)
