@@ -20,7 +20,7 @@ from pipeline.settings import named
 from pipeline.settings.load import Settings
 
 COMPETITION = _("competition     {name}")
-TITLE, HOW = ": {title}", " ({how})"
+TITLE = ": {title}"
 NEXT = _("next: {command}")
 WROTE = _("wrote {path}: experiment={name} means these settings from now on")
 WILL_WRITE = _("NAME= in the next command gives these overrides a name: {path}")
