@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 	robustness tune dashboard ensemble improve error-analysis explain score leaderboard pin-best final validate submit reproduce \
 	predict oof bundle export weights home serve runs ui notebook \
 	config du gc pin \
-	check test test-slow test-browser test-gpu test-lowest lock clean
+	check test test-slow test-browser test-gpu test-lowest lock translations clean
 
 now:
 	@$(PYTHON) pipeline/home/now.py $(ARGS)
@@ -191,6 +191,9 @@ lock: env
 	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --extra demo --extra ray --extra s3 --extra gbdt --extra export --extra test --no-annotate \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(UPGRADE) \
 		pyproject.toml --output-file requirements.lock
+
+translations: env
+	@$(PY) tools/translations.py $(NEW)
 
 test-lowest: env
 	@$(PY) tools/lowest.py $(TESTS)

@@ -1,6 +1,7 @@
 """Podium against AutoGluon MultiModal: the same images, weights, threads and time; held-out groups judge.
 
     python -m benchmarks.against_autogluon --env ag --out cells --photos trash=trashnet-256.zip
+    python -m benchmarks.against_autogluon --env ag --out cells --side-by-side --minutes 5 --seeds 1
     python -m benchmarks.against_autogluon --env ag --out cells --tiny        one cell of each, minutes in all
 
 Makes AutoGluon's own environment in `--env` if it is not there (several GB; its versions of torch and timm
@@ -15,6 +16,10 @@ class; every photo is a group). A quarter of the groups is held out, another one
 with three seeds and thirty with one, unless `--minutes 5 30 --seeds 3 1` say otherwise. Each cell is kept in
 `--out`; a second call goes on from there.
 
+`--side-by-side` runs all systems of a cell at once, for a machine that others use, too: what slows one down
+slows the others down as well. Each then has less than when it is alone, so its figures hold for the
+comparison only.
+
 Prints macro-F1 and log loss of every cell's mean over seeds, paired differences with 95 % intervals over
 held-out groups, the seconds that were really taken, and those to the first valid submission (AutoGluon has
 one when it ends).
@@ -28,6 +33,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +42,7 @@ import pandas as pd
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedGroupKFold
 
-from benchmarks.portfolio import unpacked
+from benchmarks.sets import cut, table_of_demo, table_of_photos
 from pipeline.core.metrics import get
 
 VERSION = "1.6.3"
@@ -120,33 +126,6 @@ def checkpoint(folder: Path) -> Path:
         }
         (folder / "config.json").write_text(json.dumps(about), encoding="utf-8")
     return folder
-
-
-def table_of_demo(name: str, out: Path) -> pd.DataFrame:
-    """The labelled images of a demo: id, path, label, group."""
-    from pipeline.data import load
-    from pipeline.engine.need import Need
-    from pipeline.settings.load import load as settings_of
-    from pipeline.stages import open_session
-
-    words = [f"competition={name}", f"runtime.home={out.resolve()}", "runtime.mlflow=false"]
-    session = open_session(settings_of(words))
-    samples = load.samples(session.get(Need("train_data", session.settings)), "train", session.home)
-    labels = [samples.space.classes[label] for label in samples.labels]
-    columns = {"id": samples.ids_N, "path": samples.paths_N, "label": labels, "group": samples.groups_N}
-    return pd.DataFrame({key: [str(value) for value in values] for key, values in columns.items()})
-
-
-def table_of_photos(name: str, archive: Path, out: Path, limit: int | None) -> pd.DataFrame:
-    """The photos of an archive, each a group of its own."""
-    folder = out / "sets" / name
-    if not folder.is_dir():
-        unpacked(archive, folder, 256)
-    table = pd.read_csv(folder / "train.csv", dtype=str)
-    if limit is not None:
-        table = table.groupby("label").head(limit)
-    table["path"] = [str((folder / "images" / path).resolve()) for path in table["path"]]
-    return table.assign(group=table["id"]).reset_index(drop=True)
 
 
 def task(name: str, seed: int, table: pd.DataFrame, out: Path) -> Task:
@@ -234,6 +213,38 @@ def of_podium(one: Task, seconds: float, options: argparse.Namespace) -> dict[st
     }
 
 
+def of_all(one: Task, minutes: float, options: argparse.Namespace) -> dict[str, dict[str, object]]:
+    """The cells of one task by system: kept ones, and those that are missing.
+
+    Side by side, one that is missing is made again together with all the others, or it would have the machine
+    for itself.
+    """
+    folder = options.out / "cells"
+    folder.mkdir(exist_ok=True)
+    paths = {
+        who: folder / f"{one.name}-{minutes:g}-{one.seed}-{who.replace(' ', '-')}.json"
+        for who in options.systems
+    }
+    missing = [who for who, path in paths.items() if not path.is_file()]
+    if missing and options.side_by_side:
+        missing = list(paths)
+        # What several of them want is made before they start, and takes none of their time.
+        environment(options.env, options.pins)
+        checkpoint(options.out / "lite0")
+    with ThreadPoolExecutor(len(missing) if options.side_by_side and missing else 1) as pool:
+        running = {who: pool.submit(of_system, who, one, minutes * 60, options) for who in missing}
+        for who, made in running.items():
+            paths[who].write_text(json.dumps(made.result()), encoding="utf-8")
+    return {who: json.loads(path.read_text(encoding="utf-8")) for who, path in paths.items()}
+
+
+def of_system(who: str, one: Task, seconds: float, options: argparse.Namespace) -> dict[str, object]:
+    """One cell."""
+    if who == OURS:
+        return of_podium(one, seconds, options)
+    return of_autogluon(one, RIVALS[who], seconds, options)
+
+
 def threads(count: int) -> dict[str, str]:
     """The environment of a run with so many threads."""
     return {**os.environ, "OMP_NUM_THREADS": str(count), "MKL_NUM_THREADS": str(count)}
@@ -307,6 +318,12 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     words.add_argument("--systems", nargs="*", default=[OURS, *RIVALS], help="leave some out")
     words.add_argument("--threads", type=int, default=2)
     words.add_argument(
+        "--side-by-side",
+        action="store_true",
+        help="all systems of a cell at once, so that a busy machine hits them alike",
+    )
+    words.add_argument("--images", type=int, help="cut each set to so many images, whole groups")
+    words.add_argument(
         "--pins", nargs="*", default=["torch<2.13"], help="further requirements of its environment"
     )
     words.add_argument("--words", nargs="*", default=[], help="settings of Podium's runs")
@@ -329,25 +346,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else table_of_demo(name, options.out / "demos")
         for name in sets
     }
+    if options.images is not None:
+        tables = {name: cut(table, options.images) for name, table in tables.items()}
     cells: Cells = {}
     tasks: dict[tuple[str, int], Task] = {}
     for minutes, seeds in zip(options.minutes, options.seeds, strict=True):
         for name in sets:
             for seed in range(seeds):
                 one = tasks[name, seed] = task(name, seed, tables[name], options.out)
-                for who in options.systems:
-                    path = options.out / "cells" / f"{name}-{minutes:g}-{seed}-{who.replace(' ', '-')}.json"
-                    if not path.is_file():
-                        seconds = minutes * 60
-                        mine = who == OURS
-                        made = (
-                            of_podium(one, seconds, options)
-                            if mine
-                            else of_autogluon(one, RIVALS[who], seconds, options)
-                        )
-                        path.parent.mkdir(exist_ok=True)
-                        path.write_text(json.dumps(made), encoding="utf-8")
-                    cells[name, seed, minutes, who] = json.loads(path.read_text(encoding="utf-8"))
+                for who, cell in of_all(one, minutes, options).items():
+                    cells[name, seed, minutes, who] = cell
     report(cells, tasks)
 
 

@@ -217,7 +217,9 @@ class ModelFunction(Protocol):
     """`model.name`: makes a network from (B, 3, H, W) to (B, n_classes) logits.
 
     It is called with keywords, and gets `size` (height, width in px), `drop_rate` and `drop_path_rate` only
-    if it has a parameter of that name.
+    if it has a parameter of that name. Pixels are normalised by the mean and standard deviation of ImageNet,
+    or by those of the module's `pretrained_cfg` if it has one, as models of timm do. For a linear probe the
+    module needs `forward_features(x)` and `forward_head(maps, pre_logits=True)`.
     """
 
     def __call__(self, n_classes: int, *args: Any, **kwargs: Any) -> nn.Module:
@@ -225,7 +227,14 @@ class ModelFunction(Protocol):
 
 
 class LossFunction(Protocol):
-    """`loss.name`: one loss a row. An attribute `soft_targets = False` says: plain labels only."""
+    """`loss.name`: one loss a row; the loop sums them and divides by the weights.
+
+    An attribute `soft_targets = False` says: plain labels only. Before training starts it is called once,
+    forward and backward: another shape, values that are not finite and a missing gradient are errors. Of
+    labels and values the targets are 0 or 1 and numbers in the unit of the table, with NaN where they are
+    unknown: such cells are left out with `torch.where`. Rows of which nothing is known come as zeros and do
+    not count.
+    """
 
     def __call__(self, logits_BC: Tensor, target_BC: Tensor, /) -> Tensor:
         """(B,) losses of float32 logits and of targets that are distributions over the classes."""
@@ -234,8 +243,8 @@ class LossFunction(Protocol):
 class AugmentationFunction(Protocol):
     """`augment.policy`, `resample.copies.policy`: changes one image of training.
 
-    An attribute `does`, a tuple of words such as "hflip", says what it changes; it is only needed where a
-    label forbids something.
+    An attribute `does`, a tuple of words, says what it changes: hflip, vflip, rotation, geometry, crop,
+    brightness, colour, blur, erase. It is only needed where a label forbids something.
     """
 
     def __call__(self, image_HWC: Pixels, rng: np.random.Generator, /) -> Pixels:
@@ -243,21 +252,32 @@ class AugmentationFunction(Protocol):
 
 
 class SamplerFunction(Protocol):
-    """`resample.method`: which rows of a fold's training part are shown, and how often."""
+    """`resample.method`: which rows of a fold's training part are shown, and how often.
+
+    With `resample.redraw=true` it is called for each epoch; with `resample.on=age` the labels are those of
+    that attribute.
+    """
 
     def __call__(self, labels_N: Ints, groups_N: Strings, fold: int, rng: np.random.Generator, /) -> Ints:
         """Positions in `labels_N`, in any order, as often as each row is to be shown."""
 
 
 class PreprocessingFunction(Protocol):
-    """`preprocess.function`: changes every image once, before it is resized, without randomness."""
+    """`preprocess.function`: changes every image once, without randomness; the result is kept on disk.
+
+    It is called for training and test images alike, after the crop and before resizing and the other steps of
+    `preprocess`.
+    """
 
     def __call__(self, image_HWC: Pixels, /) -> Pixels:
         """An RGB image of any size. It is called from several threads."""
 
 
 class PostprocessingFunction(Protocol):
-    """A step of `decision.steps`: changes probabilities out of fold and of the test set alike."""
+    """A step of `decision.steps`: changes probabilities out of fold and of the test set alike.
+
+    It is called for the test set and for the validation part of each fold, and sees no label.
+    """
 
     def __call__(
         self, p_NC: Floats, ids_N: Strings, groups_N: Strings, classes: tuple[str, ...], /
@@ -283,7 +303,12 @@ class MetricFunction(Protocol):
 
 
 class SampleMetricFunction(Protocol):
-    """`competition.metric` that also reads `competition.metric_columns`; otherwise as `MetricFunction`."""
+    """`competition.metric` that also reads `competition.metric_columns`; otherwise as `MetricFunction`.
+
+    The columns `id` and `group` are there always. A parameter `names` gets the names of the columns of
+    predictions: classes, labels, or `label · level`. Of labels and values the truth has a column each, with
+    NaN where it is unknown.
+    """
 
     direction: Literal["higher", "lower"]
     needs: Literal["labels", "probabilities"]

@@ -472,6 +472,7 @@ OTHER_TARGETS = {
     "test-gpu": "run the tests that need a CUDA device",
     "test-lowest": "run the default tests with the oldest libraries that pyproject.toml allows, except torch",
     "lock": "pin all dependencies again; UPGRADE=--upgrade takes newer versions",
+    "translations": "add new texts to the catalogues of other languages; NEW=xx begins one",
     "clean": "delete caches and temporary files, but no results",
 }
 
@@ -518,7 +519,7 @@ def make_help() -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
-    from pipeline.core import terminal
+    from pipeline.core import errors, language, terminal
     from pipeline.core.errors import UserError
     from pipeline.engine import environment
 
@@ -528,6 +529,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     options.is_process = arguments is None
     environment.wait_politely()
+    tongue = language.of_environment(os.environ)
     try:
         environment.refuse()
         from pipeline.settings import current
@@ -537,12 +539,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if command.about_current:
             options.settings, typed = current.words_of(options.settings, CONFIGS), options.settings
             options.chosen = current.how_chosen(typed, options.settings)
-        run(options, load(options.settings))
+        settings = load(options.settings)
+        tongue = settings.config.report.language
+        run(options, settings)
     except UserError as error:
-        print(terminal.painted(terminal.printable(f"error: {error}"), sys.stderr), file=sys.stderr)
+        message = errors.ERROR.format(message=error.said(tongue))
+        shown = terminal.printable(language.say(message, tongue))
+        print(terminal.painted(shown, message, sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; finished results are kept, and the next run continues here", file=sys.stderr)
+        print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `make runs | head` closes our stdout; flushing it again at exit would complain.

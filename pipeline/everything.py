@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.core import metrics
+from pipeline.core.language import ENGLISH, _, say
 from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -28,15 +30,19 @@ from pipeline.submit.ledger import Entry
 
 Options = argparse.Namespace
 SHOWN_SECONDS = 0.5
+NAME_WIDTH = 23
 
 # Texts of the summary.
-SCORE, SCORE_WITH_CAUTION = "{score:.4f}  95 % interval [{low:.4f}, {high:.4f}]", "{score}  ({caution})"
-ROW, TITLE_OF_SCORE = "  {name:<23} {value}", "pooled OOF {metric}"
-AGAINST_BEST = "{comparison} ({member})"
-NOT_SUBMITTED = "submit the CSV, then {command}"
-OPEN_MLFLOW, OPEN_AT_SERVER = "{command}, then open {link}", "open {link}"
-ALL_REUSED = "everything was reused; {total:.0f} in all"
-SECONDS = "{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all"
+SCORE = _("{score:.4f}  95 % interval [{low:.4f}, {high:.4f}]")
+SCORE_WITH_CAUTION = _("{score}  ({caution})")
+TITLE_OF_SCORE = _("pooled OOF {metric}")
+AGAINST_BEST = _("{comparison} ({member})")
+NOT_SUBMITTED = _("submit the CSV, then {command}")
+OPEN_MLFLOW, OPEN_AT_SERVER = _("{command}, then open {link}"), _("open {link}")
+ALL_REUSED = _("everything was reused; {total:.0f} in all")
+SECONDS = _("{stages}  start-up and the rest {rest:.0f}; {total:.0f} in all")
+SUBMISSION, PUBLIC, REPORT = _("submission"), _("public score"), _("error report")
+AGAINST, SECONDS_ROW, RECORD = _("against best member"), _("seconds"), "MLflow"
 
 
 def run(session: Session, options: Options) -> None:
@@ -58,7 +64,7 @@ def run(session: Session, options: Options) -> None:
     _score_here(session)
     report = compare(session, path, None)
     _sum_up(session, commands.decided(session, ensemble), path, path, report)
-    session.say(times(session.seconds, time.monotonic() - started))
+    session.say(times(session.seconds, time.monotonic() - started, session.language))
     say_next(session, report)
 
 
@@ -96,7 +102,7 @@ def _sum_up(session: Session, result: Artifact, path: Path, named: Path, report:
 def lines(
     settings: Settings, blend: Artifact, entry: Entry, path: Path, report: Artifact, link: str
 ) -> list[str]:
-    """The summary of a finished ensemble or its decision.
+    """The summary of a finished ensemble or its decision, in the language of the settings.
 
     `path` is the CSV, `report` the error analysis, `link` the address of the competition's table in MLflow;
     empty: there is none.
@@ -117,29 +123,36 @@ def lines(
     rows = {
         TITLE_OF_SCORE.format(metric=metric): score,
         **({} if facts is None else _against_best_member(facts)),
-        "submission": shown(path),
-        "public score": public,
-        "error report": shown(page),
+        SUBMISSION: shown(path),
+        PUBLIC: public,
+        REPORT: shown(page),
     }
     if link.startswith(HERE):
         command = ui_command(config.runtime.folder.resolve())
-        rows["MLflow"] = OPEN_MLFLOW.format(command=command, link=link)
+        rows[RECORD] = OPEN_MLFLOW.format(command=command, link=link)
     elif link:
-        rows["MLflow"] = OPEN_AT_SERVER.format(link=link)
+        rows[RECORD] = OPEN_AT_SERVER.format(link=link)
     title = competition.title or competition.name
-    return ["", title, *(ROW.format(name=name, value=value) for name, value in rows.items())]
+    return ["", title, *(row(name, value, config.report.language) for name, value in rows.items())]
+
+
+def row(name: str, value: str, language: str) -> str:
+    """A line of the summary, its values below each other; Hangul takes two columns of a terminal."""
+    said = say(name, language)
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in said)
+    return f"  {said}{' ' * (NAME_WIDTH - len(said) - wide)} {say(value, language)}"
 
 
 def _against_best_member(facts: Mapping[str, Any]) -> dict[str, str]:
     told = AGAINST_BEST.format(comparison=facts["against_best_member"], member=facts["best_member"])
-    return {"against best member": told}
+    return {AGAINST: told}
 
 
-def times(seconds: Mapping[str, float], total: float) -> str:
+def times(seconds: Mapping[str, float], total: float, language: str = ENGLISH) -> str:
     """Seconds per stage; the rest is start-up, checks and the record."""
     long = {name: s for name, s in seconds.items() if s >= SHOWN_SECONDS}
     text = ALL_REUSED.format(total=total)
     if long:
         stages = "  ".join(f"{name} {s:.0f}" for name, s in long.items())
         text = SECONDS.format(stages=stages, rest=total - sum(seconds.values()), total=total)
-    return ROW.format(name="seconds", value=text)
+    return row(SECONDS_ROW, text, language)

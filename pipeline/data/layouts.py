@@ -8,6 +8,11 @@ meaning of labels (`data/labels.py`), finding images (`data/paths.py`) nor check
     table    those of the table                           those of the table, or id and path
     folders  id, path, class                              the same
     mask     id, path, person, mask, gender, age, race    id, path
+
+The mask competition's tree: `train/train.csv` (id, gender, race, age, path) has a row for each person, whose
+photos `mask1` … `mask5`, `incorrect_mask` and `normal` are in `train/images/<path>/`; `eval/info.csv`
+(ImageID, ans) and `eval/images/` are the test set. A person is the folder, because the real table has one id
+for two people.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ because it biases the estimate on one image and harms no model; a strange pictur
 The weights are a judgement, the shares are counted.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from pipeline.core.language import joined
 from pipeline.core.predictions import Features
 from pipeline.core.samples import FoldPlan, positions
 from pipeline.eda import duplicates, outliers, shift, texts
@@ -154,7 +156,8 @@ def severity_of(harm: float, settings: EdaSettings) -> Severity:
     return "low" if harm > 0 else "info"
 
 
-def some(names: list[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (texts.NAMES_AND_MORE.format(rest=rest) if rest > 0 else "")
+    first = joined(", ", names[:NAMED])
+    return texts.NAMES_AND_MORE.format(names=first, rest=rest) if rest > 0 else first

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from pipeline.core.wording import plural_of
+from pipeline.core.language import joined
 from pipeline.eda import texts
 from pipeline.eda.evidence import SHOWN, Evidence, Finding, severity_of, some
 from pipeline.eda.outliers import LOOKS, SHAPES
@@ -128,7 +128,7 @@ def _finding(
     headline = texts.COPIES_HEADLINE.format(sets=plural(len(sets), "set"), what=what, where=kind.where)
     meaning = kind.meaning
     if sure < SURE:
-        meaning = texts.NEAR_MEANING.format(meaning=meaning[0].lower() + meaning[1:])
+        meaning = texts.NEAR_MEANING.format(meaning=meaning)
     return Finding(
         name,
         # Never for information only, even if all its images are in the test set.
@@ -172,16 +172,17 @@ def sizes(survey: Survey, config: Config) -> list[Finding]:
     only_test = int(((survey.sizes["train"] == 0) & (survey.sizes["test"] > 0)).sum())
     top = survey.sizes.iloc[0]
     share = (top["train"] + top["test"]) / len(images)
-    meaning = texts.SIZES_MEANING.format(share=percent(share), size=top["size"], low=low, high=high)
+    told = [texts.SIZES_MEANING.format(share=percent(share), size=top["size"], low=low, high=high)]
     if only_test:
-        meaning += texts.SIZES_TEST_ONLY.format(sizes=plural(only_test, "size"))
+        told.append(texts.SIZES_TEST_ONLY.format(sizes=plural(only_test, "size")))
+    told += [texts.SIZES_SQUASHED] if squashed else []
     odd = images.loc[(aspect / aspect.median() - 1).abs().sort_values(ascending=False).index]
     return [
         Finding(
             "sizes",
             SQUASHED if squashed else VARIED,
             texts.SIZES.format(sizes=plural(len(survey.sizes), "size")),
-            meaning + (texts.SIZES_SQUASHED if squashed else ""),
+            joined(" ", told),
             texts.SIZES_ANSWER if squashed else texts.NOTHING_TO_DO,
             examples=keys_of(odd.head(12)) if squashed else (),
         )
@@ -205,16 +206,16 @@ def _odd(
     keys = list(dict.fromkeys(keys_of(table)))
     counts = []
     for name, z in table.groupby("measure")["z"]:
-        both = ((int((z < 0).sum()), "low"), (int((z > 0).sum()), "high"))
-        sides = [f"{n:,} {side}" for n, side in both if n]
-        counts.append(f"{name} {' and '.join(sides)}")
+        low, high = int((z < 0).sum()), int((z > 0).sum())
+        text = texts.ODD_BOTH if low and high else texts.ODD_LOW if low else texts.ODD_HIGH
+        counts.append(text.format(measure=texts.MEASURES[str(name)], low=low, high=high))
     harm = min(STRANGE * len(keys) / len(survey.images), MOST_STRANGE)
     return [
         Finding(
             kind,
             harm,
             texts.OUTLIERS.format(images=plural(len(keys), "image"), where=where),
-            texts.OUTLIERS_COUNTED.format(meaning=meaning, counts="; ".join(counts)),
+            texts.OUTLIERS_COUNTED.format(meaning=meaning, counts=joined("; ", counts)),
             answer,
             tuple((key,) for key in keys),
         )
@@ -226,11 +227,19 @@ def shifted(shift: Shift | None, settings: EdaSettings) -> list[Finding]:
     if shift is None:
         return []
     differ = shift.auc >= settings.shift_auc and shift.p <= settings.shift_p
-    how = texts.SHIFT_HOW.format(on=shift.on, auc=shift.auc, chance=shift.chance)
+    how = texts.SHIFT_HOW.format(on=texts.ON[shift.on], auc=shift.auc, chance=shift.chance)
     if not differ:
         return [Finding("shift", 0.0, texts.NO_SHIFT.format(auc=shift.auc), how, texts.NOTHING_TO_DO)]
     top = shift.table.head(3).to_dict("records")
-    facts = ", ".join(texts.SHIFT_FACT.format(fact=r["fact"], train=r["train"], test=r["test"]) for r in top)
+    facts = joined(
+        ", ",
+        (
+            texts.SHIFT_FACT.format(
+                fact=texts.MEASURES.get(r["fact"], r["fact"]), train=r["train"], test=r["test"]
+            )
+            for r in top
+        ),
+    )
     return [
         Finding(
             "shift",
@@ -289,7 +298,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
         return []
     wanted = groups_wanted(folds)
     classes = survey.classes
-    noun = nouns(survey.space.kind)
+    noun = texts.NOUNS[nouns(survey.space.kind)]
     empty = [str(name) for name in classes.loc[classes["images"] == 0, "class"]]
     thin = classes[(classes["images"] > 0) & (classes["groups"] < wanted)]
     out = []
@@ -298,7 +307,7 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "empty_class",
                 len(empty) / len(classes),
-                texts.EMPTY_CLASS.format(classes=plural(len(empty), noun), names=some(empty)),
+                texts.EMPTY_CLASS.format(classes=noun.counted.format(n=len(empty)), names=some(empty)),
                 texts.EMPTY_CLASS_MEANING,
                 texts.EMPTY_CLASS_ANSWER,
             )
@@ -316,9 +325,8 @@ def thin_classes(survey: Survey, folds: FoldSettings) -> list[Finding]:
             Finding(
                 "thin_class",
                 (LONE * lone + THIN * (len(thin) - lone)) / len(classes),
-                texts.THIN_CLASS.format(classes=plural(len(thin), noun), few=few, names=some(named)),
-                texts.THIN_MEANING.format(share=percent(1 / len(classes)))
-                + (texts.THIN_LONE if lone else "."),
+                texts.THIN_CLASS.format(classes=noun.counted.format(n=len(thin)), few=few, names=some(named)),
+                (texts.THIN_LONE if lone else texts.THIN_MEANING).format(share=percent(1 / len(classes))),
                 answer,
                 examples=keys_of(rows[~rows.index.duplicated()].head(SHOWN)),
             )
@@ -370,14 +378,13 @@ def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> li
     filled = survey.classes[survey.classes["images"] > 0]
     if len(filled) < 2 or survey.space.kind == "values":
         return []
-    noun = nouns(survey.space.kind)
+    noun = texts.NOUNS[nouns(survey.space.kind)]
     steep = ratio(filled["images"])
     at = int(filled["images"].argmin())
     rare, label = filled.iloc[at], filled.index[at]
     by_attribute = {name: ratio(table["images"]) for name, table in survey.attributes.items()}
-    headline = texts.IMBALANCE.format(
-        what=plural_of(noun).capitalize(),
-        balance=texts.IMBALANCED if steep >= NOTABLE else texts.BALANCED,
+    headline = (texts.IMBALANCE if steep >= NOTABLE else texts.BALANCE).format(
+        what=noun.capital,
         ratio=steep,
         name=rare["class"],
         images=plural(int(rare["images"]), "image"),
@@ -385,13 +392,13 @@ def imbalance(survey: Survey, config: Config, asked: tuple[str, ...] = ()) -> li
     )
     if steep < NOTABLE:
         return [Finding("imbalance", 0.0, headline, texts.BALANCED_MEANING, texts.NOTHING_TO_DO)]
-    meaning = texts.IMBALANCE_MEANING.format(
-        weight=percent(1 / len(filled)), share=percent(float(rare["share"]))
-    )
+    weight, share = percent(1 / len(filled)), percent(float(rare["share"]))
+    meaning = texts.IMBALANCE_MEANING.format(weight=weight, share=share)
     if len(by_attribute) > 1:
         one = texts.IMBALANCE_ATTRIBUTE
         ratios = (one.format(attribute=name, ratio=value) for name, value in by_attribute.items())
-        meaning += texts.IMBALANCE_ATTRIBUTES.format(ratios=", ".join(ratios))
+        attributes = texts.IMBALANCE_ATTRIBUTES.format(ratios=", ".join(ratios))
+        meaning = joined(" ", (meaning, attributes))
     now = config.resample.method
     over = train_with(asked, "resample.method=over", "resample.to=balanced")
     answer = texts.IMBALANCE_ANSWER.format(command=over)

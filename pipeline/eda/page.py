@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from pipeline.core.language import Text, say
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
 from pipeline.eda.findings import groups_wanted, judge
-from pipeline.eda.survey import QUALITY, Duplicates, Survey, contact_sheet, keys_of, ratio, survey
+from pipeline.eda.survey import Duplicates, Survey, contact_sheet, keys_of, ratio, survey
 from pipeline.eda.truth_findings import nouns
 from pipeline.pages import plots
 from pipeline.pages.report import ImageOf, Key, Pixels, count, percent, plural, render, thumbnails
@@ -59,6 +60,10 @@ class ExploreInputs:
     plan: FoldPlan | None = None
     features: FeaturePair | None = None
     asked: tuple[str, ...] = ()
+
+    def say(self, text: str) -> str:
+        """A text in the language of the page."""
+        return say(text, self.config.report.language)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def _duplicate_table(sets: tuple[Duplicates, ...]) -> pd.DataFrame:
 
 def _quality(counted: Survey) -> pd.DataFrame:
     rows = []
-    for column in QUALITY:
+    for column in texts.QUALITY:
         for split in ("train", "test"):
             values = counted.split(split)[column].astype(float)
             if len(values):
@@ -217,13 +222,16 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     return render(
         "explore.html",
         title=texts.TITLE.format(title=inputs.title),
+        language=settings.language,
+        texts=texts,
         exploration=exploration,
         tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
         rows={name: len(table) for name, table in exploration.tables.items()},
+        shown={name: _shown(name, len(table)) for name, table in exploration.tables.items()},
         metrics=exploration.metrics,
         shift=evidence.shift,
         notes=inputs.notes,
-        folds=_folds_across(inputs.health),
+        folds=_folds_across(inputs),
         sheets=sheets,
         means=means,
         labels=_labels(counted, set(wanted)),
@@ -236,6 +244,13 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         quality_plots=quality(counted),
         group_plot=groups_plot(counted),
     )
+
+
+def _shown(name: str, rows: int) -> str:
+    """How many rows of a table the page has."""
+    if rows > MOST_ROWS:
+        return texts.FIRST_ROWS.format(shown=MOST_ROWS, rows=rows, file=f"{name}.csv")
+    return texts.ALL_ROWS.format(rows=rows)
 
 
 def _with_means(image: ImageOf, evidence: Evidence) -> ImageOf:
@@ -273,12 +288,13 @@ def _caption(counted: Survey, row: int) -> str:
     return ", ".join(held) or texts.CAPTION_NONE
 
 
-def _folds_across(health: pd.DataFrame) -> pd.DataFrame:
+def _folds_across(inputs: ExploreInputs) -> pd.DataFrame:
     """The folds as columns: one column per class would not fit on a page."""
+    health = inputs.health
     if "fold" not in health.columns:
         return health
-    across = health.set_index("fold").T.rename(columns=lambda fold: f"fold {fold}")
-    names = [str(name).replace("_", " ") for name in across.index]
+    across = health.set_index("fold").T.rename(columns=lambda n: inputs.say(texts.FOLD.format(n=n)))
+    names = [inputs.say(Text(str(name).replace("_", " "))) for name in across.index]
     across.insert(0, "", names)
     return across
 
@@ -296,7 +312,7 @@ def _sheets(counted: Survey, per_class: int, room: int) -> list[_Sheet]:
 def balance(counted: Survey) -> list[tuple[str, Markup]]:
     """Training images by class, and by each attribute if there are several; the largest first."""
     drawn = []
-    tables = {texts.NOUNS[nouns(counted.space.kind)][0]: counted.classes}
+    tables = {texts.NOUNS[nouns(counted.space.kind)].one: counted.classes}
     if len(counted.attributes) > 1:
         tables |= counted.attributes
     for name, table in tables.items():
@@ -320,12 +336,9 @@ def truth_plots(counted: Survey) -> list[tuple[str, str, Markup]]:
     y_NK, names = np.asarray(counted.truth, dtype=np.float64), counted.space.classes
     if counted.space.kind == "values":
         return [
-            (
-                texts.VALUE_PLOT.format(name=name),
-                "",
-                plots.histogram({name: y_N[~np.isnan(y_N)]}, texts.VALUE_PLOT.format(name=name), name),
-            )
+            (title, "", plots.histogram({name: y_N[~np.isnan(y_N)]}, title, name))
             for name, y_N in zip(names, y_NK.T, strict=True)
+            for title in [texts.VALUE_PLOT.format(name=name)]
         ][:BARS_SHOWN]
     held_NK = (np.nan_to_num(y_NK) >= 0.5).astype(np.float64)
     both_KK = held_NK.T @ held_NK
@@ -351,15 +364,16 @@ def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:
         return []
     top = counted.sizes.head(SIZES_SHOWN).to_dict("records")
     series = ("train", "test") if counted.sizes["test"].any() else ("train",)
+    names = [texts.SPLITS[split] for split in series]
     rows = [
         plots.Bar(r["size"], tuple(r[s] for s in series), tuple(count(r[s]) for s in series)) for r in top
     ]
     aspect = {
-        split: np.asarray(counted.split(split)["width"] / counted.split(split)["height"], float)
+        texts.SPLITS[split]: np.asarray(counted.split(split)["width"] / counted.split(split)["height"], float)
         for split in ("train", "test")
     }
     return [
-        (texts.SIZES_PLOT, plots.bars(rows, texts.SIZES_PLOT_LABEL, series)),
+        (texts.SIZES_PLOT, plots.bars(rows, texts.SIZES_PLOT_LABEL, names)),
         (texts.ASPECT_PLOT, plots.histogram(aspect, texts.ASPECT_PLOT_LABEL, texts.ASPECT_AXIS)),
     ]
 
@@ -367,10 +381,9 @@ def sizes_plot(counted: Survey) -> list[tuple[str, Markup]]:
 def quality(counted: Survey) -> list[Markup]:
     """Histograms of brightness, contrast and blur, train beside test."""
     drawn = []
-    for column in QUALITY:
-        values = {s: np.asarray(counted.split(s)[column], float) for s in ("train", "test")}
-        title = texts.QUALITY_PLOT.format(measure=column.capitalize())
-        drawn.append(plots.histogram(values, title, QUALITY[column]))
+    for column, (title, axis) in texts.QUALITY.items():
+        values = {name: np.asarray(counted.split(s)[column], float) for s, name in texts.SPLITS.items()}
+        drawn.append(plots.histogram(values, title, axis))
     return drawn
 
 
@@ -382,7 +395,7 @@ def groups_plot(counted: Survey) -> Markup:
     of_size = counted.group_sizes.value_counts().sort_index()
     if len(of_size) > SIZES_SHOWN:
         sizes = np.asarray(counted.group_sizes, float)
-        return plots.histogram({"train": sizes}, title, *texts.GROUPS_PLOT_AXES)
+        return plots.histogram({texts.SPLITS["train"]: sizes}, title, *texts.GROUPS_PLOT_AXES)
     rows = [
         plots.Bar(plural(size, "image"), (number,), (plural(number, "group"),))
         for size, number in zip(of_size.index.tolist(), of_size.tolist(), strict=True)

@@ -8,6 +8,7 @@ page (`eda/page.py`).
 
 from __future__ import annotations
 
+from pipeline.core.language import say
 from pipeline.data import load, quarantine
 from pipeline.eda import page, texts
 from pipeline.eda.evidence import FeaturePair
@@ -53,7 +54,11 @@ def build_eda(job: Job) -> Built:
     for name, table in explored.tables.items():
         table.to_csv(job.draft / f"{name}.csv", index=False)
     findings = explored.findings
-    lines = tuple(texts.STAGE_LINE.format(**vars(f)) for f in findings[:FINDINGS_PRINTED])
+    language = config.report.language
+    lines = tuple(
+        say(texts.STAGE_LINE.format(severity=texts.SEVERITIES[f.severity], headline=f.headline), language)
+        for f in findings[:FINDINGS_PRINTED]
+    )
     what = texts.STAGE_WHAT.format(train=len(train), test=len(test))
     why = "; ".join(texts.STAGE_REASON.format(**vars(f)) for f in findings)
     result = findings[0].headline if findings else texts.NO_FINDING
@@ -82,12 +87,12 @@ def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "eda",
-        6,
+        7,
         "what is in the data, worst harm first",
         build_eda,
         reads=(
             *("eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize"),
-            "resample.method",
+            *("report.language", "resample.method"),
         ),
         inputs=eda_inputs,
         words=("train",),

@@ -28,11 +28,6 @@ from pipeline.pages.report import ImageOf, Key, Pixels
 
 FACT_COLUMNS = ("id", "split", "width", "height", "sha256", "phash", "brightness", "contrast", "blur")
 # Measures of the pixels; see `ImageFacts` of `data/decode.py`.
-QUALITY = {
-    "brightness": "brightness: mean grey value",
-    "contrast": "contrast: standard deviation of grey",
-    "blur": "blur: variance of the Laplacian (low is blurred)",
-}
 UNLABELLED = -1
 # 8 × 8: a copy that was cropped by a few per cent moves by less than half a cell, so it still matches.
 # At 16 × 16 the same crops matched worse, and different pictures were separated no better.

@@ -20,7 +20,7 @@ from pipeline.engine.stage import Catalogue, Stage
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store, content_key
 from pipeline.settings import own_code
-from pipeline.settings.load import GROUPS, Settings
+from pipeline.settings.load import GROUPS, LANGUAGE, Settings
 from pipeline.settings.schema import Config
 
 T = TypeVar("T")
@@ -246,7 +246,8 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
         if need.key is None:  # what is pinned reads nothing any more
             read |= set(graph.stage(need).sections(need.settings))
     neutral = {f"{s}.{f}" for s, i in Config.model_fields.items() for f in _neutral_fields(i.annotation)}
-    known = read | neutral
+    # The command itself reads the language, for its messages.
+    known = read | neutral | {LANGUAGE}
     unread = [p for p, _ in settings.request.values if not any(covers(r, p) for r in known)]
     if unread:
         stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"

@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.core.language import _, joined
 from pipeline.engine import naming
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import make_with, shown
@@ -18,12 +19,12 @@ from pipeline.record.store import Artifact
 from pipeline.settings import named
 from pipeline.settings.load import Settings
 
-COMPETITION = "competition     {name}"
-TITLE, HOW = ": {title}", " ({how})"
-NEXT = "next: {command}"
-WROTE = "wrote {path}: experiment={name} means these settings from now on"
-WILL_WRITE = "NAME= in the next command gives these overrides a name: {path}"
-OFFER = "name: {command}\n      (writes {path}, so that one word means this run; nothing is built again)"
+COMPETITION = _("competition     {name}")
+TITLE = ": {title}"
+NEXT = _("next: {command}")
+WROTE = _("wrote {path}: experiment={name} means these settings from now on")
+WILL_WRITE = _("NAME= in the next command gives these overrides a name: {path}")
+OFFER = _("name: {command}\n      (writes {path}, so that one word means this run; nothing is built again)")
 WORSE = "worse"
 # With words about an experiment, it would blend instead of taking the newest submission.
 NEWEST = "error-analysis"
@@ -33,7 +34,7 @@ def say_competition(session: Session, how: str) -> None:
     """The first line of a command; `how` its competition was chosen may be empty."""
     config = session.settings.config.competition
     title = TITLE.format(title=config.title) if config.title else ""
-    session.say(COMPETITION.format(name=config.name) + title + (HOW.format(how=how) if how else ""))
+    session.say(joined("", (COMPETITION.format(name=config.name), title, *((" (", how, ")") if how else ()))))
 
 
 def say_written(session: Session, path: Path) -> None:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.core import metrics, terminal
+from pipeline.core import language, metrics, terminal
 from pipeline.core.errors import StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
@@ -110,6 +110,11 @@ class Session:
         with told_as_storage_error(self.home):
             self.index.save()
 
+    @property
+    def language(self) -> str:
+        """The language in which the command talks to its reader."""
+        return self.settings.config.report.language
+
     @contextlib.contextmanager
     def using(self) -> Iterator[None]:
         """In this context no other process frees results."""
@@ -117,9 +122,10 @@ class Session:
             yield
 
     def say(self, text: str) -> None:
-        """Print a line in the terminal, with what comes from data made printable."""
+        """Print a line in the reader's language, with what comes from data made printable."""
+        shown = printable(language.say(text, self.language))
         with terminal.aside():
-            print(terminal.painted(printable(text), sys.stdout), flush=True)
+            print(terminal.painted(shown, text, sys.stdout), flush=True)
 
     def end_with(self, text: str) -> None:
         """Print a line when everything else has been said; the last one is the next command."""

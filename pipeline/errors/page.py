@@ -23,6 +23,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
+from pipeline.core.language import joined, languages, say
 from pipeline.core.metadata import Kind
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, positions, strings
@@ -40,7 +41,7 @@ from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.case import ReportCase, asked, given_result, read_features
 from pipeline.errors.diff import attributes, flip_cards, truth
-from pipeline.errors.diff.conclusion import Change, Conclusion, FollowedAdvice, conclusion_of
+from pipeline.errors.diff.conclusion import Change, Conclusion, FollowedAdvice, compared, conclusion_of
 from pipeline.errors.diff.flip_cards import FlipNeighbours
 from pipeline.errors.diff.flips import CLASS, Flips, Submission, find_flips
 from pipeline.errors.diff.mistakes import Mistakes, find_mistakes
@@ -117,6 +118,10 @@ class ReportInputs:
     asked: tuple[str, ...] = ()
     metric: str = ""
     label: str = ""
+
+    def say(self, text: str) -> str:
+        """A text in the language of the page."""
+        return say(text, self.config.report.language)
 
     @property
     def metric_words(self) -> str:
@@ -246,6 +251,7 @@ def render_page(
     wanted = [key for section in shown for key in section.wanted]
     return render(
         "compare.html",
+        language=settings.language,
         script=scripts(shown),
         sections=shown,
         title=_title(inputs),
@@ -275,10 +281,10 @@ def _score_table(inputs: ReportInputs) -> pd.DataFrame:
     role = texts.ROLE_BEST if inputs.why_old else texts.ROLE_OLD
     sides += [(role, inputs.old)] if inputs.old else []
     scores = [side.score for _, side in sides]
-    score = texts.SCORE_COLUMN.format(metric=inputs.metric_words)
+    score = inputs.say(texts.SCORE_COLUMN.format(metric=inputs.metric_words))
     return pd.DataFrame(
         {
-            "submission": [f"{side.name} ({role})" for role, side in sides],
+            "submission": [f"{side.name} ({inputs.say(role)})" for role, side in sides],
             score: [f"{s.value:.4f}" if s else "–" for s in scores],
             "95 % interval": [f"{s.low:.4f}–{s.high:.4f}" if s else "–" for s in scores],
             "public score": ["–" if s.public is None else f"{s.public:.4f}" for _, s in sides],
@@ -302,13 +308,19 @@ def _score_plots(inputs: ReportInputs) -> list[Markup]:
 def keep_advice(job: Job, inputs: ReportInputs, entries: Sequence[Mapping[str, object]]) -> None:
     """Write advice.json; `entries` are lines for the ledger of advice."""
     reported = {
-        "advice": [asdict(one) for one in inputs.advice],
+        "advice": [asdict(one) | {"said": _said(one)} for one in inputs.advice],
         "given": list(entries),
         "followed": [asdict(one) for one in inputs.followed],
         "next": next_command(inputs),
         "changes": [asdict(one) for one in inputs.changes],
     }
     files.write_json(job.draft / REPORTED, reported)
+
+
+def _said(advice: Advice) -> dict[str, dict[str, str]]:
+    """What the home page says of advice, in every language: the page of a report is in one."""
+    told = {"do": advice.do, "sentence": advice.sentence}
+    return {name: {key: say(text, name) for key, text in told.items()} for name in languages()}
 
 
 def next_command(inputs: ReportInputs) -> str:
@@ -328,16 +340,19 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
         metrics["advice_bound"] = inputs.best_advice[0].bound
     if inputs.judged is not None:
         metrics |= judging_page.figures(inputs.judged)
-    return Built(metrics, tuple(lines(inputs, analysis)), description, (PAGE, REPORTED), tags)
+    told = tuple(inputs.say(line) for line in lines(inputs, analysis))
+    return Built(metrics, told, description, (PAGE, REPORTED), tags)
 
 
 def _pair(inputs: ReportInputs) -> str:
-    return inputs.new.name + (f" against {inputs.old.name}" if inputs.old else "")
+    if inputs.old is None:
+        return inputs.new.name
+    return texts.PAIR.format(new=inputs.new.name, old=inputs.old.name)
 
 
 def lines(inputs: ReportInputs, analysis: ErrorAnalysis) -> list[str]:
     """What the terminal prints: the conclusion, what differs, what followed advice brought, what to try."""
-    printed = [f"{_pair(inputs)}: {analysis.conclusion.headline}"]
+    printed: list[str] = [joined(": ", (_pair(inputs), analysis.conclusion.headline))]
     printed += [] if inputs.judged is None else [texts.JUDGED.format(line=judging_page.line(inputs.judged))]
     printed += _change_lines(inputs.changes)
     printed += [one.line for one in inputs.followed[:BEST]]
@@ -347,12 +362,13 @@ def lines(inputs: ReportInputs, analysis: ErrorAnalysis) -> list[str]:
 
 
 def _change_lines(changes: tuple[Change, ...]) -> list[str]:
-    printed = []
+    printed: list[str] = []
     for change in changes[:CHANGES_IN_TERMINAL]:
-        alone = "" if change.tested is None else texts.TESTED_ALONE.format(comparison=change.tested)
-        alone = texts.NEVER_TESTED if change.command else alone
-        old, new = change.old or "none", change.new or "none"
-        printed.append(texts.DIFFERS.format(what=change.what, old=old, new=new, alone=alone))
+        text, tested = texts.NEVER_TESTED if change.command else texts.DIFFERS, ""
+        if change.tested is not None and not change.command:
+            text, tested = texts.TESTED_ALONE, compared(change.tested)
+        old, new = change.old or texts.NO_MEMBER, change.new or texts.NO_MEMBER
+        printed.append(text.format(what=change.what, old=old, new=new, comparison=tested))
     rest = len(changes) - CHANGES_IN_TERMINAL
     return printed + ([texts.DIFFERS_MORE.format(count=rest)] if rest > 0 else [])
 
@@ -368,8 +384,8 @@ def _advice_lines(number: int, advice: Advice) -> list[str]:
         facts.append(texts.TAKES.format(minutes=minutes(advice.minutes)))
     return [
         texts.TRY.format(number=number, do=advice.do, sentence=advice.sentence),
-        *([f"       {'; '.join(facts)}"] if facts else []),
-        f"       {advice.command}",
+        *([joined("", ("       ", joined("; ", facts)))] if facts else []),
+        joined("", ("       ", advice.command)),
     ]
 
 
@@ -499,7 +515,7 @@ def on_robustness(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     """The score of the best member under growing corruption."""
     artifact = given_result(case.job, "robustness")
     if artifact is None:
-        reason = texts.NO_ROBUSTNESS + (texts.NO_ROBUSTNESS_OUTSIDE if case.new.artifact is None else "")
+        reason = texts.NO_ROBUSTNESS if case.new.artifact else texts.NO_ROBUSTNESS_OUTSIDE
         command = make_with("make robustness", _member_words(case))
         return without(robustness.ANCHOR, robustness.SHORT, robustness.TITLE, reason, command)
     table = pd.read_csv(artifact.folder / "robustness.csv")
@@ -513,7 +529,7 @@ def on_why(case: ReportCase, analysis: ErrorAnalysis) -> ReportSection:
     artifact = given_result(case.job, "explain") if case.view is None else None
     facts = {} if artifact is None else artifact.json("explain.json")
     if artifact is None or facts.get("format") != why.FORMAT:
-        reason = texts.NO_MAPS + (texts.NO_MAPS_OUTSIDE if case.new.artifact is None else "")
+        reason = texts.NO_MAPS if case.new.artifact else texts.NO_MAPS_OUTSIDE
         command = make_with("make explain", _member_words(case))
         if case.view is not None:
             reason, command = texts.MAPS_OF_LABEL, f"{command} LABEL={shlex.quote(case.view.name)}"

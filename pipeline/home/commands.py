@@ -37,7 +37,7 @@ def place_of(session: Session) -> Place:
     def compose(target: str, *more: str) -> str:
         return make_with(f"make {target}", words, *more)
 
-    return Place(session.home, name or session.settings.config.competition.name, compose)
+    return Place(session.home, name or session.settings.config.competition.name, compose, session.language)
 
 
 def finish(session: Session) -> None:
@@ -103,7 +103,8 @@ def home(session: Session, options: Options) -> None:
     place = place_of(session)
     path = page.write(place, _all_known(session))
     if path is None:
-        raise StorageError(f"{place.home / page.PAGE} could not be written", remedy="the line above says why")
+        what = texts.NOT_WRITTEN.format(path=place.home / page.PAGE)
+        raise StorageError(what, remedy=texts.NOT_WRITTEN_REMEDY)
     session.say(texts.PRINTED.format(path=shown(path)))
     session.end_with(next_step.NEXT.format(command=place.compose("serve")))
 

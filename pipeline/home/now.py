@@ -16,10 +16,15 @@ import os
 import re
 import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+if __name__ == "__main__":  # `make` runs this file by its path
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pipeline.core.language import AUTO, ENGLISH, _, of_environment, say
 
 MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
 # Manifests of one stage that are read until one is about the competition, the newest first.
@@ -29,31 +34,34 @@ RUNNING, KILLED, FAILED = "running", "killed", "failed"
 OURS = (b"pipeline", b"podium", b"ipykernel", b"jupyter", b"pytest")
 
 # Texts.
-DEMO = "run everything on the demo: about six minutes on two idle CPU cores"
-QUICK = "see one whole run in under a minute; its scores mean nothing"
-OWN = "set up your own competition from its files"
-LOOK = "look at the data, the most harmful findings first"
-TRAIN = "train the folds"
-ALL = "run everything up to the error report"
-FOLDS = "see which images train and which validate"
-MISSING = "train the folds that are missing"
-PREDICT = "predict the test set and write a submission"
-ANOTHER = "train another kind of member, in seconds on a CPU"
-CURVE = "find out whether more data would help"
-BLEND = "blend the {n} finished runs"
-COMPARE = "see where the newest submission is wrong, and what to try next"
-ADVISED = "follow the first advice of the newest error report"
-EXPLAIN = "see what the network looks at"
-HAND_IN = "check the newest submission; nothing is sent"
-SCORES = "compare out-of-fold and public scores"
-AGAIN = "build only what is missing of the command that {how}"
-WATCH = "watch the command that runs: {command}"
-HOW = {FAILED: "failed", KILLED: "was killed", "stopped": "was stopped"}
-HEAD = "competition     {name}"
-NOW = "what you can do now:"
+DEMO = _("run everything on the demo: about six minutes on two idle CPU cores")
+QUICK = _("see one whole run in under a minute; its scores mean nothing")
+OWN = _("set up your own competition from its files")
+LOOK = _("look at the data, the most harmful findings first")
+TRAIN = _("train the folds")
+ALL = _("run everything up to the error report")
+FOLDS = _("see which images train and which validate")
+MISSING = _("train the folds that are missing")
+PREDICT = _("predict the test set and write a submission")
+ANOTHER = _("train another kind of member, in seconds on a CPU")
+CURVE = _("find out whether more data would help")
+BLEND = _("blend the {n} finished runs")
+COMPARE = _("see where the newest submission is wrong, and what to try next")
+ADVISED = _("follow the first advice of the newest error report")
+EXPLAIN = _("see what the network looks at")
+HAND_IN = _("check the newest submission; nothing is sent")
+SCORES = _("compare out-of-fold and public scores")
+WATCH = _("watch the command that runs: {command}")
+AGAIN = {
+    FAILED: _("build only what is missing of the command that failed"),
+    KILLED: _("build only what is missing of the command that was killed"),
+    "stopped": _("build only what is missing of the command that was stopped"),
+}
+HEAD = _("competition     {name}")
+NOW = _("what you can do now:")
 LINE = "  {number}  {what}\n     {command}"
-HOME = "home page: {path}"
-REST = "all targets: make help"
+HOME = _("home page: {path}")
+REST = _("all targets: make help")
 
 
 @dataclass(frozen=True)
@@ -192,10 +200,10 @@ def _of_states(artifacts: Path, competition: str) -> list[Suggestion]:
     running = [one for one in mine if one["state"] == RUNNING]
     if running:
         return [Suggestion(WATCH.format(command=running[0]["command"]), "make serve")]
-    if not mine or mine[0]["state"] not in HOW or not unfinished(artifacts, mine[0]):
+    if not mine or mine[0]["state"] not in AGAIN or not unfinished(artifacts, mine[0]):
         return []
     typed = mine[0].get("typed") or f"make {mine[0]['command']}"
-    return [Suggestion(AGAIN.format(how=HOW[mine[0]["state"]]), str(typed))]
+    return [Suggestion(AGAIN[mine[0]["state"]], str(typed))]
 
 
 def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Suggestion]:
@@ -268,19 +276,28 @@ def _text(path: Path) -> str:
         return ""
 
 
-def lines(words: Sequence[str], base: Path) -> list[str]:
+def language_of(words: Sequence[str], base: Path, environment: Mapping[str, str]) -> str:
+    """The language that words, `config.yaml` or the environment name, as far as this file can read it."""
+    given = [word.partition("=")[2] for word in words if word.startswith("report.language=")]
+    written = re.search(r"^report:\n(?:[ #].*\n)*?  +language: *(\w+)", _text(base), re.MULTILINE)
+    return of_environment(environment, given[-1] if given else written[1] if written else AUTO)
+
+
+def lines(words: Sequence[str], base: Path, language: str = ENGLISH) -> list[str]:
     """What `make` without a target prints; `base` is `configs/config.yaml`."""
     home = home_of(words, base)
     name, is_chosen = competition_of(words, home, base)
     kept = [word for word in words if re.fullmatch(r"[\w.]+=[\w./+@,:\[\]-]+", word)]
-    printed = [HEAD.format(name=name), NOW]
+    printed: list[str] = [HEAD.format(name=name), NOW]
     for number, one in enumerate(suggestions(home, name, kept, is_chosen), start=1):
-        printed.append(LINE.format(number=number, what=one.what, command=one.command))
+        printed.append(LINE.format(number=number, what=say(one.what, language), command=one.command))
     if (home / PAGE).is_file():
         printed.append(HOME.format(path=os.path.relpath(home / PAGE)))
-    return [*printed, REST]
+    return [say(line, language) for line in (*printed, REST)]
 
 
 if __name__ == "__main__":
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    print("\n".join(lines(sys.argv[1:], Path(__file__).resolve().parents[2] / "configs" / "config.yaml")))
+    typed = sys.argv[1:]
+    file = Path(__file__).resolve().parents[2] / "configs" / "config.yaml"
+    print("\n".join(lines(typed, file, language_of(typed, file, os.environ))))

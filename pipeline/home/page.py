@@ -20,8 +20,9 @@ from urllib.parse import quote
 
 from markupsafe import Markup
 
-from pipeline.core.errors import PodiumError
-from pipeline.core.wording import duration, worded
+from pipeline.core.errors import PodiumError, UserError
+from pipeline.core.language import ENGLISH, say
+from pipeline.core.wording import duration
 from pipeline.home import facts, now, texts
 from pipeline.home.facts import Competition, Facts, Result
 from pipeline.pages import plots
@@ -51,11 +52,13 @@ class Place:
         home: the folder of artifacts, submissions and records.
         current: the competition that commands are about if they name none.
         compose: makes a command of a target and words.
+        language: of the page.
     """
 
     home: Path
     current: str
     compose: Callable[..., str] = now.command
+    language: str = ENGLISH
 
     @property
     def artifacts(self) -> Path:
@@ -80,8 +83,12 @@ def html(place: Place, known: Sequence[Competition] = ()) -> str:
     """The page as one text; `known` are competitions whose settings were read."""
     read = facts.read(place.artifacts, known)
     states = now.states(place.artifacts)
-    entries, ledger_fault = _or_fault(lambda: ledger.read(place.home / "submissions" / "leaderboard.csv"))
-    submits, log_fault = _or_fault(lambda: submit_log.read(place.home / "submissions" / "submits.csv"))
+    entries, ledger_fault = _or_fault(
+        lambda: ledger.read(place.home / "submissions" / "leaderboard.csv"), place.language
+    )
+    submits, log_fault = _or_fault(
+        lambda: submit_log.read(place.home / "submissions" / "submits.csv"), place.language
+    )
     links = _mlflow(place.home)
     names = _names(place, read, states, entries or ())
     tabs = [
@@ -94,6 +101,7 @@ def html(place: Place, known: Sequence[Competition] = ()) -> str:
         "home.html",
         script="home.js",
         connects=True,
+        language=place.language,
         home="",
         title=texts.TITLE,
         texts=texts,
@@ -106,10 +114,12 @@ def html(place: Place, known: Sequence[Competition] = ()) -> str:
     )
 
 
-def _or_fault(read: Callable[[], Any]) -> tuple[Any, str]:
+def _or_fault(read: Callable[[], Any], language: str) -> tuple[Any, str]:
     """What a file holds, or why it cannot be read."""
     try:
         return read(), ""
+    except UserError as error:
+        return None, error.said(language)
     except PodiumError as error:
         return None, str(error)
 
@@ -146,7 +156,7 @@ def _tab(place: Place, name: str, read: Facts, states: Sequence[dict[str, Any]])
         "running": [_running(s) for s in states if s["state"] == now.RUNNING],
         "failed": _failures(place, states),
         "next": _next(place, name, own),
-        "compared": [_verdict(r) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
+        "compared": [_verdict(r, place.language) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
         "history": _history(scored, known),
         "learning": _learning(place.artifacts, own),
         "reports": _reports(place, name, own),
@@ -174,14 +184,13 @@ def _best(scored: Sequence[Result], known: Competition) -> Result | None:
 
 
 def _best_words(best: Result, scored: Sequence[Result], elsewhere: int) -> dict[str, Any]:
-    about = "" if len(scored) < 2 else worded(texts.ONE_OF, runs=len(scored))
-    if elsewhere:
-        about = f"{about} {worded(texts.ELSEWHERE, runs=elsewhere)}".strip()
+    about = [] if len(scored) < 2 else [texts.ONE_OF.format(runs=len(scored))]
+    about += [texts.ELSEWHERE.format(runs=elsewhere)] if elsewhere else []
     return {
         "headline": texts.BEST.format(label=_named(best), metric=best.metric, score=f"{best.score:.4f}"),
         "score": f"{best.score:.4f}",
         "metric": best.metric,
-        "interval": "" if best.low is None else f"{best.low:.4f} to {best.high:.4f}",
+        "interval": _interval(best.low, best.high, ""),
         "verdict": _against(best) if _is_verdict(best) else "",
         "state": _state(best),
         "runs": len(scored),
@@ -189,17 +198,27 @@ def _best_words(best: Result, scored: Sequence[Result], elsewhere: int) -> dict[
     }
 
 
+def _interval(low: float | None, high: float | None, unknown: str) -> str:
+    return unknown if low is None else texts.INTERVAL.format(low=f"{low:.4f}", high=f"{high:.4f}")
+
+
 def _named(result: Result) -> str:
     """A run in words: a blend has the competition's name, which says nothing."""
-    return f"blend {result.key[:8]}" if result.stage == "ensemble" else result.label
+    return texts.BLEND.format(key=result.key[:8]) if result.stage == "ensemble" else result.label
 
 
 def _titled(result: Result) -> str:
     """A run with its stage, or a report with its kind."""
     kind = texts.KIND_TITLES.get(result.stage)
     if kind is not None:
-        return kind[:1].upper() + kind[1:]
+        return kind
     return _named(result) if result.stage == "ensemble" else f"{result.stage} {_named(result)}"
+
+
+def _capital(text: str, language: str) -> str:
+    """A text in this language, its first letter in upper case."""
+    told = say(text, language)
+    return told[:1].upper() + told[1:]
 
 
 def _state(result: Result) -> str:
@@ -215,19 +234,18 @@ def _against(result: Result) -> str:
     rival = result.rival.partition(" (")[0]
     if result.delta is None or result.delta_low is None or result.delta_high is None:
         if result.stage == "error_analysis":
-            text = texts.REPORTED if result.verdict in SURE else texts.REPORTED_UNCLEAR
-            return text.format(verdict=result.verdict, rival=result.rival)
-        return texts.VERDICT_ALONE.format(verdict=result.verdict, rival=rival)
-    text = texts.BETTER_BY if result.verdict in SURE else texts.CANNOT_TELL
+            return texts.REPORTED[_state(result)].format(rival=result.rival)
+        verdict = texts.STATES.get(result.verdict, result.verdict)
+        return texts.VERDICT_ALONE.format(verdict=verdict, rival=rival)
     ends = (signed(value) for value in (result.delta, result.delta_low, result.delta_high))
     delta, low, high = ends
-    return text.format(verdict=result.verdict, rival=rival, delta=delta, low=low, high=high)
+    return texts.COMPARED[_state(result)].format(rival=rival, delta=delta, low=low, high=high)
 
 
-def _verdict(result: Result) -> dict[str, str]:
+def _verdict(result: Result, language: str) -> dict[str, str]:
     return {
         "state": _state(result),
-        "about": _titled(result),
+        "about": _capital(_titled(result), language),
         "words": _against(result),
         "changed": result.changed,
         "when": _moment(result.created),
@@ -249,18 +267,21 @@ def _running(state: Mapping[str, Any]) -> dict[str, Any]:
     eta: Any = state.get("eta_seconds")
     failed = counts.get("failed", 0)
     needs = [n for n in state["needs"] if n.get("state") == now.RUNNING]
-    headline = texts.RUNS.format(
-        command=f"make {state['command']}", host=state["host"], began=_moment(str(state.get("began", "")))
-    )
+    headline = texts.RUNS_ETA if _is_count(eta) else texts.RUNS
     return {
-        "headline": headline + (texts.RUNS_ETA.format(time=duration(float(eta))) if _is_count(eta) else ""),
+        "headline": headline.format(
+            command=f"make {state['command']}",
+            host=state["host"],
+            began=_moment(str(state.get("began", ""))),
+            **({"time": duration(float(eta))} if _is_count(eta) else {}),
+        ),
         "done": counts.get("done", 0),
         "all": max(sum(counts.values()), 1),
-        "counts": texts.COUNTS.format(
+        "counts": (texts.COUNTS_FAILED if failed else texts.COUNTS).format(
             done=counts.get("done", 0),
             all=sum(counts.values()),
             running=counts.get("running", 0),
-            failed=texts.COUNT_FAILED.format(n=failed) if failed else "",
+            failed=failed,
         ),
         "silent": texts.SILENT.format(updated=_moment(str(state["updated"]))),
         "needs": [_need_words(need) for need in needs[:8]],
@@ -292,8 +313,8 @@ def _failures(place: Place, states: Sequence[dict[str, Any]]) -> list[dict[str, 
             seen.add(name)
             title = str(need.get("title", name))
             is_fault = need.get("state") == now.FAILED
-            how = texts.STOPPED if state["state"] == "stopped" else texts.KILLED
-            lost = texts.LOST.format(title=title, command=f"make {state['command']}", how=how)
+            ended = texts.LOST_STOPPED if state["state"] == "stopped" else texts.LOST_KILLED
+            lost = ended.format(title=title, command=f"make {state['command']}")
             found.append(
                 {
                     "title": texts.FAILED.format(title=title) if is_fault else lost,
@@ -311,27 +332,29 @@ def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]
     report = next((r for r in reversed(own) if r.stage == "error_analysis"), None)
     newer = [r for r in own if r.stage in PREDICTED and report is not None and r.created > report.created]
     if report is not None and not newer:
-        steps = _advised(place.artifacts / report.stage / report.key / "advice.json")
+        steps = _advised(place.artifacts / report.stage / report.key / "advice.json", place.language)
     words = [] if name == place.current else [f"competition={name}"]
     fitting = now.suggestions(place.home, name, words, compose=place.compose)
     commands = {step["command"] for step in steps}
     steps += [
-        {"what": one.what[:1].upper() + one.what[1:], "command": one.command, "why": ""}
+        {"what": _capital(one.what, place.language), "command": one.command, "why": ""}
         for one in fitting
         if one.command not in commands and one.what != now.ADVISED
     ]
     return steps[: NEXT_TO_SHOW + 2]
 
 
-def _advised(path: Path) -> list[dict[str, str]]:
+def _advised(path: Path, language: str) -> list[dict[str, str]]:
+    """The advice of a report in this language, or as the report has it where it was made without."""
     try:
         advice = json.loads(path.read_text(encoding="utf-8"))["advice"]
         return [
-            {"what": str(one["do"]), "command": str(one["command"]), "why": str(one["sentence"])}
+            {"what": str(told["do"]), "command": str(one["command"]), "why": str(told["sentence"])}
             for one in advice
+            for told in [one.get("said", {}).get(language, one)]
             if str(one["command"]).startswith("make ")
         ][:NEXT_TO_SHOW]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
 
 
@@ -422,7 +445,7 @@ def _submitted(
             "name": entry.name,
             "link": f"{UP}/submissions/{quote(entry.name)}.csv" if csv.is_file() else "",
             "oof": "–" if entry.oof is None else f"{entry.oof:.4f}",
-            "interval": "–" if entry.oof_low is None else f"{entry.oof_low:.4f} to {entry.oof_high:.4f}",
+            "interval": _interval(entry.oof_low, entry.oof_high, "–"),
             "public": "–" if entry.public is None else f"{entry.public:.4f}",
             "sent": sent.get(entry.name, ""),
             "pinned": entry.pinned,

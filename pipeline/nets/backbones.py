@@ -58,6 +58,7 @@ def create(settings: ModelSettings, n_classes: int, size: Size | None, channels:
     if name.startswith(TORCHVISION):
         backbone = _torchvision(settings, n_classes, size, channels)
     elif name == PIXELS:
+        _rates(settings, set(), name)
         backbone = pixels.Pixels(n_classes, channels)
     elif plugin.is_plugin(name):
         backbone = _own(settings, n_classes, size, channels)

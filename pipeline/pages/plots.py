@@ -9,16 +9,20 @@ Lengths are in SVG units, which are CSS pixels at full width. Legend: K features
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ParamSpec
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
+from pipeline.core.language import ENGLISH, _, throughout
 from pipeline.core.statistics import Band
 
 FONT = 12.0
@@ -31,7 +35,36 @@ HEAT_LEAST = 0.005
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
 # More points of a scatter plot than this hide each other, and make a page slow.
 MOST_POINTS = 800
-EMPTY = Markup('<p class="muted">Nothing to draw.</p>')
+EMPTY = Markup('<p class="muted">–</p>')
+SHARE = _("share of images")
+P = ParamSpec("P")
+
+
+class Drawing(Markup):
+    """A drawing that knows how to draw itself again with its texts in another language."""
+
+    again: Callable[[str], Markup]
+
+    def said(self, language: str) -> Markup:
+        """The drawing in this language."""
+        return self if language == ENGLISH else self.again(language)
+
+
+def drawn(draw: Callable[P, Markup]) -> Callable[P, Markup]:
+    """A function whose drawings can be drawn again: labels, titles and axes may be texts."""
+    signature = inspect.signature(draw)
+
+    @functools.wraps(draw)
+    def first(*args: P.args, **kwargs: P.kwargs) -> Drawing:
+        made = Drawing(draw(*args, **kwargs))
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        made.again = lambda language: draw(
+            *throughout(given.args, language), **throughout(given.kwargs, language)
+        )
+        return made
+
+    return first
 
 
 @dataclass(frozen=True)
@@ -172,6 +205,7 @@ def _legend(names: Sequence[str], x: float, y: float) -> list[str]:
     return body
 
 
+@drawn
 def bars(rows: Sequence[Bar], title: str, series: Sequence[str] = ()) -> Markup:
     """Horizontal bars from zero, one group of bars per row, in the given order.
 
@@ -251,16 +285,17 @@ class Axes:
         return body
 
 
+@drawn
 def histogram(
     series: Mapping[str, npt.NDArray[np.float64]],
     title: str,
     x_label: str,
-    things: str = "images",
+    y_label: str = SHARE,
     bins: int = 32,
 ) -> Markup:
     """Shares of each series per bin, with shared edges, so that series of different size are comparable.
 
-    Values are finite; empty series are left out. `things` names the counted items.
+    Values are finite; empty series are left out. `y_label` says of what the shares are.
     """
     filled = {name: values for name, values in series.items() if len(values)}
     if not filled:
@@ -270,18 +305,19 @@ def histogram(
     shares = {name: np.histogram(v, edges)[0] / len(v) for name, v in filled.items()}
     high = max(float(s.max()) for s in shares.values())
     axes = Axes((float(edges[0]), float(edges[-1])), (0.0, high * 1.05))
-    body = axes.frame(x_label, f"share of {things}", percent=True)
+    body = axes.frame(x_label, y_label, percent=True)
     body += _legend(list(filled), WIDTH - 40 - sum(text_width(n) + 33 for n in filled), 12)
     for index, (name, share) in enumerate(shares.items()):
         points = [f"{axes.x(edges[0]):.1f},{axes.y(0):.1f}"]
         for k, value in enumerate(share):
             points += [f"{axes.x(e):.1f},{axes.y(value):.1f}" for e in (edges[k], edges[k + 1])]
         points.append(f"{axes.x(edges[-1]):.1f},{axes.y(0):.1f}")
-        tip = f"<title>{escape(name)}: {len(filled[name]):,} {escape(things)}</title>"
+        tip = f"<title>{escape(name)}: {len(filled[name]):,}</title>"
         body.append(f'<polygon points="{" ".join(points)}" class="area s{index}">{tip}</polygon>')
     return svg(WIDTH, axes.height, title, body)
 
 
+@drawn
 def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, identity: bool = False) -> Markup:
     """Lines with their points; with `identity` both axes go from 0 to 1 and the line y = x is drawn.
 
@@ -311,6 +347,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     return svg(WIDTH, axes.height, title, body)
 
 
+@drawn
 def scatter(
     x: Sequence[float], y: Sequence[float], names: Sequence[str], title: str, axes: tuple[str, str]
 ) -> Markup:
@@ -334,6 +371,7 @@ def scatter(
     return svg(WIDTH, area.height, title, body)
 
 
+@drawn
 def history(rows: Sequence[Whisker], title: str, labels: tuple[str, str], higher: bool = True) -> Markup:
     """Scores with their intervals in order of time, and a line at the best one so far.
 
@@ -355,7 +393,7 @@ def history(rows: Sequence[Whisker], title: str, labels: tuple[str, str], higher
     body.append(f'<polyline points="{_joined(points)}" class="guide" style="fill:none"/>')
     for at, row in enumerate(rows, start=1):
         x, y, kind = axes.x(at), axes.y(row.value), 1 if row is best else 0
-        tip = f"{row.label}: {row.value:.4f}, {row.low:.4f} to {row.high:.4f}"
+        tip = f"{row.label}: {row.value:.4f} [{row.low:.4f}, {row.high:.4f}]"
         body.append(svg_line(x, axes.y(row.low), x, axes.y(row.high), f"whisker c{kind}"))
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="s{kind}"><title>{escape(tip)}</title></circle>'
@@ -368,6 +406,7 @@ def history(rows: Sequence[Whisker], title: str, labels: tuple[str, str], higher
     return svg(WIDTH, axes.height, title, body)
 
 
+@drawn
 def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
     """Values with their finite intervals, one per row; `zero`: they are differences, so zero is marked."""
     if not rows:
@@ -398,8 +437,8 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         body.append(svg_line(at(0.0), 2, at(0.0), floor, "guide"))
     for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
         y = 20.0 + 28 * index
-        ends = f"{format(row.low, form)} to {format(row.high, form)}"
-        tip = f"<title>{escape(row.label)}: {text} from {ends}</title>"
+        ends = f"[{format(row.low, form)}, {format(row.high, form)}]"
+        tip = f"<title>{escape(row.label)}: {text} {ends}</title>"
         body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
         body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
         body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
@@ -418,6 +457,7 @@ class BandStep:
     high: float
 
 
+@drawn
 def band(
     steps: Sequence[BandStep], title: str, x_label: str, y_label: str, y_range: tuple[float, float]
 ) -> Markup:
@@ -434,7 +474,7 @@ def band(
     points = [(axes.x(k), axes.y(step.value)) for k, step in enumerate(steps)]
     body.append(f'<polyline points="{_joined(points)}" class="curve c0"/>')
     for (x, y), step in zip(points, steps, strict=True):
-        tip = f"{step.name}: {step.value:.4f}, {step.low:.4f} to {step.high:.4f}"
+        tip = f"{step.name}: {step.value:.4f} [{step.low:.4f}, {step.high:.4f}]"
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="s0"><title>{escape(tip)}</title></circle>'
         )
@@ -458,6 +498,7 @@ class Dot:
     inside: bool
 
 
+@drawn
 def against(dots: Sequence[Dot], band: Band | None, metric: str) -> Markup:
     """Points with their OOF intervals, the line public = OOF, and the band of luck around it.
 
@@ -499,6 +540,7 @@ def _band(axes: Axes, ends: tuple[float, float], band: Band) -> str:
     return f'<polygon points="{corners}" class="area s0" style="stroke:none;fill-opacity:.14">{tip}</polygon>'
 
 
+@drawn
 def heat_map(share_KK: npt.NDArray[np.float64], names: Sequence[str], title: str) -> Markup:
     """Shares from 0 to 1 of rows and columns with the same names: the stronger the colour, the larger."""
     size = len(share_KK)
@@ -527,6 +569,7 @@ def heat_map(share_KK: npt.NDArray[np.float64], names: Sequence[str], title: str
     return svg(WIDTH, floor + HEAT_NAME, title, body)
 
 
+@drawn
 def correlation_matrix(correlation_KK: npt.NDArray[np.float64], title: str) -> Markup:
     """A correlation matrix, −1 to 1: colour for the sign, strength for the size."""
     size = len(correlation_KK)

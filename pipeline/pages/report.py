@@ -32,7 +32,8 @@ from markupsafe import Markup, escape
 from PIL import Image
 from tqdm import tqdm
 
-from pipeline.core.wording import plural_of
+from pipeline.core.language import ENGLISH, Text, _, plural_of, said, say
+from pipeline.pages.plots import Drawing
 
 Key = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]
@@ -50,6 +51,9 @@ FOLDERS = (
 HOME_PAGE = "../../../reports/index.html"
 WEBP_QUALITY = 82
 MISSING = "–"
+SECONDS, MINUTES, HOURS = _("{n}\u00a0s"), _("{n:.0f}\u00a0min"), _("{n:.1f}\u00a0h")
+YES, NO = _("yes"), _("no")
+SCRIPT_TEXT = re.compile(r"""\b_\(("(?:[^"\\]|\\.)*")""")
 # A number as text; a plain integer may also be the name of a class.
 FIGURE = re.compile(r"–|[<>]?\s?[+−]?(\d[\d,]*\.\d+|[\d,.]+\u00a0%)")
 
@@ -60,17 +64,31 @@ def template_file(name: str) -> Path:
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment(language: str) -> Environment:
+    """Templates whose texts, and whatever `Text` they show, are in this language."""
+
+    def told(value: Any) -> Any:
+        return value.said(language) if isinstance(value, Drawing) else said(value, language)
+
+    def translated(english: str, **values: Any) -> Markup:
+        """A text of a template: it may contain HTML, its values are escaped."""
+        return Markup(say(_(english).format(**values) if values else _(english), language, escape))
+
     environment = Environment(
         loader=FileSystemLoader(FOLDERS, encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=told,
     )
     environment.filters.update(
-        count=count, percent=percent, cell=_cell, rights=_rights, prose=_prose, gain=gain, minutes=minutes
+        count=count, percent=percent, rights=_rights, gain=gain, minutes=minutes, said=told
     )
+    environment.filters["word"] = lambda name: say(Text(name), language) if isinstance(name, str) else name
+    environment.filters["prose"] = lambda text: _prose(say(text, language))
+    environment.filters["cell"] = lambda value, right=None: _cell(value, right, language)
+    environment.globals.update(_=translated, language=language)
     return environment
 
 
@@ -80,6 +98,7 @@ def render(
     script: str | tuple[str, ...] = (),
     home: str = HOME_PAGE,
     connects: bool = False,
+    language: str = ENGLISH,
     **values: Any,
 ) -> str:
     """One self-contained HTML document.
@@ -88,6 +107,7 @@ def render(
         template: a file of a `templates/` folder.
         script: JavaScript files of a `templates/` folder, run after `base.js`, in order.
         home: address of the home page, to which the page links; empty: no link.
+        language: of the page.
         connects: whether its script may ask the server that it came from for a newer page.
         values: the variables of the template; a missing one is an error, not an empty text.
     """
@@ -100,12 +120,26 @@ def render(
     ) + ("; connect-src 'self'" if connects else "")
     style = template_file("style.css").read_text(encoding="utf-8")
     page = (
-        _environment()
+        _environment(language)
         .get_template(template)
-        .render(policy=policy, style=Markup(style), script=Markup(source), home=home, **values)
+        .render(
+            policy=policy,
+            style=Markup(style),
+            script=Markup(source),
+            script_words=script_words(source, language),
+            home=home,
+            **values,
+        )
     )
     # A file name that is not valid text arrives as lone surrogates, which UTF-8 cannot encode.
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def script_words(source: str, language: str) -> Markup:
+    """The translations of the texts of a script, which are literals in calls of `_`; nothing in English."""
+    texts = [json.loads(found) for found in SCRIPT_TEXT.findall(source)]
+    words = {text: say(_(text), language) for text in texts}
+    return json_data("translations", words) if language != ENGLISH and words else Markup("")
 
 
 def json_data(element_id: str, value: Any) -> Markup:
@@ -239,8 +273,8 @@ def gain(value: float) -> str:
 def minutes(value: float) -> str:
     """A duration: `40 s`, `3 min`, `1.5 h`."""
     if value < 0.95:
-        return f"{max(round(value * 60), 1)}\u00a0s"
-    return f"{value:.0f}\u00a0min" if value < 90 else f"{value / 60:.1f}\u00a0h"
+        return SECONDS.format(n=max(round(value * 60), 1))
+    return MINUTES.format(n=value) if value < 90 else HOURS.format(n=value / 60)
 
 
 def points(difference: float) -> str:
@@ -255,7 +289,8 @@ def p_value(p: float) -> str:
 
 def plural(number: int, one: str, many: str = "") -> str:
     """A number with its noun: `1 image`, `1,234 images`; `many`: of what is not one noun, `images are`."""
-    return f"{count(number)} {one if number == 1 else many or plural_of(one)}"
+    english = f"{count(number)} {one if number == 1 else many or plural_of(one)}"
+    return Text(english, f"{{n:,{one}}}", {"n": number})
 
 
 def _prose(text: str) -> Markup:
@@ -263,17 +298,17 @@ def _prose(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
-def _cell(value: Any, right: bool | None = None) -> Markup:
+def _cell(value: Any, right: bool | None = None, language: str = ENGLISH) -> Markup:
     """A table cell, aligned right if it is a number (or as asked), with as many decimals as matter."""
     text, is_figure = _worded(value)
     at_right = is_figure if right is None else right
-    return Markup('<td class="n">{}</td>' if at_right else "<td>{}</td>").format(text)
+    return Markup('<td class="n">{}</td>' if at_right else "<td>{}</td>").format(said(text, language))
 
 
 def _worded(value: Any) -> tuple[Any, bool]:
     """The text of a cell, and whether it is a number or a text such as `+1.2` or `12 %`."""
     if isinstance(value, bool | np.bool_):
-        return ("yes" if value else "no"), False
+        return (YES if value else NO), False
     if value is None or value is pd.NA or (isinstance(value, float | np.floating) and not np.isfinite(value)):
         return MISSING, True
     if isinstance(value, int | np.integer):

@@ -26,7 +26,8 @@ from pipeline.nets.stages import features_need, is_probe, probe_views
 from pipeline.plan.planning import Cost
 from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
-from pipeline.train import estimate, precision
+from pipeline.settings.train import AUTO
+from pipeline.train import estimate, head_penalty, precision
 from pipeline.train.studies import walltime
 
 # A pass without gradients, as a share of a training step of the same images.
@@ -36,6 +37,8 @@ START = 1.5
 # Seconds of a head on features: the start of its stages; a row of a solved one, and a row of an epoch of one
 # that is trained by steps (emoji, 5 folds: logistic regression 8 s, linear 6 s, an MLP 18 s in 30 epochs).
 HEAD_START, SOLVED_ROW, STEPPED_ROW = 2.0, 8e-4, 6e-5
+# train.head_c=auto solves so many smaller problems before: about five penalties on two of three parts, each.
+PENALTIES = 5 * head_penalty.PARTS * (1 - 1 / head_penalty.PARTS)
 # Seconds per image and size: making prepared images from decoded ones.
 PREPARE = 1.5e-3
 
@@ -88,8 +91,10 @@ class Scene:
     def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""
         train = settings.config.train
-        rows = work.rows * train.head_seeds
+        rows: float = work.rows * train.head_seeds
         solved = train.head == "logistic"
+        if solved and train.head_c == AUTO:
+            rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
         head = SOLVED_ROW * rows if solved else STEPPED_ROW * rows * train.epochs
         views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)
         found = self.session.graph.found

@@ -5,11 +5,11 @@ same pieces as further recipes of `make all TIME=`. Does not own the advice (`er
 member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
 
 The order: expected gain a minute. The gain is the bound of the advice, or the hope where there is none, times
-the chance that such advice pays: the rule's own estimate, corrected by how often advice of its kind paid
-before (`submissions/advice.jsonl`). Every piece is a run of its own, `<run> <settings>`, which is compared
-with the run that it starts from on the same images; the interval is corrected for all pieces that were
-carried out on these data and folds, earlier ones included. It is kept if it is better, or if the blend with
-it is. After a piece that was kept, the new report is read.
+the chance that such advice pays: the rule's own estimate, corrected by how often its remedy paid
+before, in this project (`submissions/advice.jsonl`) and on open sets (`configs/advice/`). Every piece is a
+run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
+interval is corrected for all pieces that were carried out on these data and folds, earlier ones included. It
+is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read.
 """
 
 from __future__ import annotations
@@ -42,13 +42,14 @@ from pipeline.plan.running import Reserve, Runner
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Best
 from pipeline.record.store import Artifact
+from pipeline.settings import advice_table
 from pipeline.settings.load import Settings
 from pipeline.settings.read import read_words
 from pipeline.submit import commands as submitting
 
 Options = argparse.Namespace
-# How many outcomes of a kind weigh as much as the rule's own estimate of its chance.
-PRIOR = 4.0
+# How many outcomes of a remedy weigh as much as the rule's own estimate, which stems from one set.
+PRIOR = 1.0
 # Seeds of a finished member that are tried when nothing else is left.
 SEEDS = 3
 
@@ -65,7 +66,8 @@ class Move:
         bound: the most that it can gain; None: not known.
         gain: expected, for the order only.
         seconds: expected.
-        paid, tried: how often advice of this kind was kept before, of how often it was carried out.
+        after: seconds that any piece takes to be blended and judged, for the order only.
+        paid, tried: how often this remedy was kept here before, of how often it was carried out.
     """
 
     name: str
@@ -75,31 +77,44 @@ class Move:
     bound: float | None
     gain: float
     seconds: float
+    after: float = 0.0
     paid: int = 0
     tried: int = 0
 
     @property
     def worth(self) -> float:
         """Expected gain a minute."""
-        return 60 * self.gain / max(self.seconds, 1.0)
+        return 60 * self.gain / max(self.seconds + self.after, 1.0)
 
 
-def chance(kind: str, own: float, outcomes: Sequence[ledger.CarriedOut]) -> tuple[float, int, int]:
-    """The chance that advice of a kind pays, and how often it was kept, of how often it was carried out.
+def chance(
+    remedy: str,
+    own: float,
+    outcomes: Sequence[ledger.CarriedOut],
+    elsewhere: tuple[float, float] = (0.0, 0.0),
+) -> tuple[float, int, int]:
+    """The chance that a remedy pays, and how often it was kept here, of how often it was carried out here.
 
-    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes.
+    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes; `elsewhere`: how often the remedy
+    was kept, and carried out, on open sets, weighted by how similar they are.
     """
-    known = [one.outcome.kept for one in outcomes if one.kind == kind]
-    return (PRIOR * own + sum(known)) / (PRIOR + len(known)), sum(known), len(known)
+    known = [one.outcome.kept for one in outcomes if one.remedy == remedy]
+    kept, tried = sum(known) + elsewhere[0], len(known) + elsewhere[1]
+    return (PRIOR * own + kept) / (PRIOR + tried), sum(known), len(known)
 
 
-def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> tuple[list[Move], list[str]]:
+def moves_of(
+    report: Artifact, about: Settings, scene: Scene, factor: float, after: float
+) -> tuple[list[Move], list[str]]:
     """What a report advises that a run can carry out, best first; and lines about what cannot.
 
-    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace.
+    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace; `after`: see
+    `Move`.
     """
     session, found, lines = scene.session, list[Move](), list[str]()
     outcomes = ledger.carried_out(session.home)
+    table = advice_table.lines(about.folder)
+    target, images = about.config.competition.target, len(scene.samples)
     for one in report.json(ledger.REPORTED)["advice"]:
         words = tuple(str(word) for word in one["settings"])
         if not words:
@@ -117,9 +132,13 @@ def moves_of(report: Artifact, about: Settings, scene: Scene, factor: float) -> 
             continue
         config = settings.config
         seconds = factor * cost.seconds(config.train.epochs, len(config.infer.views))
-        pays, paid, tried = chance(str(one["kind"]), float(one["chance"]), outcomes)
+        remedy = ledger.remedy_of(words)
+        elsewhere = advice_table.counted(table, remedy, target, images)
+        pays, paid, tried = chance(remedy, float(one["chance"]), outcomes, elsewhere)
         gain = pays * float(one["hope"] if one["bound"] is None else one["bound"])
-        found.append(Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, paid, tried))
+        found.append(
+            Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, after, paid, tried)
+        )
     return sorted(found, key=lambda move: -move.worth), lines
 
 
@@ -142,7 +161,8 @@ def after_portfolio(runner: Runner) -> list[Recipe]:
     settings = case.again(about, runner.settings)
     is_new = runner.reported is None or runner.reported[0] != runner.best.artifact.key
     if settings is not None and (not is_new or runner.left > 2 * max(runner.reserve.report, 10.0)):
-        moves, _ = moves_of(runner.report(), settings, runner.scene, runner.pace.of("network"))
+        after = runner.reserve.blend + runner.reserve.report
+        moves, _ = moves_of(runner.report(), settings, runner.scene, runner.pace.of("network"), after)
         found = [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
     found = [recipe for recipe in found if recipe.name not in names]
     return found or _seeds(runner, names)
@@ -217,7 +237,8 @@ class Improver:
                 texts.NOT_READ_AGAIN.format(name=naming.label_of(about)), remedy=texts.NOT_READ_AGAIN_REMEDY
             )
         self.about = about
-        moves, lines = moves_of(report, settings, runner.scene, runner.pace.of("network"))
+        after = runner.reserve.blend + self.report_seconds
+        moves, lines = moves_of(report, settings, runner.scene, runner.pace.of("network"), after)
         moves = [m for m in moves if m.name not in self.tried]
         say = runner.session.say
         if moves:

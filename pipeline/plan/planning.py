@@ -28,6 +28,8 @@ FILL = 0.95
 UNWATCHED = 1.5
 # An observed time changes expectations at most by these factors.
 FACTORS = (0.3, 8.0)
+# Seconds of a member that say nothing about longer ones: loading libraries, files, the start of stages.
+STARTING = 20.0
 # The weight of the newest observation in the running mean of them.
 NEWEST = 0.6
 
@@ -133,7 +135,9 @@ class Pace:
         """Learn from what took so many seconds; `expected` is without any factor."""
         if expected <= 0 or seconds <= 0:
             return
-        seen = min(max(seconds / expected, FACTORS[0]), FACTORS[1])
+        # A member of three seconds that takes ten does not make one of a minute take three.
+        seen = (seconds + STARTING) / (expected + STARTING)
+        seen = min(max(seen, FACTORS[0]), FACTORS[1])
         old = self.factors.get(kind)
         # In logarithms: twice as slow and twice as fast are equally far from as expected.
         mean = seen if old is None else math.exp(NEWEST * math.log(seen) + (1 - NEWEST) * math.log(old))

@@ -6,7 +6,17 @@ words. Does not own any run, and does not import mlflow: it makes tags, `record/
 The table of the UI opens without any metric column. A saved view fixes that: a tag of the experiment that
 the UI lists under *Views* and opens if the address contains `viewStateShareKey=…`. Its format (JSON with
 the state as base64 of a zlib stream of JSON) was read from the UI of MLflow 3.17; a UI that does not know
-it shows its plain table.
+it shows its plain table. What else the UI of 3.17 does, and the answer here:
+
+- It opens in its GenAI mode, where runs are called evaluations: `workflowType=machine_learning` in the
+  address fixes that; the kind of the experiment does not.
+- Without `columnOrder` columns are alphabetical: `ci_high` comes first, and the score is the ninth.
+- Sorting by a metric flattens the tree and mixes folds with runs: views filter by the tag of the parent.
+- Cells have every digit (0.02700000000000002): summary figures are rounded to five.
+- The description of a run is folded after about four lines, that of an experiment after one: ours begin with
+  the result and use line breaks instead of paragraphs. A link in one opens a new tab.
+- The chat panel of the first visit and the banner about telemetry cannot be removed by a setting of the
+  server; `record/serve.py` keeps both from the network.
 """
 
 import base64

@@ -6,7 +6,9 @@ albumentations.
 
 A policy is `configs/augment/<name>.yaml`, or a path that ends in `.yaml`. It has one key, `transforms`: a
 list of albumentations transforms by name, each with its arguments. `OneOf`, `SomeOf`, `RandomOrder` and
-`Sequential` have their own `transforms`.
+`Sequential` have their own `transforms`. Borders are reflected unless `border_mode` is `constant`,
+`replicate`, `wrap` or `reflect_edge`: a network can learn from a black border. The content of a policy is in
+the keys of what uses it, its comments are not.
 """
 
 import hashlib

@@ -162,7 +162,7 @@ class CompetitionSettings(Section):
     layout: Literal["table", "folders", "mask"] = fact(
         "table",
         "table: a CSV and images; folders: a folder per class below `train_images`; mask: one row per "
-        "person and seven photos each, see docs/data.md",
+        "person and seven photos each, see docs/mask.md",
     )
     train_table: str = neutral("train.csv", "training table, relative to `root`")
     test_table: str | None = neutral(
@@ -181,8 +181,12 @@ class CompetitionSettings(Section):
     sample_submission: str | None = neutral(
         "sample_submission.csv", "the host's sample, relative to `root`; None: made from the test ids"
     )
-    train_images: str = neutral("images", "folder of training images, relative to `root`")
-    test_images: str = neutral("images", "folder of test images, relative to `root`")
+    train_images: str = neutral(
+        "images",
+        "folder of training images, relative to `root`, or the file that holds them (a table of pixels, "
+        "HDF5, NumPy), or a pattern of such files",
+    )
+    test_images: str = neutral("images", "the same of the test images")
     channel_files: list[str] = fact_if_chosen(
         [],
         "files of an image that has one for each channel: patterns in which {id} stands for the cell of "
@@ -202,7 +206,9 @@ class CompetitionSettings(Section):
     )
     id_column: str = fact("id", "column of unique image ids")
     path_column: str = fact(
-        "path", "column of image paths inside the image folder, with or without extension; may be the id's"
+        "path",
+        "column of image paths inside the image folder, with or without extension; may be the id's; of "
+        "images in one file their names there, or row and row0, the numbers of rows from 1 and from 0",
     )
     test_id_column: str | None = fact(None, "column of ids in the test table; None: as id_column")
     test_path_column: str | None = fact(None, "column of paths in the test table; None: as path_column")

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
 from pipeline.settings.runtime import RuntimeSettings, folder_of
@@ -19,12 +20,12 @@ from pipeline.settings.runtime import RuntimeSettings, folder_of
 FILE = "current-competition"
 WORD = "competition="
 
-GONE = "{path}: the current competition is `{name}`, but there is no {folder}/competition/{name}.yaml"
-GONE_REMEDY = 'make use NAME=… chooses another, ARGS="competition=…" names one for this command; {hint}'
-CURRENT = "the current one; make use NAME=… chooses another"
-NAMED = "named in ARGS"
-DEFAULT = "the default, because none is current; make use NAME=… chooses one"
-UNKNOWN = "NAME={name}: there is no {folder}/competition/{name}.yaml"
+GONE = _("{path}: the current competition is `{name}`, but there is no {folder}/competition/{name}.yaml")
+GONE_REMEDY = _('make use NAME=… chooses another, ARGS="competition=…" names one for this command; {hint}')
+CURRENT = _("the current one; make use NAME=… chooses another")
+NAMED = _("named in ARGS")
+DEFAULT = _("the default, because none is current; make use NAME=… chooses one")
+UNKNOWN = _("NAME={name}: there is no {folder}/competition/{name}.yaml")
 
 
 def home_of(words: Sequence[str], folder: Path) -> Path:

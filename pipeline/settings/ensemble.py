@@ -35,7 +35,8 @@ class EnsembleSettings(Section):
         ["lite0", "small_cnn", "probe"],
         "experiments by name (a+b: b overrides a); auto: every finished one on these data and folds; "
         "key:PREFIX: a finished inference; file:TEST.csv+OOF.csv: probabilities from elsewhere, the OOF file "
-        "if there is one; labels:FILE.csv: a submission of labels, which votes on the test set only; gbdt: "
+        "if there is one, both relative to the folder you call make in; labels:FILE.csv: a submission of "
+        "labels, which votes on the test set only; gbdt: "
         "boosted trees on the predictions of the other members and the metadata",
         min_length=1,
     )
@@ -46,7 +47,9 @@ class EnsembleSettings(Section):
         "on log p, of values ridge. All fits are cross-fitted. Values have no geometric, rank and hard",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
-        None, "by member, for weighted, geometric, rank, hard, CSVs without OOF; default 1", min_length=1
+        None,
+        "by member, for weighted, geometric, rank, hard, CSVs without OOF; default 1: an average member",
+        min_length=1,
     )
     temperature: bool = fact(False, "fit a temperature per member on OOF before combining")
     stack_c: float = fact(0.01, "stacking: inverse strength of the penalty", gt=0)

@@ -43,8 +43,9 @@ class InferSettings(Section):
 
     views: list[str] = fact(
         ["identity", "hflip", "shift(2,2)"],
-        "identity, hflip, vflip, shift(dx,dy) px, scale(factor), rotate(degrees), crop(share,x,y), "
-        "brightness(factor), blur(sigma), noise(sd), jpeg(quality); fivecrop(share) means five crops",
+        "identity, hflip, vflip, shift(dx,dy) px, scale(factor) 0.5 to 2, rotate(degrees) clockwise, "
+        "crop(share,x,y) of both sides at 0,0 (upper left) to 1,1, brightness(factor), blur(sigma), "
+        "noise(sd), jpeg(quality); fivecrop(share) means five crops",
         min_length=1,
     )
     merge: Literal["mean", "fitted"] = fact(

@@ -13,6 +13,7 @@ of a portfolio (`settings/portfolio.py`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from pipeline.core import language
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
@@ -37,6 +39,8 @@ CONFIGS = read.CONFIGS
 OVERRIDE = "override"
 # The settings that say where results are kept.
 HOMES = ("runtime.home", "runtime.local")
+# The language of the reader: no result depends on it but a page, whose key has it from the settings.
+LANGUAGE = "report.language"
 TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
 
 
@@ -62,7 +66,8 @@ class Request:
         chosen["experiment"] = "+".join(self.experiment or ()) or None
         named = [f"{key}={value}" for key, value in chosen.items() if value]
         values = [f"{k}={written_text(v) if isinstance(v, str) else json.dumps(v)}" for k, v in self.values]
-        return (*named, *(hidden_word(word) for word in values if not word.startswith("runtime.")))
+        unasked = ("runtime.", f"{LANGUAGE}=")
+        return (*named, *(hidden_word(word) for word in values if not word.startswith(unasked)))
 
 
 @dataclass(frozen=True)
@@ -106,10 +111,12 @@ class Settings:
     def located(self, words: Sequence[str]) -> tuple[str, ...]:
         """These words for a command that a person pastes, with the places of the present files and results.
 
-        Places are in no key and in no other command's record: they are those that were typed now.
+        Places, and the language, are in no key and in no other command's record: they are those that were
+        typed now.
         """
-        home = [f"{p}={v}" for p, v in self.request.values if p in HOMES and isinstance(v, str)]
-        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, *HOMES))
+        now = (*HOMES, LANGUAGE)
+        home = [f"{p}={v}" for p, v in self.request.values if p in now and isinstance(v, str)]
+        others = (word for word in words if word.partition("=")[0] not in (*PLACE_PATHS, *now))
         return (*others, *self.place_words, *home)
 
     def member(self, name: str) -> Settings:
@@ -159,6 +166,7 @@ def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Set
         all_faults += layer.faults
     data, sources = _merge(layers, all_faults)
     _apply(request.values, data, sources)
+    _settle_language(data, sources, os.environ)
     sections, more = _validate(data, sources)
     # If a competition's file is missing, its missing values are not further faults.
     all_faults += more if competition.lines else [f for f in more if not f.what.startswith("competition.")]
@@ -319,6 +327,19 @@ def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dic
             place = below
         place[last] = value
         sources[path] = f"{OVERRIDE} {path}"
+
+
+def _settle_language(data: dict[str, Any], sources: dict[str, str], environment: Mapping[str, str]) -> None:
+    """Replace `auto`, which is the default, by the language that it means here; `UI_LANG` wins."""
+    report = data.get("report") or {}
+    if not isinstance(report, dict) or not isinstance(report.get("language", ""), str):
+        return  # the validation says what is wrong
+    settled = language.chosen(report.get("language", language.AUTO), environment)
+    if settled == report.get("language", language.ENGLISH):
+        return
+    data["report"] = {**report, "language": settled}
+    named = environment.get(language.VARIABLE)
+    sources[LANGUAGE] = language.VARIABLE if named else sources.get(LANGUAGE, "the locale")
 
 
 def known_keys(path: Sequence[str | int]) -> list[str]:

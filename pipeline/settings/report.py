@@ -5,7 +5,10 @@ thresholds of near-duplicates are in `eda`, whose report uses them too. `make tu
 STAGE=error-analysis` searches all thresholds of finders against planted faults.
 """
 
-from pipeline.settings.fields import Section, fact
+from collections.abc import Iterator
+
+from pipeline.core import language
+from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 
 
 class StatisticsSettings(Section):
@@ -27,6 +30,12 @@ class ReportSettings(Section):
     controls: int = fact(30, "labelled images among them, to measure the person's own error", ge=0, le=500)
     judge_px: int = fact(224, "longest side of a picture to label, px", ge=32, le=512)
     show_answers: bool = fact(False, "show both predictions before the answer")
+    # `auto` is replaced when settings are read, so that a page's key holds the language that it is in.
+    language: str = fact_if_chosen(
+        language.ENGLISH,
+        "of messages and of the home, data and error pages: en, ko, or auto, which follows the locale and is "
+        "the default; UI_LANG wins",
+    )
 
 
 class FinderSettings(Section):
@@ -47,3 +56,15 @@ class FinderSettings(Section):
     pair_gain: float = fact(
         1.25, "report a pair of slices with this many times the error rate of each slice", ge=1, le=10
     )
+
+
+@rule("report")
+def known_language(sections: Sections) -> Iterator[Broken]:
+    """The language has a catalogue."""
+    known = language.languages()
+    if sections["report"].language not in known:
+        asked = sections["report"].language
+        yield (
+            "report.language",
+            f"is `{asked}`, which has no catalogue: choose one of auto, {', '.join(known)}",
+        )

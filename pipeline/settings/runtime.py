@@ -38,7 +38,9 @@ class RuntimeSettings(Section):
     """Where and how commands run; never in the key of a result."""
 
     device: Literal["auto", "cpu", "cuda"] = neutral("auto", "auto: a GPU if there is one")
-    threads: int | None = neutral(None, "torch threads; None: all cores", ge=1)
+    threads: int | None = neutral(
+        None, "torch threads of one result; None: all cores. Other threads give other last bits", ge=1
+    )
     deterministic: bool = neutral(
         True, "on a GPU: only deterministic algorithms, so that a killed run has the same result"
     )
@@ -55,7 +57,11 @@ class RuntimeSettings(Section):
         Annotated[Literal["auto"], Tag("word")]
         | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Tag("number")],
         Discriminator(_word_or_number),
-    ] = neutral("auto", "the GPUs of executor=local by their numbers, e.g. [0,1]; auto: all that torch sees")
+    ] = neutral(
+        "auto",
+        "the GPUs of executor=local by their numbers, e.g. [0,1], among those that CUDA_VISIBLE_DEVICES "
+        "leaves; auto: all of these",
+    )
     per_gpu: int = neutral(1, "processes on each GPU; more pay for small networks", ge=1, le=16)
     processes: Annotated[
         Annotated[Literal["auto"], Tag("word")] | Annotated[int, Field(ge=1, le=512), Tag("number")],

@@ -18,6 +18,7 @@ from pipeline.settings import (
     loss,
     members,
     model,
+    report,
     resample,
     runtime,
     submission,
@@ -156,6 +157,7 @@ RULES: tuple[Rule, ...] = (
     ensemble.methods_of_the_target,
     ensemble.pairs_of_classes,
     ensemble.time_budget,
+    report.known_language,
 )
 
 

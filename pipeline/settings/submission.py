@@ -59,7 +59,8 @@ class SubmissionSettings(Section):
         "class_index",
         "class_index: 0…C-1; class_name: its name; probability: one column, the probability of `positive`; "
         "probabilities: one column per class, label or level of a label; attributes: one column per "
-        "attribute or label, with the word of its value; words: the labels that hold as words of one cell; "
+        "attribute (of the most probable class) or label, with the word of its value; words: the labels that "
+        "hold as words of one cell; "
         "top_k: the `k` most probable classes as words of one cell; values: one column per value; null: not "
         "known yet. "
         "Left out: probabilities for target=labels and shares, values for target=values",
@@ -102,7 +103,10 @@ class SubmissionSettings(Section):
         min_length=1,
     )
     long_column: str | None = fact_if_chosen(
-        None, "long form with ids that repeat: the column that names the answer of a row", min_length=1
+        None,
+        "long form with ids that repeat: the column that names the answer of a row; `label_column` holds the "
+        "answer, and if the sample lacks it, all other columns are levels",
+        min_length=1,
     )
     copied: list[str] = fact(
         [], "columns of the host's sample that are no answers, and are copied as they are, e.g. paths"

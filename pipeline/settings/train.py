@@ -44,6 +44,8 @@ _HEAD_OF = {
     "head_k": "knn",
     "head_temperature": "knn",
 }
+# The value of a setting that is chosen where it is used.
+AUTO = "auto"
 # Heads that are solved on the whole training part, instead of by steps.
 SOLVED_HEADS = ("logistic", "knn")
 
@@ -122,7 +124,11 @@ class TrainSettings(Section):
     )
     head_hidden: int = fact(256, "hidden units of head=mlp", ge=1, le=8192)
     head_dropout: float = fact(0.5, "dropout of the hidden units of head=mlp", ge=0, lt=1)
-    head_c: float = fact(0.01, "C of head=logistic: the inverse of its L2 penalty", gt=0, le=1e6)
+    head_c: Annotated[float, Field(gt=0, le=1e6)] | Literal["auto"] = fact(
+        0.01,
+        "C of head=logistic: the inverse of its L2 penalty; auto: 0.03, and for values, whose noise is not "
+        "known before, the best within each training part",
+    )
     head_k: int = fact_if_chosen(50, "head=knn: neighbours that vote", ge=1, le=10000)
     head_temperature: float = fact_if_chosen(
         0.05, "head=knn: a neighbour votes with exp(cosine / temperature)", gt=0, le=10
@@ -136,9 +142,9 @@ class TrainSettings(Section):
     )
     head_seeds: int = fact(1, "heads per fold with different seeds, probabilities averaged", ge=1, le=50)
     probe_views: list[str] = fact_if_chosen(
-        ["identity", "hflip"],
-        "views of each image that a linear_probe trains on, as in infer.views, identity among them; those "
-        "that an attribute forbids are left out",
+        ["identity", "hflip", "shift(2,2)"],
+        "views of each image that a linear_probe trains on, identity among them; those of infer.views, as a "
+        "head knows only views that it trained on. Those that an attribute forbids are left out",
         min_length=1,
     )
     folds: list[Annotated[int, Field(ge=0)]] | None = neutral(None, "train only these folds; None: all")
@@ -338,12 +344,12 @@ def epochs_of_other_kinds(s: Sections) -> Iterator[Broken]:
 
 @rule("train", "model")
 def views_and_stages_of_a_probe(s: Sections) -> Iterator[Broken]:
-    """What a linear probe trains on is chosen for a linear probe, and identity, which validates, is there."""
-    train, usual = s["train"], TrainSettings()
+    """Features are chosen for a linear probe, and identity, which validates, is there.
+
+    Views of probes may be set anywhere: a competition's file sets them for all of its experiments.
+    """
+    train = s["train"]
     probe = train.strategy == "linear_probe"
-    if train.probe_views != usual.probe_views and not probe:
-        message = f"is for strategy=linear_probe, and train.strategy={train.strategy}; augment.policy changes"
-        yield "train.probe_views", f"{message} what a network sees"
     if "identity" not in train.probe_views:
         yield "train.probe_views", "lacks identity, the view on which heads are validated: add it"
     for name in ("feature_stages", "feature_px"):

@@ -134,6 +134,22 @@ class HeadJob:
             stds.append(torch.from_numpy(std_E) / (own / block.shape[2]) ** 0.5)
         return torch.cat(means), torch.cat(stds)
 
+    def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(D,) lowest and highest of each feature over the training samples and all views.
+
+        Metadata, which may be missing, has no ends.
+        """
+        x_NVD = self.features.x_NVD
+        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
+        own, lows, highs = x_NVD.shape[2] - self.features.n_beside, [], []
+        for start in range(0, own, _COLUMNS):
+            block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
+            flat = torch.from_numpy(block).flatten(0, 1)
+            lows.append(flat.amin(0))
+            highs.append(flat.amax(0))
+        open_D = torch.full((self.features.n_beside,), torch.inf)
+        return torch.cat([*lows, -open_D]), torch.cat([*highs, open_D])
+
 
 @dataclass(frozen=True)
 class HeadFit:
@@ -186,10 +202,15 @@ class HeadStack(nn.Module):
         scale: of values and labels, from the outputs of each head to logits; part of the state dict.
         n_beside: how many of the last features are metadata, which may be missing (NaN).
         angles: of a last layer of cosines; part of the state dict. None: it is linear.
+        ends: (J, D) lowest and highest of the training features, beyond which features are cut; part of the
+            state dict. None: they are not. A solution that fits the training part says nothing about features
+            that it has not seen, and of hundreds of them a few are always far out.
     """
 
     mean_JD: torch.Tensor
     std_JD: torch.Tensor
+    low_JD: torch.Tensor
+    high_JD: torch.Tensor
 
     def __init__(
         self,
@@ -201,8 +222,13 @@ class HeadStack(nn.Module):
         scale: OutputScale | None = None,
         n_beside: int = 0,
         angles: Angles | None = None,
+        ends: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> None:
         super().__init__()
+        self.cut = ends is not None
+        if ends is not None:
+            self.register_buffer("low_JD", ends[0])
+            self.register_buffer("high_JD", ends[1])
         self.scale = scale
         self.register_buffer("mean_JD", mean_JD)
         self.register_buffer("std_JD", std_JD)
@@ -230,6 +256,8 @@ class HeadStack(nn.Module):
 
     def standardise(self, x_JBD: torch.Tensor) -> torch.Tensor:
         """Features with mean 0 and deviation 1 over each head's training samples; x_JBD may have J = 1."""
+        if self.cut:
+            x_JBD = x_JBD.clamp(self.low_JD[:, None], self.high_JD[:, None])
         return self.filled((x_JBD - self.mean_JD[:, None]) / self.std_JD[:, None])
 
     def filled(self, z_JBD: torch.Tensor) -> torch.Tensor:
@@ -288,7 +316,8 @@ def restore_head(state: State, by_attribute: AttributeHeads | None = None) -> He
     if "scale.mean" in state:
         scale = OutputScale(*(state[f"scale.{name}"] for name in ("mean", "spread", "low", "high")))
     shape = state["mean_JD"], state["std_JD"], n_outputs, hidden
-    head = HeadStack(*shape, by_attribute, scale, n_beside, angles)
+    ends = (state["low_JD"], state["high_JD"]) if "low_JD" in state else None
+    head = HeadStack(*shape, by_attribute, scale, n_beside, angles, ends)
     head.load_state_dict(state, strict=True)
     return head.eval()
 

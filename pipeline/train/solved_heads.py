@@ -17,7 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,8 @@ from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.nets.nearest import state_of
 from pipeline.settings.loss import LossSettings
-from pipeline.train import column_losses, heads
+from pipeline.settings.train import AUTO
+from pipeline.train import column_losses, head_penalty, heads
 from pipeline.train.heads import HeadFit, HeadJob, HeadStack
 from pipeline.train.targets import class_facts, targets_of
 
@@ -116,13 +117,16 @@ def _fit(job: HeadJob) -> HeadFit:
     times_N = np.bincount(job.rows(0).index_R, minlength=len(z_NVD)).astype(np.float32)
     weight_N = job.weight_N.numpy() * times_N
     solve = {LABELS: _labels, VALUES: _values}.get(job.target.kind, _classes)
+    job = _with_penalty(job, z_NVD, target_NC, weight_N)
     solved = solve(z_NVD, target_NC, weight_N, job)
+    low_D, high_D = job.ends()
     head = HeadStack(
         mean_D[None],
         std_D[None],
         target_NC.shape[1],
         scale=heads.scale_of_heads([job.scale], len(mean_D)),
         n_beside=features.n_beside,
+        ends=(low_D[None], high_D[None]),
     )
     weight_CD, bias_C = (torch.from_numpy(v).double() for v in (solved.weight_CD, solved.bias_C))
     if head.scale is not None:
@@ -134,8 +138,41 @@ def _fit(job: HeadJob) -> HeadFit:
     head.eval()
     entry, p_1NC = _figures(job, head, z_NVD, target_NC, weight_N)
     state = {key: value.detach().clone() for key, value in head.state_dict().items()}
-    history = [{"epoch": 0.0, "iterations": float(solved.iterations), **entry}]
+    facts = {"iterations": float(solved.iterations), "head_c": _c(job)}
+    history = [{"epoch": 0.0, **facts, **entry}]
     return heads.head_fit(job, state, p_1NC, history, time.perf_counter() - begin)
+
+
+def _with_penalty(job: HeadJob, z_NVD: Floats, target_NC: Floats, weight_N: Floats) -> HeadJob:
+    """The job with a number for `train.head_c`."""
+    if job.train.head_c != AUTO:
+        return job
+    plain, scale = job.features.views.index("identity"), job.scale
+
+    def at(c: float) -> HeadJob:
+        return replace(job, train=job.train.model_copy(update={"head_c": c}))
+
+    if job.target.kind != VALUES:
+        return at(head_penalty.USUAL_C)
+    assert scale is not None, "values have a scale"
+
+    def loss_of(solve_N: head_penalty.Mask, judge_N: head_penalty.Mask, c: float) -> float:
+        own, other = np.flatnonzero(solve_N), np.flatnonzero(judge_N)
+        own_NVD, other_NVD = head_penalty.standardised(z_NVD[own], z_NVD[other], job.features.n_beside)
+        found = _values(own_NVD, target_NC[own], weight_N[own], at(c))
+        off_NC = other_NVD[:, plain] @ found.weight_CD.T + found.bias_C - target_NC[other]
+        loss_NC = (off_NC / scale.spread_C) ** 2
+        known_NC = ~np.isnan(loss_NC) & (weight_N[other, None] > 0)
+        weight_NC = np.broadcast_to(weight_N[other, None], loss_NC.shape)
+        return float(np.average(loss_NC[known_NC], weights=weight_NC[known_NC])) if known_NC.any() else np.nan
+
+    return at(head_penalty.chosen(job.train_samples, loss_of))
+
+
+def _c(job: HeadJob) -> float:
+    """The chosen C."""
+    assert job.train.head_c != AUTO, "C is chosen before anything is solved"
+    return float(job.train.head_c)
 
 
 def _figures(
@@ -246,7 +283,7 @@ def _values(z_NVD: Floats, target_NC: Floats, weight_N: Floats, job: HeadJob) ->
         z_MD = z_NVD[known_N].reshape(-1, z_NVD.shape[2]).astype(np.float64)
         y_N = (target_NC[known_N, c].astype(np.float64) - scale.mean_C[c]) / scale.spread_C[c]
         weight_M = weight_N[known_N].repeat(n_views).astype(np.float64) / n_views
-        solver: Any = Ridge(alpha=_RIDGE / job.train.head_c, solver="cholesky")
+        solver: Any = Ridge(alpha=_RIDGE / _c(job), solver="cholesky")
         solver.fit(z_MD, y_N.repeat(n_views), sample_weight=weight_M)
         weight_CD[c] = solver.coef_ * scale.spread_C[c]
         bias_C[c] = solver.intercept_ * scale.spread_C[c] + scale.mean_C[c]
@@ -284,7 +321,7 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
     bias_C[present] = 0
     if len(present) == 1:
         return weight_CD, bias_C, 0
-    solver: Any = LogisticRegression(C=job.train.head_c, max_iter=MAX_ITERATIONS)
+    solver: Any = LogisticRegression(C=_c(job), max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # logged below, with the fold and a remedy
         solver.fit(problem.z_MD, problem.class_M, sample_weight=problem.weight_M)
@@ -293,7 +330,7 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
         log.warning(
             "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
             "(now %g)",
-            *(job.fold, MAX_ITERATIONS, job.train.head_c),
+            *(job.fold, MAX_ITERATIONS, _c(job)),
         )
     if len(present) == 2:  # scikit-learn then returns one row: the log-odds of the second class
         weight_CD[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2

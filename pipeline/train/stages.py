@@ -444,7 +444,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        2,
+        3,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -454,7 +454,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        4,
+        5,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -475,7 +475,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        2,
+        3,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -501,7 +501,7 @@ STAGES = (
     ),
     Stage(
         "whole",
-        2,
+        3,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,

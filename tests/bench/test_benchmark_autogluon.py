@@ -1,6 +1,7 @@
 """benchmarks/against_autogluon without AutoGluon: held-out groups, its checkpoint, cells that are kept."""
 
 import json
+import threading
 
 import numpy as np
 import pandas as pd
@@ -65,6 +66,32 @@ def test_cells_are_kept_and_the_report_pairs_them(table, tmp_path, monkeypatch, 
     assert said.count("podium minus autogluon") == 2 and "first submission after     20 s" in said
     bench.main(words)
     assert len(made) == 6 and capsys.readouterr().out == said
+
+
+def test_side_by_side_all_systems_run_at_once_and_a_missing_one_brings_the_others_along(
+    table, tmp_path, monkeypatch
+):
+    meeting, made = threading.Barrier(2, timeout=20), []
+
+    def system(who, one, seconds, options):
+        meeting.wait()
+        made.append(who)
+        return answers(one, 1.0)
+
+    monkeypatch.setattr(bench, "table_of_demo", lambda name, out: table)
+    monkeypatch.setattr(bench, "of_system", system)
+    for name in ("environment", "checkpoint"):
+        monkeypatch.setattr(bench, name, lambda *arguments: None)
+    monkeypatch.setattr(bench, "DRAWS", 10)
+    words = ["--env", str(tmp_path / "env"), "--out", str(tmp_path), "--sets", "emoji", "--side-by-side"]
+    words += ["--minutes", "5", "--seeds", "1", "--systems", "podium", "autogluon"]
+    bench.main(words)
+    assert sorted(made) == ["autogluon", "podium"]
+    bench.main(words)
+    assert len(made) == 2, "both cells are kept"
+    (tmp_path / "cells" / "emoji-5-0-autogluon.json").unlink()
+    bench.main(words)
+    assert len(made) == 4, "alone it would have the machine for itself"
 
 
 @pytest.mark.slow

@@ -7,7 +7,8 @@ import pytest
 
 import pipeline
 from pipeline.core.errors import ConfigError
-from pipeline.core.wording import duration, plural_of, seconds_of, singular_kind, worded
+from pipeline.core.language import plural_of
+from pipeline.core.wording import duration, seconds_of, singular_kind, worded
 
 ROOT = Path(pipeline.__file__).parent
 NUMBERED = re.compile(r"\{\w+:(?:,?[a-z][a-z -]+|[^}|]*\|[^}]*)\}")

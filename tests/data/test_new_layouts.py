@@ -485,3 +485,12 @@ def test_images_that_alternate_between_folders_are_found_in_the_folder_above(tmp
     made = propose(NewRequest("x", tmp_path / "pets", train, None, None, tmp_path))
     found = {line.path.rpartition(".")[2]: line.value for line in made.lines}
     assert found["train_images"] == "."
+
+
+@pytest.mark.parametrize("name", ["{side}/{n}.png", "{side}.{n}.png"])
+def test_classes_of_two_sides_in_paths_forbid_mirrors(tmp_path, name):
+    for n in range(24):
+        picture(tmp_path / "images" / name.format(side=("left", "right")[n % 2], n=n), n)
+    _, found = guess(tmp_path, "images")
+    assert found["attributes"][0]["values"] == ["left", "right"]
+    assert found["attributes"][0]["forbids"] == ["hflip", "vflip"]

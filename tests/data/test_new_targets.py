@@ -515,4 +515,5 @@ def test_mirrors_are_left_out_where_they_would_change_the_answer(host, columns, 
     forbidden = [attribute.forbids for attribute in config.competition.attributes]
     assert all(("hflip" in own) == mirrored for own in forbidden)
     assert ("hflip" in config.infer.views) != mirrored and (config.augment.policy == "upright") == mirrored
+    assert config.train.probe_views == config.infer.views, "heads train on what they predict"
     assert ("probe_places" in config.ensemble.members) == (config.competition.target == "values")

@@ -215,13 +215,15 @@ def test_a_fact_that_counts_only_if_chosen_leaves_older_keys_as_they_are():
         "images.store_px": None,
         "images.tiles": None,
         "model.pool_images": "mean",
+        # Pages were English.
+        "report.language": "en",
         # Steps of training that there were not before.
         "model.feature_stages": None,
         "model.feature_px": None,
         "train.first_px": None,
         "train.grad_checkpointing": False,
         "train.head_epochs": None,
-        "train.probe_views": ["identity", "hflip"],
+        "train.probe_views": ["identity", "hflip", "shift(2,2)"],
         "train.soup": "uniform",
         # Settings of labels and values, and of forms that were refused before.
         "competition.label_weights": None,

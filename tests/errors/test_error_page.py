@@ -118,7 +118,7 @@ def test_changes_and_what_following_advice_brought_stand_on_the_page():
     )
     shown = render_html(analyze(inputs), inputs)
     assert "never tested alone" in shown and "make train ARGS=…" in shown and "a → b" in shown
-    assert re.search(r"at most <b>\+0\.030</b>; gained <b>\+0\.012</b>", shown)
+    assert re.search(r"gained <b>\+0\.012</b> .* At most \+0\.030 was possible", shown)
     assert (
         "followed advice for lite0: images.size=96, at most +0.0300; gained +0.0120 [+0.0030"
         in inputs.followed[0].line

@@ -102,7 +102,7 @@ def test_few_groups_have_no_interval_and_many_have():
     assert "too few groups" in section_of(section(few, picture, MADE.train, None, "make explain"), MADE)
     few["parts"]["attention"]["data"]["classes"][0]["n_groups"] = 8
     shown = section_of(section(few, picture, MADE.train, None, "make explain"), MADE)
-    assert "too few groups" not in shown and "+10.0 to +30.0" in shown
+    assert "too few groups" not in shown and "[+10.0, +30.0]" in shown
 
 
 def test_an_answer_that_is_right_is_not_called_an_error():

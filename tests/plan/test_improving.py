@@ -38,24 +38,49 @@ LINE = {
 }
 
 
-def outcomes(*kept, kind="epochs"):
+def outcomes(*kept, word="train.epochs=9"):
     made = [ledger.AdviceOutcome.model_validate({**OUTCOME, "kept": k}) for k in kept]
-    return [ledger.CarriedOut("toy", "train/a", kind, ("x=1",), one) for one in made]
+    return [ledger.CarriedOut("toy", "train/a", "epochs", (word,), one) for one in made]
 
 
-def test_the_chance_of_a_kind_follows_how_often_it_paid():
-    assert chance("epochs", 0.4, []) == (0.4, 0, 0)
-    often, paid, tried = chance("epochs", 0.4, outcomes(True, True, True, False))
+def test_a_remedy_is_what_advice_changes_whatever_rule_gave_it_and_however_much():
+    assert ledger.remedy_of(["train.epochs=9"]) == ledger.remedy_of(["train.epochs=30"]) == "train.epochs"
+    assert ledger.remedy_of(["images.size=[96,64]"]) == ledger.remedy_of(["images.size=96"]) == "images.size"
+    over = ["resample.method=over", "resample.to=balanced"]
+    assert ledger.remedy_of(over) == "resample.method=over resample.to=balanced"
+    assert ledger.remedy_of(["loss.name=focal"]) != ledger.remedy_of(["loss.name=logit_adjustment"])
+
+
+def test_the_chance_of_a_remedy_follows_how_often_it_paid():
+    assert chance("train.epochs", 0.4, []) == (0.4, 0, 0)
+    often, paid, tried = chance("train.epochs", 0.4, outcomes(True, True, True, False))
     assert (paid, tried) == (3, 4) and often == pytest.approx((PRIOR * 0.4 + 3) / (PRIOR + 4))
-    never = chance("epochs", 0.4, outcomes(*[False] * 12))[0]
+    never = chance("train.epochs", 0.4, outcomes(*[False] * 12))[0]
     assert 0 < never < 0.11
-    assert chance("pair", 0.4, outcomes(True, True)) == (0.4, 0, 0), "of its own kind only"
+    assert chance("images.size", 0.4, outcomes(True, True)) == (0.4, 0, 0), "of the same remedy only"
+
+
+def test_what_paid_on_open_sets_moves_the_chance_and_is_not_told_as_the_projects_own():
+    assert chance("train.epochs", 0.4, [], (4.0, 4.0)) == (
+        pytest.approx((PRIOR * 0.4 + 4) / (PRIOR + 4)),
+        0,
+        0,
+    )
+    both, paid, tried = chance("train.epochs", 0.4, outcomes(True), (0.0, 4.0))
+    assert (paid, tried) == (1, 1) and both == pytest.approx((PRIOR * 0.4 + 1) / (PRIOR + 5))
 
 
 def test_advice_is_ordered_by_expected_gain_a_minute():
     slow = Move("slow", "pair", (), None, 0.1, gain=0.05, seconds=600)
     quick = Move("quick", "epochs", (), None, None, gain=0.02, seconds=60)
     assert quick.worth > slow.worth and quick.worth == pytest.approx(0.02)
+
+
+def test_what_follows_every_piece_counts_so_that_seconds_do_not_outweigh_gains():
+    """A head takes a second or four; judging it takes ten times as long."""
+    little = Move("little", "weakest", (), None, None, gain=0.006, seconds=1, after=20)
+    more = Move("more", "pair", (), None, None, gain=0.02, seconds=4, after=20)
+    assert more.worth > little.worth and little.gain / little.seconds > more.gain / more.seconds
 
 
 def test_the_ledger_keeps_what_advice_brought_and_reports_do_not_list_it_twice(tmp_path):

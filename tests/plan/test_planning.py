@@ -94,11 +94,21 @@ def test_a_member_that_took_twice_its_time_doubles_what_is_expected_of_the_next_
     before = planned([network("a"), network("b")], 300)
     assert len(before.members) == 2
     pace.observe("network", expected=100, seconds=200)
-    assert pace.of("network") == pytest.approx(2.0) and pace.of("probe") == 1.0
+    assert pace.of("network") == pytest.approx(220 / 120) and pace.of("probe") == 1.0
     after = planned([network("a"), network("b")], 300, pace)
     assert len(after.members) == 1 and after.seconds <= 300
     pace.observe("network", expected=100, seconds=50)
     assert 0.5 < pace.of("network") < 2.0, "the newest observation weighs most, and not alone"
+
+
+def test_a_quick_member_that_takes_seconds_longer_does_not_leave_out_those_of_a_minute():
+    """The pixels of a picture are solved in seconds, and loading libraries takes as long."""
+    pace = Pace()
+    pace.observe("probe", expected=3, seconds=40)
+    assert pace.of("probe") < 3
+    long = Pace()
+    long.observe("probe", expected=300, seconds=600)
+    assert long.of("probe") > 1.9, "a long one tells nearly all"
 
 
 def test_one_odd_observation_changes_expectations_within_limits():

@@ -61,6 +61,15 @@ def test_a_recipe_that_the_competition_refuses_keeps_the_reason(configs):
     assert [r.name for r in recipes.networks(made)] == ["lite0_recipe"]
 
 
+def test_a_recipe_may_enlarge_images_that_the_competition_keeps_small(configs):
+    portfolio(configs, "cpu", "lite0_96", "probe_logistic")
+    made = recipes.of_portfolio(load(["competition=digits"], configs), "cpu")
+    sides = [(r.settings.config.images.size, r.settings.config.images.cache_px, r.faults) for r in made]
+    assert sides == [(96, 96, ""), (32, 32, "")], "and only where it has to"
+    asked = recipes.of_portfolio(load(["competition=digits", "images.cache_px=32"], configs), "cpu")
+    assert "images.cache_px" in asked[0].faults and not asked[1].faults
+
+
 def test_overrides_hold_for_every_recipe_and_a_size_that_is_given_stays(configs):
     portfolio(configs, "cpu", "lite0", "lite0_96")
     made = recipes.of_portfolio(load(["competition=emoji", "loss.label_smoothing=0.1"], configs), "cpu")

@@ -441,7 +441,7 @@ def test_hangul_stays_as_it_is_in_values_and_faults(configs):
 def test_the_shipped_files_are_the_ones_tested():
     """A YAML in another place, or a new group, must come with a test that loads it."""
     groups = {n.split("/")[0] for n in SHIPPED}
-    named = {"ablate", "augment", "competition", "experiment", "model", "portfolio", "tune"}
+    named = {"advice", "ablate", "augment", "competition", "experiment", "model", "portfolio", "tune"}
     assert groups == {"config.yaml", *named}
     assert len(SHIPPED) == sum(1 for _ in CONFIGS.rglob("*.y*ml")) >= 11
     assert {"emoji", "emoji-shift", "emoji-people", "emoji-labels", "digits", "digits-values"} <= set(
@@ -463,7 +463,8 @@ def test_every_shipped_policy_is_one_and_its_header_says_what_for(name):
 @pytest.mark.parametrize("name", [n for n in SHIPPED if not n.startswith("augment/")])
 def test_every_shipped_file_holds_settings_and_a_header(name):
     text = (CONFIGS / name).read_text(encoding="utf-8")
-    parsed = parse(text, name, "portfolio" if name.startswith("portfolio/") else "")
+    group = name.partition("/")[0]
+    parsed = parse(text, name, group if group in ("portfolio", "advice") else "")
     assert parsed.data and not parsed.faults
     assert text.startswith("# ") and "make " in text, f"{name}: a header says what it is and the command"
 

@@ -8,6 +8,7 @@ import timm
 from pipeline.core.errors import ConfigError
 from pipeline.settings import portfolio
 from pipeline.settings.load import CONFIGS, load
+from pipeline.settings.model import PIXELS
 
 TIERS = portfolio.names(CONFIGS)
 LINES = [(tier, one.name) for tier in TIERS for one in portfolio.recipes(CONFIGS, tier)]
@@ -28,7 +29,7 @@ def refused(tier, name, folder=CONFIGS):
     except ConfigError as error:
         return " ".join([error.headline, *error.faults])
     known = timm.list_pretrained() if config.model.weights == "hub" else timm.list_models()
-    if config.model.name not in known:
+    if config.model.name not in (*known, PIXELS):
         return f"timm has no {config.model.name}"
     if tier in WITHOUT_HUB and config.model.weights == "hub":
         return "needs a hub"

@@ -26,11 +26,11 @@ def fit(job):
 
 
 def theirs(job, x_MD, y_M, weight_M=None):
-    """(N, C) of the validation part, by scikit-learn on double precision."""
+    """(N, C) of the validation part within the ends of the training part, by scikit-learn."""
     mean_D, std_D = (v.double().numpy() for v in job.statistics())
     solver = LogisticRegression(C=job.train.head_c, max_iter=2000, tol=1e-6)
     solver.fit((x_MD - mean_D) / std_D, y_M, sample_weight=weight_M)
-    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).double().numpy()
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).clamp(*job.ends()).double().numpy()
     return solver.predict_proba((x_ND - mean_D) / std_D)
 
 
@@ -111,3 +111,17 @@ def test_a_solver_that_gives_up_says_so(job, monkeypatch, caplog):
     monkeypatch.setattr(solved_heads, "MAX_ITERATIONS", 2)
     fit(job)
     assert "fold 1: logistic regression has not converged after 2 iterations" in caplog.text
+
+
+def test_a_feature_beyond_its_training_part_counts_as_the_last_one_seen_there(job):
+    found = fit(job)
+    head = restore_head(found.state)
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N))
+    seen_ND = plain_view(job.features.take(job.train_samples.ids_N))
+    ends = seen_ND.amin(0), seen_ND.amax(0)
+    far = x_ND.clone()
+    far[:, 20] = 1e9
+    last = x_ND.clone().clamp(*ends)
+    last[:, 20] = ends[1][20]
+    p_far, p_last = (head_probabilities(head, part.numpy(), job.target) for part in (far, last))
+    np.testing.assert_array_equal(p_far, p_last)

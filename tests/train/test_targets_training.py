@@ -76,10 +76,12 @@ def network(space, **train):
 
 
 @pytest.mark.parametrize("space", [LABELS, VALUES, SHARES])
-@pytest.mark.parametrize("head", ["linear", "mlp", "logistic"])
-def test_every_head_learns_every_kind_of_target(space, head):
+@pytest.mark.parametrize(
+    ("head", "head_c"), [("linear", 0.05), ("mlp", 0.05), ("logistic", 0.05), ("logistic", "auto")]
+)
+def test_every_head_learns_every_kind_of_target(space, head, head_c):
     fit_heads = (solved_heads if head == "logistic" else batched_heads).fit_heads
-    job = heads_of(space, head=head, head_c=0.05, epochs=8 if head != "logistic" else 1)
+    job = heads_of(space, head=head, head_c=head_c, epochs=8 if head != "logistic" else 1)
     (found,) = fit_heads([job])
     oof, valid = found.result.oof, job.valid_samples
     assert oof.kind == space.kind and not oof.target.faulty(oof.p_NC).any()
@@ -97,7 +99,8 @@ def test_every_head_learns_every_kind_of_target(space, head):
 def standardised(job):
     mean_D, std_D = (v.double().numpy() for v in job.statistics())
     z = (job.features.take(job.train_samples.ids_N).x_NVD[:, 0] - mean_D) / std_D
-    return z, (plain_view(job.features.take(job.valid_samples.ids_N)).double().numpy() - mean_D) / std_D
+    x_ND = plain_view(job.features.take(job.valid_samples.ids_N)).clamp(*job.ends())
+    return z, (x_ND.double().numpy() - mean_D) / std_D
 
 
 def test_a_solved_label_is_scikit_learns_logistic_regression_of_its_known_rows():

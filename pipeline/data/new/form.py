@@ -5,6 +5,16 @@ Owns the format, the host's words and columns, and the guess of the metric. Does
 
 No value may be written that is foreign to the sample. What the sample does not prove is a guess and is called
 one; where a wrong guess would be scored without a word, the format stays open and the user is asked.
+
+    the sample has                                a submission has
+    one column, answers of the label              the most probable class, written as the sample writes it
+    one column of numbers, and two classes        the probability of one class (`submission.positive`)
+    a column for each class or label              a probability for each; with zeros and ones 0 and 1
+    joined values, such as `neutral_male`         the same, with that separator and order
+    several classes in a cell                     the `k` most probable classes
+    words of labels in a cell                     the words of the labels that hold
+    a row for each image and answer               the same rows (`long_id`, `long_column`)
+    numbers, where another table pairs words      the numbers
 """
 
 from __future__ import annotations

@@ -65,3 +65,4 @@ def settle(proposal: Proposal, found: Label, attributes: list[dict[str, Any]]) -
         attribute["forbids"] = list(FORBIDDEN)
     proposal.set("augment.policy", "upright", reason)
     proposal.set("infer.views", list(VIEWS), texts.MIRROR_VIEWS)
+    proposal.set("train.probe_views", list(VIEWS), texts.MIRROR_PROBES)

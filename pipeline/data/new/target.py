@@ -4,6 +4,14 @@ Owns the label as the other guesses see it, and making one of each kind from col
 which columns they are (`data/new/label.py`), recognising a kind from cells (`data/new/kinds.py`) nor the
 host's form (`data/new/form.py`, `data/new/matrix_form.py`).
 
+    the training table has                                              the target
+    a column of classes; columns of 0 and 1 with one 1 in each row      exclusive classes (`one_hot`)
+    columns of 0 and 1 whose common prefix excludes the others          labels with levels
+    columns of 0 and 1, several or none hold; empty and -1 are unknown  labels, one a column
+    cells of several words (`scab rust`, `['scab', 'rust']`)            labels, one a word
+    decimals, whole numbers with gaps, a name such as price or age      values
+    columns of numbers with one sum in all rows                         shares
+
 Legend: A attributes or labels, N rows.
 """
 

@@ -40,7 +40,7 @@ _NUMBERED = re.compile(r"#(\d+)")
 
 @dataclass(frozen=True)
 class Reading:
-    """The settings of readers; see `images` and `competition.encoding` in docs/settings.md.
+    """The settings of readers; see `images` and `competition.encoding` in pipeline/settings/.
 
     Args:
         reader: `auto`, or the name of a reader.

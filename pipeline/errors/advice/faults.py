@@ -76,16 +76,15 @@ def too_few_epochs(facts: Facts) -> Advice | None:
     if gap > SMALL_GAP or left < MUCH_LEFT or not falling:
         return None
     more = asked * MORE_EPOCHS
-    recently = texts.EPOCHS_FALLEN.format(share=percent(fallen)) if n_epochs > 2 else ""
     return Advice(
         "epochs",
         texts.EPOCHS_DO.format(more=more, now=asked),
-        texts.EPOCHS_SEEN.format(
+        (texts.EPOCHS_FALLEN if n_epochs > 2 else texts.EPOCHS_SEEN).format(
             run=run.name,
             epochs=plural(asked, "epoch"),
             valid=last["valid_loss"],
             train=last["train_loss"],
-            fallen=recently,
+            fallen=percent(fallen),
         ),
         texts.EPOCHS_WHY,
         train_with(facts.asked, f"train.epochs={more}"),

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ LEDGER = "advice.jsonl"
 REPORTED = "advice.json"
 # How many faulty lines a warning names.
 SHOWN = 5
+# A value that is a number or a list of numbers.
+NUMBERS = re.compile(r"[-+0-9.eE, \[\]]+")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,20 @@ class CarriedOut:
     kind: str
     settings: tuple[str, ...]
     outcome: AdviceOutcome
+
+    @property
+    def remedy(self) -> str:
+        """What it changed; see `remedy_of`."""
+        return remedy_of(self.settings)
+
+
+def remedy_of(settings: Sequence[str]) -> str:
+    """What a piece of advice changes: its settings, numbers left out: `images.size`, `loss.name=focal`.
+
+    One rule may advise different remedies, and two rules the same one: what paid is counted by remedy.
+    """
+    named = (word.partition("=") for word in settings)
+    return " ".join(path if NUMBERS.fullmatch(value) else f"{path}={value}" for path, _, value in named)
 
 
 def read(home: Path) -> tuple[GivenAdvice, ...]:

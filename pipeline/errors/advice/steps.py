@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from pydantic import TypeAdapter
 
+from pipeline.core.language import joined
 from pipeline.errors import texts
 from pipeline.errors.advice.facts import Advice, Facts
 from pipeline.errors.advice.faults import balances
@@ -49,16 +50,16 @@ def confused_pair(facts: Facts) -> Advice | None:
         return None
     pair = mistakes.pairs[0]
     back = next((p for p in mistakes.pairs if (p.true, p.predicted) == (pair.predicted, pair.true)), None)
-    sentence = texts.PAIR_SEEN.format(
+    sentence = (texts.PAIR_REVERSE if back else texts.PAIR_SEEN).format(
         true=space.classes[pair.true],
         predicted=space.classes[pair.predicted],
         times=plural(pair.images, "time"),
         share=percent(pair.share),
-        reverse=texts.PAIR_REVERSE.format(times=plural(back.images, "time")) if back else "",
+        reverse=plural(back.images, "time") if back else "",
     )
     changed = [name for name, _, _ in changes(space, pair.true, pair.predicted)]
     several = len(space.attributes) > 1
-    differ = texts.PAIR_DIFFER.format(attributes=" and ".join(changed)) if several else ""
+    differ = (texts.PAIR_DIFFER.format(attributes=", ".join(changed)),) if several else ()
     detail = _has_more_detail(facts)
     size = larger(facts.config) if detail or facts.config.model.weights != "none" else None
     if size is None:
@@ -69,7 +70,7 @@ def confused_pair(facts: Facts) -> Advice | None:
         "pair",
         texts.LARGER_DO.format(size=size),
         sentence,
-        reason.format(differ=differ, original=facts.original_px),
+        joined(" ", (*differ, reason.format(original=facts.original_px))),
         train_with(facts.asked, f"images.size={size}"),
         (f"images.size={size}",),
         chance=LIKELY if detail else MAYBE,
@@ -84,7 +85,7 @@ def _has_more_detail(facts: Facts) -> bool:
     return original is None or original >= WORTH_IT * max(facts.config.images.hw)
 
 
-def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: str) -> Advice:
+def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: tuple[str, ...]) -> Advice:
     """Advice about a pair of classes if images cannot be larger."""
     two = (pair.true, pair.predicted)
     both_N = facts.wrong_N & np.isin(facts.truth_N, two) & np.isin(facts.answer_N, two)
@@ -95,7 +96,7 @@ def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: str) -> Ad
         "pair",
         texts.LOOK_AT_PAIR_DO,
         sentence,
-        reason.format(differ=differ, most=most, original=facts.original_px),
+        joined(" ", (*differ, reason.format(most=most, original=facts.original_px))),
         texts.LOOK_AT_PAIRS,
         bound=bound,
         bounded=bounded,
@@ -182,7 +183,7 @@ def overconfident(facts: Facts) -> Advice | None:
     settings = ("loss.label_smoothing=0.1",) if now == 0 else ()
     sure_N = facts.p_NC.max(axis=1) >= SURE
     bound, bounded = facts.bound_of(sure_N, texts.OVERCONFIDENT_BOUND)
-    is_on = "" if settings else texts.SMOOTHING_IS_ON.format(now=now)
+    is_on = () if settings else (texts.SMOOTHING_IS_ON.format(now=now),)
     return Advice(
         "oversure",
         texts.SMOOTH_DO if settings else texts.LOOK_AT_CONFIDENT_DO,
@@ -192,7 +193,7 @@ def overconfident(facts: Facts) -> Advice | None:
             confidence=percent(SURE),
             error=percent(reliability.error),
         ),
-        texts.OVERCONFIDENT_WHY + is_on,
+        joined(" ", (texts.OVERCONFIDENT_WHY, *is_on)),
         train_with(facts.asked, *settings) if settings else texts.LOOK_AT_ERRORS,
         settings,
         bound,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.core.language import joined
 from pipeline.core.samples import Ints
 from pipeline.core.targets import LABELS
 from pipeline.errors import texts
@@ -53,7 +54,8 @@ class Card:
     @property
     def label(self) -> str:
         """The description for screen readers."""
-        return f"{self.key[1]}: " + ", ".join(f"{line.what} {line.value}" for line in self.lines)
+        told = joined(", ", (joined(" ", (line.what, line.value)) for line in self.lines))
+        return joined(": ", (self.key[1], told))
 
 
 def worst(scored: Scored, limit: int, judged: Collection[tuple[str, str]] = ()) -> tuple[Card, ...]:

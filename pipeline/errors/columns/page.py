@@ -175,7 +175,7 @@ def _shown_change(table: pd.DataFrame, metric: str, labels: bool) -> pd.DataFram
     )
     shown[texts.GAIN_COLUMN.format(metric=named)] = [signed(x) for x in table["change"]]
     shown["interval"] = [
-        f"{signed(low)} to {signed(high)}" for low, high in zip(table["low"], table["high"], strict=True)
+        f"[{signed(low)}, {signed(high)}]" for low, high in zip(table["low"], table["high"], strict=True)
     ]
     shown["verdict"] = table["verdict"]
     return shown
@@ -289,7 +289,7 @@ def _tiles(analysis: ColumnAnalysis) -> list[tuple[str, str]]:
     tiles = []
     if analysis.changed is not None:
         c = analysis.changed
-        tiles.append((f"{c.images:,} of {c.n_images:,}", texts.TILE_CHANGED))
+        tiles.append((texts.OF_ALL.format(n=c.images, all=c.n_images), texts.TILE_CHANGED))
     scored = analysis.scored
     if scored is not None and scored.target.kind == LABELS:
         known = max(int(scored.known_NK.sum()), 1)
@@ -299,6 +299,7 @@ def _tiles(analysis: ColumnAnalysis) -> list[tuple[str, str]]:
     elif scored is not None:
         table = scores.value_table(scored)
         tiles += [
-            (gain(row["R²"]).lstrip("+"), f"R² of {row['value']}") for row in table.head(4).to_dict("records")
+            (gain(row["R²"]).lstrip("+"), texts.R2_OF.format(value=row["value"]))
+            for row in table.head(4).to_dict("records")
         ]
     return tiles

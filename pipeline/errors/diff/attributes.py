@@ -20,6 +20,7 @@ from pipeline.core.group_resampling import Bools, numbered, percentile_interval,
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
 from pipeline.core.seeds import rng
+from pipeline.errors import texts
 from pipeline.errors.diff.flips import CLASS, Flips, parts
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import ReportSection
@@ -115,7 +116,7 @@ def section(inputs: AttributeInputs) -> ReportSection:
         "wrong": {} if inputs.mistakes is None else inputs.mistakes.wrong,
         "classes": inputs.space.n_classes,
     }
-    return ReportSection("attributes", "Attributes", "compare_attributes.html", values, early=True)
+    return ReportSection("attributes", texts.ATTRIBUTES_SHORT, "compare_attributes.html", values, early=True)
 
 
 def rows(inputs: AttributeInputs) -> tuple[AttributeRow, ...]:

@@ -8,6 +8,7 @@ that tells it.
 
 from dataclasses import dataclass
 
+from pipeline.core.language import joined
 from pipeline.core.predictions import Comparison
 from pipeline.errors import texts
 from pipeline.errors.diff.flips import Flips
@@ -37,7 +38,7 @@ class Conclusion:
     @property
     def headline(self) -> str:
         """The conclusion in one line."""
-        return f"{self.word} {self.rest}".strip()
+        return joined(" ", (part for part in (self.word, self.rest) if part))
 
     @property
     def tag(self) -> str:
@@ -84,8 +85,17 @@ class FollowedAdvice:
     @property
     def line(self) -> str:
         """`followed advice for lite0: images.size=96, at most +0.0310; gained +0.0120 […], better`."""
-        most = "" if self.bound is None else texts.FOLLOWED_BOUND.format(bound=signed(self.bound))
-        return texts.FOLLOWED.format(about=self.about, settings=self.settings, bound=most, gain=self.obtained)
+        words = {"about": self.about, "settings": self.settings, "gain": compared(self.obtained)}
+        if self.bound is None:
+            return texts.FOLLOWED.format(**words)
+        return texts.FOLLOWED_BOUND.format(**words, bound=signed(self.bound))
+
+
+def compared(one: Comparison) -> str:
+    """A comparison in words, as it prints itself."""
+    delta, low, high = (f"{round(x, 4) + 0.0:+.4f}" for x in (one.delta, one.low, one.high))
+    text = texts.COMPARED_NOTE if one.note else texts.COMPARED
+    return text.format(delta=delta, low=low, high=high, verdict=texts.VERDICTS[one.verdict], note=one.note)
 
 
 def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
@@ -120,10 +130,10 @@ def conclusion(counts: tuple[int, int] | None, comparison: Comparison | None, me
         changed=changed,
     )
     if comparison.note:
-        detail += texts.TRUTH_CAUTION.format(note=comparison.note)
+        detail = joined(" ", (detail, texts.TRUTH_CAUTION.format(note=comparison.note)))
     if comparison.verdict == UNDECIDED:
-        reason = texts.CONTAINS_ZERO if comparison.n_groups > 1 else texts.ONE_GROUP
-        rest = texts.UNDECIDED_REST.format(delta=signed(comparison.delta), metric=metric, reason=reason)
+        undecided = texts.CONTAINS_ZERO if comparison.n_groups > 1 else texts.ONE_GROUP
+        rest = undecided.format(delta=signed(comparison.delta), metric=metric)
         return Conclusion("unclear", texts.TRUTH_UNDECIDED, rest, detail)
-    word = texts.TRUTH_DECIDED.format(conclusion=comparison.verdict.capitalize(), delta=abs(comparison.delta))
+    word = texts.TRUTH_DECIDED[comparison.verdict].format(delta=abs(comparison.delta))
     return Conclusion(STATES[comparison.verdict], word, texts.DECIDED_REST.format(metric=metric), detail)

@@ -90,7 +90,7 @@ def section(
 ) -> ReportSection:
     """The section of the page; `flips` is None without another submission, `near` without features."""
     if flips is None:
-        return ReportSection("flips", "Flips", "flips.html", {"flips": None, "estimate": None})
+        return ReportSection("flips", texts.FLIPS_SHORT, "flips.html", {"flips": None, "estimate": None})
     shown = flips.images.head(settings.max_flips)
     cards = [_card(space, row) for row in shown.head(STATIC).to_dict("records")]
     gallery = {
@@ -110,7 +110,8 @@ def section(
         data = json_data("directions", _direction_data(flips, space)) + json_data("cards", card_data)
     found = worded(texts.FLIPS_FOUND, flips=len(flips.images), images=flips.n_images)
     wanted = tuple(c.key for c in cards)
-    return ReportSection("flips", "Flips", "flips.html", gallery, wanted, data, ("flips.js",), finding=found)
+    short = texts.FLIPS_SHORT
+    return ReportSection("flips", short, "flips.html", gallery, wanted, data, ("flips.js",), finding=found)
 
 
 def _card(space: LabelSpace, row: Mapping[Any, Any]) -> _FlipCard:

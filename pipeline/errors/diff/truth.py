@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.language import joined
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings
@@ -25,7 +26,7 @@ from pipeline.errors.diff.flips import marked, parts, tested
 from pipeline.errors.diff.mistakes import Mistakes
 from pipeline.pages.report import Key, ReportSection, json_data, p_value, points
 
-ANCHOR, SHORT = "truth", "Truth"
+ANCHOR, SHORT = "truth", texts.TRUTH_SHORT
 TITLE = texts.TRUTH_TITLE
 # The kinds of images, in the order of the page.
 KINDS = {"broken": texts.BROKEN, "fixed": texts.FIXED, "both": texts.BOTH_WRONG, "wrong": texts.WRONG}
@@ -86,7 +87,7 @@ class TruthCard:
     @property
     def label(self) -> str:
         """The description for screen readers."""
-        return f"{self.key[1]}: {self.truth}, {KINDS[self.kind]}"
+        return joined("", (f"{self.key[1]}: {self.truth}, ", KINDS[self.kind]))
 
 
 def difference(
@@ -216,7 +217,7 @@ def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shown = shown.rename(columns={"part": "attribute"})
     shown["change, points"] = [points(change) for change in rows["change"]]
     ends = zip(rows["low"], rows["high"], strict=True)
-    shown["interval"] = [f"{points(low)} to {points(high)}" for low, high in ends]
+    shown["interval"] = [f"[{points(low)}, {points(high)}]" for low, high in ends]
     shown["p, corrected"] = [p_value(p) for p in rows["p"]]
     shown["conclusion"] = rows["conclusion"]
     return shown

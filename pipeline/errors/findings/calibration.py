@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from pipeline.core import group_resampling
 from pipeline.core.group_resampling import numbered, percentile_interval, sign_flips, sums_by_group
+from pipeline.core.language import joined
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.samples import Floats, Ints, Strings
 from pipeline.core.seeds import rng
@@ -29,7 +30,7 @@ from pipeline.errors.diff.flips import tested
 from pipeline.pages import plots
 from pipeline.pages.report import ReportSection, p_value, percent, points, signed
 
-ANCHOR, SHORT = "sure", "Confidence"
+ANCHOR, SHORT = "sure", texts.CONFIDENCE_SHORT
 TITLE = texts.CALIBRATION_TITLE
 BINS = 10
 FLOOR = 1e-12
@@ -191,10 +192,10 @@ def section(inputs: CalibrationInputs) -> ReportSection:
             {
                 "": name,
                 "calibration error": percent(t.error),
-                "95 % interval": f"{percent(t.error_low)} to {percent(t.error_high)}",
+                "95 % interval": f"{percent(t.error_low)}–{percent(t.error_high)}",
                 "noise alone, up to": percent(t.by_noise),
-                "confidence minus accuracy": f"{points(t.excess)} points",
-                "interval of the difference": f"{points(t.excess_low)} to {points(t.excess_high)}",
+                "confidence minus accuracy, points": points(t.excess),
+                "interval of the difference": f"[{points(t.excess_low)}, {points(t.excess_high)}]",
                 "conclusion": t.conclusion,
             }
             for name, t in named.items()
@@ -223,10 +224,9 @@ def _sentence(before: Trust) -> str:
         texts.UNDERCONFIDENT: texts.IS_UNDERCONFIDENT,
         texts.FINDING_UNDECIDED: texts.CONFIDENCE_UNKNOWN,
     }
-    return texts.CALIBRATION_SENTENCE.format(
+    return (texts.ABOVE if before.excess > 0 else texts.BELOW).format(
         conclusion=conclusions[before.conclusion],
         gap=100 * abs(before.excess),
-        side=texts.ABOVE if before.excess > 0 else texts.BELOW,
         low=points(before.excess_low),
         high=points(before.excess_high),
     )
@@ -238,12 +238,13 @@ def _temperature(inputs: CalibrationInputs) -> str:
     change, low, high = log_loss_change(inputs)
     helps = high < 0
     template = texts.TEMPERATURE_HURTS if low > 0 else texts.TEMPERATURE_UNKNOWN
-    sentence = (texts.TEMPERATURE_HELPS if helps else template).format(temperature=inputs.temperature)
-    sentence += texts.TEMPERATURE_FIGURES.format(change=signed(change), low=signed(low), high=signed(high))
+    found = (texts.TEMPERATURE_HELPS if helps else template).format(temperature=inputs.temperature)
+    ends = {"change": signed(change), "low": signed(low), "high": signed(high)}
+    sentence = texts.TEMPERATURE_FIGURES.format(sentence=found, **ends)
     if not helps:
         return sentence
     use = texts.USE_IN_BLEND if inputs.blended else texts.USE_IN_RUN
-    return sentence + use.format(command=inputs.command)
+    return joined(" ", (sentence, use.format(command=inputs.command)))
 
 
 def _coverage_plot(inputs: CalibrationInputs) -> Markup:

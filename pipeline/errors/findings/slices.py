@@ -27,6 +27,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.core.group_resampling import Bools, numbered, sign_flips, sums_by_group
+from pipeline.core.language import Text, joined
 from pipeline.core.metadata import Kind, missing, number
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.sample_paths import every_file
@@ -39,19 +40,15 @@ from pipeline.pages import plots
 from pipeline.pages.report import Key, ReportSection, p_value, percent, plural, points
 from pipeline.settings.report import FinderSettings
 
-ANCHOR, SHORT = "slices", "Slices"
+ANCHOR, SHORT = "slices", texts.SLICES_SHORT
 TITLE = texts.SLICES_TITLE
 # With more values than this, a kind is rather a name: it gives no slices.
 MOST_VALUES = 12
-QUARTERS = {
-    "brightness": ("darkest quarter", "brightest quarter"),
-    "contrast": ("quarter of lowest contrast", "quarter of highest contrast"),
-    "blur": ("most blurred quarter", "sharpest quarter"),
-}
 WIDE = 1.15
 # The kind of a slice by labels: this and the name of the attribute, which may be that of a measure.
 LABEL = "label "
 SHOWN, EXAMPLES = 12, 10
+AND = " and "
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def find(inputs: SliceInputs) -> Slices:
         if not (test.found_K[k] and more_K[k] > 0 and worse):
             continue
         row = {
-            "slice": " and ".join(part[1] for part in name),
+            "slice": AND.join(part[1] for part in name),
             "images": int(mask.sum()),
             "groups": len(np.unique(group_N[mask])),
             "wrong": rate_K[k],
@@ -207,17 +204,17 @@ def _atoms(samples: Samples, facts: pd.DataFrame) -> Iterator[tuple[Name, Bools]
     yield from _by_truth(samples)
     ids = strings([str(name) for name in facts["id"]])
     rows = facts.iloc[positions(samples.ids_N, ids, "image facts")]
-    for measure, (low, high) in QUARTERS.items():
+    for measure, (low, high) in texts.QUARTERS.items():
         yield from _quarters(measure, rows[measure].to_numpy(float), low, high)
     width, height = rows["width"].to_numpy(float), rows["height"].to_numpy(float)
     sizes = [f"{w:.0f} × {h:.0f} px" for w, h in zip(width, height, strict=True)]
     if len(set(sizes)) <= MOST_VALUES:
         yield from _values("size", sizes)
     else:
-        yield from _quarters("size", width * height, "smallest quarter", "largest quarter")
+        yield from _quarters("size", width * height, *texts.SIZE_QUARTERS)
     ratio = width / height
-    shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], ["wide", "tall"], default="square")
-    yield from _values("shape", [f"{shape} images" for shape in shapes])
+    shapes = np.select([ratio > WIDE, ratio < 1 / WIDE], [0, 1], default=2)
+    yield from _values("shape", [texts.SHAPES[shape] for shape in shapes.tolist()])
     paths = [Path(parts(every_file(path)[0])[0]) for path in samples.paths_N.tolist()]
     yield from _values("source", [f"folder {path.parent.name}" for path in paths])
     yield from _values("file type", [f"{path.suffix.lower().lstrip('.') or 'no'} files" for path in paths])
@@ -314,7 +311,11 @@ def section(inputs: SliceInputs) -> ReportSection:
     slices = find(inputs)
     top = slices.table.head(SHOWN)
     sheets = [
-        Sheet(str(row["slice"]), _summary(row, inputs), tuple(("train", name) for name in ids[:EXAMPLES]))
+        Sheet(
+            _named(str(row["slice"])),
+            _summary(row, inputs),
+            tuple(("train", name) for name in ids[:EXAMPLES]),
+        )
         for row, ids in zip(top.to_dict("records"), slices.members, strict=False)
     ]
     return ReportSection(
@@ -336,6 +337,11 @@ def section(inputs: SliceInputs) -> ReportSection:
         if len(slices.table)
         else texts.NONE_FOUND,
     )
+
+
+def _named(name: str) -> str:
+    """The parts of a slice's name, each a text of its own."""
+    return joined(" · ", (Text(part) for part in name.split(AND)))
 
 
 def _summary(row: dict[Any, Any], inputs: SliceInputs) -> str:
@@ -371,7 +377,7 @@ def _plot(slices: Slices, top: pd.DataFrame, inputs: SliceInputs) -> Markup:
     if not len(top):
         return plots.EMPTY
     rows = [
-        plots.Bar(str(row["slice"]), (float(row["wrong"]),), (inputs.shown(row["wrong"]),))
+        plots.Bar(_named(str(row["slice"])), (float(row["wrong"]),), (inputs.shown(row["wrong"]),))
         for row in top.to_dict("records")
     ]
     everything = plots.Bar(texts.ALL_IMAGES, (slices.rate,), (inputs.shown(slices.rate),))

@@ -39,7 +39,7 @@ from pipeline.settings.report import FinderSettings
 
 # By attribute, the text of each value in the training table.
 Raw = Mapping[str, Sequence[str]]
-ANCHOR, SHORT = "suspects", "Labels"
+ANCHOR, SHORT = "suspects", texts.SUSPECTS_SHORT
 TITLE = texts.SUSPECTS_TITLE
 MOST = 60
 COLUMNS = ("id", "attribute", "value", "reason", "was")

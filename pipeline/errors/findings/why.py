@@ -32,7 +32,7 @@ from pipeline.core.seeds import rng
 from pipeline.errors import texts
 from pipeline.pages.report import Key, Pixels, ReportSection, percent, points, thumbnail
 
-ANCHOR, SHORT = "why", "Why"
+ANCHOR, SHORT = "why", texts.WHY_SHORT
 TITLE = texts.WHY_TITLE
 # The pictures of an error, (part, name) -> caption.
 PICTURES = {
@@ -190,7 +190,7 @@ def _interval(row: Mapping[str, Any]) -> str:
     """The interval of the excess; with few groups it would be wider than the range of a share."""
     if row["n_groups"] < FEW_GROUPS:
         return texts.TOO_FEW
-    return texts.FINDING_INTERVAL.format(low=points(row["low"]), high=points(row["high"]))
+    return f"[{points(row['low'])}, {points(row['high'])}]"
 
 
 def nearest(features: Features, train: Samples, name: str) -> tuple[NearImage, ...]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.core.samples import LabelSpace
 from pipeline.errors import texts
-from pipeline.errors.diff.conclusion import STATES, UNDECIDED
+from pipeline.errors.diff.conclusion import STATES
 from pipeline.errors.judging.answers import MARK, columns
 from pipeline.errors.judging.estimate import ScoreEstimate
 from pipeline.errors.judging.sample import Control, Design, spread
@@ -142,24 +142,26 @@ def _data(
 def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
     """The estimate in words, for the page."""
     c = estimate.comparison
-    unsure = texts.UNSURE.format(count=count(estimate.unsure)) if estimate.unsure else ""
     controls = texts.NO_CONTROLS
     if estimate.controls:
-        controls = texts.CONTROLS.format(
-            wrong=count(estimate.mistaken),
-            controls=plural(estimate.controls, "control"),
-            correction=texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED,
+        controls = (texts.CORRECTED if estimate.corrected else texts.NOT_CORRECTED).format(
+            wrong=count(estimate.mistaken), controls=plural(estimate.controls, "control")
         )
-    judged, flips = count(estimate.judged), plural(estimate.flips, "flip")
+    judged = (texts.ESTIMATE_UNSURE if estimate.unsure else texts.ESTIMATE_JUDGED).format(
+        judged=count(estimate.judged),
+        flips=plural(estimate.flips, "flip"),
+        unsure=count(estimate.unsure),
+        controls=controls,
+    )
     new, old = estimate.new_right, estimate.old_right
     neither = percent(max(0.0, 1 - new - old))
     return {
         "state": STATES[c.verdict],
-        "conclusion": c.verdict,
+        "conclusion": texts.VERDICTS[c.verdict],
         "number": texts.ESTIMATE_INTERVAL.format(
             delta=signed(c.delta), low=signed(c.low), high=signed(c.high)
         ),
-        "judged": texts.ESTIMATE_JUDGED.format(judged=judged, flips=flips, unsure=unsure, controls=controls),
+        "judged": judged,
         "shares": texts.SHARES.format(new=percent(new), old=percent(old), neither=neither),
         "assumed": estimate.assumed,
         "note": c.note,
@@ -169,8 +171,7 @@ def estimate_values(estimate: ScoreEstimate) -> dict[str, Any]:
 def line(estimate: ScoreEstimate) -> str:
     """The estimate as one line of the terminal."""
     values = estimate_values(estimate)
-    caution = texts.ESTIMATE_CAUTION.format(note=values["note"]) if values["note"] else ""
-    return texts.LINE.format(**values, caution=caution)
+    return (texts.LINE_CAUTION if values["note"] else texts.LINE).format(**values)
 
 
 def figures(estimate: ScoreEstimate) -> dict[str, float]:
@@ -192,8 +193,7 @@ def conclusion_fields(estimate: ScoreEstimate, detail: str, metric: str, alone: 
     fields = {"detail": texts.ESTIMATE_DETAIL.format(detail=detail, line=line(estimate))}
     if alone:
         c = estimate.comparison
-        decided = texts.ESTIMATE_DECIDED.format(conclusion=c.verdict.capitalize())
         fields["state"] = STATES[c.verdict]
-        fields["word"] = texts.ESTIMATE_UNDECIDED if c.verdict == UNDECIDED else decided
+        fields["word"] = texts.ESTIMATE_DECIDED[c.verdict]
         fields["rest"] = texts.REST.format(delta=signed(c.delta), metric=metric)
     return fields

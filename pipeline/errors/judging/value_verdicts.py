@@ -29,7 +29,8 @@ from pipeline.record.files import write_atomic
 
 PARAM = "verdicts"
 COLUMNS = ("id", "value", "truth", "predicted", "verdict")
-TRUTH_WRONG, PLAUSIBLE, _, UNSURE = KINDS = (
+# As they stand in a file; the page translates them.
+KINDS = TRUTH_WRONG, PLAUSIBLE, PREDICTION_WRONG, UNSURE = (
     "truth is wrong",
     "both plausible",
     "prediction is wrong",

@@ -33,7 +33,7 @@
       .map((row, index) => ({ ...row, index }))
       .filter((row) => (attribute.value ? row.attribute === attribute.value : names.includes(row.attribute)));
     const text = (row) => `${row.old} → ${row.new} (${row.images})`;
-    direction.replaceChildren(new Option("all", ""), ...wanted.map((row) => new Option(text(row), row.index)));
+    direction.replaceChildren(new Option(_("all"), ""), ...wanted.map((row) => new Option(text(row), row.index)));
   }
 
   function wantedSure(k) {
@@ -98,7 +98,7 @@
     const counted = new Map();
     for (const n of of) counted.set(near.label[n], (counted.get(near.label[n]) ?? 0) + 1);
     const said = [...counted].map(([label, times]) => `${times}× ${cards.classes[label]}`).join(", ");
-    made.append(element("summary", "", `nearest: ${said}`));
+    made.append(element("summary", "", _("nearest: {labels}", { labels: said })));
     const strip = element("div", "strip");
     for (const n of of) {
       const figure = element("figure");
@@ -117,8 +117,8 @@
     const picture = thumb(cards.pictures[cards.picture[k]], label);
     const list = element("dl");
     list.append(element("dt", "id", cards.id[k]));
-    side(list, "old", "old", cards.old[k], cards.new[k], cards.p_old[k]);
-    side(list, "new", "new", cards.new[k], cards.old[k], cards.p_new[k]);
+    side(list, "old", _("old"), cards.old[k], cards.new[k], cards.p_old[k]);
+    side(list, "new", _("new"), cards.new[k], cards.old[k], cards.p_new[k]);
     article.append(picture, list);
     if (near && near.of[k].length) article.append(neighbours(near.of[k]));
     return article;
@@ -127,11 +127,11 @@
   function draw() {
     const last = Math.min(first + cards.page, order.length);
     gallery.replaceChildren(...order.slice(first, last).map(card));
-    if (!order.length) gallery.append(element("p", "muted", "No flip matches these filters."));
+    if (!order.length) gallery.append(element("p", "muted", _("No flip matches these filters.")));
     const number = (n) => n.toLocaleString("en");
-    place("shown").textContent = `${number(order.length)} of ${number(cards.id.length)} shown`;
+    place("shown").textContent = _("{n} of {all} shown", { n: number(order.length), all: number(cards.id.length) });
     place("pager").hidden = order.length <= cards.page;
-    place("where").textContent = `${number(first + 1)} to ${number(last)} of ${number(order.length)}`;
+    place("where").textContent = _("{first} to {last} of {all}", { first: number(first + 1), last: number(last), all: number(order.length) });
     place("earlier").disabled = first === 0;
     place("later").disabled = last >= order.length;
   }

@@ -52,7 +52,7 @@
     try {
       if (store) store.save(Object.fromEntries(some));
     } catch {
-      place("kept").textContent = "The storage of the browser is full: export your answers before you leave the page.";
+      place("kept").textContent = _("The storage of the browser is full: export your answers before you leave the page.");
     }
     tell();
   }
@@ -70,8 +70,8 @@
 
   function tell() {
     const judged = items.filter((_, k) => done(k)).length;
-    place("progress").textContent = `${judged} of ${items.length} judged`;
-    place("start").textContent = judged ? "Continue judging" : "Start judging";
+    place("progress").textContent = _("{n} of {all} judged", { n: judged, all: items.length });
+    place("start").textContent = judged ? _("Continue judging") : _("Start judging");
     place("csv").value = csv();
   }
 
@@ -95,19 +95,19 @@
     const legend = document.createElement("legend");
     legend.textContent = attribute.name;
     set.append(legend, ...attribute.values.map((value, code) => button(value, keys[a][code], code, a)));
-    set.append(button("unsure", "u", UNSURE, a));
+    set.append(button(_("unsure"), "u", UNSURE, a));
     return set;
   }
 
   function draw() {
     const item = items[at];
     place("picture").style.backgroundImage = `url(data:image/webp;base64,${data.pictures[data.picture[at]]})`;
-    const what = done(at) ? "answered" : `${data.attributes[asked].name}?`;
-    place("status").textContent = `Image ${at + 1} of ${items.length}: ${what}`;
+    const what = done(at) ? _("answered") : `${data.attributes[asked].name}?`;
+    place("status").textContent = _("Image {k} of {all}: {what}", { k: at + 1, all: items.length, what });
     place("answers").replaceChildren(...data.attributes.map(group));
     const words = (label) => data.codes[label].map((code, a) => data.attributes[a].values[code]).join(" · ");
     place("said").hidden = !place("show").checked;
-    place("said").textContent = place("show").checked ? `old: ${words(item.old)}; new: ${words(item.new)}` : "";
+    place("said").textContent = place("show").checked ? _("old: {old}; new: {new}", { old: words(item.old), new: words(item.new) }) : "";
     place("back").disabled = at === 0;
     place("next").disabled = at === items.length - 1;
     // While the panel is open, the gallery hides predictions as well.
@@ -183,19 +183,19 @@
   function faultsOf(rows) {
     const header = rows[0] ?? [];
     const missing = data.columns.filter((name) => !header.includes(name));
-    if (missing.length) return { faults: [`columns missing: ${missing.join(", ")}`], taken: [] };
+    if (missing.length) return { faults: [_("columns missing: {columns}", { columns: missing.join(", ") })], taken: [] };
     const faults = [];
     const taken = [];
     rows.slice(1).forEach((cells, k) => {
       const row = Object.fromEntries(header.map((name, c) => [name, (cells[c] ?? "").trim()]));
-      const where = `row ${k + 2}`;
+      const where = _("row {k}", { k: k + 2 });
       const known = index.get(`${row.control === "yes" ? "c" : "t"}:${row.id}`);
-      if (row.report !== data.report) return faults.push(`${where}: from another report (${row.report})`);
-      if (known === undefined) return faults.push(`${where}: this report does not ask about ${row.id}`);
+      if (row.report !== data.report) return faults.push(_("{where}: from another report ({report})", { where, report: row.report }));
+      if (known === undefined) return faults.push(_("{where}: this report does not ask about {id}", { where, id: row.id }));
       const codes = data.attributes.map((attribute) => {
         const said = row[data.mark + attribute.name];
         const code = said === "" ? UNSURE : attribute.values.indexOf(said);
-        if (said !== "" && code < 0) faults.push(`${where}: ${attribute.name} “${said}” is not a value`);
+        if (said !== "" && code < 0) faults.push(_("{where}: {attribute} “{value}” is not a value", { where, attribute: attribute.name, value: said }));
         return code;
       });
       return taken.push([known, codes]);
@@ -217,12 +217,12 @@
       list.append(line);
     }
     const said = document.createElement("p");
-    if (found.faults.length) said.textContent = "Nothing was imported:";
+    if (found.faults.length) said.textContent = _("Nothing was imported:");
     else {
       for (const [k, codes] of found.taken) answers[k] = codes;
       keep();
       if (!place("panel").hidden) draw();
-      said.textContent = `${found.taken.length} answers imported.`;
+      said.textContent = _("{n} answers imported.", { n: found.taken.length });
     }
     place("faults").replaceChildren(said, list);
   }
@@ -238,8 +238,8 @@
   place("bar").hidden = false;
   place("show").checked = data.show;
   place("kept").textContent = store
-    ? "This browser stores your answers until you clear its data."
-    : "Nothing is stored in this frame: copy the text below before you leave the page.";
+    ? _("This browser stores your answers until you clear its data.")
+    : _("Nothing is stored in this frame: copy the text below before you leave the page.");
   place("download").hidden = !store;
   place("start").addEventListener("click", start);
   place("stop").addEventListener("click", stop);

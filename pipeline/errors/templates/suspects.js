@@ -11,7 +11,7 @@
   function show() {
     const rows = [...chosen].sort((a, b) => a - b).map((number) => data.rows[number]);
     area.value = rows.length ? `${[data.columns, ...rows].map(line).join("\n")}\n` : "";
-    document.getElementById("suspects-count").textContent = rows.length === 1 ? "1 row" : `${rows.length || "no"} rows`;
+    document.getElementById("suspects-count").textContent = rows.length === 1 ? _("1 row") : rows.length ? _("{n} rows", { n: rows.length }) : _("no rows");
     document.getElementById("suspects-save").disabled = !rows.length;
   }
 

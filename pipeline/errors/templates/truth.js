@@ -37,8 +37,8 @@
     }
     clear.hidden = !cell;
     const values = cell && data.values[cell.part];
-    const what = cell ? `, ${cell.part}: ${values[cell.row]} predicted as ${values[cell.column]}` : "";
-    shown.textContent = `${count} of ${cards.length} shown${what}`;
+    const what = cell ? `, ${cell.part}: ${values[cell.row]} → ${values[cell.column]}` : "";
+    shown.textContent = _("{n} of {all} shown", { n: count, all: cards.length }) + what;
   }
 
   function choose(part, row, column) {

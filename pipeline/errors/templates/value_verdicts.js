@@ -9,7 +9,7 @@
   function show() {
     const rows = [...chosen.keys()].sort((a, b) => a - b).map((k) => [...data.rows[k], chosen.get(k)]);
     area.value = rows.length ? Csv.write([data.columns, ...rows]) : "";
-    document.getElementById("verdicts-count").textContent = rows.length === 1 ? "1 verdict" : `${rows.length || "no"} verdicts`;
+    document.getElementById("verdicts-count").textContent = rows.length === 1 ? _("1 verdict") : rows.length ? _("{n} verdicts", { n: rows.length }) : _("no verdicts");
     document.getElementById("verdicts-save").disabled = !rows.length;
   }
 

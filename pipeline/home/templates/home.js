@@ -43,20 +43,20 @@
   });
   const say = (button, text) => {
     button.textContent = text;
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    setTimeout(() => { button.textContent = _("Copy"); }, 1500);
   };
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
-      say(button, "Copied");
+      say(button, _("Copied"));
     } catch {
       const range = document.createRange();
       range.selectNodeContents(button.parentNode.querySelector("code"));
       getSelection().removeAllRanges();
       getSelection().addRange(range);
-      say(button, document.execCommand("copy") ? "Copied" : "Selected");
+      say(button, document.execCommand("copy") ? _("Copied") : _("Selected"));
     }
   });
   const open = () => new Set([...document.querySelectorAll("details[open][data-key]")].map((one) => one.dataset.key));

@@ -1,4 +1,8 @@
 "use strict";
+// A text in the language of the page; see `script_words` in pages/report.py.
+const translations = JSON.parse((document.getElementById("translations") || { textContent: "{}" }).textContent);
+const _ = (text, values = {}) =>
+  (translations[text] || text).replace(/\{(\w+)\}/g, (place, name) => (name in values ? values[name] : place));
 // In a frame, as in the MLflow UI, the home page is not where the link looks for it.
 if (window.parent !== window) for (const link of document.querySelectorAll("a.home")) link.hidden = true;
 // In a frame made from text (as in the MLflow UI) `#here` refers to the outer page, so scroll by script.

@@ -1,0 +1,253 @@
+"""The pictures of docs/img, made anew by the commands whose pages they show.
+
+    python tools/docs_pictures.py                    all of them: about 40 minutes on 2 CPU cores
+    python tools/docs_pictures.py data folds         some of them
+    python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
+
+Owns the list of pictures. The commands run as a reader types them, in a copy of the tracked files, so nothing
+of this checkout changes but docs/img. A picture is a cut-out of a report, or what a command printed; a result
+that `--at` kept is printed as "reused". Needs the test dependencies (playwright) and a Chromium, which
+PODIUM_CHROMIUM names if it is not on the path.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+OUT = CHECKOUT / "docs" / "img"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+MOST_BYTES = 150_000
+TERMINAL = """<!doctype html><meta charset="utf-8"><style>
+body { margin: 0; background: #14181f; }
+pre { margin: 0; padding: 18px 20px; color: #d8dee9; font: 14px/1.45 "DejaVu Sans Mono", monospace;
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+b { color: #a3d18a; font-weight: 600; }
+</style><pre>%s</pre>"""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of a page of docs.
+
+    Args:
+        name: `docs/img/<name>.png`.
+        commands: run in this order, as a reader types them; what is finished is reused, also among pictures.
+        page: the report that is shown, by the word in front of its path in what the last command printed
+            (`report`, `home page`), the last one of that word; empty: what it printed.
+        at: CSS selector of the element at which the picture begins; empty: the top of the page.
+        width, height: px of the picture; a terminal is as high as its text, at most `height`.
+    """
+
+    name: str
+    commands: tuple[str, ...]
+    page: str = ""
+    at: str = ""
+    width: int = 1100
+    height: int = 560
+
+
+EDA = ('make eda ARGS="competition=emoji"',)
+# Members that share the features of one backbone: all of them take two minutes.
+PROBES = tuple(
+    f'make infer ARGS="competition=emoji experiment={name}"'
+    for name in ("probe", "probe_logistic", "probe_mlp")
+)
+BLEND = 'make ensemble ARGS="competition=emoji ensemble.members=[lite0,probe_mlp,probe]"'
+SCORED = 'make score ARGS="competition=emoji"'
+# The augmentation that docs/plugins.md shows.
+OWN = "sed -n '/^# myaug.py/,/^```/p' docs/plugins.md | grep -v '^```' > myaug.py"
+PROBE = "$(ls submissions/emoji-probe-*.csv)"
+NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
+# docs/api.md shows this script, and what it prints.
+SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
+PICTURES = (
+    Picture("home", (*PROBES, BLEND, SCORED, 'make home ARGS="competition=emoji"'), "home page", height=700),
+    Picture("ensembling", (*PROBES, BLEND), "report", height=620),
+    Picture(
+        "submission",
+        (*PROBES, BLEND, SCORED, 'make leaderboard ARGS="competition=emoji"'),
+        "report",
+        height=700,
+    ),
+    Picture("error-analysis", (*PROBES, BLEND, 'make error-analysis ARGS="competition=emoji"'), "report"),
+    Picture(
+        "explain",
+        (*PROBES, 'make explain RUN=probe ARGS="competition=emoji"'),
+        "report",
+        "#telling",
+        height=860,
+    ),
+    Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture(
+        "predict",
+        (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
+        width=860,
+    ),
+    Picture(
+        "code-competition",
+        (*PROBES, f"make bundle FILE={PROBE} LIMIT=9h HIDDEN=20000 WHEELS=none"),
+        width=900,
+    ),
+    Picture(
+        "cluster",
+        ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
+        width=860,
+    ),
+    Picture("store", ("make du",), width=760, height=620),
+    Picture(
+        "plugins",
+        (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
+        "report",
+        "#rows",
+    ),
+    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
+    Picture("data", EDA, "report", height=590),
+    Picture(
+        "images",
+        ('make preview ARGS="competition=emoji augment.policy=heavy"',),
+        "report",
+        "#rows",
+        height=640,
+    ),
+    Picture("folds", ('make folds ARGS="competition=emoji"',), "report", height=590),
+    Picture(
+        "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
+    ),
+    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760),
+    Picture(
+        "experiments",
+        ('make learning-curve ARGS="competition=emoji experiment=probe"',),
+        "report",
+        height=680,
+    ),
+    Picture(
+        "speed",
+        ('make models NAMES="resnet18 mobilenetv3_small_100 lite0" ARGS="images.size=96"',),
+        width=860,
+    ),
+    Picture(
+        "mask",
+        ('make preview ARGS="competition=emoji-people train.mix.method=cutmix_half"',),
+        "report",
+        "#rows",
+    ),
+    Picture("demo", EDA, "report", "#sheets"),
+    Picture("installing", ("make",), width=760),
+    Picture(
+        "api",
+        (
+            'make infer ARGS="competition=digits experiment=probe"',
+            'make infer ARGS="competition=digits experiment=probe_logistic"',
+            SCRIPT,
+            "python blend.py && head -5 blend.csv | cut -d, -f1-6",
+        ),
+        width=760,
+    ),
+)
+
+
+def copy_tracked(folder: Path) -> None:
+    """What git knows of this checkout, as it lies there; with what is not yet committed of it."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=CHECKOUT, check=True, capture_output=True, text=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        source = CHECKOUT / name
+        if source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name)
+
+
+def run(command: str, folder: Path) -> str:
+    """What a command prints to its standard output, in `folder` and in the environment of this program."""
+    print(f"  {command}", flush=True)
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"tools/docs_pictures.py: {command} failed\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+    return done.stdout
+
+
+def source_of(picture: Picture, printed: str, folder: Path) -> Path:
+    """The page to cut out of: a report, or a page that shows what was printed."""
+    if picture.page:
+        found = re.findall(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
+        if not found:
+            sys.exit(f"tools/docs_pictures.py: {picture.name}: no `{picture.page}: …` in\n{printed[-2000:]}")
+        return folder / found[-1]
+    lines = printed.splitlines()
+    text = "\n".join(
+        [f"<b>$ {html.escape(picture.commands[-1])}</b>", *(html.escape(line) for line in lines)]
+    )
+    page = folder / f"terminal-{picture.name}.html"
+    page.write_text(TERMINAL % text, encoding="utf-8")
+    return page
+
+
+def cut_out(picture: Picture, page: Path, browser: object) -> bytes:
+    """The part of a page that a picture shows, as a PNG of few colours."""
+    tab = browser.new_page(viewport={"width": picture.width, "height": picture.height}, color_scheme="light")
+    tab.goto(page.as_uri())
+    # A bar that stays at the top would lie over the part that is shown.
+    tab.add_style_tag(content="nav.toc { position: static !important; }")
+    if picture.at:
+        tab.locator(picture.at).first.evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top - 12)")
+    height = picture.height
+    if not picture.page:
+        height = min(height, int(tab.locator("pre").bounding_box()["height"]))
+    png = tab.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": height})
+    tab.close()
+    packed = BytesIO()
+    few = Image.open(BytesIO(png)).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
+    few.save(packed, "PNG", optimize=True)
+    return packed.getvalue()
+
+
+def make(pictures: list[Picture], folder: Path) -> None:
+    """Run the commands of each picture and write it."""
+    from playwright.sync_api import sync_playwright
+
+    program = os.environ.get("PODIUM_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        sys.exit("tools/docs_pictures.py: no Chromium: apt-get install chromium, or set PODIUM_CHROMIUM")
+    copy_tracked(folder)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for picture in pictures:
+            print(picture.name, flush=True)
+            printed = [run(command, folder) for command in picture.commands][-1]
+            png = cut_out(picture, source_of(picture, printed, folder), browser)
+            if len(png) > MOST_BYTES:
+                print(f"  {len(png):,} bytes are more than {MOST_BYTES:,}: make it smaller")
+            (OUT / f"{picture.name}.png").write_bytes(png)
+        browser.close()
+
+
+def main(words: list[str]) -> None:
+    """Make the pictures that are named, or all."""
+    parser = argparse.ArgumentParser(description="make the pictures of docs/img anew")
+    parser.add_argument("names", nargs="*", choices=[[], *(picture.name for picture in PICTURES)], default=[])
+    parser.add_argument("--at", type=Path, help="folder of the copy and its results; kept")
+    options = parser.parse_args(words)
+    wanted = [picture for picture in PICTURES if not options.names or picture.name in options.names]
+    with tempfile.TemporaryDirectory(prefix="podium-pictures-") as temporary:
+        make(wanted, options.at or Path(temporary))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
