@@ -74,20 +74,20 @@ def aside() -> Iterator[None]:
         yield
 
 
-def painted(text: str, stream: TextIO) -> str:
+def painted(shown: str, text: str, stream: TextIO) -> str:
     """A line with its label in colour where the stream has colours: what one looks for stands out.
 
-    `text` is `printable` already, so that no code of another origin is in it.
+    Args:
+        shown: the line as its reader gets it, `printable` already: no code of another origin is in it.
+        text: the same in English.
+        stream: where it will be printed.
     """
-    if not has_colours(stream):
-        return text
-    label, colon, rest = text.partition(": ")
-    style = LABELS.get(label)
-    if not colon or style is None:
-        return text
-    if label in WHOLE:
-        return f"\x1b[{style}m{text}\x1b[0m"
-    return f"\x1b[{style}m{label}:\x1b[0m {rest}"
+    named, colon, _ = text.partition(": ")
+    style = LABELS.get(named)
+    label, there, rest = shown.partition(": ")
+    if not colon or not there or style is None or not has_colours(stream):
+        return shown
+    return f"\x1b[{style}m{shown}\x1b[0m" if named in WHOLE else f"\x1b[{style}m{label}:\x1b[0m {rest}"
 
 
 class Handler(logging.StreamHandler[TextIO]):

@@ -28,7 +28,7 @@ from pipeline.core import terminal
 from pipeline.engine.progress import Item, Progress
 def say(text):
     with terminal.aside():
-        print(terminal.painted(terminal.printable(text), sys.stdout), flush=True)
+        print(terminal.painted(terminal.printable(text), text, sys.stdout), flush=True)
 terminal.prepare()
 progress = Progress(Path(sys.argv[1]), say)
 progress.command = "train"
@@ -147,10 +147,12 @@ def test_a_label_is_painted_only_where_there_are_colours(monkeypatch):
 
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert terminal.painted("error: no: file", Terminal()) == "\x1b[1;31merror:\x1b[0m no: file"
-    assert terminal.painted("error: no: file", io.StringIO()) == "error: no: file"
+    error = "error: no: file"
+    assert terminal.painted(error, error, Terminal()) == "\x1b[1;31merror:\x1b[0m no: file"
+    assert terminal.painted("오류: no: file", error, Terminal()) == "\x1b[1;31m오류:\x1b[0m no: file"
+    assert terminal.painted(error, error, io.StringIO()) == error
     for text in ("train  lite0  1.0 s", "next", "nothing: here", ""):
-        assert terminal.painted(text, Terminal()) == text
+        assert terminal.painted(text, text, Terminal()) == text
 
 
 def planned(*items):
