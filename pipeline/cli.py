@@ -543,8 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tongue = settings.config.report.language
         run(options, settings)
     except UserError as error:
-        message = errors.ERROR.format(message=error.said(tongue))
-        print(terminal.printable(language.say(message, tongue)), file=sys.stderr)
+        print(terminal.printable(errors.told(error, tongue)), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)

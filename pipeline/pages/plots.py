@@ -35,7 +35,6 @@ HEAT_LEAST = 0.005
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
 # More points of a scatter plot than this hide each other, and make a page slow.
 MOST_POINTS = 800
-EMPTY = Markup('<p class="muted">–</p>')
 SHARE = _("share of images")
 P = ParamSpec("P")
 
@@ -59,12 +58,24 @@ def drawn(draw: Callable[P, Markup]) -> Callable[P, Markup]:
         made = Drawing(draw(*args, **kwargs))
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        made.again = lambda language: draw(
-            *throughout(given.args, language), **throughout(given.kwargs, language)
-        )
+
+        def again(language: str) -> Markup:
+            told = draw(*throughout(given.args, language), **throughout(given.kwargs, language))
+            return told.said(language) if isinstance(told, Drawing) else told
+
+        made.again = again
         return made
 
     return first
+
+
+@drawn
+def _instead(text: str) -> Markup:
+    """A sentence in the place of a drawing."""
+    return Markup('<p class="muted">{}</p>').format(text)
+
+
+EMPTY = _instead(_("Nothing to draw."))
 
 
 @dataclass(frozen=True)
