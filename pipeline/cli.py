@@ -512,9 +512,8 @@ def parser() -> argparse.ArgumentParser:
 def make_help() -> str:
     """The list of make targets."""
     rows = {c.name: f"{c.help}{f': {c.make}' if c.make else ''}" for c in COMMANDS} | OTHER_TARGETS
-    return "\n".join(
-        ['make TARGET [ARGS="key=value ..."]', *(f"  {n:<15} {text}" for n, text in rows.items())]
-    )
+    lines = (f"  {name:<15} {text}" for name, text in rows.items())
+    return "\n".join(['make TARGET [ARGS="key=value ..."]', *lines])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -543,7 +542,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tongue = settings.config.report.language
         run(options, settings)
     except UserError as error:
-        print(terminal.printable(errors.told(error, tongue)), file=sys.stderr)
+        shown = terminal.printable(errors.told(error, tongue))
+        print(terminal.painted(shown, errors.told(error, language.ENGLISH), sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)
@@ -568,21 +568,20 @@ def run(options: Options, settings: Settings) -> None:
 
     logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
     command = next(one for one in COMMANDS if one.name == options.command)
-    name, written = options.name if command.names_settings else "", None
-    if name:
-        settings, written = named.save(settings, name)
+    written = None
+    if command.names_settings and options.name:
+        settings, written = named.save(settings, options.name)
     session = open_session(settings, options.rehash)
     with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)
         try:
-            if command.about_current:
-                next_step.say_competition(session, options.chosen)
-            if written is not None:
-                next_step.say_written(session, written)
             session.progress.command = command.name
             if command.about_current:
+                next_step.say_competition(session, options.chosen)
                 session.progress.competition = settings.config.competition.name
                 session.progress.typed = next_step.command(session, command.name)
+            if written is not None:
+                next_step.say_written(session, written)
             if command.uses_results:
                 session.executor.check(session)
             with session.using() if command.uses_results else contextlib.nullcontext():

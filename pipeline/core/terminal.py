@@ -16,7 +16,11 @@ import os
 import sys
 import traceback
 import unicodedata
+from collections.abc import Iterator
 from types import TracebackType
+from typing import TextIO
+
+from tqdm import tqdm
 
 from pipeline.core.secrets import hidden
 
@@ -25,6 +29,10 @@ DIRECTIONS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 # Cc: control codes; Cs: halves of a pair, with which Python keeps a byte that is no UTF-8; Zl, Zp: line ends.
 UNSAFE = ("Cc", "Cs", "Zl", "Zp")
 KEPT = "\n\t"
+# Labels of the lines that people look for → their style (ECMA-48, SGR); WHOLE: it is that of the whole line.
+BOLD, RED, DIM = "1", "1;31", "2"
+LABELS = {"next": BOLD, "error": RED, "report": DIM, "home page": DIM, "MLflow": DIM}
+WHOLE = ("next",)
 UTF8_MODE = "PYTHONUTF8"
 
 
@@ -49,6 +57,48 @@ def _shown(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def can_redraw() -> bool:
+    """Whether stderr is a terminal whose last lines can be drawn again."""
+    return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colours(stream: TextIO) -> bool:
+    """Whether a stream is a terminal with colours, and the user has not asked for none (https://no-color.org)."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """In this context bars and the live line are away, so that a whole line can be printed above them."""
+    with tqdm.external_write_mode(file=sys.stdout):
+        yield
+
+
+def painted(shown: str, text: str, stream: TextIO) -> str:
+    """A line with its label in colour where the stream has colours: what one looks for stands out.
+
+    Args:
+        shown: the line as its reader gets it, `printable` already: no code of another origin is in it.
+        text: the same in English.
+        stream: where it will be printed.
+    """
+    named, colon, _ = text.partition(": ")
+    style = LABELS.get(named)
+    label, there, rest = shown.partition(": ")
+    if not colon or not there or style is None or not has_colours(stream):
+        return shown
+    return f"\x1b[{style}m{shown}\x1b[0m" if named in WHOLE else f"\x1b[{style}m{label}:\x1b[0m {rest}"
+
+
+class Handler(logging.StreamHandler[TextIO]):
+    """Log lines above bars and the live line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        with aside():
+            super().emit(record)
+
+
 class Formatter(logging.Formatter):
     """A log line as `printable` text, its traceback included."""
 
@@ -69,7 +119,7 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     handler.setFormatter(Formatter("%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in TALKATIVE:

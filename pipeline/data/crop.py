@@ -328,7 +328,8 @@ def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) 
         ConfigError: there is no such cascade, or its package is missing.
     """
     find = finder(name)
-    bar = tqdm(total=len(keys), desc=printable(name), unit="img", disable=not sys.stderr.isatty())
+    quiet = not sys.stderr.isatty()
+    bar = tqdm(total=len(keys), desc=printable(name), unit="img", leave=False, disable=quiet)
     rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for key, box in zip(keys, pool.map(lambda key: find(image(*key)), keys), strict=True):

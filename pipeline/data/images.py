@@ -411,8 +411,9 @@ def _ids_path(path: Path) -> Path:
 def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str, start: int = 0) -> Iterator[list[R]]:
     """Results in order, a chunk at a time, from job `start` on."""
     bar = tqdm(
-        total=len(jobs), initial=start, desc=printable(label), unit="img", disable=not sys.stderr.isatty()
-    )
+        total=len(jobs), initial=start, desc=printable(label), unit="img", leave=False,
+        disable=not sys.stderr.isatty(),
+    )  # fmt: skip
     with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for begin in range(start, len(jobs), CHUNK):
             done = list(pool.map(work, jobs[begin : begin + CHUNK]))

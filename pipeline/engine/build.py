@@ -196,7 +196,8 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     stage, need = order.stage, order.need
     if order.parent is not None:
         fold = str(need.params.get("fold", "all"))
-        name = "all data" if fold == "all" else f"fold {fold}"
+        # Curves of folds of several trainings stand in one drawing.
+        name = f"{'all data' if fold == 'all' else f'fold {fold}'} of {session.label(need)}"
         return order.parent.child(name, tags={"stage": stage.name, "fold": fold, "key": order.key})
     metric = metrics.get(need.settings.config.competition.metric)
     label = session.title(need)

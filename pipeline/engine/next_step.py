@@ -23,7 +23,7 @@ COMPETITION = _("competition     {name}")
 TITLE = ": {title}"
 NEXT = _("next: {command}")
 WROTE = _("wrote {path}: experiment={name} means these settings from now on")
-WILL_WRITE = _("      (NAME= gives these overrides a name: {path})")
+WILL_WRITE = _("NAME= in the next command gives these overrides a name: {path}")
 OFFER = _("name: {command}\n      (writes {path}, so that one word means this run; nothing is built again)")
 WORSE = "worse"
 # With words about an experiment, it would blend instead of taking the newest submission.
@@ -82,8 +82,8 @@ def after_training(session: Session, trained: Artifact) -> None:
     if name is None:
         say(session, "infer")
         return
-    say(session, f"infer NAME={name}")
     session.end_with(WILL_WRITE.format(path=_file_of(session, name)))
+    say(session, f"infer NAME={name}")
 
 
 def offer_name(session: Session, run: Artifact) -> None:

@@ -1,7 +1,7 @@
 """What a command computes at this moment: a file that other programs read, and one live line in the terminal.
 
-Owns the state of a command's results, its file, the estimate of the time left, and the line. Does not own
-the bars that a training shows when it runs in the process of the command.
+Owns the state of a command's results, its file, the estimate of the time left, and what the line says. Does
+not own drawing the line (`engine/live.py`), nor the bars of single steps in the process of the command.
 
     artifacts/.state/<host>-<pid>.json      one file for each command, rewritten at most once a second
 
@@ -37,11 +37,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pipeline.core.secrets import hidden
-from pipeline.core.wording import duration
+from pipeline.core.terminal import can_redraw
+from pipeline.core.wording import duration, worded
 from pipeline.engine import texts
+from pipeline.engine.live import Live
 from pipeline.engine.schedule import DONE, FAILED, GIVEN_UP, RUNNING, WAITING
 from pipeline.record.files import write_atomic
 
@@ -52,6 +52,9 @@ LISTED_DONE = 500
 EVERY_SECONDS = 1.0
 # Without a terminal: a line at most so often.
 LINE_SECONDS = 60.0
+# What runs now is named in the live line, but not more than this.
+NAMED = 4
+HERE = "this process"
 STATES = (WAITING, RUNNING, DONE, FAILED, GIVEN_UP)
 
 
@@ -70,6 +73,8 @@ class Item:
     epoch: int | None = None
     epochs: int | None = None
     message: str = ""
+    usual: float | None = None
+    holds: bool = False  # its time is that of others, which are built inside it
 
     def seconds(self, now: float) -> float | None:
         """Run time so far, or in all."""
@@ -107,8 +112,17 @@ class Progress:
         self.command, self.executor, self.parallel = "", "here", 1
         self.competition, self.typed = "", ""
         self._items: dict[str, Item] = {}
-        self._began, self._written, self._told = time.time(), 0.0, time.monotonic()
-        self._bar: Any = None
+        self._began, self._written, self._said_at = time.time(), 0.0, time.monotonic()
+        self._live = Live(self.live_line)
+        # Known to be missing, and not begun yet: of a command that builds one need after another.
+        self._planned: dict[str, Item] = {}
+        # What a search says of itself instead of the counts and the time left; and the end of a command that
+        # was given a time, by `time.monotonic`.
+        self.headline = ""
+        self.until: float | None = None
+        # The best run so far and the scores of its folds, higher is better first: (score, title).
+        self._best: tuple[float, str] | None = None
+        self._parts: list[float] = []
 
     @property
     def path(self) -> Path:
@@ -117,7 +131,23 @@ class Progress:
 
     def expect(self, name: str, stage: str, title: str) -> None:
         """A need that is missing."""
-        self._items.setdefault(name, Item(name, stage, title))
+        planned = self._planned.pop(name, None)
+        self._items.setdefault(name, planned or Item(name, stage, title))
+
+    def plan(self, item: Item) -> None:
+        """A need that the command will come to: it counts in the live line, and not in the file."""
+        if item.name not in self._items:
+            self._planned.setdefault(item.name, item)
+
+    def scored(self, title: str, score: float, is_better: Callable[[float, float], bool]) -> None:
+        """A run has this score; `is_better` compares two."""
+        self._parts.clear()
+        if self._best is None or is_better(score, self._best[0]):
+            self._best = score, title
+
+    def scored_part(self, score: float) -> None:
+        """A fold of the run that is built now has this score."""
+        self._parts.append(score)
 
     def started(self, name: str, where: str, pid: int | None) -> None:
         """A need runs now."""
@@ -125,6 +155,8 @@ class Progress:
         item.state, item.where, item.pid, item.since, item.until = RUNNING, where, pid, time.time(), None
         item.epoch = item.epochs = None  # those of a process that is lost say nothing about this one
         self.update(at_once=self._may_be_long(item))
+        if can_redraw():
+            self._live.show()
 
     def _may_be_long(self, item: Item) -> bool:
         """Whether nothing else may be written for long: unless the last need of its stage was quick."""
@@ -158,17 +190,20 @@ class Progress:
     def building(self, name: str, stage: str, title: str) -> Iterator[None]:
         """In this context the process of the command builds a need."""
         self.expect(name, stage, title)
-        self.started(name, "this process", os.getpid())
+        self.started(name, HERE, os.getpid())
         try:
             yield
         except BaseException as error:
             self.ended(name, error)
+            self.hide()
             raise
         self.ended(name)
+        if not self.count(RUNNING):
+            self.hide()  # the command may print or ask something now
 
     def count(self, *states: str) -> int:
         """How many needs are in one of these states; without states: in any."""
-        return sum(not states or item.state in states for item in self._items.values())
+        return sum(not states or item.state in states for item in list(self._items.values()))
 
     def eta(self) -> float | None:
         """Expected seconds until everything is done; None: not known for any long one that is left.
@@ -177,20 +212,32 @@ class Progress:
         """
         now, left, known = time.time(), 0.0, False
         by_stage: dict[str, list[float]] = {}
-        for item in self._items.values():
+        for item in list(self._items.values()):
             expected = item.expected(now)
-            if expected is not None:
+            if expected is not None and not item.holds:
                 by_stage.setdefault(item.stage, []).append(expected)
-        for item in self._items.values():
-            if item.state not in (WAITING, RUNNING):
+        for item in self._left():
+            if item.holds:
                 continue
             own, others = item.expected(now), by_stage.get(item.stage, [])
-            expected = own if own is not None else sum(others) / len(others) if others else None
+            expected = own if own is not None else sum(others) / len(others) if others else item.usual
             if expected is not None:
                 known = True
                 left += max(expected - (item.seconds(now) or 0.0), 0.0)
         at_once = min(self.parallel, max(self.count(WAITING, RUNNING), 1))
         return left / at_once if known else None
+
+    def _left(self) -> list[Item]:
+        """What waits or runs."""
+        every = [*list(self._items.values()), *list(self._planned.values())]
+        return [item for item in every if item.state in (WAITING, RUNNING)]
+
+    def _is_guess(self) -> bool:
+        """Whether something is left of which nothing is known, so that the time left is a lower end."""
+        now = time.time()
+        known = {item.stage for item in list(self._items.values()) if item.expected(now) is not None}
+        left = [item for item in self._left() if not item.holds]
+        return any(item.stage not in known and item.usual is None for item in left)
 
     def line(self) -> str:
         """The state in one line."""
@@ -202,23 +249,52 @@ class Progress:
             eta="" if eta is None else texts.ETA.format(time=duration(eta)),
         )
 
+    def live_line(self) -> str:
+        """The state of the whole command in the line of a terminal, the most important first."""
+        return " · ".join([*self._told(), *self._running()])
+
+    def _told(self) -> list[str]:
+        """How far it is, the time left, and the score so far."""
+        command = self.command or "make"
+        if self.headline:
+            return [texts.LIVE_SEARCH.format(command=command, text=self.headline)]
+        every = len(self._items) + len(self._planned)
+        parts = [texts.LIVE_DONE.format(command=command, done=self.count(DONE), all=every)]
+        eta, is_guess = self.eta(), self._is_guess()
+        if self.until is not None:
+            parts.append(texts.LIVE_UNTIL.format(time=duration(max(self.until - time.monotonic(), 0.0))))
+        elif eta is not None and (eta >= 1.0 or not is_guess):
+            left = texts.LIVE_AT_LEAST if is_guess else texts.LIVE_ETA
+            parts.append(left.format(time=duration(eta)))
+        if self._best is not None:
+            parts.append(texts.LIVE_BEST.format(score=self._best[0], title=self._best[1]))
+        if self._parts:
+            mean = sum(self._parts) / len(self._parts)
+            parts.append(worded(texts.LIVE_PARTS, score=mean, n=len(self._parts)))
+        return parts
+
+    def _running(self) -> list[str]:
+        """What runs now: of needs inside each other the innermost one, of several processes some."""
+        running = [item for item in list(self._items.values()) if item.state == RUNNING]
+        elsewhere = [item for item in running if item.where != HERE]
+        return [
+            item.title
+            if item.epoch is None
+            else texts.RUNNING.format(title=item.title, epoch=item.epoch, epochs=item.epochs)
+            for item in elsewhere[:NAMED] or running[-1:]
+        ]
+
     def show(self) -> None:
         """Show the state of several processes: live in a terminal, otherwise a line now and then."""
-        if sys.stderr.isatty():
-            if self._bar is None:
-                self._bar = tqdm(total=0, bar_format="{desc}", leave=False)
-            running = [item for item in self._items.values() if item.state == RUNNING and item.epochs]
-            now = [texts.RUNNING.format(title=i.title, epoch=i.epoch, epochs=i.epochs) for i in running[:4]]
-            self._bar.set_description_str("; ".join([self.line(), *now])[: self._bar.ncols or 200])
-        elif time.monotonic() - self._told >= LINE_SECONDS:
-            self._told = time.monotonic()
+        if can_redraw():
+            self._live.show()
+        elif time.monotonic() - self._said_at >= LINE_SECONDS:
+            self._said_at = time.monotonic()
             self._say(f"    {self.line()}")
 
     def hide(self) -> None:
         """Remove the live line, so that others can be printed."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        self._live.hide()
 
     def update(self, at_once: bool = False) -> None:
         """Write the file, unless it was written a moment ago; a disk that is full is no error here."""

@@ -10,17 +10,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pipeline.core import language
+from pipeline.core import language, metrics, terminal
 from pipeline.core.errors import StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
 from pipeline.engine.executors.here import Executor, Flow, Here
+from pipeline.engine.executors.plan import missing
 from pipeline.engine.graph import Graph, check, refuse_unread
+from pipeline.engine.live import usual_seconds
 from pipeline.engine.need import Inputs, Need
-from pipeline.engine.progress import FOLDER, Progress
+from pipeline.engine.progress import FOLDER, Item, Progress
 from pipeline.engine.stage import Catalogue, OnEpoch
 from pipeline.pages.command_words import shown
 from pipeline.record import housekeeping
@@ -34,6 +37,7 @@ log = logging.getLogger(__name__)
 
 REPORT = language._("report: {path}")
 # Parameters of a need that its line in the terminal shows.
+PART_SCORE = "valid_score"
 SHOWN_PARAMS = ("fold", "split", "view", "part", "of")
 
 
@@ -120,7 +124,9 @@ class Session:
 
     def say(self, text: str) -> None:
         """Print a line in the reader's language, with what comes from data made printable."""
-        print(printable(language.say(text, self.language)), flush=True)
+        shown = printable(language.say(text, self.language))
+        with terminal.aside():
+            print(terminal.painted(shown, text, sys.stdout), flush=True)
 
     def end_with(self, text: str) -> None:
         """Print a line when everything else has been said; the last one is the next command."""
@@ -170,6 +176,28 @@ class Session:
         refuse_unread(self.settings, needs, self.graph, also)
         check(needs, self.graph)
         self.protect(self.graph.chain(needs))
+        if terminal.can_redraw():
+            self._foresee(needs)
+
+    def _foresee(self, needs: Sequence[Need]) -> None:
+        """Tell the live line what is missing of these needs and their inputs, and what such results took."""
+        usual: dict[tuple[str, str], float | None] = {}
+        for name, node in missing(self, needs).items():
+            stage, experiment = node.need.stage, self.label(node.need)
+            if (stage, experiment) not in usual:
+                usual[stage, experiment] = usual_seconds(self.store.root / stage, experiment)
+            seconds, holds = usual[stage, experiment], bool(node.inside)
+            item = Item(name, stage, self.full_title(node.need), usual=seconds, holds=holds)
+            self.progress.plan(item)
+
+    def _tell_score(self, artifact: Artifact, need: Need) -> None:
+        """Tell the live line the score of a run, or of a fold."""
+        metric = metrics.get(need.settings.config.competition.metric)
+        score, part = (artifact.metrics.get(name) for name in (f"oof_{metric.name}", PART_SCORE))
+        if score is not None:
+            self.progress.scored(self.label(need), score, lambda a, b: metric.sign * (a - b) > 0)
+        elif part is not None:
+            self.progress.scored_part(part)
 
     def refuse(self, need: Need) -> None:
         """Run the `refuse` functions of all stages in this need's chain, without building anything.
@@ -295,6 +323,8 @@ class Session:
             artifact = self.store.adopt(artifact)
         if reused:
             self._verify(artifact, need)
+        if terminal.can_redraw() and self.study is None:
+            self._tell_score(artifact, need)
         made = self._print(artifact, need, reused)
         if not reused:
             self._verify(artifact, need)

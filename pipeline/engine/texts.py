@@ -34,6 +34,14 @@ BUG = "{title}: an error inside Podium, in the process that built it:\n{trace}"
 PROGRESS = "{done} of {all} done, {running} running{eta}"
 RUNNING = "{title}: epoch {epoch} of {epochs}"
 ETA = ", about {time} left"
+# The parts of the live line in a terminal, which are joined by " · "; the last ones are cut off where it is narrow.
+LIVE_DONE = "{command}: {done} of {all} done"
+LIVE_SEARCH = "{command}: {text}"
+LIVE_ETA = "about {time} left"
+LIVE_AT_LEAST = "more than {time} left"
+LIVE_UNTIL = "the time is up in {time}"
+LIVE_BEST = "best so far {score:.4f} ({title})"
+LIVE_PARTS = "{score:.4f} over {n:fold} so far"
 LOCKED = "another command builds {title}: its result is used when it is there"
 
 # Ray.

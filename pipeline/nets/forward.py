@@ -251,7 +251,8 @@ def extract_in_parts(
     model.eval()
     images = on_device(images, how.device, how.images_share)
     at_N, rows = positions(ids, images.ids_N, "prepared images"), how.batch * PART_BATCHES
-    bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", disable=not sys.stderr.isatty())
+    quiet = not sys.stderr.isatty()
+    bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", leave=False, disable=quiet)
     with contextlib.closing(bar):
         for start in range(0, len(at_N), rows):
             part = at_N[start : start + rows]
@@ -272,8 +273,7 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     images = on_device(images, how.device, how.images_share)
     each = [partial(run, model.features, images, ids, view, how) for view in views]
     quiet = not sys.stderr.isatty()
-    blocks = [
-        with_room(call, [images], how) for call in tqdm(each, desc="features", unit="view", disable=quiet)
-    ]
+    bar = tqdm(each, desc="features", unit="view", leave=False, disable=quiet)
+    blocks = [with_room(call, [images], how) for call in bar]
     digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

@@ -83,6 +83,7 @@ def ensemble_in_time(session: Session, options: Options) -> None:
 def train_in_time(session: Session, options: Options) -> None:
     """One experiment with as many epochs as fit; without a word about it, the portfolio's first that fits."""
     clock = clock_of(options)
+    session.progress.until = clock.now() + clock.left
     _refuse(session.settings, options, epochs=True)
     own = [word for word in options.settings if word.startswith(OF_EXPERIMENT)]
     name = "" if own else _portfolio(session, options)
@@ -173,6 +174,7 @@ def _portfolio(session: Session, options: Options) -> str:
 def _runner(session: Session, options: Options, command: str, with_report: bool) -> Runner:
     """Everything before the first member: the data, the recipes, the folds, what is kept for the end."""
     clock = clock_of(options)
+    session.progress.until = clock.now() + clock.left
     _refuse(session.settings, options)
     own = recipes.of_user(session.settings)
     if own is None and (typed := [w for w in options.settings if w.startswith(ONE_EXPERIMENT)]):

@@ -24,7 +24,7 @@ import json
 import re
 import sqlite3
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +63,14 @@ BESIDE_COLUMNS = {"stage": 130, "verdict": 180, MINUTES: 75}
 CHARTS = f"^({SCORE}|{PUBLIC}|{MINUTES}|valid_score|valid_loss|train_loss)$"
 # Settings of `what changed` that are named, and characters of a value.
 MOST_CHANGES, LONGEST_VALUE = 3, 24
+# Axes of settings in the drawing of parallel coordinates, and the share of runs that must have a setting: the
+# UI leaves out runs without a value on an axis.
+MOST_AXES, LEAST_SHARE = 6, 0.8
+# Before runs differ in anything.
+FIRST_AXES = ("model.name",)
+NO_AXES = ("statistics.", "report.", "competition.")
+VALID = "valid_score"
+CURVES = f"^({VALID}|valid_loss|train_loss)$"
 # Settings that change how a run is looked at and not the run; last parts of names that say nothing alone.
 BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy")
 CHANGE = re.compile(r"([\w.]+): (.*?) → (.*?)(?=, [\w.]+: |$)", re.DOTALL)
@@ -70,10 +78,12 @@ NOTE = "mlflow.note.content"
 STATE = "mlflow.sharedViewState."
 SHARED_VIEW = f"{STATE}{VIEW}"
 FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW = f"{STATE}failed", f"{STATE}seeds", f"{STATE}reports"
+SETTINGS_VIEW, CURVES_VIEW = f"{STATE}settings", f"{STATE}curves"
 METRIC = "mlflow.experiment.primaryMetric.name"
 HIGHER = "mlflow.experiment.primaryMetric.greaterIsBetter"
-VIEWS = (SHARED_VIEW, FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW)
-OURS = (*VIEWS, METRIC, HIGHER)  # rewritten on every start; the description also belongs to the user
+VIEWS = (SHARED_VIEW, FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW, SETTINGS_VIEW, CURVES_VIEW)
+# Rewritten on every start. The description also belongs to the user, the axes of settings to the runs.
+OURS = (*(view for view in VIEWS if view != SETTINGS_VIEW), METRIC, HIGHER)
 # Our part of a description stands between these two; the text around it is the user's. They are sentences,
 # because the UI shows comments of HTML as they are. Descriptions of older versions have such comments.
 BEGIN = "**What this page shows** (Podium rewrites the text from here to the line at its end.)"
@@ -95,6 +105,9 @@ run of its kind (training; inference or blend) on the same data and folds (`comp
 `against best` has the difference with its interval, positive if this run is better; `interval 95` is \
 that of the score itself |
 | What changed? | `what changed` against that run in short, `changed` in full |
+| Which settings gave which score? | [each run as a line through its settings]({settings}), its score at the \
+right; drag along an axis to choose |
+| How did training go? | [curves of loss and score]({curves}) of the ten best folds |
 | Which fold failed? | a red cross; `error` names the fold and the reason; *Views*, *What failed* lists only \
 these runs |
 | Where is the report? | click the run, tab *Artifacts*: `error-analysis.html`, once there is one; *Views*, \
@@ -139,6 +152,12 @@ def view_path(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?viewStateShareKey={VIEW}&workflowType=machine_learning"
 
 
+def charts_path(experiment_id: str, view: str) -> str:
+    """The UI's address of a view's charts, from `#` on; `view` is the name of its tag."""
+    share = f"viewStateShareKey={view.removeprefix(STATE)}&compareRunsMode=CHART"
+    return f"#/experiments/{experiment_id}/runs?{share}&workflowType=machine_learning"
+
+
 def links(database: Path, port: int) -> list[str]:
     """One line per competition: its name and the address of its saved view on this machine.
 
@@ -172,7 +191,13 @@ def experiments(database: Path) -> list[tuple[str, str]]:
 def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
     """Our part of an experiment's description, in markdown, with a table of experiments if one is given."""
     direction = "higher" if headline.higher_is_better else "lower"
-    text = GUIDE.format(link=view_path(experiment_id), headline=headline.name, direction=direction)
+    text = GUIDE.format(
+        link=view_path(experiment_id),
+        settings=charts_path(experiment_id, SETTINGS_VIEW),
+        curves=charts_path(experiment_id, CURVES_VIEW),
+        headline=headline.name,
+        direction=direction,
+    )
     below = f"\n{standings}\n" if standings else ""
     return f"{BEGIN}\n\n{text}{below}\n{END}"
 
@@ -193,7 +218,59 @@ def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
         FAILED_VIEW: _saved("What failed", f"{TOP_ONLY} AND attributes.status = 'FAILED'", FAILED_COLUMNS),
         BESIDE_VIEW: _saved("Reports and searches", f"tags.`{BESIDE}` = 'yes'", BESIDE_COLUMNS),
         SEEDS_VIEW: shared_view(headline, "Seeds of one arm together", by=ARM),
+        SETTINGS_VIEW: settings_view(FIRST_AXES),
+        CURVES_VIEW: curves_view(headline),
     }
+
+
+def curves_view(headline: Headline) -> str:
+    """The curves of the best folds.
+
+    Only a table sorted by a figure shows child runs by themselves. What has a learning rate has curves.
+    """
+    order = {"orderByKey": _column(VALID), "orderByAsc": not headline.higher_is_better}
+    more = {**order, "chartsSearchFilter": CURVES}
+    where = "tags.`fold` LIKE '%' AND metrics.`lr` >= 0"
+    return _saved("Curves of the best folds (charts)", where, {VALID: 90, MINUTES: 75}, more)
+
+
+def settings_view(axes: Sequence[str]) -> str:
+    """Parallel coordinates: each run a line through these settings, its minutes and its score."""
+    section = {"uuid": "podium", "name": "Settings and scores", "display": True, "isReordered": False}
+    drawing = {
+        "type": "PARALLEL",
+        "uuid": "podium-settings",
+        "metricSectionId": "podium",
+        "isGenerated": False,
+        "deleted": False,
+        "runsCountToCompare": 10,
+        "showAllRuns": True,
+        "selectedParams": list(axes),
+        "selectedMetrics": [MINUTES, SCORE],
+    }
+    more = {
+        "compareRunCharts": [drawing],
+        "compareRunSections": [{**section, "deleted": False, "isGenerated": False, "columns": 1}],
+        "runsHiddenMode": "SHOW_ALL",
+        "chartsSearchFilter": f"^{SCORE}$",
+    }
+    return _saved("Settings and scores (charts)", COMPARED_ONLY, COLUMNS, more)
+
+
+def varied(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    """The settings in which runs differ that nearly all of them have, those with most values first.
+
+    Args:
+        runs: setting → value of each run; runs without any setting of a network, such as blends, left out.
+    """
+    values: dict[str, list[str]] = {}
+    for run in runs:
+        for name, value in run.items():
+            if not name.startswith(NO_AXES):
+                values.setdefault(name, []).append(value)
+    least = max(LEAST_SHARE * len(runs), 2)
+    found = {name: len(set(of)) for name, of in values.items() if len(of) >= least and len(set(of)) > 1}
+    return sorted(found, key=lambda name: (-found[name], name))[:MOST_AXES]
 
 
 def shared_view(headline: Headline, title: str = VIEW_TITLE, by: str = "") -> str:

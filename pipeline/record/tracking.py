@@ -53,6 +53,7 @@ FILES_NOT_SENT = (
 FAILURES_BEFORE_OFF = 3
 LONGEST_TAG = 5000  # characters; MLflow cuts at 8000
 PARAMS_PER_BATCH = 100  # MLflow's limit
+MOST_DRAWN = 100  # newest runs, by which the drawing of settings is arranged
 
 logger = logging.getLogger(__name__)
 
@@ -332,6 +333,8 @@ class Tracker:
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
 
+        The drawing of settings and scores gets the settings in which the newest runs differ as its axes.
+
         The user's text around that part is kept; a description without it is not changed, and neither is a
         competition without a recorded run.
         """
@@ -344,6 +347,12 @@ class Tracker:
             part = board.guide(str(experiment.experiment_id), headline, markdown)
             before = experiment.tags.get(board.NOTE, part)
             _tag(client, str(experiment.experiment_id), board.NOTE, board.rewritten(before, part))
+            newest = client.search_runs(
+                [experiment.experiment_id], board.COMPARED_ONLY, max_results=MOST_DRAWN
+            )
+            of_networks = [run.data.params for run in newest if board.FIRST_AXES[0] in run.data.params]
+            axes = board.varied(of_networks) or board.FIRST_AXES
+            _tag(client, str(experiment.experiment_id), board.SETTINGS_VIEW, board.settings_view(axes))
 
         self.attempt(write)
 

@@ -114,7 +114,8 @@ def fit_heads(jobs: Sequence[heads.HeadJob]) -> list[heads.HeadFit]:
     members = [_Member(fold, root) for fold in folds for root in roots]
     stacks = [_Stack(group, pool_PD) for group in _groups(members)]
     histories: list[list[dict[str, float]]] = [[] for _ in folds]
-    bar = tqdm(range(train.epochs), desc="heads", unit="epoch", disable=not sys.stderr.isatty())
+    quiet = not sys.stderr.isatty()
+    bar = tqdm(range(train.epochs), desc="heads", unit="epoch", leave=False, disable=quiet)
     for epoch in bar:
         losses = {id(fold): fold.job.make_loss(epoch) for fold in folds}
         trained = {id(m): figures for stack in stacks for m, figures in stack.train_epoch(epoch, losses)}

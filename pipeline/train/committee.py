@@ -100,7 +100,7 @@ def predict_views(
     model.eval()
     blocks, ms_V = [], []
     silent = not (shown and sys.stderr.isatty())
-    for view in tqdm(views, desc=printable(model.name), unit="view", disable=silent):
+    for view in tqdm(views, desc=printable(model.name), unit="view", leave=False, disable=silent):
         begin = time.perf_counter()
         blocks.append(target.from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))

@@ -367,7 +367,9 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
 def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
     quiet = not sys.stderr.isatty()
     done = schedule.start(epoch)
-    return tqdm(total=schedule.total, initial=done, desc=f"fold {job.fold}", unit="step", disable=quiet)
+    return tqdm(
+        total=schedule.total, initial=done, desc=f"fold {job.fold}", unit="step", leave=False, disable=quiet
+    )
 
 
 def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[FoldResult, State]:

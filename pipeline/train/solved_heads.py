@@ -54,7 +54,7 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
         ConfigError: a loss other than plain cross-entropy.
     """
     refuse_loss(jobs[0].loss, jobs[0].train.head)
-    bar = tqdm(jobs, desc="solved heads", unit="fold", disable=not sys.stderr.isatty())
+    bar = tqdm(jobs, desc="solved heads", unit="fold", leave=False, disable=not sys.stderr.isatty())
     return [(_nearest if job.train.head == "knn" else _fit)(job) for job in bar]
 
 

@@ -5,21 +5,19 @@ Owns these lines. Does not own when a search ends (`tune/search.py`).
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
-from tqdm import tqdm
-
 from pipeline.core.search_space import Point
+from pipeline.core.terminal import can_redraw
 from pipeline.core.wording import duration
+from pipeline.engine.progress import Progress as Command
 from pipeline.record.study import Study
 from pipeline.tune import texts
 from pipeline.tune.space import Search
 
 # Without a terminal: one line for this many trials.
 EVERY = 10
-LIVE = "{desc}: {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 
 class Progress:
@@ -31,21 +29,21 @@ class Progress:
         search: turns points into settings.
         say: gets a line when a better trial is found.
         end: end of the time by `time.monotonic`; None: no limit.
+        command: the progress of the command, whose live line says it.
     """
 
     def __init__(
-        self, study: Study, limit: int, search: Search, say: Callable[[str], None], end: float | None
+        self,
+        study: Study,
+        limit: int,
+        search: Search,
+        say: Callable[[str], None],
+        end: float | None,
+        command: Command,
     ) -> None:
         self._study, self._say, self._limit, self._search, self._end = study, say, limit, search, end
         self._best, self._first, self._began = study.best(), len(study.done()), time.monotonic()
-        self._bar = tqdm(
-            total=limit,
-            initial=self._first,
-            desc="trials",
-            bar_format=LIVE,
-            disable=not sys.stderr.isatty(),
-            leave=False,
-        )
+        self._command = command
         self._show(self._first)
 
     def update(self) -> None:
@@ -57,11 +55,9 @@ class Progress:
         if best is None:
             return
         if new and best.origin != "default":
-            self._bar.clear()
             settings = words_of(self._search, best.point)
             self._say(texts.BETTER.format(number=best.number, score=best.values[0], settings=settings))
-            self._bar.refresh()
-        elif self._bar.disable and done % EVERY == 0:
+        elif not can_redraw() and done % EVERY == 0:
             self._say(
                 texts.SO_FAR.format(done=done, limit=self._limit, score=best.values[0], left=self.left(done))
             )
@@ -87,17 +83,20 @@ class Progress:
         return any(t.state == "killed" for t in self._study.trials() if t.number in waited_for)
 
     def close(self) -> None:
-        """Remove the live line."""
-        self._bar.close()
+        """The command goes on to something else."""
+        self._command.headline = ""
+        self._command.hide()
 
     def _show(self, done: int) -> None:
-        if self._bar.disable:
+        if not can_redraw():
             return
         best = texts.LIVE_NONE
         if self._best:
             best = texts.LIVE_BEST.format(score=self._best.values[0], number=self._best.number)
-        self._bar.n = done
-        self._bar.set_postfix_str(f"{best}{self.left(done)}")
+        self._command.headline = texts.LIVE.format(
+            done=done, limit=self._limit, best=best, left=self.left(done)
+        )
+        self._command.show()
 
 
 def words_of(search: Search, point: Point) -> str:

@@ -99,7 +99,8 @@ def run_trials(
     """
     limits = prepared.limits
     end = until if until is not None else time.monotonic() + limits.seconds if limits.seconds else None
-    progress = Progress(study, limits.trials, prepared.bench.search, say, end)
+    command = prepared.bench.session.progress
+    progress = Progress(study, limits.trials, prepared.bench.search, say, end, command)
     try:
         while True:
             _until_none_is_left(prepared, study, progress, end, record)

@@ -74,6 +74,7 @@ STOPPED = "\nstopped after {n:trial}, which are all kept; continue with: {comman
 BETTER = "    trial {number:<4} {score:.4f}  {settings}"
 SO_FAR = "    {done} of {limit} trials done, best {score:.4f}{left}"
 TIME_LEFT = ", about {time} left"
+LIVE = "{done} of {limit} trials done, {best}{left}"
 LIVE_BEST = "best {score:.4f} (trial {number})"
 LIVE_NONE = "no score yet"
 TRIAL_STOPPED = "trial {number} was stopped after {folds} folds"

@@ -22,9 +22,9 @@ UNSIZED = [word for word in SMALL if not word.startswith("images.size")]
 
 
 def next_of(said) -> list[str]:
-    """The words of the command in the last line, before a remark in brackets: `make`, target, variables."""
+    """The words of the command in the last line: `make`, target, variables."""
     assert said.code == 0, said.out + said.err
-    lines = [line for line in said.out.splitlines() if not line.startswith("      (")]
+    lines = said.out.splitlines()
     assert lines[0].startswith("competition     "), lines[0]
     assert lines[-1].startswith("next: make "), lines[-1]
     words = shlex.split(lines[-1].removeprefix("next: "))

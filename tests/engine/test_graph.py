@@ -157,8 +157,9 @@ def test_what_a_label_forbids_retrains_nothing_and_stands_on_the_preview(home, b
 
 
 def test_what_a_label_forbids_changes_the_views_that_a_probe_trains_on(home):
-    forbidden = keys(home, "ensemble.members=[probe]")
-    allowed = keys(home, "ensemble.members=[probe]", NOTHING_FORBIDDEN)
+    mirrored = ("ensemble.members=[probe]", "train.probe_views=[identity,hflip]")
+    forbidden = keys(home, *mirrored)
+    allowed = keys(home, *mirrored, NOTHING_FORBIDDEN)
     assert changed(forbidden, allowed) == downstream("fold") | {*PRINTS, "error_analysis"}
     assert set(forbidden["features"]) < set(allowed["features"])
 

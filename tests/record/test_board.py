@@ -65,6 +65,27 @@ def test_seeds_of_one_arm_stand_together_and_failures_have_a_view_of_their_own()
     assert set(board.VIEWS) < tags.keys()
 
 
+def test_the_drawing_has_the_settings_that_nearly_all_runs_have_and_that_differ() -> None:
+    common = {"model.name": "a", "train.seed": "0", "competition.title": "x", "train.epochs": "3"}
+    runs = [common | {"loss.name": f"l{n % 3}", "competition.title": str(n)} for n in range(10)]
+    runs = [run | {"train.epochs": "9"} if n == 0 else run for n, run in enumerate(runs)]
+    runs[:2] = [run | {"train.lr": str(n)} for n, run in enumerate(runs[:2])]
+    assert board.varied(runs) == ["loss.name", "train.epochs"], "train.lr is a setting of two of ten"
+    assert board.varied([]) == [] and board.varied(runs[3:4]) == []
+    many = [{f"s.p{k}": str(n) for k in range(20)} for n in range(4)]
+    assert len(board.varied(many)) == board.MOST_AXES
+    _, state = unpacked(board.settings_view(["loss.name"]))
+    (drawing,), (section,) = state["compareRunCharts"], state["compareRunSections"]
+    assert drawing["selectedParams"] == ["loss.name"] and drawing["selectedMetrics"][-1] == "score"
+    assert drawing["metricSectionId"] == section["uuid"] and drawing["type"] == "PARALLEL"
+
+
+def test_the_best_folds_come_first_among_the_curves_also_for_a_loss() -> None:
+    for headline, is_least_first in ((MACRO_F1, False), (LOG_LOSS, True)):
+        _, state = unpacked(board.curves_view(headline))
+        assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`valid_score`", is_least_first)
+
+
 def test_the_figures_of_a_run_are_in_words() -> None:
     figures = {"oof_macro_f1": 0.55512, "ci_low": 0.53, "ci_high": 0.578, "delta_vs_best": 0.0242}
     figures |= {"delta_low": 0.0049, "delta_high": 0.0434}
@@ -112,11 +133,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("home")
     tracker = Tracker(home)
     for name, score, verdict in (("lite0", 0.6742, "first run"), ("lite0+epochs12", 0.7012, "better")):
+        params = {"train.epochs": 6 if name == "lite0" else 12, "model.name": "lite0", "train.lr": 0.1}
         tags = {"verdict": verdict, "what changed": "epochs 6 → 12", "against best": "+0.0270 [0.01, 0.04]"}
-        with tracker.run(RunInfo("train", "emoji", f"train {name}", name, name, tags)) as run:
-            with run.child("fold 0", {"fold": "0"}) as fold:
+        with tracker.run(RunInfo("train", "emoji", f"train {name}", name, name, tags, params)) as run:
+            with run.child(f"fold 0 of {name}", {"fold": "0"}) as fold:
+                for epoch in range(3):
+                    losses = {"train_loss": 1 / (epoch + 1), "valid_loss": 1.1, "valid_score": 0.5}
+                    fold.epoch(epoch, losses | {"lr": 0.1})
                 fold.metrics({"oof_macro_f1": 0.99})
-            run.metrics({"oof_macro_f1": score, "score": score})
+            run.metrics({"oof_macro_f1": score, "score": score, "minutes": 1.0})
             run.text(
                 "report.html", "<meta charset=utf-8><h1 id=x></h1><script>x.textContent='보고서'</script>"
             )
@@ -128,6 +153,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         run.child("fold 1", {"fold": "1"}),
     ):
         raise ValueError("a.png does not decode")
+    tracker.standings("emoji", "| run | score |\n|---|---|\n| lite0 | 0.6742 |")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -181,6 +207,24 @@ def test_what_failed_and_the_reports_have_views(served: str, page) -> None:
     page.goto("about:blank")
     page.goto(served.replace(f"viewStateShareKey={board.VIEW}", "viewStateShareKey=reports"))
     page.get_by_text("emoji · eda").wait_for(timeout=60_000)
+
+
+@pytest.mark.browser
+def test_the_charts_open_with_settings_against_scores_and_with_curves(served: str, page) -> None:
+    start, _, number = served.partition("#/experiments/")
+    number = number.partition("/")[0]
+    page.set_viewport_size({"width": 2000, "height": 900})
+    page.goto(start + board.charts_path(number, board.SETTINGS_VIEW))
+    page.get_by_text("Parallel Coordinates").wait_for(timeout=60_000)
+    axes = page.locator("svg .label")
+    axes.filter(has_text="score").wait_for(timeout=60_000)
+    assert [text for text in axes.all_text_contents() if text] == ["train.epochs", "minutes", "score"]
+    page.goto("about:blank")
+    page.goto(start + board.charts_path(number, board.CURVES_VIEW))
+    for name in ("train_loss", "valid_loss", "valid_score"):
+        page.get_by_text(name, exact=True).first.wait_for(timeout=60_000)
+    page.get_by_text("fold 0 of lite0+epochs12").first.wait_for(timeout=60_000)
+    page.locator(".js-plotly-plot .scatterlayer .trace").nth(2).wait_for(state="attached", timeout=60_000)
 
 
 @pytest.mark.browser

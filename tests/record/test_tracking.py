@@ -1,16 +1,21 @@
 """The record on a real SQLite MLflow, in a folder with a blank and Hangul in its name."""
 
+import base64
+import json
 import logging
 import os
 import sqlite3
 import subprocess
 import sys
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.record import board
 from pipeline.record.tracking import CHECKOUT, Run, RunInfo, Tracker, git_commit, note, tracking_uri
 
 
@@ -199,6 +204,24 @@ def test_standings_replace_our_part_and_keep_what_a_user_wrote_around_it(home: P
         assert written().startswith("on top\n") and written().endswith("\nbelow")
         assert table in written() and "oof_log_loss" in written()
     assert "| first |" not in written() and written().count("Which run is best?") == 1
+
+
+def test_the_axes_of_the_drawing_follow_the_runs_and_outlast_the_next_start(home: Path, client) -> None:
+    def axes() -> list[str]:
+        text = client.get_experiment_by_name("drawn").tags[board.SETTINGS_VIEW]
+        packed = base64.b64decode(json.loads(text)["state"].removeprefix("deflate;"))
+        return json.loads(zlib.decompress(packed))["compareRunCharts"][0]["selectedParams"]
+
+    tracker = Tracker(home)
+    for n, loss in enumerate(("a", "b")):
+        params = {"model.name": "net", "loss.name": loss}
+        with tracker.run(replace(info("drawn", f"k{n}"), params=params)):
+            pass
+        tracker.standings("drawn", "| a |")
+        assert axes() == (["model.name"] if n == 0 else ["loss.name"])
+    with Tracker(home).run(info("drawn", "k9")):
+        pass
+    assert axes() == ["loss.name"]
 
 
 def test_the_table_follows_the_competitions_metric(home: Path, client) -> None:

@@ -10,6 +10,7 @@ from toil_world import HerePool
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.executors.parallel import Parallel
+from pipeline.engine.progress import Silent
 from pipeline.record.hosts import Host
 from pipeline.record.owners import this
 from pipeline.record.study import Plan, Studies, in_memory, storage_of
@@ -111,7 +112,7 @@ def test_only_processes_of_this_very_host_are_waited_for(monkeypatch):
         study._open[trial.number] = trial
     monkeypatch.setattr(study, "forget_dead", lambda: study.drop(1) if shown and 1 in study._open else None)
     study._begun = {0: 0.0, 1: 0.0}
-    bar = progress.Progress(study, 2, SimpleNamespace(), print, None)
+    bar = progress.Progress(study, 2, SimpleNamespace(), print, None, Silent())
     assert bar.wait_for_others() and shown == [[False, True]]
 
 

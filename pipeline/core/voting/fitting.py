@@ -203,7 +203,7 @@ def cross_fit(
     if not recipe.fits(len(aligned)):
         return FittedBlend(names, fitted.weights, naive, naive, fitted), whole
     p_NC = np.zeros_like(aligned[0].p_NC)
-    for at in tqdm(at_parts, desc="weights", unit="part", disable=not sys.stderr.isatty()):
+    for at in tqdm(at_parts, desc="weights", unit="part", leave=False, disable=not sys.stderr.isatty()):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
         learned = fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
         p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC

@@ -293,7 +293,8 @@ def _draw_all(pictures: Sequence[DemoPicture], folder: Path) -> None:
         if picture.second is not None:
             picture.second().save(folder / f"{picture.id}{SECOND_FILE}")
 
-    bar = tqdm(total=len(pictures), desc="demo images", unit="img", disable=not sys.stderr.isatty())
+    quiet = not sys.stderr.isatty()
+    bar = tqdm(total=len(pictures), desc="demo images", unit="img", leave=False, disable=quiet)
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for _ in pool.map(draw, pictures):
             bar.update()
