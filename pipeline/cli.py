@@ -542,9 +542,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tongue = settings.config.report.language
         run(options, settings)
     except UserError as error:
-        message = errors.ERROR.format(message=error.said(tongue))
-        shown = terminal.printable(language.say(message, tongue))
-        print(terminal.painted(shown, message, sys.stderr), file=sys.stderr)
+        shown = terminal.printable(errors.told(error, tongue))
+        print(terminal.painted(shown, errors.told(error, language.ENGLISH), sys.stderr), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)

@@ -63,6 +63,11 @@ class UserError(PodiumError):
         return "\n".join(lines)
 
 
+def told(error: UserError, language: str) -> str:
+    """The last lines of a command that ends with this error."""
+    return say(ERROR.format(message=error.said(language)), language)
+
+
 class ConfigError(UserError):
     """A settings file or a `key=value` override is wrong."""
 

@@ -170,8 +170,9 @@ def say(text: object, language: str, escape: Callable[[object], str] | None = No
 
 
 def said(value: Any, language: str) -> Any:
-    """A value as it stands in a text: a `Text` in this language, anything else as it is."""
-    return say(value, language) if isinstance(value, Text) else value
+    """A value as it stands in a text: a `Text`, or what has one as `in_words`, in this language."""
+    words = value.in_words if hasattr(type(value), "in_words") else value
+    return say(words, language) if isinstance(words, Text) else value
 
 
 def throughout(value: Any, language: str) -> Any:

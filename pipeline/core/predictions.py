@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.samples import (
     Floats,
     Ints,
@@ -27,6 +28,10 @@ from pipeline.core.samples import (
 )
 from pipeline.core.targets import EXCLUSIVE, LABELS, VALUES, WORDS, Bools, Reals, Target
 from pipeline.core.wording import worded
+
+COMPARED = _("{delta} [{low}, {high}], {verdict}")
+COMPARED_NOTE = _("{delta} [{low}, {high}], {verdict} ({note})")
+COMPARISONS = {"better": _("better"), "worse": _("worse"), "can't tell": _("can't tell")}
 
 
 @dataclass(frozen=True)
@@ -381,7 +386,13 @@ class Comparison:
     note: str = ""
 
     def __str__(self) -> str:
+        return str(self.in_words)
+
+    @property
+    def in_words(self) -> str:
+        """The difference, its interval and the verdict, as a text that can be translated."""
         # Rounded first and then added to 0, or a tiny loss would print as -0.0000.
-        delta, low, high = (round(x, 4) + 0.0 for x in (self.delta, self.low, self.high))
-        text = f"{delta:+.4f} [{low:+.4f}, {high:+.4f}], {self.verdict}"
-        return f"{text} ({self.note})" if self.note else text
+        delta, low, high = (f"{round(x, 4) + 0.0:+.4f}" for x in (self.delta, self.low, self.high))
+        text = COMPARED_NOTE if self.note else COMPARED
+        verdict = COMPARISONS.get(self.verdict, self.verdict)
+        return text.format(delta=delta, low=low, high=high, verdict=verdict, note=self.note)

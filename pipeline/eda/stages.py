@@ -8,7 +8,6 @@ page (`eda/page.py`).
 
 from __future__ import annotations
 
-from pipeline.core.language import say
 from pipeline.data import load, quarantine
 from pipeline.eda import page, texts
 from pipeline.eda.evidence import FeaturePair
@@ -54,9 +53,8 @@ def build_eda(job: Job) -> Built:
     for name, table in explored.tables.items():
         table.to_csv(job.draft / f"{name}.csv", index=False)
     findings = explored.findings
-    language = config.report.language
     lines = tuple(
-        say(texts.STAGE_LINE.format(severity=texts.SEVERITIES[f.severity], headline=f.headline), language)
+        texts.STAGE_LINE.format(severity=texts.SEVERITIES[f.severity], headline=f.headline)
         for f in findings[:FINDINGS_PRINTED]
     )
     what = texts.STAGE_WHAT.format(train=len(train), test=len(test))

@@ -10,7 +10,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.core import metrics
+from pipeline.core.language import ENGLISH, languages, say
 from pipeline.core.secrets import hidden_in
 from pipeline.engine import request
 from pipeline.engine.graph import Graph
@@ -228,6 +229,12 @@ def _run_name(stage: Stage, label: str) -> str:
     return f"{label} · {stage.name.replace('_', '-')}"
 
 
+def said_lines(lines: Sequence[str]) -> dict[str, list[str]]:
+    """The lines by language, for those that translate one of them: a result is the same in every language."""
+    told = {name: [say(line, name) for line in lines] for name in languages()}
+    return {name: said for name, said in told.items() if said != told[ENGLISH]}
+
+
 def _manifest(
     session: Builder, order: Order, inputs: Mapping[str, Artifact], built: Built, seconds: float
 ) -> dict[str, Any]:
@@ -249,7 +256,8 @@ def _manifest(
         "inputs": {name: a.address for name, a in inputs.items()},
         "metrics": built.metrics,
         "tags": built.tags,
-        "lines": list(built.lines),
+        "lines": [str(line) for line in built.lines],
+        "said": said_lines(built.lines),
         "git": git_commit(),
         "versions": {name: version(name) for name in VERSIONS_OF},
         "hardware": machine(),

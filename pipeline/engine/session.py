@@ -35,6 +35,7 @@ from pipeline.settings.load import Settings
 
 log = logging.getLogger(__name__)
 
+REPORT = language._("report: {path}")
 # Parameters of a need that its line in the terminal shows.
 PART_SCORE = "valid_score"
 SHOWN_PARAMS = ("fold", "split", "view", "part", "of")
@@ -134,7 +135,7 @@ class Session:
     def show(self, artifact: Artifact) -> None:
         """Print one line for each page of a result."""
         for path in sorted(artifact.folder.glob("*.html")):
-            self.say(f"report: {shown(path)}")
+            self.say(REPORT.format(path=shown(path)))
 
     def build_one(self, stage: str) -> Artifact:
         """Build one stage with the settings of the command, and print where its pages are."""
@@ -369,6 +370,7 @@ class Session:
         which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
         how = "reused" if reused else f"{artifact.seconds:.1f} s"
         self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")
-        for line in artifact.manifest.get("lines", []):
+        said = artifact.manifest.get("said", {}).get(self.language)
+        for line in said or artifact.manifest.get("lines", []):
             self.say(f"    {line}")
         return artifact

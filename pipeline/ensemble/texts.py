@@ -3,6 +3,8 @@
 Owns the words only. Does not own when a message is shown. Pages: `ensemble/templates/`.
 """
 
+from pipeline.core.language import _
+
 # Members
 
 TEST_ONLY_KIND = {"file": "probabilities of the test set only", "labels": "labels only"}
@@ -39,9 +41,9 @@ DISAGREEMENT_TITLE = {
 }
 DISAGREEMENT_RANGE = "{title}: {low:.1%} ({low_pair}) to {high:.1%} ({high_pair})"
 REFITS = "the test set is predicted by models that were trained on all data; the scores are those of the cross-validation"
-NAIVE = "score on the predictions that the blend was fitted on: {score:.4f} (optimistic)"
-AGAINST_BEST = "ensemble against its best member {member}, by out-of-fold score: {verdict}"
-ONLY_MEMBER = "the blend is {member} alone, because no other member has a weight above 0: it makes the same predictions"
+NAIVE = _("score on the predictions that the blend was fitted on: {score:.4f} (optimistic)")
+AGAINST_BEST = _("ensemble against its best member {member}, by out-of-fold score: {verdict}")
+ONLY_MEMBER = _("the blend is {member} alone, because no other member has a weight above 0: it makes the same predictions")
 ONLY_MEMBER_HEATED = "the blend is {member} alone, because no other member has a weight above 0: it predicts the same classes, at another temperature"
 ONLY_MEMBER_SCORES = "; their scores differ, {blend:.4f} and {alone:.4f}, because the blend's is cross-fitted: for each part, weights are chosen on the other parts"
 NO_DIFFERENCE = "{comparison}; there is no difference to detect"

@@ -23,7 +23,7 @@ import pandas as pd
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.core.language import joined, languages, say
+from pipeline.core.language import Text, joined, languages, say
 from pipeline.core.metadata import Kind
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, positions, strings
@@ -41,7 +41,7 @@ from pipeline.errors.advice.ledger import REPORTED
 from pipeline.errors.advice.steps import ANCHORS
 from pipeline.errors.case import ReportCase, asked, given_result, read_features
 from pipeline.errors.diff import attributes, flip_cards, truth
-from pipeline.errors.diff.conclusion import Change, Conclusion, FollowedAdvice, compared, conclusion_of
+from pipeline.errors.diff.conclusion import Change, Conclusion, FollowedAdvice, conclusion_of
 from pipeline.errors.diff.flip_cards import FlipNeighbours
 from pipeline.errors.diff.flips import CLASS, Flips, Submission, find_flips
 from pipeline.errors.diff.mistakes import Mistakes, find_mistakes
@@ -177,11 +177,16 @@ def inputs_of(case: ReportCase, config: Config) -> ReportInputs:
         oof=case.new.oof,
         train=case.train if case.new.oof is not None else None,
         comparison=case.comparison,
-        why_old=str(case.job.params.get("b_why", "")),
+        why_old=_text(case.job.params.get("b_why", "")),
         asked=case.job.words["competition"],
         metric=case.metric.name,
         label="" if case.view is None else case.view.name,
     )
+
+
+def _text(value: str | int) -> str:
+    """A parameter of the command as a text, which may be one that is translated."""
+    return value if isinstance(value, str) else str(value)
 
 
 def analyze(inputs: ReportInputs) -> ErrorAnalysis:
@@ -340,7 +345,7 @@ def summary(inputs: ReportInputs, analysis: ErrorAnalysis) -> Built:
         metrics["advice_bound"] = inputs.best_advice[0].bound
     if inputs.judged is not None:
         metrics |= judging_page.figures(inputs.judged)
-    told = tuple(inputs.say(line) for line in lines(inputs, analysis))
+    told = tuple(lines(inputs, analysis))
     return Built(metrics, told, description, (PAGE, REPORTED), tags)
 
 
@@ -366,9 +371,9 @@ def _change_lines(changes: tuple[Change, ...]) -> list[str]:
     for change in changes[:CHANGES_IN_TERMINAL]:
         text, tested = texts.NEVER_TESTED if change.command else texts.DIFFERS, ""
         if change.tested is not None and not change.command:
-            text, tested = texts.TESTED_ALONE, compared(change.tested)
+            text, tested = texts.TESTED_ALONE, change.tested.in_words
         old, new = change.old or texts.NO_MEMBER, change.new or texts.NO_MEMBER
-        printed.append(text.format(what=change.what, old=old, new=new, comparison=tested))
+        printed.append(text.format(what=Text(change.what), old=old, new=new, comparison=tested))
     rest = len(changes) - CHANGES_IN_TERMINAL
     return printed + ([texts.DIFFERS_MORE.format(count=rest)] if rest > 0 else [])
 

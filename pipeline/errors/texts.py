@@ -88,8 +88,6 @@ TRUTH_CAUTION = _("Caution: {note}.")
 # Conclusion: advice that was followed.
 FOLLOWED = _("followed advice for {about}: {settings}; gained {gain}")
 FOLLOWED_BOUND = _("followed advice for {about}: {settings}, at most {bound}; gained {gain}")
-COMPARED = _("{delta} [{low}, {high}], {verdict}")
-COMPARED_NOTE = _("{delta} [{low}, {high}], {verdict} ({note})")
 VERDICTS = {"better": _("better"), "worse": _("worse"), "can't tell": _("can't tell")}
 
 # The section Truth: images that the new submission fixed or broke.

@@ -9,21 +9,20 @@ Lengths are in SVG units, which are CSS pixels at full width. Legend: K features
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ParamSpec
 
 import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup, escape
 
-from pipeline.core.language import ENGLISH, _, throughout
+from pipeline.core.language import _
 from pipeline.core.statistics import Band
+from pipeline.pages.drawing import EMPTY as EMPTY
+from pipeline.pages.drawing import drawn
 
 FONT = 12.0
 WIDTH = 440.0
@@ -35,36 +34,7 @@ HEAT_LEAST = 0.005
 BAND_LEFT, AGAINST_HEIGHT, MATRIX_SIDE = 52.0, 330.0, 300.0
 # More points of a scatter plot than this hide each other, and make a page slow.
 MOST_POINTS = 800
-EMPTY = Markup('<p class="muted">–</p>')
 SHARE = _("share of images")
-P = ParamSpec("P")
-
-
-class Drawing(Markup):
-    """A drawing that knows how to draw itself again with its texts in another language."""
-
-    again: Callable[[str], Markup]
-
-    def said(self, language: str) -> Markup:
-        """The drawing in this language."""
-        return self if language == ENGLISH else self.again(language)
-
-
-def drawn(draw: Callable[P, Markup]) -> Callable[P, Markup]:
-    """A function whose drawings can be drawn again: labels, titles and axes may be texts."""
-    signature = inspect.signature(draw)
-
-    @functools.wraps(draw)
-    def first(*args: P.args, **kwargs: P.kwargs) -> Drawing:
-        made = Drawing(draw(*args, **kwargs))
-        given = signature.bind(*args, **kwargs)
-        given.apply_defaults()
-        made.again = lambda language: draw(
-            *throughout(given.args, language), **throughout(given.kwargs, language)
-        )
-        return made
-
-    return first
 
 
 @dataclass(frozen=True)

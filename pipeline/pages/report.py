@@ -33,7 +33,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pipeline.core.language import ENGLISH, Text, _, plural_of, said, say
-from pipeline.pages.plots import Drawing
+from pipeline.pages.drawing import Drawing
 
 Key = tuple[str, str]
 Pixels = npt.NDArray[np.uint8]

@@ -5,13 +5,15 @@ Owns the words, with named placeholders. Does not own when they apply (`resample
 backticks is shown as code.
 """
 
+from pipeline.core.language import _
+
 # The resampling report.
 TITLE = "{title}: resampling"
 STAGE_WHAT = "resampling of each fold's training part"
 STAGE_NEXT = "make train"
 EXTRA_ROWS = "{images:.0f} images from elsewhere are among the training rows"
 OTHER_LABELS = "{labels:.0f} training labels differ from the labels that are scored"
-NONE_HEADLINE = "Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class"
+NONE_HEADLINE = _("Nothing is resampled: an epoch shows {before} images, {skew} from largest to smallest class")
 NONE_ANSWER = "Compare `{over}` and `{under}`."
 HEADLINE = "An epoch shows {after} instead of {before} images; largest to smallest class {ratio:.1f} : 1 instead of {skew}"
 HEADLINE_COPIES = "; {copies} are offline copies"

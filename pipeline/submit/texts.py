@@ -4,10 +4,12 @@ Owns the words, as templates with named placeholders; text in backticks is a com
 a text is shown nor the pages (`submit/templates/`).
 """
 
+from pipeline.core.language import _
+
 # Commands.
 
-PARTIAL = "no submission: only folds {folds} are trained; leave out train.folds to train all of them"
-SUBMISSION = "submission: {path}"
+PARTIAL = _("no submission: only folds {folds} are trained; leave out train.folds to train all of them")
+SUBMISSION = _("submission: {path}")
 TEACHERS_BY_NAME = "distill: teachers are trained again, so they must be experiments: {members}"
 TEACHERS_BY_NAME_REMEDY = "name experiments, e.g. ensemble.members=[probe,probe_mlp]"
 SCORE_WITHOUT_FILE = "FILE is missing: a score needs the submission that it belongs to"
@@ -62,21 +64,21 @@ LEADERBOARD_WHY = "can out-of-fold scores be trusted?"
 
 # The best submission.
 
-BEST_PINNED = "it is pinned (make pin-best)"
-BEST_OOF_NO_PUBLIC = "its OOF score is the best; no public score is known"
-BEST_OOF_ONE_PUBLIC = "its OOF score is the best; no other submission has a public score"
-BEST_OOF_UNSEEN = "its OOF score is the best; it has no public score to compare with that of {top}"
-BEST_ELSEWHERE = "{why} (OOF scores are of other data or folds than those of this command)"
-BEST_PUBLIC = "its public score is the best"
-BEST_ONLY_PUBLIC = "it is the only one with a public score, and no OOF score can be compared"
-BEST_PUBLIC_CLEAR = "its public score is the best, by more than noise"
-BEST_NEAR_PUBLIC = "{top} has the best public score, but {others}, and this one has the best OOF score of them"
-BEST_WITHOUT_OOF = "its public score is the best; {others}, but it has no OOF score to compare"
-BEST_BOTH = "its public score is the best; {others}, and its OOF score is the best"
-BEST_BY_OOF = "its OOF score decides: {top} has the best public score, but {others}"
-BUT_OOF_LEADS = "{why}; by OOF scores alone, {leader} would be the best"
-ONE_WITHIN_NOISE = "1 other submission is within the noise of the public set"
-SOME_WITHIN_NOISE = "{count} other submissions are within the noise of the public set"
+BEST_PINNED = _("it is pinned (make pin-best)")
+BEST_OOF_NO_PUBLIC = _("its OOF score is the best; no public score is known")
+BEST_OOF_ONE_PUBLIC = _("its OOF score is the best; no other submission has a public score")
+BEST_OOF_UNSEEN = _("its OOF score is the best; it has no public score to compare with that of {top}")
+BEST_ELSEWHERE = _("{why} (OOF scores are of other data or folds than those of this command)")
+BEST_PUBLIC = _("its public score is the best")
+BEST_ONLY_PUBLIC = _("it is the only one with a public score, and no OOF score can be compared")
+BEST_PUBLIC_CLEAR = _("its public score is the best, by more than noise")
+BEST_NEAR_PUBLIC = _("{top} has the best public score, but {others}, and this one has the best OOF score of them")
+BEST_WITHOUT_OOF = _("its public score is the best; {others}, but it has no OOF score to compare")
+BEST_BOTH = _("its public score is the best; {others}, and its OOF score is the best")
+BEST_BY_OOF = _("its OOF score decides: {top} has the best public score, but {others}")
+BUT_OOF_LEADS = _("{why}; by OOF scores alone, {leader} would be the best")
+ONE_WITHIN_NOISE = _("1 other submission is within the noise of the public set")
+SOME_WITHIN_NOISE = _("{count} other submissions are within the noise of the public set")
 
 # A new submission against the best other one.
 
@@ -84,7 +86,7 @@ COMPARED_WITH = "compared with {name}, the best other submission so far ({why})"
 AGAINST_BEST = "{compared}, by out-of-fold predictions: {comparison}"
 SAME_AS_BEST = "{compared}: the same file, byte for byte"
 NOT_COMPARED = "{compared}: not comparable, because {reason}"
-FIRST_SUBMISSION = "no other submission to compare it with yet"
+FIRST_SUBMISSION = _("no other submission to compare it with yet")
 
 # Final submissions.
 

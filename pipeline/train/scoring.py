@@ -194,8 +194,8 @@ def lines(card: Card, n_all: int, compared: bool = True) -> list[str]:
     The command that writes a submission compares it with the best one at that time.
     """
     scored = card.figures["images_scored"]
-    share = "" if scored == n_all else texts.SHARE_SCORED.format(scored=scored, images=n_all)
-    lines = [texts.OOF_SCORE.format(metric=card.metric, score=card.interval, share=share)]
+    text = texts.OOF_SCORE if scored == n_all else texts.OOF_SCORE_OF
+    lines = [text.format(metric=card.metric, score=card.interval, scored=scored, images=n_all)]
     if card.against and compared:
         lines.append(texts.AGAINST_RIVAL.format(rival=card.rival, kind=card.kind, comparison=card.against))
     return lines

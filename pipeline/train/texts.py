@@ -3,12 +3,14 @@
 Owns the words, as templates with named placeholders. Does not own when a text is shown.
 """
 
+from pipeline.core.language import _
+
 # Scores of a training.
-FOLD_SCORES = "folds {scores}"
-WORST_CLASS = "worst class {name}: F1 {f1:.3f} on {images} images"
-WORST_LABEL = "worst label {name}: F1 {f1:.3f}; it holds in {images} images"
-WORST_VALUE = "worst value {name}: mean absolute error {mae:.4g}, R² {r2:.3f} on {images} images"
-SEED_SCORES = "seeds {scores}: standard deviation {spread:.4f}"
+FOLD_SCORES = _("folds {scores}")
+WORST_CLASS = _("worst class {name}: F1 {f1:.3f} on {images} images")
+WORST_LABEL = _("worst label {name}: F1 {f1:.3f}; it holds in {images} images")
+WORST_VALUE = _("worst value {name}: mean absolute error {mae:.4g}, R² {r2:.3f} on {images} images")
+SEED_SCORES = _("seeds {scores}: standard deviation {spread:.4f}")
 CHOSEN_EPOCHS = "early stopping chose epochs {epochs} on inner splits of {images:.0f} training images per fold"
 PSEUDO_MEAN = "pseudo-labels adopted per fold, mean: {images:.0f} ({classes})"
 EXPERIMENT_WITH = "experiment `{experiment}`, with {overrides}"
@@ -38,10 +40,10 @@ BY_INNER_FOLDS = "predicted by inner folds"
 SEEN_IN_TRAINING = "seen in training"
 
 # The score card of a run.
-OOF_SCORE = "OOF {metric} {score}{share}"
-SHARE_SCORED = " on {scored:.0f} of {images} images"
-A_TRAINING, A_PREDICTION = "training", "inference or blend"
-AGAINST_RIVAL = "against {rival}, the best earlier {kind} by out-of-fold score: {comparison}"
+OOF_SCORE = _("OOF {metric} {score}")
+OOF_SCORE_OF = _("OOF {metric} {score} on {scored:.0f} of {images} images")
+A_TRAINING, A_PREDICTION = _("training"), _("inference or blend")
+AGAINST_RIVAL = _("against {rival}, the best earlier {kind} by out-of-fold score: {comparison}")
 SAME_AS = "same as {title}"
 FIRST_RUN = "first of its kind on these data and folds"
 FIRST_RUN_WHY = "the first complete run of its kind on these data and folds; later ones are compared with it"

@@ -85,17 +85,10 @@ class FollowedAdvice:
     @property
     def line(self) -> str:
         """`followed advice for lite0: images.size=96, at most +0.0310; gained +0.0120 […], better`."""
-        words = {"about": self.about, "settings": self.settings, "gain": compared(self.obtained)}
+        words = {"about": self.about, "settings": self.settings, "gain": self.obtained}
         if self.bound is None:
             return texts.FOLLOWED.format(**words)
         return texts.FOLLOWED_BOUND.format(**words, bound=signed(self.bound))
-
-
-def compared(one: Comparison) -> str:
-    """A comparison in words, as it prints itself."""
-    delta, low, high = (f"{round(x, 4) + 0.0:+.4f}" for x in (one.delta, one.low, one.high))
-    text = texts.COMPARED_NOTE if one.note else texts.COMPARED
-    return text.format(delta=delta, low=low, high=high, verdict=texts.VERDICTS[one.verdict], note=one.note)
 
 
 def conclusion_of(flips: Flips | None, comparison: Comparison | None, metric: str) -> Conclusion:
