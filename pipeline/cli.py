@@ -543,14 +543,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tongue = settings.config.report.language
         run(options, settings)
     except UserError as error:
-<<<<<<< HEAD
-        message = terminal.printable(language.say(errors.ERROR.format(message=error.said(tongue)), tongue))
-        print(terminal.painted(message, sys.stderr), file=sys.stderr)
-=======
         message = errors.ERROR.format(message=error.said(tongue))
         shown = terminal.printable(language.say(message, tongue))
         print(terminal.painted(shown, message, sys.stderr), file=sys.stderr)
->>>>>>> face
         return 2
     except KeyboardInterrupt:
         print(f"\n{language.say(errors.STOPPED, tongue)}", file=sys.stderr)

@@ -122,17 +122,10 @@ class Session:
             yield
 
     def say(self, text: str) -> None:
-<<<<<<< HEAD
-        """Print a line in the terminal in the reader's language, with what comes from data made printable."""
-        with terminal.aside():
-            line = printable(language.say(text, self.language))
-            print(terminal.painted(line, sys.stdout), flush=True)
-=======
         """Print a line in the reader's language, with what comes from data made printable."""
         shown = printable(language.say(text, self.language))
         with terminal.aside():
             print(terminal.painted(shown, text, sys.stdout), flush=True)
->>>>>>> face
 
     def end_with(self, text: str) -> None:
         """Print a line when everything else has been said; the last one is the next command."""
