@@ -512,9 +512,8 @@ def parser() -> argparse.ArgumentParser:
 def make_help() -> str:
     """The list of make targets."""
     rows = {c.name: f"{c.help}{f': {c.make}' if c.make else ''}" for c in COMMANDS} | OTHER_TARGETS
-    return "\n".join(
-        ['make TARGET [ARGS="key=value ..."]', *(f"  {n:<15} {text}" for n, text in rows.items())]
-    )
+    lines = (f"  {name:<15} {text}" for name, text in rows.items())
+    return "\n".join(['make TARGET [ARGS="key=value ..."]', *lines])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -570,9 +569,9 @@ def run(options: Options, settings: Settings) -> None:
 
     logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
     command = next(one for one in COMMANDS if one.name == options.command)
-    name, written = options.name if command.names_settings else "", None
-    if name:
-        settings, written = named.save(settings, name)
+    written = None
+    if command.names_settings and options.name:
+        settings, written = named.save(settings, options.name)
     session = open_session(settings, options.rehash)
     with told_as_storage_error(session.home), at_the_end(session, command.on_home):
         leftovers.clear(session.home, session.store, session.tracker, settings.folder)

@@ -27,8 +27,8 @@ from pipeline.pages.report import MISSING
 
 # Names of runs, classes, attributes, values, groups, files and metrics.
 DATA = re.compile(
-    r"\.png|alert|수|even &|round|^size$|^parity$|홀수|^old|^new|Δ|Podium|^\W*a\W*$|^\W*b\W*|^c$|lite0|i\d+$|"
-    r"px|data/x|^id$|^F1$|^R²$|AUC|RMSE|MAE|^digit$|^ink$|large|middle|small|loop|^odd|^zero|e-0|script>|"
+    r"\.png|alert|수|even &|round|^size$|^parity$|홀수|^old|^new|Δ|Podium|^\W*a\W*$|^\W*b\W*|^c$|lite0|"
+    r"i\d+$|px|data/x|^id$|^F1$|^R²$|AUC|RMSE|MAE|^digit$|^ink$|large|middle|small|loop|^odd|^zero|e-0|script>|"
     r"label_patches|verdicts\.csv|Hiding the square"
 )
 
