@@ -165,7 +165,11 @@ def say(text: object, language: str, escape: Callable[[object], str] | None = No
         return str(text)
     if not text.values:
         return template
-    after = (lambda value, shown: shown) if escape is None else (lambda value, shown: escape(shown))
+
+    def after(value: object, shown: str) -> str:
+        # What is part of a page already, such as a command with its button, is not made safe twice.
+        return shown if escape is None or hasattr(value, "__html__") else str(escape(shown))
+
     return filled(template, text.values, lambda value: said(value, language), after)
 
 

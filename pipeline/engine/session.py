@@ -11,7 +11,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core import language, metrics, terminal
@@ -88,6 +88,8 @@ class Session:
         self.seconds: dict[str, float] = {}
         # Lines for the very end of the command, such as the next command.
         self.ending: list[str] = beside.ending if beside else []
+        # Called after each new run that people compare: a long command is watched on a page.
+        self.after_run: Callable[[], None] | None = beside.after_run if beside else None
         self._printed: set[tuple[str, str]] = set()
         self._verified: set[tuple[str, str]] = set()
         # `stage/key` of what this command needs, and `stage-key` of the locks that it holds.
@@ -373,4 +375,6 @@ class Session:
         said = artifact.manifest.get("said", {}).get(self.language)
         for line in said or artifact.manifest.get("lines", []):
             self.say(f"    {line}")
+        if not reused and stage.compared and self.after_run is not None:
+            self.after_run()
         return artifact

@@ -7,6 +7,7 @@ Owns both commands, and the line with the page's path at the end of the others. 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,18 +65,33 @@ def finish(session: Session) -> None:
 def at_the_end(session: Session, changed: bool) -> Iterator[None]:
     """After a command: the page, if it began to build something, also if that failed; then its last lines.
 
-    `changed`: whether a command that succeeds changes what the page shows, also if it builds nothing.
+    Meanwhile each new run writes the page. `changed`: whether a command that succeeds changes what the page
+    shows, also if it builds nothing; a new submission always does.
     """
+    session.after_run = lambda: _meanwhile(session)
     try:
         yield
     except BaseException:
         if session.progress.count():
             finish(session)
         raise
-    if changed or session.progress.count():
+    if changed or session.progress.count() or _newer_submission(session):
         finish(session)
     for line in session.ending:
         session.say(line)
+
+
+def _meanwhile(session: Session) -> None:
+    """Write the page of a command that still runs; the end of the command says what hinders it."""
+    with contextlib.suppress(Exception):
+        page.write(place_of(session), _known(session))
+
+
+def _newer_submission(session: Session) -> bool:
+    """Whether a submission is newer than the page, as after a command that reused everything else."""
+    written = session.home / page.PAGE
+    files = (session.home / "submissions").glob("*.csv")
+    return written.is_file() and any(f.stat().st_mtime > written.stat().st_mtime for f in files)
 
 
 def _known(session: Session) -> list[Competition]:

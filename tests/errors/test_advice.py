@@ -352,6 +352,7 @@ def test_larger_images_stay_within_the_cache_and_the_schema(size, cache_px, advi
     [
         (None, "none", "images.size=96", "more detail"),
         (500, "none", "images.size=96", "Larger images show more detail"),
+        (80, "none", "images.size=80", "Larger images show more detail"),
         (64, "none", "see Confused pairs", "only about 64 px"),
         (66, "none", "see Confused pairs", "only about 66 px"),
         (64, "package:x", "images.size=96", "no more detail"),
@@ -362,7 +363,7 @@ def test_larger_images_are_no_more_detail_where_the_originals_are_no_larger(orig
     facts = replace(with_config(world(), images=ImageSettings(size=64), model=model), original_px=original)
     pair = steps.confused_pair(facts)
     assert command in pair.command and says in pair.reason
-    assert ("Larger images show more detail" in pair.reason) == (original in (None, 500))
+    assert ("Larger images show more detail" in pair.reason) == (original in (None, 500, 80))
 
 
 def test_where_the_bound_is_the_distance_to_a_perfect_score_nothing_is_said():

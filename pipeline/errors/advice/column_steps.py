@@ -169,7 +169,7 @@ def heavy_tails(facts: Facts) -> Advice | None:
 def larger_images(facts: Facts) -> Advice | None:
     """The network sees less than the original images show."""
     original = facts.original_px
-    size = larger(facts.config)
+    size = larger(facts)
     if facts.run is None or size is None or original is None or original < 1.1 * max(facts.config.images.hw):
         return None
     sides = [int(part) for part in size.strip("[]").split(",")]

@@ -61,7 +61,7 @@ def confused_pair(facts: Facts) -> Advice | None:
     several = len(space.attributes) > 1
     differ = (texts.PAIR_DIFFER.format(attributes=", ".join(changed)),) if several else ()
     detail = _has_more_detail(facts)
-    size = larger(facts.config) if detail or facts.config.model.weights != "none" else None
+    size = larger(facts) if detail or facts.config.model.weights != "none" else None
     if size is None:
         return _look_at(facts, pair, sentence, differ)
     # Larger images change every answer, not only those of the pair: no bound is known.
@@ -106,10 +106,16 @@ def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: tuple[str,
     )
 
 
-def larger(config: Config) -> str | None:
-    """The next size to try; None if the cached images or the schema hardly allow a larger one."""
+def larger(facts: Facts) -> str | None:
+    """The next size to try; None if the cached images or the schema hardly allow a larger one.
+
+    Where the original images show more than the network sees, it goes no further than they do.
+    """
+    config, original = facts.config, facts.original_px
     height, width = config.images.hw
     most = min(config.images.cache_px, LARGEST_SIDE)
+    if original is not None and _has_more_detail(facts):
+        most = min(most, original)
     factor = min(LARGER, most / max(height, width))
     if factor < WORTH_IT:
         return None
