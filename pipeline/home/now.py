@@ -25,6 +25,7 @@ if __name__ == "__main__":  # `make` runs this file by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.core.language import AUTO, ENGLISH, _, of_environment, say
+from pipeline.pages.command_words import fold_words
 
 MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
 # Manifests of one stage that are read until one is about the competition, the newest first.
@@ -216,7 +217,10 @@ def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Su
     rest = []
     made = max((str(m.get("created", "")) for m in (*whole, *blends)), default="")
     if len(whole) > 1 and (not blends or any(_later(m, blends[0]) for m in whole)):
-        rest.append(suggest(BLEND.format(n=len(whole)), "ensemble", "ensemble.members=[auto]"))
+        folds = fold_words(whole[0])
+        alike = sum(fold_words(m) == folds for m in whole)
+        if alike > 1:
+            rest.append(suggest(BLEND.format(n=alike), "ensemble", *folds, "ensemble.members=[auto]"))
     if not reports or str(reports[0][1].get("created", "")) < made:
         rest.append(suggest(COMPARE, "error-analysis"))
     else:

@@ -3,10 +3,13 @@
 Owns composing and quoting them. Does not own the advice.
 """
 
+import json
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 TRAIN = "make train"
 
@@ -33,6 +36,17 @@ def make_with(command: str, given: tuple[str, ...], *settings: str) -> str:
     for_make = " ".join(shlex.quote(word) for word in words).replace("$", "$$")
     typed = re.sub(r'([\\"`$])', r"\\\1", for_make)
     return f'{command} ARGS="{typed}"'
+
+
+def fold_words(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of a run about folds: only with them are runs on its folds found again.
+
+    Args:
+        manifest: of a result that was asked for by a command.
+    """
+    values = (manifest.get("request") or {}).get("values") or []
+    folds = [(path, value) for path, value in values if str(path).startswith("folds.")]
+    return tuple(f"{path}={v if isinstance(v, str) else json.dumps(v)}" for path, v in folds)
 
 
 def path_of(word: str) -> str:

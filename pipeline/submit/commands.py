@@ -20,7 +20,7 @@ from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble import members
-from pipeline.pages.command_words import shown
+from pipeline.pages.command_words import fold_words, shown
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import Settings
@@ -288,7 +288,10 @@ def runs(session: Session, options: Options) -> None:
         [a for a in session.store.chosen(stage) if a.manifest.get("competition") == name]
         for stage in ("infer", "train")
     )
-    words = [*session.settings.competition_words, "ensemble.members=[auto]"]
+    newest = max(made, key=lambda a: str(a.manifest.get("created", "")), default=None)
+    folds = fold_words(newest.manifest) if newest is not None else ()
+    made = [a for a in made if fold_words(a.manifest) == folds]
+    words = [*session.settings.competition_words, *folds, "ensemble.members=[auto]"]
     if len(made) > 1:
         next_step.say(session, "ensemble", words=words)
     else:

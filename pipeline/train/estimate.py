@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine.hardware import machine, set_up
 from pipeline.engine.need import Need
@@ -18,7 +19,7 @@ from pipeline.record.store import Artifact, Store
 from pipeline.resample import indices, subsets
 from pipeline.settings.load import Settings
 from pipeline.settings.members import trainings
-from pipeline.train import precision
+from pipeline.train import precision, texts
 
 # Time of a fold relative to its steps, where no earlier fold was timed: validation and augmentation.
 OVERHEAD = 1.25
@@ -66,7 +67,9 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     known = earlier(host.store, settings, device)
     if is_probe(settings):
         per_row, parameters = known or PROBE_ROW_SECONDS, 2000.0 * n_classes
-        return Estimate(rows * per_row, parameters * BYTES_PER_WEIGHT * len(missing))
+        seconds, lines = _features(settings, heads, len(samples), host)
+        disk = parameters * BYTES_PER_WEIGHT * len(missing)
+        return Estimate(rows * per_row + seconds, disk, lines)
     from pipeline.nets import model
     from pipeline.nets.intake import Intake
     from pipeline.train import step_timing, strategy
@@ -87,6 +90,27 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
     oof = len(samples) * n_classes * BYTES_PER_WEIGHT
     disk = parameters * BYTES_PER_WEIGHT * (len(missing) + CHECKPOINT_COPIES) + oof
     return Estimate(rows * per_row, disk, (choice.line,) if choice.line else ())
+
+
+def _features(
+    settings: Settings, heads: Need | None, images: int, host: Host
+) -> tuple[float, tuple[str, ...]]:
+    """Seconds of the features that are missing, by the newest ones of this network here, and what to say.
+
+    The line says that they are not in the estimate where this machine has not made any.
+    """
+    below = host.graph.inputs(heads) if heads is not None else {}
+    views = sum(name.startswith("train:") and not host.graph.found(need) for name, need in below.items())
+    if not views:
+        return 0.0, ()
+    for artifact in reversed(host.store.all("features")):
+        milliseconds, side = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
+        here = artifact.manifest.get("hardware") == machine()
+        if milliseconds and side and here and artifact.setting("model.name") == settings.config.model.name:
+            sides = side if isinstance(side, list) else [side, side]
+            larger = math.prod(settings.config.images.hw) / math.prod(sides)
+            return views * images * larger * milliseconds / 1000, ()
+    return 0.0, (worded(texts.FEATURES_FIRST, images=images, views=views),)
 
 
 def earlier(store: Store, settings: Settings, device: str) -> float | None:

@@ -19,6 +19,7 @@ EXPERIMENT_AS_FILE = "experiment `{experiment}`, as in its file"
 # Estimates, and refits on all data.
 NOTE = "                note: {note}"
 TRAIN_ESTIMATE = "train           {experiment}: {missing} of {folds} folds to train, about {minutes:.1f} min and {megabytes:.0f} MB (free: {free_gb:.0f} GB)"
+FEATURES_FIRST = "before that, features of {images:image} in {views:view}, which were never timed here"
 ALL_DATA = "{images:image}, {epochs:epoch} as in its cross-validation"
 NESTED_TEACHER = "train.distill: teacher {teacher} sets {setting}, which inner parts do not support"
 NESTED_TEACHER_REMEDY = "leave it out, choose another teacher, or set train.distill.inner=0"

@@ -43,6 +43,15 @@ def test_each_step_is_followed_by_the_next_one(tmp_path):
     assert any(one.startswith("make submit FILE=") for one in commands(tmp_path))
 
 
+def test_runs_on_folds_of_their_own_are_blended_with_the_words_that_find_them(tmp_path):
+    three = {"values": [["folds.n", 3], ["images.size", 96]]}
+    for n in range(2):
+        scored(tmp_path, "infer", f"i{n}", 3 + n, 0.5, request=three)
+    assert commands(tmp_path)[0] == 'make ensemble ARGS="folds.n=3 ensemble.members=[auto]"'
+    scored(tmp_path, "infer", "i2", 6, 0.5)
+    assert not any("make ensemble" in one for one in commands(tmp_path)), "the newest is alone on its folds"
+
+
 def test_results_of_another_competition_and_of_a_search_count_for_nothing(tmp_path):
     scored(tmp_path, "infer", "i1", 3, 0.5, competition="other")
     scored(tmp_path, "infer", "i2", 3, 0.5, study="s")
