@@ -193,6 +193,9 @@ class Progress:
         self.started(name, HERE, os.getpid())
         try:
             yield
+        except KeyboardInterrupt:
+            self.hide()  # it stays unfinished: what a person stops has not failed
+            raise
         except BaseException as error:
             self.ended(name, error)
             self.hide()

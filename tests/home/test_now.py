@@ -8,6 +8,7 @@ import pytest
 from home_world import need, result, scored, state, submission, whole
 
 from pipeline.cli import COMMANDS
+from pipeline.engine.progress import FOLDER, Progress
 from pipeline.home import now
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -108,3 +109,18 @@ def test_the_home_of_config_yaml_is_found(tmp_path):
     assert now.home_of((), base) == Path("/big/disk")
     assert now.home_of(("runtime.home=/x",), base) == Path("/x")
     assert now.competition_of((), tmp_path, base) == ("digits", False)
+
+
+def test_what_a_person_stops_has_not_failed(tmp_path):
+    progress = Progress(tmp_path / "artifacts" / FOLDER, print)
+    progress.command, progress.competition, progress.typed = "train", "pets", "make train"
+    with pytest.raises(KeyboardInterrupt):
+        try:
+            with progress.building("fold/a1", "fold", "fold 0"):
+                raise KeyboardInterrupt
+        finally:
+            progress.close()
+    (left,) = now.states(tmp_path / "artifacts")
+    (lost,) = left["needs"]
+    assert (left["state"], lost["state"], lost["message"]) == ("stopped", "running", "")
+    assert [one["name"] for one in now.unfinished(tmp_path / "artifacts", left)] == ["fold/a1"]
