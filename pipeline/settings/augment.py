@@ -59,7 +59,14 @@ CHANGES: dict[str, frozenset[str]] = {
 
 
 class AugmentSettings(Section):
-    """Random changes of training images; see `pipeline/data/augment.py`."""
+    """Random changes of training images; see `pipeline/data/augment.py`.
+
+    What a GPU's own engine can do of a policy (`augment.engine=auto`), in albumentations' names; another
+    transform in a policy leaves it to the CPU, which `make train` says: Affine, AutoContrast,
+    CoarseDropout, ColorJitter, D4, Equalize, Erasing, GaussNoise, GaussianBlur, HorizontalFlip,
+    HueSaturationValue, InvertImg, Posterize, RandomBrightnessContrast, RandomGamma, RandomResizedCrop,
+    RandomRotate90, Rotate, Sharpen, Solarize, SquareSymmetry, ToGray, Transpose, VerticalFlip.
+    """
 
     policy: str = fact(
         "light",

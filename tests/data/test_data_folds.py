@@ -176,8 +176,9 @@ def test_features_for_neighbours_are_asked_for_only_when_they_are_looked_at():
     (need,) = views("experiment=tiny_resnet", "resample.method=near_miss").values()
     assert need.settings.config.model.name == "tf_efficientnet_lite0"
     probe = views("experiment=probe", "resample.method=smote", competition="emoji")
-    assert set(probe) == {"train:identity", "train:hflip"}
-    assert set(views("experiment=probe", "resample.method=smote")) == {"train:identity"}  # no mirrored digits
+    assert set(probe) == {"train:identity", "train:hflip", "train:shift(2,2)"}
+    digits = views("experiment=probe", "resample.method=smote")
+    assert set(digits) == {"train:identity", "train:shift(1,1)", "train:shift(-1,-1)"}, "no mirrored digits"
 
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b"))])

