@@ -99,7 +99,7 @@ def section(
     scripts = ("csv.js", "judging.js") if asked else ()
     return ReportSection(
         "judging",
-        "Judging",
+        texts.JUDGING_SHORT,
         "judging.html",
         values,
         data=json_data("questions", _data(asked, design, space, image, settings) if asked else None),
