@@ -19,13 +19,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import gettext
+import logging
 import re
 import string
+import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.core import particles
+
+log = logging.getLogger(__name__)
 
 ENGLISH = "en"
 AUTO = "auto"
@@ -200,7 +204,12 @@ def catalogue(language: str) -> gettext.NullTranslations:
 @functools.lru_cache(maxsize=8)
 def _read(path: Path, changed: int) -> gettext.NullTranslations:
     with path.open("rb") as file:
-        return gettext.GNUTranslations(file)
+        try:
+            return gettext.GNUTranslations(file)
+        except (OSError, ValueError, KeyError, IndexError, struct.error):
+            # English is better than no word at all; errors themselves are told through here.
+            log.warning("%s is damaged, so texts are in English; make translations writes it again", path)
+            return gettext.NullTranslations()
 
 
 def languages() -> list[str]:

@@ -62,9 +62,11 @@ def can_redraw() -> bool:
     return sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def has_colours(stream: TextIO) -> bool:
+def has_colours(stream: TextIO | None) -> bool:
     """Whether a stream is a terminal with colours, and the user has not asked for none (https://no-color.org)."""
-    return stream.isatty() and os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+    if stream is None or not stream.isatty():
+        return False
+    return os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
 
 
 @contextlib.contextmanager
@@ -74,7 +76,7 @@ def aside() -> Iterator[None]:
         yield
 
 
-def painted(shown: str, text: str, stream: TextIO) -> str:
+def painted(shown: str, text: str, stream: TextIO | None) -> str:
     """A line with its label in colour where the stream has colours: what one looks for stands out.
 
     Args:

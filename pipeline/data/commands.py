@@ -182,7 +182,8 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
         reading = Reading.of(made.config.images, made.config.competition.encoding)
         data = competition.load(made.config.competition, competition_root(made), reading=reading)
     except DataError as error:
-        remedy = f"{error.remedy}; {path} is written, so run make eda to try again"
+        before = f"{error.remedy}; " if error.remedy else ""
+        remedy = f"{before}{path} is written, so run make eda to try again"
         raise DataError(error.headline, error.faults, remedy) from error
     written = [] if trial else _proven(made, data)
     return [*_counted(data), *data.notes, *written]

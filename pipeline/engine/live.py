@@ -83,6 +83,8 @@ def usual_seconds(stage_folder: Path, experiment: str) -> float | None:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # freed meanwhile, or damaged: whoever reads it says so
             continue
+        if not isinstance(manifest, dict):
+            continue
         if manifest.get("experiment") == experiment and isinstance(manifest.get("seconds"), int | float):
             seconds.append(float(manifest["seconds"]))
     return statistics.median(seconds) if seconds else None

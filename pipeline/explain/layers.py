@@ -82,7 +82,7 @@ def find(module: nn.Module, x_1CHW: torch.Tensor, min_grid: int) -> tuple[tuple[
     known = [layer for given in _shapes(module, x_1CHW) if (layer := _layer(given, module, x_1CHW))]
     places = [p for p in known if _depth(p.name) <= 1 or p.form == "tokens"]
     if not places:
-        remedy = "use larger images (images.size), or a panel that needs no layer: WHAT=occlusion"
+        remedy = "use larger images (images.size), or explain another run: RUN=…"
         raise ModelError(texts.NO_MAP, remedy=remedy)
     felt = _with_gradient(module, x_1CHW, places) or places
     last = felt[-1]

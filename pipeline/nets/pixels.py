@@ -26,6 +26,8 @@ class Pixels(nn.Module):
 
     def __init__(self, outputs: int, channels: int) -> None:
         super().__init__()
+        # A module of its own, so that `make explain` finds the map that it gives.
+        self.copy = nn.AdaptiveAvgPool2d(SIDE)
         self.classifier = nn.Linear(channels * SIDE * SIDE, outputs)
         # In timm's words. Heads standardise their features, so any scale does.
         self.pretrained_cfg = {
@@ -38,7 +40,8 @@ class Pixels(nn.Module):
 
     def forward_features(self, x_BCHW: torch.Tensor) -> torch.Tensor:
         """(B, C, 16, 16) the small copy."""
-        return nn.functional.adaptive_avg_pool2d(x_BCHW, SIDE)
+        small_BCHW: torch.Tensor = self.copy(x_BCHW)
+        return small_BCHW
 
     def forward_head(self, x_BCHW: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
         """(B, C · 256) its pixels, or the outputs of the classifier on them."""

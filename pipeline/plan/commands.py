@@ -34,6 +34,7 @@ from pipeline.plan.costs import Scene
 from pipeline.plan.recipes import MEMBERS, Recipe
 from pipeline.plan.running import Reserve, Runner
 from pipeline.record.store import Artifact
+from pipeline.settings import advice_table
 from pipeline.settings.ensemble import AUTO
 from pipeline.settings.load import Settings
 from pipeline.submit import submission
@@ -185,6 +186,8 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     asked = str(options.portfolio or "")
     listed = own if own is not None else recipes.of_machine(session.settings, asked, name)
     _refuse_unread(session, listed, own is None)
+    if own is None:
+        advice_table.lines(session.settings.folder)  # its faults now, not when the portfolio is through
     told = texts.OF_PORTFOLIO.format(name=name) if name else texts.OF_USER
     _begin(session, clock, command, options, told)
     submission.refuse(session.settings, session.need("data"), session.home)

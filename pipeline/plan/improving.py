@@ -370,6 +370,7 @@ def improve(session: Session, options: Options) -> None:
     """Carry out the advice of the error report on the best submission, until the time is up."""
     clock = clock_of(options)
     session.progress.until = clock.now() + clock.left
+    advice_table.lines(session.settings.folder)  # its faults now, not after the error report
     nothing = DataError(texts.NOTHING_TO_IMPROVE, remedy=texts.NOTHING_TO_IMPROVE_REMEDY)
     if not submitting.entries_of_metric(session):
         raise nothing

@@ -64,7 +64,7 @@ MANY_IMAGES_REMEDY = "a tuple of images is one sample; give single images one by
 # Metadata.
 
 METADATA_NEEDED = "{where}: members read metadata beside the images ({columns}), and none is given"
-METADATA_NEEDED_REMEDY = "give a table with these columns: IMAGES=folder TABLE=test.csv, or IMAGES=test.csv ROOT=folder; in Python: metadata={{column: values}}, or the path of the table"
+METADATA_NEEDED_REMEDY = "give a table with these columns: IMAGES=folder TABLE=test.csv, or IMAGES=test.csv ROOT=folder; in Python: metadata={column: values}, or the path of the table"
 METADATA_OF_IDS = "the ids of the sample"
 METADATA_TABLE_REMEDY = "members read these columns beside the images: give a table like the competition's test table"
 METADATA_GIVEN = "metadata: not what members read beside the images"

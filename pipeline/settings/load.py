@@ -41,7 +41,10 @@ OVERRIDE = "override"
 HOMES = ("runtime.home", "runtime.local")
 # The language of the reader: no result depends on it but a page, whose key has it from the settings.
 LANGUAGE = "report.language"
-TAGS = ("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset")
+TAGS = (
+    *("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset"),
+    *("constrained-float", "literal['auto']"),  # what pydantic adds for `number | Literal["auto"]`
+)
 
 
 @dataclass(frozen=True)
@@ -334,6 +337,9 @@ def _settle_language(data: dict[str, Any], sources: dict[str, str], environment:
     report = data.get("report") or {}
     if not isinstance(report, dict) or not isinstance(report.get("language", ""), str):
         return  # the validation says what is wrong
+    given = report.get("language", language.AUTO)
+    if given not in (language.AUTO, *language.languages()):
+        return  # wrong also where UI_LANG wins: it would be copied into the next command
     settled = language.chosen(report.get("language", language.AUTO), environment)
     if settled == report.get("language", language.ENGLISH):
         return

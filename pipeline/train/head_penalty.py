@@ -51,7 +51,9 @@ def chosen(samples: Samples, loss_of: LossOf) -> float:
 
     def loss(c: float) -> float:
         values = np.array([loss_of(solve_N, judge_N, c) for solve_N, judge_N in masks])
-        return float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
+        told = ~np.isnan(values)
+        weights = np.array([judge_N.sum() for _, judge_N in masks])[told]
+        return float(np.average(values[told], weights=weights)) if told.any() else float("nan")
 
     best, least = USUAL_C, loss(USUAL_C)
     if np.isnan(least):
@@ -66,13 +68,22 @@ def chosen(samples: Samples, loss_of: LossOf) -> float:
 
 
 def _some(groups_N: Strings) -> Mask:
-    """(N,) the samples of as many whole groups as are needed."""
-    names, group_N, count = np.unique(groups_N, return_inverse=True, return_counts=True)
+    """(N,) samples of as many groups as are needed: all of a small group, and some of a large one.
+
+    Of a group no more than there would be in each of `PARTS` equal ones: else one large group would be all.
+    """
     if len(groups_N) <= ENOUGH:
         return np.ones(len(groups_N), bool)
-    order = rng(0, "head_penalty").permutation(len(names))
-    before = np.cumsum(count[order]) - count[order]
-    return np.isin(group_N, order[before < ENOUGH])
+    at_N = rng(0, "head_penalty").permutation(len(groups_N))
+    names, group_N = np.unique(groups_N[at_N], return_inverse=True)
+    taken_N, total = np.zeros(len(groups_N), bool), 0
+    for group in rng(0, "head_penalty groups").permutation(len(names)):
+        own = at_N[np.flatnonzero(group_N == group)[: ENOUGH // PARTS]]
+        taken_N[own] = True
+        total += len(own)
+        if total >= ENOUGH:
+            break
+    return taken_N
 
 
 def _parts(samples: Samples, chosen_N: Mask) -> Iterator[tuple[Mask, Mask]]:

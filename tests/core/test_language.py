@@ -4,6 +4,7 @@ import json
 import pickle
 
 import pytest
+from markupsafe import Markup, escape
 from translated_world import add_language
 
 from pipeline.core import language
@@ -45,6 +46,8 @@ def test_texts_inside_texts_and_beside_them_are_translated_too(korean):
 def test_values_are_escaped_for_a_page_and_the_text_is_not(korean):
     text = _("<b>{name}</b>").format(name="<i>")
     assert say(text, "ko", lambda value: str(value).replace("<", "&lt;")) == "<b>&lt;i></b>"
+    button = _("press {button}").format(button=Markup("<button>go</button>"))
+    assert say(button, "en", escape) == "press <button>go</button>", "it is a part of a page already"
 
 
 def test_an_error_is_translated_with_its_faults_and_what_to_do(korean):
@@ -86,3 +89,11 @@ def test_a_file_is_a_language(korean, tmp_path):
     assert language.languages() == ["en", "de", "ko"]
     assert say(MISSING.format(images=3, path="x"), "de") == "In x fehlen 3 Bilder"
     assert isinstance(MISSING, Text)
+
+
+@pytest.mark.parametrize("damage", [b"", b"junk", b"\xde\x12\x04\x95" + b"\xff" * 30])
+def test_a_damaged_catalogue_is_told_once_and_everything_is_in_english(korean, tmp_path, caplog, damage):
+    (tmp_path / "de.mo").write_bytes(damage)
+    for _again in range(2):
+        assert say(MISSING.format(images=3, path="x"), "de") == "3 images are missing in x"
+    assert caplog.text.count("de.mo is damaged") == 1

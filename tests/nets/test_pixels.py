@@ -5,6 +5,7 @@ import torch
 from learn_world import digit_images
 
 from pipeline.core.errors import ModelError
+from pipeline.explain.layers import find
 from pipeline.nets.forward import Pass, extract
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import build
@@ -43,6 +44,12 @@ def test_the_classifier_of_pixels_sees_their_features():
     with torch.inference_mode():
         logits = network.backbone.classifier(torch.from_numpy(features.x_NVD[:, 0].copy()))
         torch.testing.assert_close(logits, network(x_BCHW), rtol=1e-4, atol=1e-5)
+
+
+def test_an_explanation_finds_the_map_of_pixels():
+    network = build(PIXELS, 3, 0, (48, 48)).eval()
+    places, cam = find(network, torch.rand(1, 3, 48, 48), 4)
+    assert cam.grid == (16, 16) and cam in places
 
 
 def test_a_probe_of_pixels_needs_no_weights():

@@ -102,3 +102,19 @@ def test_held_out_samples_do_not_help_to_standardise_themselves():
     assert first[:, 0, 0].tolist() == [-1.0, 1.0]
     assert second[:, 0, 0].tolist() == [0.5, 1.0], "the second is cut at the end of the others"
     assert second[0, 0, 1] == 6.0, "metadata is standardised already, and has no ends"
+
+
+@pytest.mark.parametrize(("groups", "size"), [(4, 300), (4, 1000), (10, 400)])
+def test_a_few_large_groups_choose_too(groups, size):
+    """Drives of a car, say: whole ones would be too many samples after the second."""
+    n = groups * size
+    ids = strings([f"i{k}" for k in range(n)])
+    names = strings([f"g{k % groups}" for k in range(n)])
+    y_NK = np.zeros((n, 1), np.float32)
+    samples = Samples(ids, ids, names, LabelSpace.numbers(["angle"]), None, "train", y_NK=y_NK)
+    seen = []
+    found = head_penalty.chosen(
+        samples, lambda own, other, c: seen.append((own, other)) or abs(np.log10(c / 3))
+    )
+    assert found == pytest.approx(3.0, rel=0.1)
+    assert all(not set(names[own]) & set(names[other]) for own, other in seen)

@@ -273,6 +273,8 @@ def blend(facts: Facts) -> Advice | None:
         known = other.oof.with_classes(facts.space.classes).take(run.oof.ids_N)
         some_N |= known.p_NC.argmax(axis=1) == facts.truth_N
     fixed_N = some_N & facts.wrong_N
+    if not fixed_N.any():
+        return None  # such as a solved head with another seed, which answers the same
     names = ", ".join(dict.fromkeys(o.name for o in wanted))
     seen = texts.BLEND_ONE_SEEN if len(wanted) == 1 else texts.BLEND_SOME_SEEN
     fixed, wrong = count(int(fixed_N.sum())), count(int(facts.wrong_N.sum()))
