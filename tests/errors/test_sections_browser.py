@@ -70,7 +70,7 @@ def test_a_cell_shows_its_images_and_all_cells_come_back(page):
     some = visible(page)
     assert 0 < some == int(cell.text_content()) < everything
     shown = page.locator("#truth-shown").text_content()
-    assert shown.startswith(f"{some} of {everything} shown, parity: ") and "predicted as" in shown
+    assert shown.startswith(f"{some} of {everything} shown, parity: ") and " → " in shown
     kinds = set(
         page.locator("#truth-gallery article:visible").evaluate_all("nodes => nodes.map(n => n.dataset.kind)")
     )
