@@ -48,8 +48,8 @@ SIGNS = {"%": OPEN, "℃": OPEN}
 # Signs of a closing quotation or bracket, a tag, and a remark in brackets are not spoken.
 SILENT = re.compile(r"(?:<[^<>]*>|\s?\([^()]*\)|[^\w%℃]|_)+$")
 WORD = re.compile(r"[A-Za-z]+$")
-# Marks of a particle in a text that is being filled in: no text contains these private characters.
-MARK = re.compile("\ue000([^\ue000\ue001]+)\ue001")
+# Marks of a particle in a text that is being filled in, by private characters.
+MARK = re.compile(f"\ue000({'|'.join(FORMS)})\ue001")
 
 
 def is_particle(field: str) -> bool:
@@ -110,6 +110,6 @@ def _of_latin(word: str) -> str:
         return LETTERS.get(lower[-1], OPEN)
     if lower[-1] == "l":
         return L
-    if lower[-1] in "mn" or lower.endswith(("ng", "ck")):
+    if lower[-1] in "mn" or lower.endswith(("ng", "ck", "epoch")):
         return CLOSED
     return CLOSED if lower[-1] in "bckpt" and lower[-2] in VOWELS else OPEN

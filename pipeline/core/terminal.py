@@ -16,9 +16,9 @@ import os
 import sys
 import traceback
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -67,6 +67,22 @@ def has_colours(stream: TextIO | None) -> bool:
     if stream is None or not stream.isatty():
         return False
     return os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
+
+
+def bar_of(
+    what: str, unit: str, steps: Iterable[Any] | None = None, total: int | None = None, done: int = 0
+) -> Any:
+    """Tqdm's bar of a single step: it goes away at its end, and shows only where it can be drawn again.
+
+    Args:
+        what: its label, which may come from data.
+        unit: of what it counts.
+        steps: is iterated over; None: the caller calls `update`.
+        total: how many there are, where `steps` does not know.
+        done: of them, before it begins.
+    """
+    how = {"unit": unit, "initial": done, "leave": False, "disable": not can_redraw()}
+    return tqdm(steps, printable(what), total, **how)
 
 
 @contextlib.contextmanager

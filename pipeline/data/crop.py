@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +24,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from pipeline.core import tables
 from pipeline.core.errors import ConfigError, DataError, nearest
-from pipeline.core.terminal import printable
+from pipeline.core.terminal import bar_of
 from pipeline.core.wording import worded
 from pipeline.data import texts
 from pipeline.data.decode import Pixels, Size
@@ -328,8 +326,7 @@ def detect(name: str, image: Callable[[str, str], Pixels], keys: Sequence[Key]) 
         ConfigError: there is no such cascade, or its package is missing.
     """
     find = finder(name)
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(total=len(keys), desc=printable(name), unit="img", leave=False, disable=quiet)
+    bar = bar_of(name, "img", total=len(keys))
     rows = []
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for key, box in zip(keys, pool.map(lambda key: find(image(*key)), keys), strict=True):

@@ -26,19 +26,18 @@ Bootstrap by groups: Efron & Tibshirani, Improvements on Cross-Validation: The .
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
 from pipeline.core.group_resampling import times_drawn
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
+from pipeline.core.terminal import bar_of
 from pipeline.core.wording import worded
 from pipeline.data import iterative, strata, texts
 from pipeline.data.strata import Strata
@@ -89,7 +88,7 @@ def shuffles(
     samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: bool = True
 ) -> Iterator[Ints]:
     """A few assignments to choose from, each (N,) parts."""
-    for attempt in tqdm(range(SHUFFLES), desc="folds", leave=False, disable=not sys.stderr.isatty()):
+    for attempt in bar_of("folds", "plan", range(SHUFFLES)):
         state = seed(root_seed, "folds", attempt, *purpose) % SEED_LIMIT
         yield _one(samples, n, state, by_group)
 

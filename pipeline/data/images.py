@@ -22,7 +22,6 @@ import contextlib
 import csv
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,12 +33,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.core.errors import DataError, StorageError
 from pipeline.core.samples import Ints, Samples, Strings, positions, refuse_duplicates, strings
 from pipeline.core.seeds import some_of
-from pipeline.core.terminal import printable
+from pipeline.core.terminal import bar_of
 from pipeline.data import decode, depth, detail, several
 from pipeline.data.channels import RGB
 from pipeline.data.decode import Decoding, ImageFacts, Pixels, Size
@@ -410,10 +408,7 @@ def _ids_path(path: Path) -> Path:
 
 def _in_threads(work: Callable[[T], R], jobs: Sequence[T], label: str, start: int = 0) -> Iterator[list[R]]:
     """Results in order, a chunk at a time, from job `start` on."""
-    bar = tqdm(
-        total=len(jobs), initial=start, desc=printable(label), unit="img", leave=False,
-        disable=not sys.stderr.isatty(),
-    )  # fmt: skip
+    bar = bar_of(label, "img", total=len(jobs), done=start)
     with decode.pillow(), _one_opencv_thread(), ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for begin in range(start, len(jobs), CHUNK):
             done = list(pool.map(work, jobs[begin : begin + CHUNK]))

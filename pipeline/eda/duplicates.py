@@ -21,16 +21,15 @@ A multi-index over 64 bits prunes nothing at a radius of 12.
 Shape legend: N images, B images of a block.
 """
 
-import sys
 from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.core.samples import Floats, Ints
 from pipeline.core.seeds import some_of
+from pipeline.core.terminal import bar_of
 from pipeline.eda.survey import THUMB_SIDE, Duplicates, Glance, duplicates_of
 from pipeline.pages.report import Pixels
 from pipeline.settings.eda import EdaSettings
@@ -93,7 +92,7 @@ def close_pairs(hashes_N: npt.NDArray[np.uint64], most_bits: int) -> Iterator[In
         return
     word_WN = np.stack([(hashes_N >> np.uint64(WORD_BITS * w)).astype(np.uint16) for w in range(WORDS)])
     rows = np.arange(len(hashes_N))
-    for word, value_N in enumerate(tqdm(word_WN, "near-duplicates", leave=False, disable=_quiet())):
+    for word, value_N in enumerate(bar_of("near-duplicates", "word", word_WN)):
         order = np.argsort(value_N, kind="stable")
         end_V = np.cumsum(np.bincount(value_N, minlength=WORD_VALUES))
         size_V = np.diff(end_V, prepend=0)
@@ -115,7 +114,7 @@ def close_pairs(hashes_N: npt.NDArray[np.uint64], most_bits: int) -> Iterator[In
 def _close_pairs_of_all(hashes_N: npt.NDArray[np.uint64], most_bits: int) -> Iterator[Ints]:
     size = max(1, BLOCK_NUMBERS // max(len(hashes_N), 1))
     starts = range(0, len(hashes_N), size)
-    for start in tqdm(starts, "near-duplicates", leave=False, disable=_quiet()):
+    for start in bar_of("near-duplicates", "block", starts):
         bits_BN = np.bitwise_count(hashes_N[start : start + size, None] ^ hashes_N[None, :])
         one_P, other_P = np.nonzero(bits_BN <= most_bits)
         above = one_P + start < other_P
@@ -126,10 +125,6 @@ def _masks(most_bits: int) -> npt.NDArray[np.uint16]:
     """Every word of 16 bits with at most so many bits set."""
     every = np.arange(WORD_VALUES, dtype=np.uint32).astype(np.uint16)
     return every[np.bitwise_count(every) <= most_bits]
-
-
-def _quiet() -> bool:
-    return not sys.stderr.isatty()
 
 
 def _proven(

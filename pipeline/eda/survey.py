@@ -10,7 +10,6 @@ pixels: 200 bytes an image and 28 kB a class; pictures are read one after the ot
 Shape legend: N images, C classes, T thumbnail side, M side of a mean picture.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,11 +17,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from pipeline.core import seeds
 from pipeline.core.errors import DataError
 from pipeline.core.samples import Floats, LabelSpace, Samples
+from pipeline.core.terminal import bar_of
 from pipeline.data.strata import Strata
 from pipeline.pages.report import ImageOf, Key, Pixels
 
@@ -282,7 +281,7 @@ def glance(images: pd.DataFrame, n_classes: int, image: ImageOf, strata: Strata 
     sums = np.zeros((n_classes, MEAN_SIDE, MEAN_SIDE, 3))
     counts = np.zeros(n_classes, np.int64)
     rows = zip(images["split"], images["id"], strict=True)
-    bar = tqdm(rows, "glance", len(images), unit="img", leave=False, disable=not sys.stderr.isatty())
+    bar = bar_of("glance", "img", rows, total=len(images))
     for at, (split, name) in enumerate(bar):
         pixels = np.ascontiguousarray(image(str(split), str(name)))
         middle = cv2.resize(pixels, (MEAN_SIDE, MEAN_SIDE), interpolation=cv2.INTER_AREA)

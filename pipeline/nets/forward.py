@@ -11,7 +11,6 @@ image.
 
 import contextlib
 import hashlib
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError, UserError
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
+from pipeline.core.terminal import bar_of
 from pipeline.data.detail import hw_of
 from pipeline.data.device_images import DeviceImages, is_full, moved, on_device, rows_of
 from pipeline.data.loader import Images, beside_of
@@ -251,8 +250,7 @@ def extract_in_parts(
     model.eval()
     images = on_device(images, how.device, how.images_share)
     at_N, rows = positions(ids, images.ids_N, "prepared images"), how.batch * PART_BATCHES
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(total=len(ids), desc=f"features {view.name}", unit="img", leave=False, disable=quiet)
+    bar = bar_of(f"features {view.name}", "img", total=len(ids))
     with contextlib.closing(bar):
         for start in range(0, len(at_N), rows):
             part = at_N[start : start + rows]
@@ -272,8 +270,6 @@ def extract(model: Classifier, images: Images, ids: Strings, views: Sequence[Vie
     model.eval()
     images = on_device(images, how.device, how.images_share)
     each = [partial(run, model.features, images, ids, view, how) for view in views]
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(each, desc="features", unit="view", leave=False, disable=quiet)
-    blocks = [with_room(call, [images], how) for call in bar]
+    blocks = [with_room(call, [images], how) for call in bar_of("features", "view", each)]
     digest = backbone_digest(model, sizes_of(images), views)
     return Features(ids, tuple(view.name for view in views), np.stack(blocks, axis=1), digest)

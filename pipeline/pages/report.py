@@ -18,7 +18,6 @@ import hashlib
 import io
 import json
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +29,9 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
-from tqdm import tqdm
 
 from pipeline.core.language import ENGLISH, Text, _, plural_of, said, say
+from pipeline.core.terminal import bar_of
 from pipeline.pages.drawing import Drawing
 
 Key = tuple[str, str]
@@ -190,7 +189,7 @@ def thumbnails(keys: Iterable[Key], image: ImageOf, size_px: int) -> Thumbnails:
     rules: dict[str, str] = {}
     of: dict[Key, str] = {}
     wanted = list(dict.fromkeys(keys))
-    for key in tqdm(wanted, "thumbnails", unit="image", leave=False, disable=not sys.stderr.isatty()):
+    for key in bar_of("thumbnails", "image", wanted):
         of[key] = rules.setdefault(thumbnail(image(*key), size_px), f"t{len(rules)}")
     lines = [f".{name}{{background-image:url({uri})}}" for uri, name in rules.items()]
     return Thumbnails(Markup("\n".join(lines)), of)
@@ -200,7 +199,7 @@ def pictures(keys: Iterable[Key], image: ImageOf, size_px: int) -> tuple[list[in
     """Thumbnails for a page's script: the picture number of each key, and each picture as base64 WebP."""
     which: list[int] = []
     place: dict[str, int] = {}
-    for key in tqdm(list(keys), "pictures", unit="image", leave=False, disable=not sys.stderr.isatty()):
+    for key in bar_of("pictures", "image", list(keys)):
         text = thumbnail(image(*key), size_px).partition(",")[2]
         which.append(place.setdefault(text, len(place)))
     return which, list(place)

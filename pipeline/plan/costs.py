@@ -153,14 +153,8 @@ class Scene:
 
         On a GPU a pass says little about a step.
         """
-        found: float | None = None
-        for artifact in self.session.store.all("features") if device == "cpu" else ():
-            ms, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
-            same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
-            if same and ms and size:
-                sides = size if isinstance(size, list) else [size, size]
-                found = ms / 1000 / FORWARD * area / (sides[0] * sides[1])
-        return found
+        seconds = estimate.pass_seconds(self.session.store, model, area) if device == "cpu" else None
+        return None if seconds is None else seconds / FORWARD
 
     def _timed(self, settings: Settings, device: str) -> dict[str, Any]:
         """A few steps on noise, weights of no matter."""

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import DataError
+from pipeline.core.terminal import bar_of
 from pipeline.core.wording import worded
 from pipeline.data import team_tables
 from pipeline.engine import next_step
@@ -50,8 +50,6 @@ def predict(session: Session, options: Options) -> None:
         DataError: there is no such submission, it cannot be packed, there are no images, or a table lacks
             columns of metadata.
     """
-    from tqdm import tqdm
-
     from pipeline.predict import pictures
 
     if not options.images.strip():
@@ -67,7 +65,7 @@ def predict(session: Session, options: Options) -> None:
         session.say(texts.NOTE.format(text=line))
     session.say(texts.DEVICE.format(device=predictor.machine.device, batch=predictor.machine.batch))
     begin = time.perf_counter()
-    with tqdm(total=len(given), desc="predict", unit="img", disable=not sys.stderr.isatty()) as bar:
+    with bar_of("predict", "img", total=len(given)) as bar:
         answers = predictor.predict(given, progress=lambda done, total: bar.update(done - bar.n))
     seconds = time.perf_counter() - begin
     for line in write(out, answers):

@@ -340,7 +340,7 @@ def _settle_language(data: dict[str, Any], sources: dict[str, str], environment:
     given = report.get("language", language.AUTO)
     if given not in (language.AUTO, *language.languages()):
         return  # wrong also where UI_LANG wins: it would be copied into the next command
-    settled = language.chosen(report.get("language", language.AUTO), environment)
+    settled = language.chosen(given, environment)
     if settled == report.get("language", language.ENGLISH):
         return
     data["report"] = {**report, "language": settled}

@@ -14,7 +14,6 @@ C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows tha
 """
 
 import math
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -23,10 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from pipeline.core.samples import Floats, TrainRows, positions
 from pipeline.core.seeds import rng, seed
+from pipeline.core.terminal import bar_of
 from pipeline.data.loader import batch_bounds, epoch_order
 from pipeline.nets.weights import State
 from pipeline.settings.train import TrainSettings
@@ -114,8 +113,7 @@ def fit_heads(jobs: Sequence[heads.HeadJob]) -> list[heads.HeadFit]:
     members = [_Member(fold, root) for fold in folds for root in roots]
     stacks = [_Stack(group, pool_PD) for group in _groups(members)]
     histories: list[list[dict[str, float]]] = [[] for _ in folds]
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(range(train.epochs), desc="heads", unit="epoch", leave=False, disable=quiet)
+    bar = bar_of("heads", "epoch", range(train.epochs))
     for epoch in bar:
         losses = {id(fold): fold.job.make_loss(epoch) for fold in folds}
         trained = {id(m): figures for stack in stacks for m, figures in stack.train_epoch(epoch, losses)}

@@ -8,7 +8,6 @@ timing that, and the weighted mean. Does not own training the models (`train/mem
 Legend: N images, V views, C classes, M models.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.core.predictions import Features, ViewProbabilities
 from pipeline.core.samples import Floats, LabelSpace, Strings
 from pipeline.core.targets import Target
-from pipeline.core.terminal import printable
+from pipeline.core.terminal import bar_of
 from pipeline.data.device_images import on_device
 from pipeline.data.loader import Images
 from pipeline.nets import model, views
@@ -99,8 +97,7 @@ def predict_views(
     """
     model.eval()
     blocks, ms_V = [], []
-    silent = not (shown and sys.stderr.isatty())
-    for view in tqdm(views, desc=printable(model.name), unit="view", leave=False, disable=silent):
+    for view in bar_of(model.name, "view", views) if shown else views:
         begin = time.perf_counter()
         blocks.append(target.from_logits(run(model, images, ids, view, how)))
         ms_V.append((time.perf_counter() - begin) * 1000 / len(ids))

@@ -103,14 +103,22 @@ def _features(
     views = sum(name.startswith("train:") and not host.graph.found(need) for name, need in below.items())
     if not views:
         return 0.0, ()
-    for artifact in reversed(host.store.all("features")):
-        milliseconds, side = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
-        here = artifact.manifest.get("hardware") == machine()
-        if milliseconds and side and here and artifact.setting("model.name") == settings.config.model.name:
-            sides = side if isinstance(side, list) else [side, side]
-            larger = math.prod(settings.config.images.hw) / math.prod(sides)
-            return views * images * larger * milliseconds / 1000, ()
-    return 0.0, (worded(texts.FEATURES_FIRST, images=images, views=views),)
+    config = settings.config
+    seconds = pass_seconds(host.store, config.model.name, math.prod(config.images.hw))
+    if seconds is None:
+        return 0.0, (worded(texts.FEATURES_FIRST, images=images, views=views),)
+    return views * images * seconds, ()
+
+
+def pass_seconds(store: Store, model: str, area: int) -> float | None:
+    """Seconds of an image of `area` px in one view, by this network's newest features on this machine."""
+    for artifact in reversed(store.all("features")):
+        milliseconds, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
+        same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
+        if same and milliseconds and size:
+            height, width = size if isinstance(size, list) else (size, size)
+            return float(milliseconds / 1000 * area / (height * width))
+    return None
 
 
 def earlier(store: Store, settings: Settings, device: str) -> float | None:

@@ -30,6 +30,7 @@ USUAL_C = 0.03
 STEP = 10**0.5
 SMALLEST_C, LARGEST_C = 1e-6, 100.0
 PARTS = 3
+# As in `train/heads.py`, which needs torch; the plan of a budget reads this file without it.
 _SMALLEST_STD = 1e-6
 # More samples choose no better and take longer.
 ENOUGH = 600

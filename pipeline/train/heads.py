@@ -9,7 +9,7 @@ batch, S synthetic rows.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import nn
 from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
-from pipeline.core.samples import Floats, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
+from pipeline.core.samples import Floats, Ints, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
 from pipeline.nets.attributes import AttributeHeads
 from pipeline.nets.cosine import Angles, Cosine
@@ -118,20 +118,18 @@ class HeadJob:
         A column of metadata that does not vary in them has an infinite deviation. That of the others is
         divided by the root of the number of features a column: both parts then weigh the same at the start.
         """
-        x_NVD = self.features.x_NVD
-        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
-        own, means, stds = x_NVD.shape[2] - self.features.n_beside, [], []
-        for start in range(0, own, _COLUMNS):  # not all in memory, and in double precision
-            block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
-            flat = torch.from_numpy(block).flatten(0, 1).double()
+        means, stds = [], []
+        for block_NVD in self._columns():
+            flat = torch.from_numpy(block_NVD).flatten(0, 1).double()
             means.append(flat.mean(0).float())
             stds.append(flat.std(0, correction=0).clamp_min(_SMALLEST_STD).float())
         if self.features.n_beside:
-            block = np.ascontiguousarray(x_NVD[at_N, :, own:])
-            mean_E, std_E = metadata.spread(block.reshape(-1, block.shape[2]))
+            own = self.features.x_NVD.shape[2] - self.features.n_beside
+            block_NVD = self._block(self._at(), slice(own, None))
+            mean_E, std_E = metadata.spread(block_NVD.reshape(-1, block_NVD.shape[2]))
             means.append(torch.from_numpy(mean_E))
             # A few columns beside a thousand features would drown (benchmarks/metadata.py).
-            stds.append(torch.from_numpy(std_E) / (own / block.shape[2]) ** 0.5)
+            stds.append(torch.from_numpy(std_E) / (own / block_NVD.shape[2]) ** 0.5)
         return torch.cat(means), torch.cat(stds)
 
     def ends(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,16 +137,25 @@ class HeadJob:
 
         Metadata, which may be missing, has no ends.
         """
-        x_NVD = self.features.x_NVD
-        at_N = positions(self.train_samples.ids_N, self.features.ids_N, "features")
-        own, lows, highs = x_NVD.shape[2] - self.features.n_beside, [], []
-        for start in range(0, own, _COLUMNS):
-            block = np.ascontiguousarray(x_NVD[at_N, :, start : min(start + _COLUMNS, own)])
-            flat = torch.from_numpy(block).flatten(0, 1)
-            lows.append(flat.amin(0))
-            highs.append(flat.amax(0))
+        lows, highs = [], []
+        for block_NVD in self._columns():
+            low_D, high_D = torch.from_numpy(block_NVD).flatten(0, 1).aminmax(dim=0)
+            lows.append(low_D)
+            highs.append(high_D)
         open_D = torch.full((self.features.n_beside,), torch.inf)
         return torch.cat([*lows, -open_D]), torch.cat([*highs, open_D])
+
+    def _columns(self) -> Iterator[Floats]:
+        """The features of the training samples without metadata, some columns at a time."""
+        own, at_N = self.features.x_NVD.shape[2] - self.features.n_beside, self._at()
+        for start in range(0, own, _COLUMNS):  # not all in memory, and in double precision
+            yield self._block(at_N, slice(start, min(start + _COLUMNS, own)))
+
+    def _at(self) -> Ints:
+        return positions(self.train_samples.ids_N, self.features.ids_N, "features")
+
+    def _block(self, at_N: Ints, columns: slice) -> Floats:
+        return np.ascontiguousarray(self.features.x_NVD[at_N, :, columns])
 
 
 @dataclass(frozen=True)

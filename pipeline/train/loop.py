@@ -16,7 +16,6 @@ Legend: N samples, C classes, E epochs.
 import contextlib
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -25,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
+from pipeline.core.terminal import bar_of
 from pipeline.data.detail import reduced_batch
 from pipeline.data.device_images import DeviceImages, ahead, is_full, on_device
 from pipeline.data.device_loader import DeviceLoader
@@ -365,11 +364,7 @@ def fit(job: FoldJob, work: Path, on_epoch: OnEpoch | None = None) -> tuple[Fold
 
 
 def _bar(job: FoldJob, schedule: Schedule, epoch: int) -> Any:
-    quiet = not sys.stderr.isatty()
-    done = schedule.start(epoch)
-    return tqdm(
-        total=schedule.total, initial=done, desc=f"fold {job.fold}", unit="step", leave=False, disable=quiet
-    )
+    return bar_of(f"fold {job.fold}", "step", total=schedule.total, done=schedule.start(epoch))
 
 
 def _result(job: FoldJob, training: Training, p_NC: Floats | None) -> tuple[FoldResult, State]:

@@ -10,7 +10,6 @@ not own the seconds per row of a whole training job (`train/step_timing.py`).
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 
 from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
+from pipeline.core.terminal import bar_of
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
@@ -176,15 +176,13 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     Raises:
         ModelError: unknown names, each with the nearest known one.
     """
-    from tqdm import tqdm
-
     config = settings.config
     chosen = _chosen(names)
     wide = max(len(name) for name in [*chosen, HEAD[0]])
     n_classes = len(columns_of(config.competition))
     yield _heading(settings, device)
     yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
-    for name, model in tqdm(chosen.items(), unit="model", disable=not sys.stderr.isatty(), leave=False):
+    for name, model in bar_of("models", "model", chosen.items()):
         try:
             cost = measure(model, config, n_classes, device)
         except UserError as error:  # a network that does not accept the size is a line of the table

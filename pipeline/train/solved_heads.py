@@ -13,7 +13,6 @@ Legend: N samples, V views, D features, C classes or columns, K rows of single c
 """
 
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -22,11 +21,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
+from pipeline.core.terminal import bar_of
 from pipeline.nets.nearest import state_of
 from pipeline.settings.loss import LossSettings
 from pipeline.settings.train import AUTO
@@ -54,7 +53,7 @@ def fit_heads(jobs: Sequence[HeadJob]) -> list[HeadFit]:
         ConfigError: a loss other than plain cross-entropy.
     """
     refuse_loss(jobs[0].loss, jobs[0].train.head)
-    bar = tqdm(jobs, desc="solved heads", unit="fold", leave=False, disable=not sys.stderr.isatty())
+    bar = bar_of("solved heads", "fold", jobs)
     return [(_nearest if job.train.head == "knn" else _fit)(job) for job in bar]
 
 

@@ -19,6 +19,7 @@ from pipeline.core.particles import FORMS, particle
         ("resnet7", "은", "로"),
         ("0.10", "은", "으로"),
         ("95%", "는", "로"),
+        ("epoch", "은", "으로"),
         # Words as they are said: 모델, 트레인, 셋, 블렌드, 멤버, 이미지.
         ("model", "은", "로"),
         ("train", "은", "으로"),
@@ -57,3 +58,7 @@ def test_a_particle_follows_the_inserted_word_and_not_the_placeholder():
     assert filled(text, {"name": "test {은/는}", "n": 2}).startswith("test {은/는}"), (
         "values stay as they are"
     )
+
+
+def test_private_characters_of_a_value_are_no_places_of_particles():
+    assert filled("{name}{은/는}", {"name": "a\ue000zz\ue0017"}) == "a\ue000zz\ue0017은"

@@ -13,14 +13,12 @@ Shape legend: M members, N samples, C classes.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
 
 import numpy as np
-from tqdm import tqdm
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.metric_arithmetic import Reals
@@ -28,6 +26,7 @@ from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Floats, Strings, Truth, positions
 from pipeline.core.targets import EXCLUSIVE, LABELS, SHARES, Target
+from pipeline.core.terminal import bar_of
 from pipeline.core.voting import soft_voting, stacking
 from pipeline.core.voting import weights as searches
 from pipeline.core.voting.soft_voting import RULES, VotingRule
@@ -203,7 +202,7 @@ def cross_fit(
     if not recipe.fits(len(aligned)):
         return FittedBlend(names, fitted.weights, naive, naive, fitted), whole
     p_NC = np.zeros_like(aligned[0].p_NC)
-    for at in tqdm(at_parts, desc="weights", unit="part", leave=False, disable=not sys.stderr.isatty()):
+    for at in bar_of("weights", "part", at_parts):
         others = np.setdiff1d(np.arange(len(ids_N)), at)
         learned = fit(recipe, [member.take(ids_N[others]) for member in aligned], y_N[others], metric)
         p_NC[at] = learned.apply([member.take(ids_N[at]) for member in aligned], "part").p_NC

@@ -21,7 +21,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,11 +30,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from tqdm import tqdm
 
 from pipeline.core.errors import StorageError
 from pipeline.core.samples import Ints
 from pipeline.core.seeds import rng
+from pipeline.core.terminal import bar_of
 from pipeline.data.demo import emoji, long_tail
 from pipeline.data.demo.long_tail import DemoPicture
 from pipeline.record.files import temporary_of
@@ -293,8 +292,7 @@ def _draw_all(pictures: Sequence[DemoPicture], folder: Path) -> None:
         if picture.second is not None:
             picture.second().save(folder / f"{picture.id}{SECOND_FILE}")
 
-    quiet = not sys.stderr.isatty()
-    bar = tqdm(total=len(pictures), desc="demo images", unit="img", leave=False, disable=quiet)
+    bar = bar_of("demo images", "img", total=len(pictures))
     with ThreadPoolExecutor(os.cpu_count()) as pool, bar:
         for _ in pool.map(draw, pictures):
             bar.update()

@@ -21,13 +21,11 @@ Shape legend: N test images, J judged ones, A attributes, C classes, S strata, U
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from pipeline.core.errors import DataError
 from pipeline.core.group_resampling import percentile_interval
@@ -37,6 +35,7 @@ from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Floats, Ints, LabelSpace, Strings
 from pipeline.core.seeds import rng
 from pipeline.core.statistics import comparison
+from pipeline.core.terminal import bar_of
 from pipeline.errors import texts
 from pipeline.errors.judging.rater import ENOUGH_CONTROLS, RatedAttribute, TruthModel, confusion
 
@@ -139,7 +138,7 @@ def estimate(
     filling = _Filling(space, sides, judged, agreed)
     gains, right = [], []
     flips = sides.stratum_N >= 0
-    for draw in tqdm(range(draws), "judged flips", leave=False, disable=not sys.stderr.isatty()):
+    for draw in bar_of("judged flips", "draw", range(draws)):
         truth_N = filling.draw(rng(seed, "verdicts", draw))
         scores = [_score(metric, truth_N, *side, space.n_classes) for side in _both(sides)]
         gains.append(metric.sign * (scores[0] - scores[1]))
