@@ -9,6 +9,8 @@ as in a competition with rare classes. `grouped`: each photo becomes three crops
 competition with several photos of a person.
 """
 
+import contextlib
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -68,7 +70,9 @@ def table_of_demo(name: str, out: Path) -> pd.DataFrame:
 
     words = [f"competition={name}", f"runtime.home={out.resolve()}", "runtime.mlflow=false"]
     session = open_session(settings_of(words))
-    samples = load.samples(session.get(Need("train_data", session.settings)), "train", session.home)
+    with contextlib.redirect_stdout(io.StringIO()):  # a benchmark prints its figures
+        data = session.get(Need("train_data", session.settings))
+    samples = load.samples(data, "train", session.home)
     labels = [samples.space.classes[label] for label in samples.labels]
     columns = {"id": samples.ids_N, "path": samples.paths_N, "label": labels, "group": samples.groups_N}
     return pd.DataFrame({key: [str(value) for value in values] for key, values in columns.items()})
