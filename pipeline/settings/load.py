@@ -28,7 +28,7 @@ from pipeline.core import language
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
-from pipeline.settings import portfolio, read
+from pipeline.settings import hints, portfolio, read
 from pipeline.settings.competition import PLACES
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
@@ -395,7 +395,8 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     for key in data:
         if key not in Config.model_fields:
             at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
-            hint = nearest(key, Config.model_fields) or f"known sections: {', '.join(Config.model_fields)}"
+            hint = hints.of_section(Config, key, data[key])
+            hint = hint or f"known sections: {', '.join(Config.model_fields)}"
             faults.append(Fault(at, f"`{key}` is not a section of the settings; {hint}"))
     for name, info in Config.model_fields.items():
         section = info.annotation
@@ -405,7 +406,7 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
             # JSON mode accepts a list for a tuple and is strict otherwise.
             sections[name] = section.model_validate_json(json.dumps({} if written is None else written))
         except ValidationError as error:
-            faults += [_fault(name, e, sources) for e in error.errors()]
+            faults += _faults(name, error.errors(), sources)
         except TypeError as error:
             faults.append(Fault(name, f"not a plain value: {error}"))
     for path, what in broken(sections):
@@ -427,16 +428,26 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
     return path
 
 
-def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
-    # A discriminated union puts its tag into the location; the tag is not a key of a file.
-    location = [step for step in (section, *error["loc"]) if step not in TAGS]
-    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+def _faults(section: str, errors: Sequence[Any], sources: Mapping[str, str]) -> list[Fault]:
+    """One fault a setting: a value that fits none of several types is wrong once."""
+    by_path: dict[str, list[Any]] = {}
+    for error in errors:
+        # A discriminated union puts its tag into the location; the tag is not a key of a file.
+        location = [step for step in (section, *error["loc"]) if step not in TAGS]
+        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+        by_path.setdefault(path, []).append((location, error))
+    return [Fault(_source(path, sources), _what_is_wrong(path, several)) for path, several in by_path.items()]
+
+
+def _what_is_wrong(path: str, errors: Sequence[Any]) -> str:
+    (location, error), others = errors[0], errors[1:]
+    given = error.get("input")
     if error["type"] == "extra_forbidden":
-        hint = nearest(str(location[-1]), known_keys(location[:-1]))
-        return Fault(_source(path, sources), f"{path}: unknown key; {hint or 'see `make config`'}")
-    got = (
-        ""
-        if error["type"] == "missing"
-        else f"; got {json.dumps(hidden_value(path, error['input']), ensure_ascii=False)}"
-    )
-    return Fault(_source(path, sources), f"{path}: {error['msg']}{got[:120]}")
+        hint = hints.of_name(Config, str(location[-1]), known_keys(location[:-1]))
+        return f"{path}: unknown key; {hint or 'see `make config`'}"
+    should = " or ".join([error["msg"], *(e["msg"].removeprefix("Input should be ") for _, e in others)])
+    if error["type"] == "missing":
+        return f"{path}: {should}"
+    got = f"; got {json.dumps(hidden_value(path, given), ensure_ascii=False)}"[:120]
+    hint = hints.of_section(Config, "", given) if isinstance(given, dict) else ""
+    return f"{path}: {should}{got}{hint and f'; {hint}'}"
