@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.secrets import hidden_in
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.record.files import FileIndex
@@ -255,6 +256,6 @@ class Catalogue:
             ConfigError: there is no such stage; suggests the nearest name.
         """
         if name not in self.stages:
-            hint = nearest(name, self.stages) or f"known: {', '.join(self.stages)}"
-            raise ConfigError(f"no stage `{name}`", remedy=hint)
+            hint = nearest(name, self.stages) or _("known: {known}").format(known=", ".join(self.stages))
+            raise ConfigError(_("no stage `{name}`").format(name=name), remedy=hint)
         return self.stages[name]

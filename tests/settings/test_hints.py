@@ -40,4 +40,4 @@ def test_the_names_of_other_tools_lead_to_settings_that_exist():
 
 def test_a_value_that_fits_none_of_several_types_is_one_fault():
     (fault,) = told("train.head_c=foo")
-    assert "a valid number or 'auto'; got \"foo\"" in fault
+    assert "a valid number, or Input should be 'auto'; got \"foo\"" in fault
