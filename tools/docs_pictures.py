@@ -13,13 +13,19 @@ PODIUM_CHROMIUM names if it is not on the path.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +36,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 OUT = CHECKOUT / "docs" / "img"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MOST_BYTES = 150_000
+# A server of MLflow on a busy machine.
+MOST_WAITING_SECONDS = 120
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; background: #14181f; }
 pre { margin: 0; padding: 18px 20px; color: #d8dee9; font: 14px/1.45 "DejaVu Sans Mono", monospace;
@@ -49,6 +57,9 @@ class Picture:
             (`report`, `home page`), the last one of that word; empty: what it printed.
         at: CSS selector of the element at which the picture begins; empty: the top of the page.
         width, height: px of the picture; a terminal is as high as its text, at most `height`.
+        served: the last command is a server: the first address that it prints is shown, then it is ended.
+        awaited: CSS selector of what a served page shows once it is complete.
+        pressed: CSS selectors of buttons that are pressed first, as a reader closes a panel.
     """
 
     name: str
@@ -57,6 +68,9 @@ class Picture:
     at: str = ""
     width: int = 1100
     height: int = 560
+    served: bool = False
+    awaited: str = ""
+    pressed: tuple[str, ...] = ()
 
 
 EDA = ('make eda ARGS="competition=emoji"',)
@@ -73,8 +87,23 @@ PROBE = "$(ls submissions/emoji-probe-*.csv)"
 NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
+# Its side panels, and a remark that lies above the table.
+MLFLOW_CLOSES = (
+    "mlflow.assistant.chat_panel.close",
+    "mlflow_header.toggle_sidebar_button",
+    "mlflow.experiment_page.shared_view.dismiss",
+)
 PICTURES = (
     Picture("home", (*PROBES, BLEND, SCORED, 'make home ARGS="competition=emoji"'), "home page", height=700),
+    Picture(
+        "mlflow",
+        (*PROBES, BLEND, SCORED, "make ui"),
+        width=1200,
+        height=600,
+        served=True,
+        awaited='a[href*="/runs/"]',
+        pressed=tuple(f'[data-component-id="{name}"]' for name in MLFLOW_CLOSES),
+    ),
     Picture("ensembling", (*PROBES, BLEND), "report", height=620),
     Picture(
         "submission",
@@ -171,44 +200,92 @@ def copy_tracked(folder: Path) -> None:
             shutil.copy2(source, folder / name)
 
 
+def environment() -> dict[str, str]:
+    """The environment of this program for a command of a picture: the same interpreter, and English."""
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8", "UI_LANG": "en"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    return env
+
+
 def run(command: str, folder: Path) -> str:
     """What a command prints to its standard output, in `folder` and in the environment of this program."""
     print(f"  {command}", flush=True)
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
-    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8"}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"tools/docs_pictures.py: {command} failed\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done.stdout
 
 
-def source_of(picture: Picture, printed: str, folder: Path) -> Path:
+@contextlib.contextmanager
+def server(command: str, folder: Path) -> Iterator[str]:
+    """The first address that a server prints, once it answers; the server ends with the block."""
+    print(f"  {command}", flush=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        env = environment() | {"PORT": str(probe.getsockname()[1])}
+    started = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        found = (re.search(r"http://\S+", line) for line in started.stdout or ())
+        address = next((match[0] for match in found if match), None)
+        if address is None:
+            sys.exit(f"tools/docs_pictures.py: {command} printed no address")
+        until = time.monotonic() + MOST_WAITING_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(address.partition("#")[0], timeout=2).close()
+                break
+            except OSError as error:
+                if time.monotonic() > until:
+                    sys.exit(f"tools/docs_pictures.py: {address} does not answer: {error}")
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        started.wait()
+
+
+def source_of(picture: Picture, printed: str, folder: Path) -> str:
     """The page to cut out of: a report, or a page that shows what was printed."""
     if picture.page:
         found = re.findall(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
         if not found:
             sys.exit(f"tools/docs_pictures.py: {picture.name}: no `{picture.page}: …` in\n{printed[-2000:]}")
-        return folder / found[-1]
+        return (folder / found[-1]).as_uri()
     lines = printed.splitlines()
     text = "\n".join(
         [f"<b>$ {html.escape(picture.commands[-1])}</b>", *(html.escape(line) for line in lines)]
     )
     page = folder / f"terminal-{picture.name}.html"
     page.write_text(TERMINAL % text, encoding="utf-8")
-    return page
+    return page.as_uri()
 
 
-def cut_out(picture: Picture, page: Path, browser: object) -> bytes:
+def cut_out(picture: Picture, address: str, browser: object) -> bytes:
     """The part of a page that a picture shows, as a PNG of few colours."""
     tab = browser.new_page(viewport={"width": picture.width, "height": picture.height}, color_scheme="light")
-    tab.goto(page.as_uri())
+    tab.goto(address)
     # A bar that stays at the top would lie over the part that is shown.
     tab.add_style_tag(content="nav.toc { position: static !important; }")
+    if picture.awaited:
+        tab.locator(picture.awaited).first.wait_for(timeout=MOST_WAITING_SECONDS * 1000)
+    for button in picture.pressed:
+        tab.locator(button).first.click()
+        tab.wait_for_timeout(1000)
     if picture.at:
         tab.locator(picture.at).first.evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top - 12)")
     height = picture.height
-    if not picture.page:
+    if not (picture.page or picture.served):
         height = min(height, int(tab.locator("pre").bounding_box()["height"]))
     png = tab.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": height})
     tab.close()
@@ -230,11 +307,19 @@ def make(pictures: list[Picture], folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for picture in pictures:
             print(picture.name, flush=True)
-            printed = [run(command, folder) for command in picture.commands][-1]
-            png = cut_out(picture, source_of(picture, printed, folder), browser)
+            began = time.monotonic()
+            *before, last = picture.commands
+            for command in before:
+                run(command, folder)
+            if picture.served:
+                with server(last, folder) as address:
+                    png = cut_out(picture, address, browser)
+            else:
+                png = cut_out(picture, source_of(picture, run(last, folder), folder), browser)
             if len(png) > MOST_BYTES:
                 print(f"  {len(png):,} bytes are more than {MOST_BYTES:,}: make it smaller")
             (OUT / f"{picture.name}.png").write_bytes(png)
+            print(f"  {time.monotonic() - began:.0f} seconds, {len(png):,} bytes", flush=True)
         browser.close()
 
 
