@@ -45,6 +45,24 @@ pre { margin: 0; padding: 18px 20px; color: #d8dee9; font: 14px/1.45 "DejaVu San
 b { color: #a3d18a; font-weight: 600; }
 </style><pre>%s</pre>"""
 
+# Where a picture of at most so many px ends, so that it cuts no line of text and no image in two.
+ABOVE_WHAT_WOULD_BE_CUT = """most => {
+  const boxes = [...document.querySelectorAll("img, svg")].map(e => e.getBoundingClientRect());
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    boxes.push(...range.getClientRects());
+  }
+  const seen = boxes.filter(b => b.width > 1 && b.height > 1 && b.height < most / 2);
+  let end = most;
+  for (let above = 0; above !== end; ) {
+    above = end;
+    for (const b of seen) if (b.top < end - 1 && b.bottom > end - 6) end = Math.floor(b.top) - 2;
+  }
+  return end > most / 2 ? end : most;
+}"""
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -81,6 +99,7 @@ PROBES = tuple(
 )
 BLEND = 'make ensemble ARGS="competition=emoji ensemble.members=[lite0,probe_mlp,probe]"'
 SCORED = 'make score ARGS="competition=emoji"'
+ERRORS = 'make error-analysis ARGS="competition=emoji"'
 # The augmentation that docs/plugins.md shows.
 OWN = "sed -n '/^# myaug.py/,/^```/p' docs/plugins.md | grep -v '^```' > myaug.py"
 PROBE = "$(ls submissions/emoji-probe-*.csv)"
@@ -94,7 +113,12 @@ MLFLOW_CLOSES = (
     "mlflow.experiment_page.shared_view.dismiss",
 )
 PICTURES = (
-    Picture("home", (*PROBES, BLEND, SCORED, 'make home ARGS="competition=emoji"'), "home page", height=700),
+    Picture(
+        "home",
+        (*PROBES, BLEND, SCORED, ERRORS, 'make home ARGS="competition=emoji"'),
+        "home page",
+        height=900,
+    ),
     Picture(
         "mlflow",
         (*PROBES, BLEND, SCORED, "make ui"),
@@ -111,13 +135,13 @@ PICTURES = (
         "report",
         height=700,
     ),
-    Picture("error-analysis", (*PROBES, BLEND, 'make error-analysis ARGS="competition=emoji"'), "report"),
+    Picture("error-analysis", (*PROBES, BLEND, ERRORS), "report", height=576),
     Picture(
         "explain",
         (*PROBES, 'make explain RUN=probe ARGS="competition=emoji"'),
         "report",
         "#telling",
-        height=860,
+        height=920,
     ),
     Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
     Picture(
@@ -141,6 +165,7 @@ PICTURES = (
         (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
         "report",
         "#rows",
+        height=580,
     ),
     Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
     Picture("data", EDA, "report", height=590),
@@ -149,7 +174,7 @@ PICTURES = (
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
         "report",
         "#rows",
-        height=640,
+        height=604,
     ),
     Picture("folds", ('make folds ARGS="competition=emoji"',), "report", height=590),
     Picture(
@@ -172,8 +197,9 @@ PICTURES = (
         ('make preview ARGS="competition=emoji-people train.mix.method=cutmix_half"',),
         "report",
         "#rows",
+        height=536,
     ),
-    Picture("demo", EDA, "report", "#sheets"),
+    Picture("demo", EDA, "report", "#sheets", height=582),
     Picture("installing", ("make",), width=760),
     Picture(
         "api",
@@ -287,12 +313,25 @@ def cut_out(picture: Picture, address: str, browser: object) -> bytes:
     height = picture.height
     if not (picture.page or picture.served):
         height = min(height, int(tab.locator("pre").bounding_box()["height"]))
+    height = tab.evaluate(ABOVE_WHAT_WOULD_BE_CUT, height)
     png = tab.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": height})
     tab.close()
     packed = BytesIO()
-    few = Image.open(BytesIO(png)).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
-    few.save(packed, "PNG", optimize=True)
+    few_colours(Image.open(BytesIO(png)).convert("RGB")).save(packed, "PNG", optimize=True)
     return packed.getvalue()
+
+
+def few_colours(image: Image.Image) -> Image.Image:
+    """The image in 256 colours: those of large areas exactly, and all that are far from them.
+
+    By area alone a small orange dot becomes grey; by range alone a white page is tinted.
+    """
+    counted = sorted(image.getcolors(image.width * image.height) or (), reverse=True)
+    exact = [colour for _, colour in counted[:128]]
+    wide = image.quantize(256 - len(exact), method=Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(part for colour in exact for part in colour), *wide][: 3 * 256])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def make(pictures: list[Picture], folder: Path) -> None:
