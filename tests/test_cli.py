@@ -91,7 +91,7 @@ def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_i
     assert first.code == 0 and "against " not in first.out
     (earlier,) = named(tmp_path, "train")
     title = f"{label_of(earlier)} (train {earlier.key[:8]})"
-    rival = f"against {title}, the best earlier training by out-of-fold score:"
+    rival = f"against {title}, the best earlier training on one view by out-of-fold score:"
     second = run(tmp_path, "infer", RESNET, "train.seed=5")
     assert second.code == 0 and second.out.count(rival) == 1 and second.out.count("against tiny_resnet ") == 1
     assert "no other submission to compare it with yet" in second.out
