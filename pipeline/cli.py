@@ -579,7 +579,7 @@ def run(options: Options, settings: Settings) -> None:
             if command.about_current:
                 next_step.say_competition(session, options.chosen)
                 session.progress.competition = settings.config.competition.name
-                session.progress.typed = next_step.command(session, command.name)
+                session.progress.typed = next_step.typed(session, options, [o.flag for o in command.options])
             if written is not None:
                 next_step.say_written(session, written)
             if command.uses_results:

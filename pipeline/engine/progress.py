@@ -14,7 +14,7 @@ not own drawing the line (`engine/live.py`), nor the bars of single steps in the
      "eta_seconds": 312.0,          null: nothing is known yet
      "needs": [{"name": "fold/0123456789abcdef", "stage": "fold", "title": "fold lite0 fold 1",
                 "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
-                "epoch": 3, "epochs": 10, "message": ""}, …]}
+                "epoch": 3, "epochs": 10, "message": "", "inside": ""}, …]}
 
 Of the needs that are done, the last 500 are listed; `counts` has all: a search may have many thousands.
 It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
@@ -74,6 +74,7 @@ class Item:
     epochs: int | None = None
     message: str = ""
     usual: float | None = None
+    inside: str = ""  # the need that the same process builds around it
     holds: bool = False  # its time is that of others, which are built inside it
 
     def seconds(self, now: float) -> float | None:
@@ -96,6 +97,7 @@ class Item:
             "seconds": None if seconds is None else round(seconds, 1),
             **{name: getattr(self, name) for name in ("epoch", "epochs")},
             "message": hidden(self.message),
+            "inside": self.inside,
         }
 
 
@@ -112,6 +114,7 @@ class Progress:
         self.command, self.executor, self.parallel = "", "here", 1
         self.competition, self.typed = "", ""
         self._items: dict[str, Item] = {}
+        self._open: list[str] = []
         self._began, self._written, self._said_at = time.time(), 0.0, time.monotonic()
         self._live = Live(self.live_line)
         # Known to be missing, and not begun yet: of a command that builds one need after another.
@@ -190,7 +193,9 @@ class Progress:
     def building(self, name: str, stage: str, title: str) -> Iterator[None]:
         """In this context the process of the command builds a need."""
         self.expect(name, stage, title)
+        self._items[name].inside = self._open[-1] if self._open else ""
         self.started(name, HERE, os.getpid())
+        self._open.append(name)
         try:
             yield
         except KeyboardInterrupt:
@@ -200,6 +205,8 @@ class Progress:
             self.ended(name, error)
             self.hide()
             raise
+        finally:
+            self._open.pop()
         self.ended(name)
         if not self.count(RUNNING):
             self.hide()  # the command may print or ask something now
