@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import logging
 import math
 import os
 import sys
@@ -557,6 +556,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(options: Options, settings: Settings) -> None:
     """Run the command that `options` names, and update the competition's table in the record."""
+    from pipeline.core import terminal
     from pipeline.engine import next_step
     from pipeline.home.commands import at_the_end
     from pipeline.record import leftovers
@@ -566,7 +566,7 @@ def run(options: Options, settings: Settings) -> None:
     from pipeline.submit import ranking
     from pipeline.train.scoring import SCORED
 
-    logging.getLogger().setLevel(settings.config.runtime.log_level.upper())
+    terminal.listen(settings.config.runtime.log_level.upper(), settings.config.report.language)
     command = next(one for one in COMMANDS if one.name == options.command)
     written = None
     if command.names_settings and options.name:

@@ -37,6 +37,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.language import ENGLISH, joined, say
 from pipeline.core.secrets import hidden
 from pipeline.core.terminal import can_redraw
 from pipeline.core.wording import duration, worded
@@ -107,10 +108,11 @@ class Progress:
     Args:
         folder: of the state files.
         say: prints a line for a command without a terminal.
+        language: of the reader.
     """
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self._folder, self._say = folder, say
+    def __init__(self, folder: Path, say: Callable[[str], None], language: str = ENGLISH) -> None:
+        self._folder, self._say, self._language = folder, say, language
         self.command, self.executor, self.parallel = "", "here", 1
         self.competition, self.typed = "", ""
         self._items: dict[str, Item] = {}
@@ -261,7 +263,7 @@ class Progress:
 
     def live_line(self) -> str:
         """The state of the whole command in the line of a terminal, the most important first."""
-        return " · ".join([*self._told(), *self._running()])
+        return say(joined(" · ", [*self._told(), *self._running()]), self._language)
 
     def _told(self) -> list[str]:
         """How far it is, the time left, and the score so far."""
@@ -300,7 +302,7 @@ class Progress:
             self._live.show()
         elif time.monotonic() - self._said_at >= LINE_SECONDS:
             self._said_at = time.monotonic()
-            self._say(f"    {self.line()}")
+            self._say("    " + self.line())
 
     def hide(self) -> None:
         """Remove the live line, so that others can be printed."""

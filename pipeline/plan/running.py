@@ -20,6 +20,7 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
+from pipeline.core.language import _
 from pipeline.core.predictions import Comparison
 from pipeline.core.samples import Samples
 from pipeline.core.wording import worded
@@ -214,7 +215,9 @@ class Runner:
             if not ladders:
                 ladders = [lad for lad in self._open_ladders() if lad.rungs]
             if not ladders:
-                raise ConfigError(texts.NO_RECIPE, [f"{n}: {why}" for n, why in self._faults()])
+                raise ConfigError(
+                    texts.NO_RECIPE, [_("{n}: {why}").format(n=n, why=why) for n, why in self._faults()]
+                )
             chosen = planning.quickest(ladders, FOR_FIRST * self.clock.seconds, self.pace)
             needed = self.clock.spent + (chosen.seconds + self.reserve.blend + self.reserve.end) / FASTER
             if needed > self.clock.seconds and not self.steps:

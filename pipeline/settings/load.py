@@ -38,7 +38,7 @@ from pipeline.settings.schema import Config, broken
 GROUPS = ("competition", "model", "experiment")
 PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
-OVERRIDE = "override"
+OVERRIDE = _("override {path}")
 # The settings that say where results are kept.
 HOMES = ("runtime.home", "runtime.local")
 # The language of the reader: no result depends on it but a page, whose key has it from the settings.
@@ -371,7 +371,7 @@ def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dic
                 sources.pop(".".join(parents[:depth]), None)
             place = below
         place[last] = value
-        sources[path] = f"{OVERRIDE} {path}"
+        sources[path] = OVERRIDE.format(path=path)
 
 
 def _settle_language(data: dict[str, Any], sources: dict[str, str], environment: Mapping[str, str]) -> None:
