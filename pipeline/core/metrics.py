@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from pipeline.core import label_metrics, plugin, value_metrics
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.metric_arithmetic import (
     LOG_FLOOR,
     OnWeights,
@@ -190,8 +191,10 @@ class Metric:
         """
         self.refuse_answers()
         if self.on_samples is not None:
-            what = f"metric {self.name} reads other columns of the samples, and these answers have none"
-            raise ConfigError(what, remedy="give a file with probabilities")
+            what = _("metric {name} reads other columns of the samples, and these answers have none").format(
+                name=self.name
+            )
+            raise ConfigError(what, remedy=_("give a file with probabilities"))
         assert self.on_counts is not None, f"{self.name} scores labels that hold together only"
         if self.on_margins is not None:
             _cells(y_N, pred_N, n_classes)
@@ -202,8 +205,10 @@ class Metric:
         """Raise a `ConfigError` if this metric cannot score answers without probabilities."""
         if self.needs == "probabilities":
             raise ConfigError(
-                f"metric {self.name} needs probabilities, but these predictions contain only labels",
-                remedy="choose a label metric such as macro_f1, or give a file with probabilities",
+                _("metric {name} needs probabilities, but these predictions contain only labels").format(
+                    name=self.name
+                ),
+                remedy=_("choose a label metric such as macro_f1, or give a file with probabilities"),
             )
 
     def resampler(self, y_N: Truth, p_NC: Floats) -> OnWeights:
@@ -267,8 +272,8 @@ def get(name: str, folder: Path | None = None) -> Metric:
     if plugin.is_plugin(name):
         return own(name, folder or Path.cwd())
     if name not in METRICS:
-        remedy = nearest(name, METRICS) or f"choose one of {', '.join(METRICS)}"
-        raise ConfigError(f"competition.metric: unknown metric {name!r}", remedy=remedy)
+        remedy = nearest(name, METRICS) or _("choose one of {known}").format(known=", ".join(METRICS))
+        raise ConfigError(_("competition.metric: unknown metric {name!r}").format(name=name), remedy=remedy)
     return METRICS[name]
 
 
@@ -301,7 +306,7 @@ def own(name: str, folder: Path) -> Metric:
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
             faults.append(f"{key} is {value!r}; write {name.partition(':')[2]}.{key} = a number")
     if faults:
-        raise ConfigError(f"competition.metric: {name} lacks valid declarations", faults)
+        raise ConfigError(_("competition.metric: {name} lacks valid declarations").format(name=name), faults)
 
     def score(y_N: Truth, answer: Any) -> float:
         return plugin.number(name, function, y_N, answer)
@@ -472,7 +477,8 @@ def _of_values(
 
 
 def _first_line(function: PrepareMatrix) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    lines = (function.__doc__ or "").strip().splitlines()
+    return lines[0].rstrip(".") if lines else function.__name__  # `python -OO` has no docstrings
 
 
 METRICS: dict[str, Metric] = {

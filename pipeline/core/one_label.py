@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace, Samples, Truth
 from pipeline.core.targets import LABELS, Target
@@ -108,9 +109,15 @@ def one_label(space: LabelSpace, name: str, where: str) -> OneLabel:
         ConfigError: the target is not labels, or has none of this name.
     """
     if space.kind != LABELS:
-        raise ConfigError(f"{where} needs competition.target=labels, and here it is {space.kind}")
+        raise ConfigError(
+            _("{where} needs competition.target=labels, and here it is {kind}").format(
+                where=where, kind=space.kind
+            )
+        )
     names = [attribute.name for attribute in space.attributes]
     if name not in names:
         hint = nearest(name, names) or f"the labels are: {', '.join(names)}"
-        raise ConfigError(f"{where}: there is no label {name!r}", remedy=hint)
+        raise ConfigError(
+            _("{where}: there is no label {name!r}").format(where=where, name=name), remedy=hint
+        )
     return OneLabel(space, names.index(name))

@@ -26,6 +26,7 @@ from types import ModuleType
 from typing import Any
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 
 NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*$")
 
@@ -77,14 +78,26 @@ class Own:
     def failed(self, error: Exception, doing: str = "") -> ConfigError:
         """The error to raise if the user's code raised an exception; `doing` describes the call."""
         return ConfigError(
-            f"{self.setting}: {self.name} failed{doing}{_where(error)}: {type(error).__name__}: {error}",
-            remedy="correct the function; docs/plugins.md lists its arguments",
+            _("{setting}: {function} failed{doing}{where}: {kind}: {error}").format(
+                setting=self.setting,
+                function=self.name,
+                doing=doing,
+                where=_where(error),
+                kind=type(error).__name__,
+                error=error,
+            ),
+            remedy=_("correct the function; docs/plugins.md lists its arguments"),
         )
 
     def wrong(self, got: str, wanted: str) -> ConfigError:
         """The error to raise if the function returned an invalid value."""
         path = _path(self.name, self.folder, self.setting)
-        return ConfigError(f"{self.setting}: {self.name} of {path} returned {got}", remedy=f"return {wanted}")
+        return ConfigError(
+            _("{setting}: {value} of {path} returned {got}").format(
+                setting=self.setting, value=self.name, path=path, got=got
+            ),
+            remedy=_("return {wanted}").format(wanted=wanted),
+        )
 
 
 def takes(function: Callable[..., Any], argument: str) -> bool:
@@ -99,8 +112,10 @@ def described(value: object) -> str:
     """What a user's function returned, in a few words: its type, and the shape and dtype of an array."""
     shape, kind = getattr(value, "shape", None), getattr(value, "dtype", None)
     if shape is None or kind is None:
-        return "None" if value is None else f"a {type(value).__name__}"
-    return f"a {type(value).__name__} of shape {tuple(shape)} and type {kind}"
+        return "None" if value is None else _("a {kind}").format(kind=type(value).__name__)
+    return _("a {name} of shape {shape} and type {kind}").format(
+        name=type(value).__name__, shape=tuple(shape), kind=kind
+    )
 
 
 def digest(name: str, folder: Path, setting: str) -> str:
@@ -128,11 +143,22 @@ def load(name: str, folder: Path, setting: str) -> Callable[..., Any]:
     module = _module(name, folder, setting)
     if not hasattr(module, wanted):
         functions = [k for k, v in vars(module).items() if callable(v) and not k.startswith("_")]
-        hint = nearest(wanted, functions) or f"there are: {', '.join(functions) or 'none'}"
-        raise ConfigError(f"{setting}: {module.__file__} has no function `{wanted}`", remedy=hint)
+        hint = nearest(wanted, functions) or _("there are: {known}").format(
+            known=", ".join(functions) or _("none")
+        )
+        raise ConfigError(
+            _("{setting}: {file} has no function `{wanted}`").format(
+                setting=setting, file=module.__file__, wanted=wanted
+            ),
+            remedy=hint,
+        )
     function = getattr(module, wanted)
     if not callable(function):
-        raise ConfigError(f"{setting}: `{wanted}` of {module.__file__} is not a function: {function!r}")
+        raise ConfigError(
+            _("{setting}: `{wanted}` of {file} is not a function: {function!r}").format(
+                setting=setting, wanted=wanted, file=module.__file__, function=function
+            )
+        )
     return function  # type: ignore[no-any-return]
 
 
@@ -145,7 +171,11 @@ def call(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        raise ConfigError(f"{name} failed{_where(error)}: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            _("{name} failed{where}: {kind}: {error}").format(
+                name=name, where=_where(error), kind=type(error).__name__, error=error
+            )
+        ) from error
 
 
 def number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
@@ -158,9 +188,14 @@ def number(name: str, function: Callable[..., Any], *arguments: Any) -> float:
     try:
         found = float(value)
     except (TypeError, ValueError):
-        raise ConfigError(f"{name} returned {value!r}", remedy="return one number") from None
+        raise ConfigError(
+            _("{name} returned {value!r}").format(name=name, value=value), remedy=_("return one number")
+        ) from None
     if not math.isfinite(found):
-        raise ConfigError(f"{name} returned {found}", remedy="return a finite number for every input")
+        raise ConfigError(
+            _("{name} returned {value!r}").format(name=name, value=found),
+            remedy=_("return a finite number for every input"),
+        )
     return found
 
 
@@ -180,8 +215,10 @@ def _module(name: str, folder: Path, setting: str) -> ModuleType:
     except Exception as error:
         del sys.modules[known]
         raise ConfigError(
-            f"{setting}: {path} cannot be imported{_where(error)}: {type(error).__name__}: {error}",
-            remedy=f"correct the file until `python {path.name}` runs without an error",
+            _("{setting}: {path} cannot be imported{where}: {kind}: {error}").format(
+                setting=setting, path=path, where=_where(error), kind=type(error).__name__, error=error
+            ),
+            remedy=_("correct the file until `python {path}` runs without an error").format(path=path.name),
         ) from error
     finally:
         sys.path.remove(str(folder))
@@ -190,14 +227,23 @@ def _module(name: str, folder: Path, setting: str) -> ModuleType:
 
 def _path(name: str, folder: Path, setting: str) -> Path:
     if not NAME.match(name):
-        raise ConfigError(f"{setting}: `{name}` is not of the form module:function, e.g. mymetrics:fbeta")
+        raise ConfigError(
+            _("{setting}: `{name}` is not of the form module:function, e.g. mymetrics:fbeta").format(
+                setting=setting, name=name
+            )
+        )
     module = name.partition(":")[0]
     path = folder / f"{module.replace('.', '/')}.py"
     if not path.is_file():
         hint = nearest(module, [p.stem for p in folder.glob("*.py")])
-        remedy = hint or f"write {path.name} there, or run the command in the folder that contains it"
+        remedy = hint or _("write {name} there, or run the command in the folder that contains it").format(
+            name=path.name
+        )
         raise ConfigError(
-            f"{setting}: `{name}`: there is no {path.relative_to(folder)} in {folder}", remedy=remedy
+            _("{setting}: `{name}`: there is no {file} in {folder}").format(
+                setting=setting, name=name, file=path.relative_to(folder), folder=folder
+            ),
+            remedy=remedy,
         )
     return path
 
@@ -215,7 +261,11 @@ def sources(name: str, folder: Path, setting: str) -> list[Path]:
         except (SyntaxError, ValueError) as error:
             line = getattr(error, "lineno", None)
             at = f" line {line}" if line else ""
-            raise ConfigError(f"{setting}: {path}{at}: {getattr(error, 'msg', error)}") from None
+            raise ConfigError(
+                _("{setting}: {path}{at}: {error}").format(
+                    setting=setting, path=path, at=at, error=getattr(error, "msg", error)
+                )
+            ) from None
         todo += [p for word in _imported(tree) if (p := folder / f"{word.replace('.', '/')}.py").is_file()]
     return sorted(found)
 

@@ -68,7 +68,9 @@ class Probabilities:
         object.__setattr__(self, "p_NC", p)
         if p.shape != (len(self.ids_N), len(self.classes)):
             raise DataError(
-                f"{self.name}: shape {p.shape}, but {len(self.ids_N)} ids and {len(self.classes)} classes"
+                _("{name}: shape {shape}, but {ids} ids and {classes} classes").format(
+                    name=self.name, shape=p.shape, ids=len(self.ids_N), classes=len(self.classes)
+                )
             )
         refuse_duplicates(self.ids_N, self.name)
         bad = self.target.faulty(p)
@@ -81,10 +83,12 @@ class Probabilities:
                     name=self.name,
                     n=len(rows),
                     sort=sort,
-                    rule="NaN, negative, or not summing to 1" if self.kind == EXCLUSIVE else self.target.rule,
+                    rule=_("NaN, negative, or not summing to 1")
+                    if self.kind == EXCLUSIVE
+                    else self.target.rule,
                 ),
                 rows if self.kind == EXCLUSIVE else [str(i) for i in self.ids_N[bad]],
-                "normalise each row to sum to 1" if self.kind == EXCLUSIVE else "",
+                _("normalise each row to sum to 1") if self.kind == EXCLUSIVE else "",
             )
 
     def __len__(self) -> int:
@@ -107,7 +111,7 @@ class Probabilities:
         """The same, columns in the order of `classes`; raises a `DataError` if the names differ."""
         if set(classes) != set(self.classes):
             odd = sorted(set(classes) ^ set(self.classes))
-            raise DataError(f"{self.name}: other classes than expected", odd)
+            raise DataError(_("{name}: other classes than expected").format(name=self.name), odd)
         assert classes == self.classes or not self.widths, "the levels of a label are never reordered"
         order = [self.classes.index(c) for c in classes]
         return replace(self, classes=classes, p_NC=self.p_NC[:, order])
@@ -124,8 +128,13 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
     for member in members[1:]:
         if member.kind != first.kind:
             raise DataError(
-                f"{member.name} predicts {WORDS[member.kind]}, and {first.name} {WORDS[first.kind]}",
-                remedy="members of one ensemble must predict the same kind of target",
+                _("{member} predicts {kind}, and {first} {first_kind}").format(
+                    member=member.name,
+                    kind=WORDS[member.kind],
+                    first=first.name,
+                    first_kind=WORDS[first.kind],
+                ),
+                remedy=_("members of one ensemble must predict the same kind of target"),
             )
         if member.classes == first.classes and np.array_equal(member.ids_N, first.ids_N):
             aligned.append(member)  # nothing to sort or copy: a hundred members take milliseconds
@@ -133,7 +142,8 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
         missing = np.setdiff1d(first.ids_N, member.ids_N)
         extra = np.setdiff1d(member.ids_N, first.ids_N)
         if len(missing) or len(extra):
-            faults = [f"missing: {i}" for i in missing] + [f"extra: {i}" for i in extra]
+            faults = [_("missing: {name}").format(name=i) for i in missing]
+            faults += [_("extra: {name}").format(name=i) for i in extra]
             raise DataError(
                 worded(
                     "{name}: {n:id} missing and {extra} extra against {first}",
@@ -143,7 +153,7 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
                     first=first.name,
                 ),
                 faults,
-                "members of one ensemble must predict the same images",
+                _("members of one ensemble must predict the same images"),
             )
         aligned.append(member.with_classes(first.classes).take(first.ids_N))
     return tuple(aligned)
@@ -224,9 +234,10 @@ class Prediction:
         """
         if self.answers.ndim != 1:
             raise ConfigError(
-                f"{self.name}: this step needs one class for each image, and an image has "
-                f"{self.answers.shape[1]} answers",
-                remedy="leave the step out; docs/targets.md lists what each kind of target can do",
+                _(
+                    "{name}: this step needs one class for each image, and an image has {shape} answers"
+                ).format(name=self.name, shape=self.answers.shape[1]),
+                remedy=_("leave the step out; docs/targets.md lists what each kind of target can do"),
             )
         return np.asarray(self.answers, dtype=np.int64)
 

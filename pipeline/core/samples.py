@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from pipeline.core import truths
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.truths import Beside, Cells
 from pipeline.core.wording import worded
 
@@ -265,7 +266,9 @@ class Samples:
             assert labels.shape == self.ids_N.shape, f"{name} has a wrong shape"
             if len(labels) and not (labels.min() >= 0 and labels.max() < self.space.n_classes):
                 raise DataError(
-                    f"{self.split} table: a label lies outside the {self.space.n_classes} classes"
+                    _("{split} table: a label lies outside the {n_classes} classes").format(
+                        split=self.split, n_classes=self.space.n_classes
+                    )
                 )
 
     def _check_truth(self, name: str, y_NK: Floats) -> None:
@@ -300,8 +303,10 @@ class Samples:
         """
         if self.space.kind != "exclusive":
             raise ConfigError(
-                f"this step needs one class for each sample, and competition.target={self.space.kind}",
-                remedy="leave the step out; docs/targets.md lists what each kind of target can do",
+                _("this step needs one class for each sample, and competition.target={kind}").format(
+                    kind=self.space.kind
+                ),
+                remedy=_("leave the step out; docs/targets.md lists what each kind of target can do"),
             )
         assert self.labels_N is not None, f"the {self.split} split has no labels"
         return self.labels_N

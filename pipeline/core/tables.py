@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.core.errors import DataError, Suggestions
+from pipeline.core.language import _
 from pipeline.core.text_files import UTF8, read_text
-from pipeline.core.wording import worded
 
 DELIMITERS = ",;\t|"
 
@@ -104,9 +104,13 @@ class Table:
         if missing:
             near = Suggestions(self.columns)
             raise DataError(
-                worded("{name}: {n:column} missing (the table has: ", name=self.name, n=len(missing))
-                + f"{', '.join(self.columns)})",
-                [f"{c!r} {near.of(c)}".rstrip() for c in missing],
+                _("{name}: {n:column} missing (the table has: {columns})").format(
+                    name=self.name, n=len(missing), columns=", ".join(self.columns)
+                ),
+                [
+                    _("{column!r} {hint}").format(column=c, hint=hint) if (hint := near.of(c)) else repr(c)
+                    for c in missing
+                ],
                 remedy,
             )
 
@@ -163,7 +167,11 @@ def read_table(
         with _long_cells() if aside is not None else nullcontext():
             return _parsed(reader, (name, delimiter, encoding), header, aside)
     except csv.Error as error:
-        raise DataError(f"{name}, line {reader.line_num}: not a valid CSV ({error})") from error
+        raise DataError(
+            _("{name}, line {line_num}: not a valid CSV ({error})").format(
+                name=name, line_num=reader.line_num, error=error
+            )
+        ) from error
 
 
 def _parsed(reader: Rows, about: tuple[str, str, str], header: bool, aside: Aside | None) -> Table:
@@ -173,11 +181,15 @@ def _parsed(reader: Rows, about: tuple[str, str, str], header: bool, aside: Asid
     found: Iterator[tuple[int, tuple[str, ...]]] = ((line, row) for line, row in cells if any(row))
     first = next(found, None)
     if first is None:
-        raise DataError(f"{name}: the file is empty; it needs a header and rows")
+        raise DataError(_("{name}: the file is empty; it needs a header and rows").format(name=name))
     columns = first[1] if header else tuple(UNNAMED.format(number=n + 1) for n in range(len(first[1])))
     if not header:
         found = chain((first,), found)
-    faults = [f"column {c!r} occurs twice" for c, times in sorted(Counter(columns).items()) if times > 1]
+    faults = [
+        _("column {column!r} occurs twice").format(column=c)
+        for c, times in sorted(Counter(columns).items())
+        if times > 1
+    ]
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
     taken: Sequence[int] | None = None
@@ -185,7 +197,7 @@ def _parsed(reader: Rows, about: tuple[str, str, str], header: bool, aside: Asid
     for line, row in found:
         if len(row) != len(columns):
             numbers = {"line": line, "n": len(row), "m": len(columns)}
-            faults.append(worded("line {line}: it has {n:cell}, but the header has {m}", **numbers))
+            faults.append(_("line {line}: it has {n:cell}, but the header has {m}").format(**numbers))
             continue
         if taken is None:
             taken = () if aside is None else aside.choose(columns, row)
@@ -196,7 +208,9 @@ def _parsed(reader: Rows, about: tuple[str, str, str], header: bool, aside: Asid
         rows.append(row)
         lines.append(line)
     if faults:
-        raise DataError(f"{name}: malformed", faults, "correct these lines in a text editor")
+        raise DataError(
+            _("{name}: malformed").format(name=name), faults, _("correct these lines in a text editor")
+        )
     return Table(
         name, tuple(columns[n] for n in kept) if taken else columns, tuple(rows), tuple(lines), *about[1:]
     )

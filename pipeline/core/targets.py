@@ -30,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.metric_arithmetic import LOG_FLOOR
 from pipeline.core.samples import Attribute, Floats, Ints, Kind, LabelSpace
 
@@ -39,10 +40,10 @@ VALUES: Kind = "values"
 SHARES: Kind = "shares"
 # Kinds as messages name them.
 WORDS: dict[str, str] = {
-    "exclusive": "exclusive classes (exactly one holds)",
-    "labels": "labels (several hold, or none)",
-    "values": "values (numbers)",
-    "shares": "shares (each row of the truth is a distribution)",
+    "exclusive": _("exclusive classes (exactly one holds)"),
+    "labels": _("labels (several hold, or none)"),
+    "values": _("values (numbers)"),
+    "shares": _("shares (each row of the truth is a distribution)"),
 }
 
 # The sum of a row of probabilities may differ from 1 by this much, because of rounding.
@@ -125,10 +126,11 @@ class Target:
     def rule(self) -> str:
         """The condition for a valid row, in words for messages."""
         if self.kind == VALUES:
-            return "finite numbers"
+            return _("finite numbers")
         if self.kind == LABELS:
-            return "from 0 to 1" + (", the levels of a label sum to 1" if self.blocks else "")
-        return "finite, not negative, rows that sum to 1"
+            levels = _("from 0 to 1, the levels of a label sum to 1")
+            return levels if self.blocks else _("from 0 to 1")
+        return _("finite, not negative, rows that sum to 1")
 
     def off_N(self, p_NK: Reals | Floats) -> Reals | Floats:
         """(N,) how far each row's sums are from 1, ≥ 0; 0 for kinds whose rows need not sum to 1."""
@@ -227,7 +229,11 @@ class Target:
         """
         if self.kind not in kinds:
             takes = " or ".join(WORDS.get(kind, kind) for kind in kinds)
-            raise ConfigError(f"{what} needs {takes}; the target here is {WORDS.get(self.kind, self.kind)}")
+            raise ConfigError(
+                _("{what} needs {takes}; the target here is {words}").format(
+                    what=what, takes=takes, words=WORDS.get(self.kind, self.kind)
+                )
+            )
 
     def require_exclusive(self, what: str) -> None:
         """Raise a `ConfigError` unless the classes are exclusive; see `require`."""

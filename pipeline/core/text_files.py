@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 
 UTF8 = "utf-8-sig"
 KOREAN, WESTERN = "cp949", "cp1252"
@@ -33,61 +34,79 @@ SIGNS = frozenset("‘’“”–—…•°±µ²³½¼¾€£§©®™«»·�
 MOST_IDEOGRAPHS, MOST_RARE = 0.1, 1 / 3
 
 ZERO_BYTES = ("utf-16-le", "utf-16-be")
-ENCODING_REMEDY = "set competition.encoding (make new: ENCODING=…), or save the file as UTF-8"
-CSV_REMEDY = "a table must be a CSV file"
+ENCODING_REMEDY = _("set competition.encoding (make new: ENCODING=…), or save the file as UTF-8")
+CSV_REMEDY = _("a table must be a CSV file")
+NOT_TEXT, NOT_TEXT_IN = (
+    _("{name}: it is not text (it contains zero bytes)"),
+    _("{name}: it is not text in {encoding}"),
+)
+TWO_ENCODINGS = _("{name}: it is not UTF-8, and both {one} and {other} give words")
+NO_ENCODING = _("{name}: it is not text in UTF-8 or UTF-16, and neither {one} nor {other} gives words")
+OTHER_ENCODINGS = _("{remedy}; others are e.g. gb18030, shift_jis, cp1251")
 
 # How a file of another kind begins, its name, and what reads it.
 MAGIC = (
-    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "the package h5py reads it: write its images as files and a CSV"),
-    (b"PAR1", "a Parquet file", "pandas.read_parquet reads it: write it with to_csv(index=False)"),
-    (b"ARROW1", "a Feather file", "pandas.read_feather reads it: write it with to_csv(index=False)"),
-    (b"\x93NUMPY", "a NumPy array", "numpy.load reads it: write its images as files and a CSV"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        _("an HDF5 file"),
+        _("the package h5py reads it: write its images as files and a CSV"),
+    ),
+    (b"PAR1", _("a Parquet file"), _("pandas.read_parquet reads it: write it with to_csv(index=False)")),
+    (b"ARROW1", _("a Feather file"), _("pandas.read_feather reads it: write it with to_csv(index=False)")),
+    (b"\x93NUMPY", _("a NumPy array"), _("numpy.load reads it: write its images as files and a CSV")),
     (
         b"\0\0\x08\x03",
-        "an IDX file (MNIST)",
-        "numpy.frombuffer reads it after 16 bytes: write its images as files",
+        _("an IDX file (MNIST)"),
+        _("numpy.frombuffer reads it after 16 bytes: write its images as files"),
     ),
     (
         b"\0\0\x08\x01",
-        "an IDX file (MNIST)",
-        "numpy.frombuffer reads it after 8 bytes: write its labels as a CSV",
+        _("an IDX file (MNIST)"),
+        _("numpy.frombuffer reads it after 8 bytes: write its labels as a CSV"),
     ),
-    (b"SQLite format 3", "an SQLite database", "export the table as CSV"),
+    (b"SQLite format 3", _("an SQLite database"), _("export the table as CSV")),
     (
         b"\xd0\xcf\x11\xe0",
-        "an Excel workbook (.xls)",
-        "open it in a spreadsheet program, save it as CSV UTF-8",
+        _("an Excel workbook (.xls)"),
+        _("open it in a spreadsheet program, save it as CSV UTF-8"),
     ),
-    (b"%PDF", "a PDF document", CSV_REMEDY),
-    (b"\xff\xd8\xff", "a JPEG image", CSV_REMEDY),
-    (b"\x89PNG", "a PNG image", CSV_REMEDY),
-    (b"BZh", "an archive (bzip2)", "unpack it"),
-    (b"\xfd7zXZ", "an archive (xz)", "unpack it"),
-    (b"7z\xbc\xaf", "an archive (7z)", "unpack it"),
-    (b"Rar!", "an archive (rar)", "unpack it"),
-    (b"\x28\xb5\x2f\xfd", "an archive (zstd)", "unpack it"),
+    (b"%PDF", _("a PDF document"), CSV_REMEDY),
+    (b"\xff\xd8\xff", _("a JPEG image"), CSV_REMEDY),
+    (b"\x89PNG", _("a PNG image"), CSV_REMEDY),
+    (b"BZh", _("an archive (bzip2)"), _("unpack it")),
+    (b"\xfd7zXZ", _("an archive (xz)"), _("unpack it")),
+    (b"7z\xbc\xaf", _("an archive (7z)"), _("unpack it")),
+    (b"Rar!", _("an archive (rar)"), _("unpack it")),
+    (b"\x28\xb5\x2f\xfd", _("an archive (zstd)"), _("unpack it")),
 )
 ZIPPED = (
-    (b"xl/", "an Excel workbook (.xlsx)", "open it in a spreadsheet program, and save it as CSV UTF-8"),
-    (b"content.xml", "a spreadsheet (.ods)", "open it in a spreadsheet program, and save it as CSV UTF-8"),
-    (b".npy", "NumPy arrays (.npz)", "numpy.load reads it: write its images as files and a CSV"),
+    (b"xl/", _("an Excel workbook (.xlsx)"), _("open it in a spreadsheet program, and save it as CSV UTF-8")),
+    (
+        b"content.xml",
+        _("a spreadsheet (.ods)"),
+        _("open it in a spreadsheet program, and save it as CSV UTF-8"),
+    ),
+    (b".npy", _("NumPy arrays (.npz)"), _("numpy.load reads it: write its images as files and a CSV")),
 )
-ZIP = ("an archive (zip)", "unpack it, and give the file that is in it")
-DICOM = ("a DICOM image", "give such files the extension .dcm: they are then read as images")
+ZIP = (_("an archive (zip)"), _("unpack it, and give the file that is in it"))
+DICOM = (_("a DICOM image"), _("give such files the extension .dcm: they are then read as images"))
 COCO = (
-    "JSON in COCO's form (images and annotations)",
-    "the package pycocotools reads it: write a CSV with a row per image: id, path and label",
+    _("JSON in COCO's form (images and annotations)"),
+    _("the package pycocotools reads it: write a CSV with a row per image: id, path and label"),
 )
 JSON = (
-    "JSON",
-    "pandas.read_json reads it: write a CSV with a row per image; pixels in it must become image files",
+    _("JSON"),
+    _("pandas.read_json reads it: write a CSV with a row per image; pixels in it must become image files"),
 )
 HTML = (
-    "a web page",
-    "the download gave a page instead of the file, perhaps because the host asks you to log in",
+    _("a web page"),
+    _("the download gave a page instead of the file, perhaps because the host asks you to log in"),
 )
-PICKLE = ("a Python pickle", "load it only if you trust its source, and write its images as files and a CSV")
-XML = ("XML", "write a CSV with a row per image: id, path and label")
+PICKLE = (
+    _("a Python pickle"),
+    _("load it only if you trust its source, and write its images as files and a CSV"),
+)
+XML = (_("XML"), _("write a CSV with a row per image: id, path and label"))
 
 
 def read_text(path: Path, name: str, encoding: str | None = None) -> tuple[str, str]:
@@ -111,11 +130,13 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise DataError(f"{path}: there is no such file") from None
+        raise DataError(_("{path}: there is no such file").format(path=path)) from None
     except IsADirectoryError:
-        raise DataError(f"{path}: this is a folder, not a CSV file") from None
+        raise DataError(_("{path}: this is a folder, not a CSV file").format(path=path)) from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+        raise DataError(
+            _("{path}: cannot be read: {strerror}").format(path=path, strerror=error.strerror)
+        ) from error
 
 
 def _unpacked(data: bytes, name: str) -> bytes:
@@ -124,8 +145,8 @@ def _unpacked(data: bytes, name: str) -> bytes:
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        headline = f"{name}: the gzip file is damaged: {error}"
-        raise DataError(headline, remedy="download or pack it again") from error
+        headline = _("{name}: the gzip file is damaged: {error}").format(name=name, error=error)
+        raise DataError(headline, remedy=_("download or pack it again")) from error
 
 
 def other_kind(data: bytes) -> tuple[str, str] | None:
@@ -151,7 +172,9 @@ def other_kind(data: bytes) -> tuple[str, str] | None:
 def _refuse_other_kinds(data: bytes, name: str) -> None:
     found = other_kind(data)
     if found is not None:
-        raise DataError(f"{name}: this is {found[0]}, not a CSV table", remedy=found[1])
+        raise DataError(
+            _("{name}: this is {found}, not a CSV table").format(name=name, found=found[0]), remedy=found[1]
+        )
 
 
 def _decoded(data: bytes, name: str, encoding: str | None) -> tuple[str, str]:
@@ -169,8 +192,8 @@ def _decoded(data: bytes, name: str, encoding: str | None) -> tuple[str, str]:
         return _legacy(data, name)
     wrong = text is None or "\0" in text or (marked in ZERO_BYTES and "\n" not in text)
     if text is None or marked is None or wrong:
-        what = f"text in {marked}" if marked else "text (it contains zero bytes)"
-        raise DataError(f"{name}: it is not {what}", remedy=ENCODING_REMEDY)
+        told = NOT_TEXT_IN.format(name=name, encoding=marked) if marked else NOT_TEXT.format(name=name)
+        raise DataError(told, remedy=ENCODING_REMEDY)
     return text, marked
 
 
@@ -208,15 +231,13 @@ def _legacy(data: bytes, name: str) -> tuple[str, str]:
         return fits[0]
     readings = fits or [(text, e) for text, e in ((korean, KOREAN), (western, WESTERN)) if text is not None]
     faults = [
-        f"in {encoding} its first such line is {next(_odd_lines(text))!r}" for text, encoding in readings
+        _("in {encoding} its first such line is {line!r}").format(
+            encoding=encoding, line=next(_odd_lines(text))
+        )
+        for text, encoding in readings
     ]
-    if fits:
-        what = f"it is not UTF-8, and both {KOREAN} and {WESTERN} give words"
-    else:
-        what = f"it is not text in UTF-8 or UTF-16, and neither {KOREAN} nor {WESTERN} gives words"
-    raise DataError(
-        f"{name}: {what}", faults, f"{ENCODING_REMEDY}; others are e.g. gb18030, shift_jis, cp1251"
-    )
+    told = (TWO_ENCODINGS if fits else NO_ENCODING).format(name=name, one=KOREAN, other=WESTERN)
+    raise DataError(told, faults, OTHER_ENCODINGS.format(remedy=ENCODING_REMEDY))
 
 
 def _odd_lines(text: str) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.tables import number_in
 
 # Columns that every sample has, unless the table has a column of that name.
@@ -123,9 +124,13 @@ def beside_of(truth: npt.NDArray[Any], reader: str) -> Beside:
     beside: Beside | None = getattr(truth, "beside", None)
     if beside is None:
         raise ConfigError(
-            f"competition.metric: {reader} reads `columns` or `names`, and no column is named",
-            remedy="competition.metric_columns=[…] names columns of the training table; id and group are "
-            "there always",
+            _("competition.metric: {reader} reads `columns` or `names`, and no column is named").format(
+                reader=reader
+            ),
+            remedy=_(
+                "competition.metric_columns=[…] names columns of the training table; id and group are there "
+                "always"
+            ),
         )
     rows: npt.NDArray[np.int64] | None = getattr(truth, "rows", None)
     assert rows is not None and len(rows) == len(truth), f"{reader}: the samples of these rows are not known"

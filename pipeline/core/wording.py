@@ -18,8 +18,8 @@ from pipeline.core.language import Text, _, filled
 TIME = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 SECONDS, MINUTES, HOURS = _("{n:.0f} s"), _("{n:.0f} min"), _("{n:.1f} h")
-NO_DURATION = "{name}={text} is not a duration"
-DURATION_EXAMPLES = "e.g. {name}=90s, {name}=30m or {name}=2h"
+NO_DURATION = _("{name}={text} is not a duration")
+DURATION_EXAMPLES = _("e.g. {name}=90s, {name}=30m or {name}=2h")
 
 
 def worded(template: str, **values: object) -> str:

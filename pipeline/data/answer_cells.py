@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.core.errors import ConfigError, Suggestions
+from pipeline.core.language import _
 from pipeline.core.predictions import answers_of
 from pipeline.core.samples import Floats, Ints, LabelSpace, Truth
 from pipeline.core.tables import Table
@@ -158,8 +159,11 @@ def words_of_labels(target: Target, settings: SubmissionSettings) -> list[str]:
     """
     if target.blocks:
         raise ConfigError(
-            "competition.submission.format=words needs labels that hold or not, and some have several levels",
-            remedy="choose attributes or probabilities",
+            _(
+                "competition.submission.format=words needs labels that hold or not, and some have several "
+                "levels"
+            ),
+            remedy=_("choose attributes or probabilities"),
         )
     return [(settings.words or {}).get(name, [name])[0] for name in target.columns]
 
@@ -184,8 +188,10 @@ def positive_of(space: LabelSpace, settings: SubmissionSettings) -> list[int]:
     unknown = [name for name in settings.positive or () if name not in space.classes]
     if unknown or not settings.positive:
         raise ConfigError(
-            f"competition.submission.positive: {', '.join(unknown) or 'it is missing'}",
-            remedy=f"name one or several of: {some_words(space.classes)}",
+            _("competition.submission.positive: {unknown}").format(
+                unknown=", ".join(unknown) or _("it is missing")
+            ),
+            remedy=_("name one or several of: {some_words}").format(some_words=some_words(space.classes)),
         )
     return [space.classes.index(name) for name in settings.positive]
 
@@ -215,9 +221,17 @@ def parse(
             labels[n] = known[value]
         elif settings.format == "class_name":
             hint = near.of(value)
-            faults.append(f"id {ids[n]!r}: {value!r} is not a class{f'; {hint}' if hint else ''}")
+            faults.append(
+                _("id {id!r}: {value!r} is not a class{text}").format(
+                    id=ids[n], value=value, text=_("; {hint}").format(hint=hint) if hint else ""
+                )
+            )
         else:
-            faults.append(f"id {ids[n]!r}: {value!r} is not a class index 0…{space.n_classes - 1}")
+            faults.append(
+                _("id {id!r}: {value!r} is not a class index 0…{n_classes}").format(
+                    id=ids[n], value=value, n_classes=space.n_classes - 1
+                )
+            )
     return Parsed(labels, None, tuple(faults))
 
 
@@ -246,7 +260,11 @@ def _attributes(
         for column, value, similar, code in zip(answers, row, near, codes_NA[n].tolist(), strict=True):
             if code < 0:
                 hint = f"; {found}" if (found := similar.of(value)) else ""
-                faults.append(f"id {ids[n]!r}: {column} {value!r} is not one of its values{hint}")
+                faults.append(
+                    _("id {id!r}: {column} {value!r} is not one of its values{hint}").format(
+                        id=ids[n], column=column, value=value, hint=hint
+                    )
+                )
     if space.kind == LABELS:
         own_K = space.codes_CA.argmax(axis=1)
         held_NK = codes_NA[:, own_K] == space.codes_CA.max(axis=1)
@@ -258,7 +276,7 @@ def _attributes(
             labels[n] = classes[codes]
         elif min(codes) >= 0:
             row_text = ", ".join(column[n] for column in columns)
-            faults.append(f"id {ids[n]!r}: no class is {row_text}")
+            faults.append(_("id {id!r}: no class is {row_text}").format(id=ids[n], row_text=row_text))
     return Parsed(labels, None, tuple(faults))
 
 
@@ -277,17 +295,33 @@ def _numbers(
     for n, (p_K, off) in enumerate(zip(p, target.off_N(p), strict=True)):
         if not np.isfinite(p_K).all():
             c = int(np.argmin(np.isfinite(p_K)))
-            faults.append(f"id {ids[n]!r}: column {answers[c]!r} is not a number")
+            faults.append(
+                _("id {id!r}: column {answers!r} is not a number").format(id=ids[n], answers=answers[c])
+            )
         elif target.kind == VALUES:
             continue
         elif (p_K < 0).any():
-            faults.append(f"id {ids[n]!r}: column {answers[int(np.argmin(p_K))]!r} is negative")
+            faults.append(
+                _("id {id!r}: column {answers!r} is negative").format(
+                    id=ids[n], answers=answers[int(np.argmin(p_K))]
+                )
+            )
         elif target.kind == LABELS and (p_K > 1 + ROW_SUM_TOLERANCE).any():
-            faults.append(f"id {ids[n]!r}: column {answers[int(np.argmax(p_K))]!r} is above 1")
+            faults.append(
+                _("id {id!r}: column {answers!r} is above 1").format(
+                    id=ids[n], answers=answers[int(np.argmax(p_K))]
+                )
+            )
         elif off > ROW_SUM_TOLERANCE and target.kind == LABELS:
-            faults.append(f"id {ids[n]!r}: {_odd_block(target, p_K, answers)}")
+            faults.append(
+                _("id {id!r}: {odd_block}").format(id=ids[n], odd_block=_odd_block(target, p_K, answers))
+            )
         elif off > ROW_SUM_TOLERANCE:
-            faults.append(f"id {ids[n]!r}: sums to {p_K.sum() * total:.4g}, not {total:g}")
+            faults.append(
+                _("id {id!r}: sums to {sum:.4g}, not {total:g}").format(
+                    id=ids[n], sum=p_K.sum() * total, total=total
+                )
+            )
     p_NK = target.normalised(np.nan_to_num(p, posinf=0, neginf=0)) if faults else target.normalised(p)
     return Parsed(answers_of(target, p_NK), p_NK, tuple(faults))
 
@@ -297,19 +331,21 @@ def _odd_pairs(
 ) -> list[str]:
     """Rows in which both levels of a label do not sum to 1; other faults are told elsewhere."""
     faults = []
-    for at, (_, k) in enumerate(pairs, len(answers) - len(pairs)):
+    for at, (_name, k) in enumerate(pairs, len(answers) - len(pairs)):
         for n, cells in enumerate(zip(table.column(answers[at]), table.column(answers[k]), strict=True)):
             total = number(cells[0]) + number(cells[1])
             if not abs(total - 1) <= ROW_SUM_TOLERANCE:
                 told = texts.ODD_PAIR.format(columns=f"{answers[at]}, {answers[k]}", total=total)
-                faults.append(f"id {ids[n]!r}: {told}")
+                faults.append(_("id {id!r}: {told}").format(id=ids[n], told=told))
     return faults
 
 
 def _odd_block(target: Target, p_K: Floats, answers: Sequence[str]) -> str:
     """The levels of a label whose probabilities do not sum to 1."""
     block = max(target.blocks, key=lambda b: abs(p_K[b].sum() - 1))
-    return f"{', '.join(answers[block])} sum to {p_K[block].sum():.4g}, not 1"
+    return _("{answers} sum to {sum:.4g}, not 1").format(
+        answers=", ".join(answers[block]), sum=p_K[block].sum()
+    )
 
 
 def _probability(
@@ -319,8 +355,12 @@ def _probability(
     p_N = np.array([number(value) for value in table.column(answer)]).reshape(len(ids))
     faults = []
     for n in np.flatnonzero(~((p_N >= 0) & (p_N <= 1))).tolist():
-        what = "is not a number" if np.isnan(p_N[n]) else "is not between 0 and 1"
-        faults.append(f"id {ids[n]!r}: {answer} {table.column(answer)[n]!r} {what}")
+        what = _("is not a number") if np.isnan(p_N[n]) else _("is not between 0 and 1")
+        faults.append(
+            _("id {id!r}: {answer} {column!r} {what}").format(
+                id=ids[n], answer=answer, column=table.column(answer)[n], what=what
+            )
+        )
     at = positive_of(space, settings)
     others = [c for c in range(space.n_classes) if c not in at]
     p_NC = np.zeros((len(ids), space.n_classes))
@@ -352,7 +392,11 @@ def _of_words(
                 held_NK[n, known[word]] = 1
             else:
                 hint = near.of(word)
-                faults.append(f"id {ids[n]!r}: {word!r} is not a label{f'; {hint}' if hint else ''}")
+                faults.append(
+                    _("id {id!r}: {word!r} is not a label{text}").format(
+                        id=ids[n], word=word, text=_("; {hint}").format(hint=hint) if hint else ""
+                    )
+                )
     return Parsed(held_NK, None, tuple(faults))
 
 
@@ -404,7 +448,9 @@ def _ranked(cell: str, between: str, confidence: bool) -> tuple[list[str], list[
 
 def some_words(words: Sequence[str], shown: int = 6) -> str:
     """The first words, and how many there are where some are left out."""
-    return ", ".join(words[:shown]) + (f", … ({len(words)} in all)" if len(words) > shown else "")
+    return ", ".join(words[:shown]) + (
+        _(", … ({n} in all)").format(n=len(words)) if len(words) > shown else ""
+    )
 
 
 def described(answers: Sequence[str], space: LabelSpace, settings: SubmissionSettings) -> str:

@@ -34,6 +34,7 @@ from pydantic import ValidationError
 
 from pipeline.core import plugin
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.core.seeds import Part, py_rng, rng
 from pipeline.data import detail, several, texts
 from pipeline.data.channels import RGB
@@ -134,8 +135,12 @@ class _Maker:
             arguments["transforms"] = self.all(transform.children)
         odd = [name for name in arguments if name not in takes]
         for name in odd:
-            hint = nearest(name, takes) or f"it takes {', '.join(takes)}"
-            self.faults.append(f"{transform.where}: {transform.name} has no argument `{name}`; {hint}")
+            hint = nearest(name, takes) or _("it takes {takes}").format(takes=", ".join(takes))
+            self.faults.append(
+                _("{where}: {transform} has no argument `{name}`; {hint}").format(
+                    where=transform.where, transform=transform.name, name=name, hint=hint
+                )
+            )
         if transform.children and len(arguments["transforms"]) < len(transform.children):
             arguments = _of_fewer(transform, arguments)
         if odd or (transform.children and not arguments["transforms"]):
@@ -160,8 +165,12 @@ class _Maker:
         if "border_mode" in takes:
             border = given.get("border_mode", "reflect")
             if isinstance(border, str) and border not in words:
-                choose = f"choose one of {', '.join(words)}"
-                self.faults.append(f"{transform.where}: border_mode is `{border}`; {choose}")
+                choose = _("choose one of {words}").format(words=", ".join(words))
+                self.faults.append(
+                    _("{where}: border_mode is `{border}`; {choose}").format(
+                        where=transform.where, border=border, choose=choose
+                    )
+                )
             given["border_mode"] = words.get(border, words["reflect"]) if isinstance(border, str) else border
         # Transforms that crop to a size use the model's, unless the file says otherwise.
         height, width = self.size
@@ -183,7 +192,11 @@ class _Maker:
             except Exception:  # whatever the library raises for channels that it does not know
                 log.debug("%s does not take images of %d channels", transform.name, self.channels)
         if not _gives_pictures(made, self.stored, RGB):
-            self.faults.append(f"{transform.where}: {transform.name} does not give an 8-bit RGB picture")
+            self.faults.append(
+                _("{where}: {transform} does not give an 8-bit RGB picture").format(
+                    where=transform.where, transform=transform.name
+                )
+            )
         return self.channels == RGB
 
 
@@ -257,7 +270,9 @@ def _compose(
         composed.set_random_state(rng(0, "try", attempt), py_rng(0, "try", attempt))
         height, width = composed(image=pixels_HWC)["image"].shape[:2]
         if (height, width) != size:
-            change = f"a picture of {stored[1]} × {stored[0]} px becomes one of {width} × {height}"
+            change = _("a picture of {before} px becomes one of {width} × {height}").format(
+                before=f"{stored[1]} × {stored[0]}", width=width, height=height
+            )
             augment.refuse(policy.name, [f"{change}: end with RandomCrop"], setting)
     return composed, tuple(dict.fromkeys(maker.left_out))
 
@@ -383,7 +398,9 @@ class Augmenter:
         if out_HWC.ndim == 2:  # OpenCV drops the axis of one channel
             out_HWC = out_HWC[..., None]
         if out_HWC.shape != (*self.size, image_HWC.shape[2]):
-            change = f"a picture of shape {image_HWC.shape} became one of {out_HWC.shape}"
+            change = _("a picture of shape {before} became one of {after}").format(
+                before=image_HWC.shape, after=out_HWC.shape
+            )
             augment.refuse(self.policy, [change])
         return np.ascontiguousarray(out_HWC)
 
@@ -394,8 +411,8 @@ def _own_pixels(own: plugin.Own, image_HWC: Image, draw: np.random.Generator, si
     out_HWC = own(image_HWC, draw)
     allowed = (shape, (*size, shape[2]))
     if not isinstance(out_HWC, np.ndarray) or out_HWC.shape not in allowed or out_HWC.dtype != np.uint8:
-        wanted = f"a uint8 array of shape {shape}, like the one it got"
+        wanted = _("a uint8 array of shape {shape}, like the one it got").format(shape=shape)
         if shape[:2] != size:
-            wanted += f", or {allowed[1]}, the network's size"
+            wanted += _(", or {allowed}, the network's size").format(allowed=allowed[1])
         raise own.wrong(plugin.described(out_HWC), wanted)
     return np.ascontiguousarray(out_HWC)

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError, StorageError, nearest
+from pipeline.core.language import joined
 from pipeline.core.samples import Kind, Samples
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
@@ -112,8 +113,8 @@ def _target(written: str) -> Kind | None:
         return None
     known = next((kind for kind in FORMATS if kind == written.strip()), None)
     if known is None:
-        hint = nearest(written, FORMATS) or f"choose one of {', '.join(FORMATS)}"
-        raise DataError(f"TARGET={written}: there is no such kind of target", remedy=hint)
+        hint = nearest(written, FORMATS) or texts.ONE_OF.format(known=", ".join(FORMATS))
+        raise DataError(texts.NO_KIND.format(target=written), remedy=hint)
     return known
 
 
@@ -145,11 +146,9 @@ def create(request: NewRequest, settings: Settings) -> Written:
     path = settings.folder / "competition" / f"{request.name}.yaml"
     if not NAME.fullmatch(request.name) or paths.fault_of(request.name):
         allowed = texts.NEW_NAME.format(longest=paths.LONGEST_NAME)
-        raise DataError(f"NAME={request.name}: {allowed}", remedy="e.g. NAME=pets")
-    taken = DataError(
-        f"{path}: there is already a competition of this name; it is not changed",
-        remedy="choose another NAME, or move that file away",
-    )
+        fault = texts.NEW_NAME_FAULT.format(name=request.name, fault=allowed)
+        raise DataError(fault, remedy=texts.NEW_NAME_REMEDY)
+    taken = DataError(texts.NEW_TAKEN.format(path=path), remedy=texts.NEW_TAKEN_REMEDY)
     if read.found(settings.folder, f"competition/{path.name}").exists():
         raise taken
     proposal = propose(request)
@@ -163,7 +162,7 @@ def create(request: NewRequest, settings: Settings) -> Written:
     except FileExistsError:
         raise taken from None
     except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror}") from error
+        raise StorageError(texts.NEW_NOT_WRITTEN.format(path=path, why=error.strerror)) from error
     lines = (*proposal.summary(), *_tried(request, settings, path, proposal.trial))
     if proposal.question:
         asked = texts.ASK.format(question=proposal.question), texts.ASK_IN.format(path=path)
@@ -182,8 +181,8 @@ def _tried(request: NewRequest, settings: Settings, path: Path, trial: tuple[str
         reading = Reading.of(made.config.images, made.config.competition.encoding)
         data = competition.load(made.config.competition, competition_root(made), reading=reading)
     except DataError as error:
-        before = f"{error.remedy}; " if error.remedy else ""
-        remedy = f"{before}{path} is written, so run make eda to try again"
+        again = texts.TRY_AGAIN.format(path=path)
+        remedy = joined("; ", [error.remedy, again]) if error.remedy else again
         raise DataError(error.headline, error.faults, remedy) from error
     written = [] if trial else _proven(made, data)
     return [*_counted(data), *data.notes, *written]
@@ -205,7 +204,8 @@ def _counted(data: competition.Data) -> list[str]:
         if space.kind != "labels":
             return lines
     few = [f"{space.classes[c]} ({count_C[c]})" for c in np.flatnonzero(count_C < RARE)]
-    shown = ", ".join(few[:SHOWN_RARE]) + (f", … ({len(few)} in all)" if len(few) > SHOWN_RARE else "")
+    shown = ", ".join(few[:SHOWN_RARE])
+    shown += texts.MORE_VALUES.format(n=len(few)) if len(few) > SHOWN_RARE else ""
     return [*lines, rare.format(limit=RARE, classes=shown)] if few else lines
 
 

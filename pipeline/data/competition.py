@@ -28,6 +28,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.sample_paths import each, every_file
 from pipeline.core.samples import Ints, LabelSpace, Samples, Strings, Truth, strings
 from pipeline.core.seeds import rng
@@ -184,7 +185,9 @@ def _load(
     extra = [_source(e, settings, root, space, faults, reading) for e in settings.extra]
     if faults or train is None or not (test or settings.holdout):
         remedy = REMEDY if root.is_dir() else texts.NO_ROOT_REMEDY.format(root=root)
-        raise faults.error(f"competition {settings.name} in {root}", remedy)
+        raise faults.error(
+            _("competition {settings} in {root}").format(settings=settings.name, root=root), remedy
+        )
     listings = [x for x in (train_rows, test_rows, *(e[0] for e in extra)) if x]
     notes = [n for part in (train, test, *(e[1] for e in extra)) if part for n in part.notes]
     own, answers = train.samples, None
@@ -201,7 +204,7 @@ def _load(
         for split in ("extra", "unlabelled")
     ]
     if faults:
-        raise faults.error(f"competition {settings.name} in {root}")
+        raise faults.error(_("competition {settings} in {root}").format(settings=settings.name, root=root))
     more, unlabelled = (_without_own(part, (own, held), notes) for part in elsewhere)
     if (column := settings.new_class_column) is not None:
         own, said = unseen.scored_as_new(own, more, column)
@@ -271,9 +274,11 @@ def _check_ids(listing: Listing, faults: Faults) -> None:
     lines = listing.table.lines
     for row, name in enumerate(listing.ids):
         if not name:
-            faults.add("empty ids", f"{listing.where(row)}: the id is empty")
+            faults.add("empty ids", _("{where}: the id is empty").format(where=listing.where(row)))
         elif name in seen:
-            text = f"{listing.where(row)}: the id is already in row {lines[seen[name]]}"
+            text = _("{where}: the id is already in row {lines}").format(
+                where=listing.where(row), lines=lines[seen[name]]
+            )
             faults.add("duplicate ids", text)
         else:
             seen[name] = row
@@ -297,7 +302,9 @@ def _groups(
     names = patterns.groups_of(group_pattern, [nfc(path) for path in paths])
     for row, (path, name) in enumerate(zip(paths, names, strict=True)):
         if not name and required:
-            text = f"{listing.where(row)}: group_pattern matches nothing in '{path}'"
+            text = _("{where}: group_pattern matches nothing in '{path}'").format(
+                where=listing.where(row), path=path
+            )
             faults.add("paths without a group", text)
         groups.append(name or ALONE.format(id=listing.ids[row]))
     return tuple(groups), ()
@@ -394,7 +401,9 @@ def _joined(parts: Sequence[Samples], own: Samples, faults: Faults) -> Samples |
     known = set(own.ids_N.tolist())
     for name in (n for part in parts for n in part.ids_N.tolist()):
         if name in known:
-            faults.add("ids in two sources", f"id {name} is also one of the training images")
+            faults.add(
+                "ids in two sources", _("id {name} is also one of the training images").format(name=name)
+            )
     joined = parts[0]
     for part in parts[1:]:
         joined = joined.joined(part)
@@ -449,8 +458,10 @@ def hold_out(groups_N: Strings, strata: Strata, share: float) -> Held:
     held = [g for g in held if not left[g]]
     if not held:
         raise DataError(
-            f"competition.holdout: {len(names)} groups are too few to hold out {share:.0%} of them",
-            remedy="name a test_table, or raise competition.holdout",
+            _("competition.holdout: {n} groups are too few to hold out {share:.0%} of them").format(
+                n=len(names), share=share
+            ),
+            remedy=_("name a test_table, or raise competition.holdout"),
         )
     public = np.zeros(len(names), bool)
     public[held[::2]] = True

@@ -14,6 +14,7 @@ from pipeline.core.tables import Table
 from pipeline.core.text_files import other_kind
 from pipeline.core.wording import worded
 from pipeline.data import texts
+from pipeline.data.readers.texts import READERS
 
 # More numeric columns, or more numbers in a cell, than any table about images has: 8 × 8 pixels.
 PIXELS = 64
@@ -53,7 +54,7 @@ def in_folder(folder: Path, others: Sequence[str]) -> str | None:
         folder: the folder.
         others: its files, relative to it.
     """
-    counts = Counter(texts.READERS[s] for path in others if (s := _suffix(path)) in texts.READERS)
+    counts = Counter(READERS[s] for path in others if (s := _suffix(path)) in READERS)
     if counts:
         (what, remedy), files = counts.most_common(1)[0]
         return worded(texts.CONTAINERS, files=files, what=what, remedy=remedy)

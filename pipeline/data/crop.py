@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from pipeline.core import tables
 from pipeline.core.errors import ConfigError, DataError, nearest
+from pipeline.core.language import _
 from pipeline.core.terminal import bar_of
 from pipeline.core.wording import worded
 from pipeline.data import texts
@@ -119,8 +120,8 @@ def plan(settings: CropSettings, boxes: pd.DataFrame | None, size: Size) -> Crop
     train = kept[kept["split"] == "train"]
     if train.empty:
         raise DataError(
-            f"crop.method={settings.method}: no training image has a box",
-            remedy="give other boxes with crop.boxes, or set crop.method=centre",
+            _("crop.method={method}: no training image has a box").format(method=settings.method),
+            remedy=_("give other boxes with crop.boxes, or set crop.method=centre"),
         )
     shared = _statistics(train, settings.k_std)
     edges = ", ".join(f"{100 * edge:.0f} %" for edge in shared)
@@ -263,19 +264,22 @@ def read_csv(
     absent = [name for name in ("id", *NUMBERS) if name not in header]
     if absent:
         raise DataError(
-            f"{path}: columns are missing: {', '.join(absent)}",
-            [f"there are: {', '.join(header)}"],
-            "give the columns id,x,y,w,h",
+            _("{path}: columns are missing: {absent}").format(path=path, absent=", ".join(absent)),
+            [_("there are: {header}").format(header=", ".join(header))],
+            _("give the columns id,x,y,w,h"),
         )
     if not rows:
-        raise DataError(f"{path}: it holds no boxes", remedy="write one row per image below id,x,y,w,h")
+        raise DataError(
+            _("{path}: it holds no boxes").format(path=path),
+            remedy=_("write one row per image below id,x,y,w,h"),
+        )
     faults: list[str] = []
     boxes: dict[Key, Box] = {}
     splits = dict.fromkeys(split for split, _ in sizes)
     for line, row in zip(lines, rows, strict=True):
         named = dict.fromkeys((row.get("split") or split, row["id"]) for split in splits)
         keys = [key for key in named if key in sizes]
-        where = f"{path.name} row {line} (id {row['id']})"
+        where = _("{table} row {line} (id {id})").format(table=path.name, line=line, id=row["id"])
         if len(keys) > 1:
             faults.append(texts.BOX_IN_BOTH.format(name=path.name, line=line, id=row["id"]))
         for key in keys[:1]:
@@ -283,13 +287,15 @@ def read_csv(
             if isinstance(box, str):
                 faults.append(f"{where}: {box}")
             elif key in boxes:
-                faults.append(f"{where}: the image already has a box")
+                faults.append(_("{where}: the image already has a box").format(where=where))
             else:
                 boxes[key] = box
     if not boxes and not faults and not may_be_empty:
         faults.append(worded("none of its {n:id} is one of the {m:image}", n=len(rows), m=len(sizes)))
     if faults:
-        raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
+        raise DataError(
+            _("{path}: {n} invalid boxes").format(path=path, n=len(faults)), faults, _("fix these rows")
+        )
     return table([(*key, *box) for key, box in boxes.items()])
 
 
@@ -312,7 +318,9 @@ def rows_without_test(path: Path, ids: Mapping[str, set[str]], encoding: str | N
         if others:
             kept.append([row.get(name) or "" for name in header])
     if faults:
-        raise DataError(f"{path}: {len(faults)} invalid boxes", faults, "fix these rows")
+        raise DataError(
+            _("{path}: {n} invalid boxes").format(path=path, n=len(faults)), faults, _("fix these rows")
+        )
     return json.dumps(kept, ensure_ascii=False)
 
 
@@ -359,14 +367,14 @@ def cascade_file(name: str) -> Path:
     Raises:
         ConfigError: there is no such cascade, or its package is missing.
     """
-    source, _, which = name.partition(":")
+    source, _colon, which = name.partition(":")
     if source == "lbp":
         try:
             from skimage.data import lbp_frontal_face_cascade_filename
         except ImportError:
             raise ConfigError(
-                f"crop.boxes={name}: the package scikit-image is not installed",
-                remedy="run make install, or use haar:frontalface_default",
+                _("crop.boxes={name}: the package scikit-image is not installed").format(name=name),
+                remedy=_("run make install, or use haar:frontalface_default"),
             ) from None
         return Path(lbp_frontal_face_cascade_filename())
     folder = Path(cv2.__file__).parent / "data"
@@ -374,9 +382,9 @@ def cascade_file(name: str) -> Path:
     if which not in known:
         hint = nearest(which, known)
         raise ConfigError(
-            f"crop.boxes={name}: OpenCV has no such cascade",
+            _("crop.boxes={name}: OpenCV has no such cascade").format(name=name),
             [hint] if hint else [],
-            f"choose one of {', '.join(known)}",
+            _("choose one of {known}").format(known=", ".join(known)),
         )
     return folder / f"haarcascade_{which}.xml"
 
@@ -416,13 +424,13 @@ def _box(row: Mapping[str, str], size: tuple[int, int]) -> Box | str:
         try:
             values.append(float(row[name]))
         except ValueError:
-            return f"{name} is {row[name]!r}, which is not a number"
+            return _("{name} is {row!r}, which is not a number").format(name=name, row=row[name])
     if not all(math.isfinite(v) for v in values):
-        return "a value is not finite"
+        return _("a value is not finite")
     (x, y, w, h), (width, height) = values, size
     if w <= 0 or h <= 0:
-        return f"{w:g} × {h:g} px has no area"
+        return _("{w:g} × {h:g} px has no area").format(w=w, h=h)
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + w, width), min(y + h, height)
     if right <= left or bottom <= top:
-        return f"it is outside the image of {width} × {height} px"
+        return _("it is outside the image of {width} × {height} px").format(width=width, height=height)
     return left / width, top / height, (right - left) / width, (bottom - top) / height

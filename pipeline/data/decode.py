@@ -31,6 +31,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from pipeline.core.errors import DataError, StorageError
+from pipeline.core.language import _
 from pipeline.core.sample_paths import files_of
 from pipeline.data import depth, upright
 from pipeline.data.channels import RGB, grey, stored
@@ -47,8 +48,8 @@ Size = tuple[int, int]
 WHITE = 255
 HASH_SIDE, HASH_LOW = 32, 8
 PLACEHOLDER_PX = 32
-HEIC = "an iPhone's HEIC, which is not supported: convert it to JPEG first"
-REMEDY = "replace these files, or remove their rows from the tables"
+HEIC = _("an iPhone's HEIC, which is not supported: convert it to JPEG first")
+REMEDY = _("replace these files, or remove their rows from the tables")
 # What a decoder raises for a file that is not an image, is cut off, damaged or lies about itself: anything.
 # Of 24,000 mutated files, 159 raised what no decoder documents (RuntimeError, KeyError, MemoryError, …).
 UNDECODABLE: tuple[type[Exception], ...] = (Exception,)
@@ -60,11 +61,11 @@ STILL_LARGER, STRIP_PIXELS = 2, 4e6
 PILLOW_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
 # JPEG 2000: the marker of the coding style, and the place of the number of levels behind it.
 CODING_STYLE, LEVELS_AT = b"\xff\x52", 9
-TOO_LARGE = (
+TOO_LARGE = _(
     "declares {width} × {height} px, more than images.max_megapixels={limit:g} allows: a decompression bomb?"
 )
-NO_MEMORY = "{path}: the memory is too small to decode {width} × {height} px"
-NO_MEMORY_REMEDY = (
+NO_MEMORY = _("{path}: the memory is too small to decode {width} × {height} px")
+NO_MEMORY_REMEDY = _(
     "close other programs, replace it by a smaller copy, or refuse such files: images.max_megapixels={limit}"
 )
 
@@ -146,7 +147,9 @@ def decode(path: Path, how: Decoding) -> Pixels:
         except StorageError:
             raise
         except UNDECODABLE as error:
-            raise DataError(f"{path}: does not decode: {reason(error)}", remedy=REMEDY) from error
+            raise DataError(
+                _("{path}: does not decode: {reason}").format(path=path, reason=reason(error)), remedy=REMEDY
+            ) from error
 
 
 def read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]:
@@ -177,7 +180,7 @@ def _read(name: str, path: str, how: Decoding) -> tuple[ImageFacts, Pixels, str]
     except UNDECODABLE as error:
         if not how.truncated:
             raise
-        remark = f"truncated, used as far as it can be read: {reason(error)}"
+        remark = _("truncated, used as far as it can be read: {reason}").format(reason=reason(error))
         with _accept_truncated():
             size, pixels = pixels_of(raw, how, path)
     return facts_of(name, raw, size, pixels), pixels, remark
@@ -318,11 +321,11 @@ def ends_of(path: str, how: Decoding) -> tuple[str, float, float] | None:
 def reason(error: Exception) -> str:
     """Why an image does not decode, in a few words."""
     if isinstance(error, FileNotFoundError):
-        return "the file is missing"
+        return _("the file is missing")
     if isinstance(error, UnidentifiedImageError):
-        return "not an image"
+        return _("not an image")
     if isinstance(error, MemoryError):
-        return "damaged: it asks for more memory than there is"
+        return _("damaged: it asks for more memory than there is")
     # OpenCV and libtiff write several lines.
     return " ".join(str(error).split()) or type(error).__name__
 

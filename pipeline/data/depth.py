@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.core.language import _
 from pipeline.settings.images import ImageSettings
 
 Pixels = npt.NDArray[np.uint8]
@@ -41,7 +42,7 @@ VALUES = 1 << 18
 BEYOND = 0.005
 # Values that are scaled at once, so that memory stays small.
 BLOCK = 1 << 22
-NO_RANGE = (
+NO_RANGE = _(
     "it holds {kind} values, and no training image says which of them are black and white: "
     "set images.range=[BLACK, WHITE]"
 )

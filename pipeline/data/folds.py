@@ -35,6 +35,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
 from pipeline.core.group_resampling import times_drawn
+from pipeline.core.language import _
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions, strings
 from pipeline.core.seeds import Part, rng, seed
 from pipeline.core.terminal import bar_of
@@ -78,8 +79,10 @@ def deal(samples: Samples, n: int, root_seed: int, *purpose: Part, by_group: boo
             break
     if best_N is None:
         raise DataError(
-            f"folds: {len(set(samples.groups_N))} groups cannot fill all {n} folds",
-            remedy=f"set folds.n lower than {n}",
+            _("folds: {groups} groups cannot fill all {folds} folds").format(
+                groups=len(set(samples.groups_N)), folds=n
+            ),
+            remedy=_("set folds.n lower than {n}").format(n=n),
         )
     return best_N
 
@@ -137,13 +140,17 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
     groups = len(np.unique(samples.groups_N))
     if by_group and groups < n:
         raise DataError(
-            f"folds: {groups} groups cannot fill folds.n={n} folds",
-            remedy=f"set folds.n to at most {groups}, or check competition.group_column",
+            _("folds: {groups} groups cannot fill folds.n={n} folds").format(groups=groups, n=n),
+            remedy=_("set folds.n to at most {groups}, or check competition.group_column").format(
+                groups=groups
+            ),
         )
     if len(samples) < n:
         raise DataError(
-            f"folds: {len(samples)} images cannot fill folds.n={n} folds",
-            remedy=f"set folds.n to at most {len(samples)}",
+            _("folds: {images} images cannot fill folds.n={folds} folds").format(
+                images=len(samples), folds=n
+            ),
+            remedy=_("set folds.n to at most {n}").format(n=len(samples)),
         )
 
 
@@ -294,8 +301,8 @@ def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
     finest = min(FINEST_PARTS, groups, _most_parts(samples))
     if finest < 2:
         raise DataError(
-            f"folds: {groups} group{'s' * (groups != 1)} cannot be split in two",
-            remedy="check competition.group_column",
+            _("folds: {groups:group} cannot be split in two").format(groups=groups),
+            remedy=_("check competition.group_column"),
         )
     share = Fraction(settings.valid_share).limit_denominator(finest)
     n = max(share.denominator, 2)
@@ -311,7 +318,7 @@ def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
             lost = (valid_C == 0) | (valid_C == table_KC.sum(axis=0))
             off = float(np.abs(valid_C - wanted_C).sum())
             candidates.append((int((lost & spread_C).sum()), off, attempt, first))
-    _, _, attempt, first = min(candidates)
+    attempt, first = min(candidates)[2:]
     valid_N = np.isin((deals[attempt] - first) % n, np.arange(taken))
     ids_N = samples.ids_N
     note = texts.HOLDOUT.format(images=valid_N.sum(), all=len(samples), share=valid_N.mean())
@@ -323,7 +330,7 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
     n_groups = int(group_N.max()) + 1
     if n_groups < 2:
         raise DataError(
-            "folds: with one group no image is ever out of bag", remedy="check competition.group_column"
+            _("folds: with one group no image is ever out of bag"), remedy=_("check competition.group_column")
         )
     splits = []
     for draw in range(settings.n):
@@ -353,9 +360,13 @@ def _column(samples: Samples, settings: FoldSettings) -> FoldPlan:
     if len(values) != settings.n:
         shown = ", ".join(values[:SHOWN_FAULTS])
         raise DataError(
-            f"folds: column `{settings.column}` has {len(values)} values, and folds.n={settings.n}",
-            [f"values: {shown}"] if values else [],
-            f"set folds.n={len(values)}" if 2 <= len(values) <= 50 else "name another column in folds.column",
+            _("folds: column `{column}` has {values} values, and folds.n={folds}").format(
+                column=settings.column, values=len(values), folds=settings.n
+            ),
+            [_("values: {shown}").format(shown=shown)] if values else [],
+            _("set folds.n={n}").format(n=len(values))
+            if 2 <= len(values) <= 50
+            else _("name another column in folds.column"),
         )
     ids_N = samples.ids_N
     splits = tuple(Split(ids_N[samples.folds_N != v], ids_N[samples.folds_N == v]) for v in values)

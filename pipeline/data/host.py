@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.samples import Strings, Truth, strings
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.data import host_format, load
@@ -48,7 +49,8 @@ def boxes_file(settings: Settings) -> Path:
     path = competition_root(settings) / str(settings.config.crop.boxes)
     if not path.is_file():
         raise DataError(
-            f"crop.boxes: there is no file {path}", remedy="give a CSV with the columns id,x,y,w,h"
+            _("crop.boxes: there is no file {path}").format(path=path),
+            remedy=_("give a CSV with the columns id,x,y,w,h"),
         )
     return path
 

@@ -25,10 +25,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.targets import VALUES, Target
+from pipeline.core.wording import worded
 from pipeline.data import answer_cells, long_form, texts
 from pipeline.data.answer_cells import NUMBERS, Parsed, columns_of
 from pipeline.record.files import write_atomic
@@ -36,7 +38,9 @@ from pipeline.settings.submission import SubmissionSettings
 
 log = logging.getLogger(__name__)
 
-COLUMNS_REMEDY = "name the columns as the host does, or fix competition.submission in the settings"
+COLUMNS_REMEDY = _("name the columns as the host does, or fix competition.submission in the settings")
+ID_FAULT, EXTRA_IDS = _("{ids} {what}: {some}"), _("extra, not in the sample")
+EXTRA_OF_TEST = _("of the test set, but not in the sample")
 SHOWN = 20
 NUMBER = re.compile(r"\d{1,40}(?:[.,]\d{1,40})?(?:[eE]\+?\d{1,2})?")
 SHORTENED = re.compile(r"\d[.,]\d+[eE]\+?\d+")
@@ -107,33 +111,50 @@ def refuse_unfilled(host: Table, answers: Sequence[str], settings: SubmissionSet
     unfilled = [c for c in host.columns if c not in known]
     if unfilled:
         raise DataError(
-            f"{host.name}: {len(unfilled)} of its columns would be copied from the sample as they are",
-            [f"column {c!r}, e.g. {host.column(c)[0]!r}" if len(host) else f"column {c!r}" for c in unfilled],
-            "if they are answers, competition.submission.format does not fit the sample; if not, name them "
-            "in competition.submission.copied",
+            _("{host}: {n} of its columns would be copied from the sample as they are").format(
+                host=host.name, n=len(unfilled)
+            ),
+            [
+                _("column {name!r}, e.g. {cell!r}").format(name=c, cell=host.column(c)[0])
+                if len(host)
+                else _("column {name!r}").format(name=c)
+                for c in unfilled
+            ],
+            _(
+                "if they are answers, competition.submission.format does not fit the sample; if not, name "
+                "them in competition.submission.copied"
+            ),
         )
 
 
 def some(ids: Sequence[str]) -> str:
     """At most 20 ids, and how many more there are."""
-    more = f" … and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    more = _(" … and {n} more").format(n=len(ids) - SHOWN) if len(ids) > SHOWN else ""
     return ", ".join(repr(i) for i in ids[:SHOWN]) + more
 
 
-def id_faults(wanted: Sequence[str], given: Sequence[str]) -> list[str]:
-    """Faults of the given ids, one line per kind: missing, extra, more than once."""
+def id_faults(wanted: Sequence[str], given: Sequence[str], extra_is: str = EXTRA_IDS) -> list[str]:
+    """Faults of the given ids, one line per kind: missing, extra, more than once.
+
+    Args:
+        wanted: the ids that are asked for.
+        given: those that are there.
+        extra_is: what an id is that is not asked for.
+    """
     asked, had = set(wanted), set(given)
     counts = Counter(given)
     missing = [i for i in dict.fromkeys(wanted) if i not in had]
     extra = [i for i in counts if i not in asked]
     twice = [i for i, times in counts.items() if times > 1]
-    kinds = {"missing": missing, "extra, not in the sample": extra, "more than once": twice}
-    faults = [f"{_count(ids)} {what}: {some(ids)}" for what, ids in kinds.items() if ids]
+    kinds = ((_("missing"), missing), (extra_is, extra), (_("more than once"), twice))
+    faults = [ID_FAULT.format(ids=_count(ids), what=what, some=some(ids)) for what, ids in kinds if ids]
     short = [i for i in extra if SHORTENED.fullmatch(i)]
     if short and missing:
         faults.append(
-            f"{_count(short)} shortened by a spreadsheet, digits are lost ({some(short[:3])}): export again, "
-            "with the id column as text"
+            _(
+                "{count} shortened by a spreadsheet, digits are lost ({short}): export again, with the id "
+                "column as text"
+            ).format(count=_count(short), short=some(short[:3]))
         )
     return faults
 
@@ -166,7 +187,7 @@ def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
 
 
 def _count(ids: Sequence[str] | dict[str, str]) -> str:
-    return f"{len(ids)} id{'' if len(ids) == 1 else 's'}"
+    return worded(texts.IDS, n=len(ids))
 
 
 def write(
@@ -191,9 +212,11 @@ def write(
     faults = id_faults(ids, probabilities.ids_N.tolist())
     if faults:
         raise DataError(
-            f"{path.name}: {probabilities.name} does not predict what {sample.name} asks for",
+            _("{path}: {probabilities} does not predict what {sample} asks for").format(
+                path=path.name, probabilities=probabilities.name, sample=sample.name
+            ),
             faults,
-            "the test table and the sample must list the same images",
+            _("the test table and the sample must list the same images"),
         )
     p_NK = probabilities.with_classes(space.classes).take(np.array(ids, dtype=np.str_)).p_NC
     cells = answer_cells.host_cells(p_NK, answers, space, settings)
@@ -274,12 +297,12 @@ def fits(
     answers = answer_columns(host, space, settings)
     refuse_unfilled(host, answers, settings)
     _sample_ids(host, settings)
-    faults = id_faults(images_of(host, answers, settings), ids_N.tolist())
+    faults = id_faults(images_of(host, answers, settings), ids_N.tolist(), EXTRA_OF_TEST)
     if faults:
         raise DataError(
-            f"{sample.name} does not list the images of the test set",
-            [f.replace("extra, not in the sample", "of the test set, but not in the sample") for f in faults],
-            "fix competition.test_table, test_id_column or sample_submission",
+            _("{sample} does not list the images of the test set").format(sample=sample.name),
+            faults,
+            _("fix competition.test_table, test_id_column or sample_submission"),
         )
 
 
@@ -329,9 +352,17 @@ def faults_of(table: Table, host: Table, space: LabelSpace, settings: Submission
     """
     faults = []
     if table.columns != host.columns:
-        faults.append(f"columns are {', '.join(table.columns)}; the sample's are {', '.join(host.columns)}")
+        faults.append(
+            _("columns are {columns}; the sample's are {asked}").format(
+                columns=", ".join(table.columns), asked=", ".join(host.columns)
+            )
+        )
     if table.delimiter != host.delimiter:
-        faults.append(f"cells are separated by {table.delimiter!r}; the sample's by {host.delimiter!r}")
+        faults.append(
+            _("cells are separated by {delimiter!r}; the sample's by {asked!r}").format(
+                delimiter=table.delimiter, asked=host.delimiter
+            )
+        )
     wanted = _sample_ids(host, settings)
     answers = answer_columns(host, space, settings)
     if not set(columns_of_keys(settings)) <= set(table.columns):
@@ -384,10 +415,11 @@ def images_of(host: Table, answers: Sequence[str], settings: SubmissionSettings)
     wide = long_form.side_by_side(host, answers, settings)
     if wide.faults:
         raise DataError(
-            f"sample {host.name}: its rows are not one for each image and answer",
+            _("sample {host}: its rows are not one for each image and answer").format(host=host.name),
             list(wide.faults),
-            "fix competition.submission.long_id, long_column or columns; the answers are: "
-            + answer_cells.some_words(answers),
+            _(
+                "fix competition.submission.long_id, long_column or columns; the answers are: {answers}"
+            ).format(answers=answer_cells.some_words(answers)),
         )
     return list(wide.table.column(settings.id_column))
 
@@ -410,7 +442,7 @@ def _sample_ids(host: Table, settings: SubmissionSettings) -> list[str]:
 def _refuse(table: Table, faults: Sequence[str]) -> None:
     if faults:
         raise DataError(
-            f"{table.name}: {len(faults)} fault{'' if len(faults) == 1 else 's'}",
+            _("{table}: {n:fault}").format(table=table.name, n=len(faults)),
             faults,
-            "fix the file; if only its form is wrong, make validate FILE=… OUT=fixed.csv does it",
+            _("fix the file; if only its form is wrong, make validate FILE=… OUT=fixed.csv does it"),
         )

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, DataError, Suggestions
+from pipeline.core.language import _
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace, Truth
 from pipeline.core.tables import Table, number_in, read_table
 from pipeline.core.wording import worded
@@ -65,15 +66,19 @@ def label_space(settings: CompetitionSettings) -> LabelSpace:
     faults = [] if settings.attributes else ["it is empty"]
     for attribute in settings.attributes:
         if settings.target != "values" and attribute.word is None and len(attribute.values) < 2:
-            faults.append(f"{attribute.name}: needs at least two values")
+            faults.append(_("{attribute}: needs at least two values").format(attribute=attribute.name))
         names = attribute.names or attribute.values
         if len(names) != len(attribute.values):
-            faults.append(f"{attribute.name}: {len(names)} names for {len(attribute.values)} values")
+            faults.append(
+                _("{attribute}: {names} names for {values} values").format(
+                    attribute=attribute.name, names=len(names), values=len(attribute.values)
+                )
+            )
         for words in (attribute.values, names):
             twice = [word for word, count in Counter(words).items() if count > 1]
             faults += [f"{attribute.name}: `{word}` occurs more than once" for word in twice]
     if faults:
-        raise ConfigError("competition.attributes: cannot build classes", list(dict.fromkeys(faults)))
+        raise ConfigError(_("competition.attributes: cannot build classes"), list(dict.fromkeys(faults)))
     if settings.target == "values":
         numbers = LabelSpace.numbers([a.name for a in settings.attributes])
         shared = tuple(Attribute(a.name, (), a.constant_in_group) for a in settings.attributes)
@@ -175,14 +180,19 @@ class _Checker:
     def fault(self, value: str) -> tuple[str, str]:
         """(kind, message) of the fault of a raw value, or two empty strings."""
         if not value.strip():
-            return "empty labels", "the label is empty"
+            return "empty labels", _("the label is empty")
         if self._binned:
             return (
-                ("", "") if number_in(value) is not None else ("unknown labels", f"'{value}' is not a number")
+                ("", "")
+                if number_in(value) is not None
+                else ("unknown labels", _("'{value}' is not a number").format(value=value))
             )
         if value in self._known:
             return "", ""
-        text, hint = f"label '{value}' is not one of {self._shown}", self._near.of(value)
+        text, hint = (
+            _("label '{value}' is not one of {shown}").format(value=value, shown=self._shown),
+            self._near.of(value),
+        )
         return "unknown labels", f"{text}; {hint}" if hint else text
 
 
@@ -234,11 +244,14 @@ def _patch(
     for line, name, word, value in zip(
         table.lines, *(table.column(c) for c in PATCH_COLUMNS[:3]), strict=True
     ):
-        where = f"{table.name} row {line} (id {name})"
+        where = _("{table} row {line} (id {id})").format(table=table.name, line=line, id=name)
         attribute = settings.attributes[at[word]] if word in at else None
         if attribute is None:
-            hint = near.of(word) or f"there are: {', '.join(at)}"
-            faults.add("unknown patch attributes", f"{where}: no attribute `{word}`; {hint}")
+            hint = near.of(word) or _("there are: {known}").format(known=", ".join(at))
+            faults.add(
+                "unknown patch attributes",
+                _("{where}: no attribute `{word}`; {hint}").format(where=where, word=word, hint=hint),
+            )
             continue
         kind, what = checkers[word].fault(nfc(value))
         if kind:
@@ -247,12 +260,19 @@ def _patch(
         if attribute.constant_in_group:
             rows = rows_of_group.get(groups[rows[0]] if rows else name, [])
         if not rows:
-            of = "image or group" if attribute.constant_in_group else "image"
-            faults.add("unknown patch ids", f"{where}: no training {of} has this id")
+            of = _("image or group") if attribute.constant_in_group else _("image")
+            faults.add(
+                "unknown patch ids", _("{where}: no training {of} has this id").format(where=where, of=of)
+            )
         for row in rows:
             first = line_of.setdefault((word, row), line)
             if first != line:
-                faults.add("repeated patches", f"{where}: {word} is already patched in row {first}")
+                faults.add(
+                    "repeated patches",
+                    _("{where}: {word} is already patched in row {first}").format(
+                        where=where, word=word, first=first
+                    ),
+                )
                 break
             changed[word] += raw_AN[at[word]][row] != nfc(value)
             raw_AN[at[word]][row] = nfc(value)
@@ -272,7 +292,7 @@ def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettin
 def _read_patches(path: Path, settings: CompetitionSettings, faults: Faults) -> Table | None:
     try:
         table = read_table(path, str(settings.label_patches), settings.encoding)
-        table.require(PATCH_COLUMNS, f"the header must be: {','.join(PATCH_COLUMNS)}")
+        table.require(PATCH_COLUMNS, _("the header must be: {patch}").format(patch=",".join(PATCH_COLUMNS)))
     except DataError as error:
         for fault in error.faults or ("",):
             faults.add("unreadable patches", f"{error.headline}: {fault}".removesuffix(": "))

@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pipeline.core.errors import DataError, nearest
+from pipeline.core.language import _
 from pipeline.core.tables import Table, read_table
 from pipeline.core.text_files import UTF8
 from pipeline.core.truths import OF_SAMPLE
@@ -36,6 +37,9 @@ from pipeline.data.readers.registry import packed
 from pipeline.settings.competition import AttributeSettings, CompetitionSettings, ExtraSettings
 
 ID, PATH, CLASS = "id", "path", "class"
+# A row of a table in messages.
+ROW_OF, ROW_OF_ID = _("{table} row {line}"), _("{table} row {line} (id {id})")
+ID_OF, ALSO = _("{table} (id {id})"), _("; {what}")
 
 # The mask competition (4,500 people, seven photos each), as its host distributes it.
 MASK_PERSON = ("id", "gender", "race", "age", "path")
@@ -82,8 +86,10 @@ class Listing:
     def where(self, row: int) -> str:
         """`train.csv row 12 (id 0a1f)`; a row that is not from a file has only its id."""
         name = self.ids[row]
-        at = f" row {self.table.lines[row]}" if self.files else ""
-        return f"{self.table.name}{at} (id {name})" if name else f"{self.table.name}{at}"
+        if not self.files:
+            return ID_OF.format(table=self.table.name, id=name) if name else self.table.name
+        place = {"table": self.table.name, "line": self.table.lines[row]}
+        return ROW_OF_ID.format(**place, id=name) if name else ROW_OF.format(**place)
 
 
 def training(
@@ -140,7 +146,9 @@ def _one_row_an_image(rows: Listing, pattern: str | None, faults: Faults) -> Lis
     table, at = rows.table, rows.table.at[rows.id_column]
     images = patterns.groups_of(pattern, list(rows.ids))
     for row in (n for n, image in enumerate(images) if not image):
-        faults.add("ids without an image", f"{rows.where(row)}: test_id_pattern does not match")
+        faults.add(
+            "ids without an image", _("{where}: test_id_pattern does not match").format(where=rows.where(row))
+        )
     first: dict[str, int] = {}
     for row, image in enumerate(images):
         first.setdefault(image or "", row)
@@ -236,7 +244,9 @@ def _read(
     """A table; `pixels_of` says how its columns of pixels are found, which it is read without."""
     path = root / name
     if not path.exists():
-        faults.add("missing tables", f"{name}: there is no such file in {root}")
+        faults.add(
+            "missing tables", _("{name}: there is no such file in {root}").format(name=name, root=root)
+        )
         return None
     try:
         header = name not in settings.headerless
@@ -250,7 +260,7 @@ def _read(
             faults.add("unreadable tables", f"{name}: {fault}")
         return None
     if not len(table):
-        faults.add("empty tables", f"{name}: it has a header and no rows")
+        faults.add("empty tables", _("{name}: it has a header and no rows").format(name=name))
     return table if len(table) else None
 
 
@@ -268,8 +278,13 @@ def _with_columns(listing: Listing | None, needed: Iterable[str], faults: Faults
     known = listing.table.columns
     missing = [c for c in dict.fromkeys(needed) if c not in known]
     for column in missing:
-        hint = nearest(column, known) or f"there are: {', '.join(known)}"
-        faults.add("missing columns", f"{listing.table.name}: no column `{column}`; {hint}")
+        hint = nearest(column, known) or _("there are: {known}").format(known=", ".join(known))
+        faults.add(
+            "missing columns",
+            _("{table}: no column `{column}`; {hint}").format(
+                table=listing.table.name, column=column, hint=hint
+            ),
+        )
     return None if missing else listing
 
 
@@ -289,16 +304,25 @@ def _from_one_hot(
             odd = [m for m in marks if m not in ONE_HOT and (m or len(held) != 1)]
             if odd:
                 faults.add(
-                    "unknown labels", f"{listing.where(row)}: {attribute.name}: {odd[0]!r} is not 0 or 1"
+                    "unknown labels",
+                    _("{where}: {attribute}: {odd!r} is not 0 or 1").format(
+                        where=listing.where(row), attribute=attribute.name, odd=odd[0]
+                    ),
                 )
             elif len(held) != 1:
-                what = f"{len(held)} of its columns are 1 ({', '.join(held)})" if held else "no column is 1"
+                what = (
+                    _("{n} of its columns are 1 ({held})").format(n=len(held), held=", ".join(held))
+                    if held
+                    else _("no column is 1")
+                )
                 faults.add("labels that are not one class", f"{listing.where(row)}: {attribute.name}: {what}")
             labels.append(held[0] if held else attribute.values[0])
         rows = [(*row, label) for row, label in zip(table.rows, labels, strict=True)]
         columns = (*table.columns, attribute.column)
         if attribute.column in table.columns:
-            text = f"{table.name}: it has a column `{attribute.column}` already; give `column` another name"
+            text = _("{table}: it has a column `{column}` already; give `column` another name").format(
+                table=table.name, column=attribute.column
+            )
             faults.add("repeated columns", text)
             return None
         listing = replace(listing, table=replace(table, columns=columns, rows=tuple(rows)))
@@ -330,7 +354,10 @@ def _loose(folder: Path, name: str, faults: Faults, wanted: Sequence[str]) -> Li
     found = _below_folder(folder, wanted)
     if not found.images:
         faults.add(
-            "folders without images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}"
+            "folders without images",
+            _("{name}: there is no image in {folder}{other_kind}").format(
+                name=name, folder=folder, other_kind=_other_kind(folder, found)
+            ),
         )
         return None
     rows = [(nfc(path), path) for path in found.images]
@@ -347,7 +374,12 @@ def _folders(
     others = [*found.others, *(path for path in found.images if "/" not in path)]
     if not inside:
         what = _other_kind(folder, found)
-        faults.add("folders without images", f"{name}: there is no folder with images in {folder}{what}")
+        faults.add(
+            "folders without images",
+            _("{name}: there is no folder with images in {folder}{what}").format(
+                name=name, folder=folder, what=what
+            ),
+        )
         return None
     rows = [(nfc(path), path, nfc(path.split("/")[0])) for path in inside]
     notes = (*_left_out(name, others), *found.notes(name))
@@ -362,12 +394,18 @@ def _named(folder: Path, settings: CompetitionSettings, faults: Faults, test: Pa
     paths = [path for path in found.images if not _below(folder / path, folder, test)]
     if not paths:
         faults.add(
-            "folders without images", f"{name}: there is no image in {folder}{_other_kind(folder, found)}"
+            "folders without images",
+            _("{name}: there is no image in {folder}{other_kind}").format(
+                name=name, folder=folder, other_kind=_other_kind(folder, found)
+            ),
         )
         return None
     labels = patterns.groups_of(pattern, [nfc(path) for path in paths])
     for path in (p for p, label in zip(paths, labels, strict=True) if not label):
-        faults.add("paths without a label", f"{name}: label_pattern matches nothing in '{path}'")
+        faults.add(
+            "paths without a label",
+            _("{name}: label_pattern matches nothing in '{path}'").format(name=name, path=path),
+        )
     rows = [(nfc(path), path, label or "") for path, label in zip(paths, labels, strict=True)]
     notes = (*_left_out(name, found.others), *found.notes(name))
     return Listing(_made(name, (ID, PATH, CLASS), rows), folder, ID, PATH, (), notes)
@@ -381,7 +419,7 @@ def _below(path: Path, folder: Path, test: Path | None) -> bool:
 def _other_kind(folder: Path, found: Found) -> str:
     """What the files of a folder without images are, with what reads them; empty if they are not known."""
     known = containers.in_folder(folder, found.others)
-    return f"; {known}" if known else ""
+    return ALSO.format(what=known) if known else ""
 
 
 def _left_out(name: str, others: list[str]) -> tuple[str, ...]:
@@ -411,7 +449,9 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
     on_disk = {nfc(p.name): p.name for p in images.iterdir()} if images.is_dir() else {}
     if not on_disk.keys() & {_folder_of(path) for path in person["path"]}:
         there = ", ".join(sorted(on_disk)[:SHOWN_FOLDERS]) or "nothing"
-        text = f"{table.name}: none of the {len(table):,} people has a folder in {images}; there is: {there}"
+        text = _("{table}: none of the {n:,} people has a folder in {images}; there is: {there}").format(
+            table=table.name, n=len(table), images=images, there=there
+        )
         faults.add("missing images", text)
         return None
     rows: list[tuple[str, ...]] = []
@@ -419,16 +459,26 @@ def _people(root: Path, settings: CompetitionSettings, faults: Faults) -> Listin
     seen: dict[str, int] = {}
     short = 0
     for row, folder in enumerate(person["path"]):
-        where = f"{table.name} row {table.lines[row]} (id {person['id'][row]})"
+        where = ROW_OF_ID.format(table=table.name, line=table.lines[row], id=person["id"][row])
         name = _folder_of(folder)
         if name in seen:
             first = table.lines[seen[name]]
-            faults.add("repeated folders", f"{where}: folder '{folder}' is already in row {first}")
+            faults.add(
+                "repeated folders",
+                _("{where}: folder '{folder}' is already in row {first}").format(
+                    where=where, folder=folder, first=first
+                ),
+            )
             continue
         seen[name] = row
         photos = _photos(images, on_disk.get(name, ""), where, faults)
         if not photos:
-            faults.add("missing images", f"{where}: there is no photo in folder '{folder}' of {images}")
+            faults.add(
+                "missing images",
+                _("{where}: there is no photo in folder '{folder}' of {images}").format(
+                    where=where, folder=folder, images=images
+                ),
+            )
         short += 0 < len(photos) < len(MASK_PHOTOS)
         about = [person[column][row] for column in ("gender", "age", "race")]
         for stem, path in photos.items():
@@ -457,9 +507,19 @@ def _photos(images: Path, folder: str, where: str, faults: Faults) -> dict[str, 
         stem = file.stem
         if stem not in MASK_PHOTOS or not image_suffix(file.name):
             known = ", ".join(MASK_PHOTOS)
-            faults.add("unknown photos", f"{where}: '{folder}/{file.name}' is not one of {known}")
+            faults.add(
+                "unknown photos",
+                _("{where}: '{folder}/{file}' is not one of {known}").format(
+                    where=where, folder=folder, file=file.name, known=known
+                ),
+            )
         elif stem in photos:
-            faults.add("ambiguous images", f"{where}: '{photos[stem]}' and '{file.name}' are the same photo")
+            faults.add(
+                "ambiguous images",
+                _("{where}: '{photos}' and '{file}' are the same photo").format(
+                    where=where, photos=photos[stem], file=file.name
+                ),
+            )
         else:
             photos[stem] = f"{folder}/{file.name}"
     return {stem: photos[stem] for stem in MASK_PHOTOS if stem in photos}

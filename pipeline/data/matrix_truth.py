@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.core.errors import Suggestions
+from pipeline.core.language import _
 from pipeline.core.samples import Floats
 from pipeline.core.tables import number_in
 from pipeline.core.wording import worded
@@ -133,7 +134,12 @@ def _number_column(
         value = number_in(text)
         if value is None:
             where = listing.where(row)
-            faults.add("unknown labels", f"{where}: {attribute.name}: '{text}' is not a number")
+            faults.add(
+                "unknown labels",
+                _("{where}: {attribute}: '{text}' is not a number").format(
+                    where=where, attribute=attribute.name, text=text
+                ),
+            )
         else:
             column[row] = value
     return column
@@ -157,7 +163,9 @@ def _label_columns(
         if text and math.isnan(code):
             shown = ", ".join(known[:SHOWN_VALUES])
             hint = near.of(text)
-            told = f"label '{text}' is not one of {shown}" + (f"; {hint}" if hint else "")
+            told = _("label '{text}' is not one of {shown}").format(text=text, shown=shown) + (
+                _("; {hint}").format(hint=hint) if hint else ""
+            )
             faults.add("unknown labels", f"{listing.where(row)}: {attribute.name}: {told}")
         codes.append(code)
     code_N = np.array(codes, dtype=np.float32)
@@ -188,7 +196,12 @@ def _unknown_words(listing: Listing, settings: CompetitionSettings, faults: Faul
         for row, value in enumerate(listing.table.column(column)):
             for word in sorted(words(value, settings.label_separator) - known - ignored):
                 hint = near.of(word) or texts.UNKNOWN_WORD
-                faults.add("unknown labels", f"{listing.where(row)}: {column}: `{word}` is no label; {hint}")
+                faults.add(
+                    "unknown labels",
+                    _("{where}: {column}: `{word}` is no label; {hint}").format(
+                        where=listing.where(row), column=column, word=word, hint=hint
+                    ),
+                )
 
 
 def _shares(listing: Listing, attribute: AttributeSettings, faults: Faults) -> Floats:
@@ -200,10 +213,18 @@ def _shares(listing: Listing, attribute: AttributeSettings, faults: Faults) -> F
             value = number_in(column[row])
             if value is None or value < 0:
                 where, name = listing.where(row), attribute.values[place]
-                faults.add("unknown labels", f"{where}: {name}: '{column[row]}' is not a number from 0 up")
+                faults.add(
+                    "unknown labels",
+                    _("{where}: {name}: '{column}' is not a number from 0 up").format(
+                        where=where, name=name, column=column[row]
+                    ),
+                )
             else:
                 y_NC[row, place] = value
         if not y_NC[row].sum() > 0:
-            faults.add("unknown labels", f"{listing.where(row)}: the shares of the row are all 0")
+            faults.add(
+                "unknown labels",
+                _("{where}: the shares of the row are all 0").format(where=listing.where(row)),
+            )
             y_NC[row] = 1
     return np.asarray(y_NC / y_NC.sum(axis=1, keepdims=True), dtype=np.float32)

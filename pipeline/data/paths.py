@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from pipeline.core.errors import SHOWN_FAULTS, DataError
+from pipeline.core.language import Text, _, joined
 from pipeline.core.wording import singular_kind, worded
 from pipeline.data import texts
 
@@ -44,13 +45,13 @@ SAME_SUFFIX = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"
 # Archives made on a Mac add `__MACOSX/`, `._x.jpg` and `.DS_Store`; Windows and network drives the others.
 CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
 
-REMEDY = "fix the files, or the names in competition.* (tables, columns, values, image folders)"
+REMEDY = _("fix the files, or the names in competition.* (tables, columns, values, image folders)")
 
 PATH_FAULTS = {
-    "empty paths": "the path is empty",
-    "paths outside": "'{path}' is absolute or leaves the image folder {folder}",
-    "missing images": "there is no file '{path}' in {folder}",
-    "ambiguous images": "several files in {folder} match '{path}': {matches}; write its whole path",
+    "empty paths": _("the path is empty"),
+    "paths outside": _("'{path}' is absolute or leaves the image folder {folder}"),
+    "missing images": _("there is no file '{path}' in {folder}"),
+    "ambiguous images": _("several files in {folder} match '{path}': {matches}; write its whole path"),
 }
 
 
@@ -430,12 +431,14 @@ class Faults:
         kinds: dict[str, list[str]] = {}
         for kind, text in self.listed:
             kinds.setdefault(kind, []).append(text)
-        counts = ", ".join(
-            f"{len(found)} {singular_kind(kind) if len(found) == 1 else kind}"
-            for kind, found in kinds.items()
-        )
+        counts = joined(", ", [_counted(kind, len(found)) for kind, found in kinds.items()])
         many = len(self.listed) > SHOWN_FAULTS
         share = max(SHOWN_FAULTS // len(kinds), 1) if many else len(self.listed)
         first = [text for faults in kinds.values() for text in faults[:share]]
         rest = [text for faults in kinds.values() for text in faults[share:]]
-        return DataError(f"{what}: {counts}", first + rest, remedy)
+        return DataError(_("{what}: {counts}").format(what=what, counts=counts), first + rest, remedy)
+
+
+def _counted(kind: str, n: int) -> str:
+    """A kind of fault with its number; translated as its plural, which is a text of `FAULT_KINDS`."""
+    return texts.FAULT_COUNT.format(n=n, kind=Text(singular_kind(kind) if n == 1 else kind, kind))

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.core.language import _
 from pipeline.core.plugin import Own, described
 from pipeline.data import crop, tiles
 from pipeline.data.channels import RGB
@@ -107,8 +108,10 @@ class OwnPreprocessing:
         is_image = isinstance(returned, np.ndarray) and returned.dtype == np.uint8 and returned.ndim == 3
         channels = image.shape[2]
         if not is_image or returned.shape[2] != channels or not returned.size:
-            colours = ", RGB" if channels == RGB else ""
-            wanted = f"a uint8 array of shape (height, width, {channels}){colours}"
+            colours = _(", RGB") if channels == RGB else ""
+            wanted = _("a uint8 array of shape (height, width, {channels}){colours}").format(
+                channels=channels, colours=colours
+            )
             raise self.function.wrong(described(returned), wanted)
         return np.ascontiguousarray(returned)
 

@@ -11,6 +11,7 @@ import os
 import sys
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 
 # How threads of OpenMP wait for each other: they spin for some 10 µs and then sleep. Longer spinning is up to
 # a tenth faster on an idle machine and several times slower on a busy one; sleeping at once is slower alone
@@ -35,12 +36,24 @@ def refuse() -> None:
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if sys.version_info[:2] >= OLDEST and not missing:
         return
-    faults = [f"{name}: not installed" for name in missing]
+    faults = [_("{name}: not installed").format(name=name) for name in missing]
     if sys.version_info[:2] < OLDEST:
-        faults.append(f"Python {sys.version.split()[0]}: {OLDEST[0]}.{OLDEST[1]} or newer is needed")
+        faults.append(
+            _("Python {version}: {oldest} or newer is needed").format(
+                version=sys.version.split()[0], oldest=".".join(map(str, OLDEST))
+            )
+        )
     given = os.environ.get("PODIUM_ENV")
-    remedy = "run it with `make`, which builds the right environment, or `pip install` Podium into this one"
+    remedy = _(
+        "run it with `make`, which builds the right environment, or `pip install` Podium into this one"
+    )
     if given:
         install = f"{sys.executable} -m pip install ."
-        remedy = f"PODIUM_ENV={given} chose it: unset it, or install Podium there ({install})"
-    raise ConfigError(f"{sys.executable}: this environment cannot run Podium", faults, remedy)
+        remedy = _("PODIUM_ENV={given} chose it: unset it, or install Podium there ({install})").format(
+            given=given, install=install
+        )
+    raise ConfigError(
+        _("{executable}: this environment cannot run Podium").format(executable=sys.executable),
+        faults,
+        remedy,
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pipeline.core.errors import ConfigError, PodiumError
+from pipeline.core.language import _
 from pipeline.core.secrets import hidden
 from pipeline.engine.need import PART, Inputs, Need
 from pipeline.engine.slices import config_slice, covers, is_neutral
@@ -250,11 +251,13 @@ def refuse_unread(settings: Settings, needs: Iterable[Need], graph: Graph, also:
     known = read | neutral | {LANGUAGE}
     unread = [p for p, _ in settings.request.values if not any(covers(r, p) for r in known)]
     if unread:
-        stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or "this command"
-        faults = [f"{p}: nothing in this chain reads it" for p in unread]
-        what = f"{len(unread)} overrides" if len(unread) > 1 else "an override"
-        remedy = "remove these overrides, or run the stage that reads them"
-        raise ConfigError(f"{stages}: {what} would change nothing", faults, remedy)
+        stages = ", ".join(dict.fromkeys(n.stage for n in needs)) or _("this command")
+        faults = [_("{path}: nothing in this chain reads it").format(path=p) for p in unread]
+        what = _("{n} overrides").format(n=len(unread)) if len(unread) > 1 else _("an override")
+        remedy = _("remove these overrides, or run the stage that reads them")
+        raise ConfigError(
+            _("{stages}: {what} would change nothing").format(stages=stages, what=what), faults, remedy
+        )
 
 
 def _neutral_fields(section: Any) -> list[str]:

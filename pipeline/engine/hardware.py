@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.settings.runtime import RuntimeSettings
 
 # 8 buffers of 4096 KiB: of the two sizes with which cuBLAS gives equal bits, the faster one.
@@ -34,8 +35,8 @@ def set_up(runtime: RuntimeSettings) -> str:
     there = torch.cuda.is_available()
     if runtime.device == "cuda" and not there:
         raise ConfigError(
-            "runtime.device=cuda: torch sees no GPU",
-            remedy="use runtime.device=cpu, or install a torch build for your driver (README, Installing)",
+            _("runtime.device=cuda: torch sees no GPU"),
+            remedy=_("use runtime.device=cpu, or install a torch build for your driver (README, Installing)"),
         )
     if not there or runtime.device == "cpu":
         return "cpu"

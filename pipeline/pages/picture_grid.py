@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 GAP_PX, LINE_PX, FONT_PX = 6, 13, 11
@@ -52,8 +53,10 @@ def picture_grid(
     assert columns >= 1 and size_px >= 8, f"{columns} columns of {size_px} px"
     if not pictures or (captions and len(captions) != len(pictures)):
         raise DataError(
-            f"picture_grid: {len(pictures)} pictures and {len(captions)} captions",
-            remedy="give at least one picture, and a caption for each or none",
+            _("picture_grid: {pictures} pictures and {captions} captions").format(
+                pictures=len(pictures), captions=len(captions)
+            ),
+            remedy=_("give at least one picture, and a caption for each or none"),
         )
     font = _font("".join(captions))
     lines = [_wrapped(caption, font, size_px) for caption in captions] or [[]] * len(pictures)

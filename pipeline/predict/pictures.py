@@ -39,7 +39,7 @@ from pipeline.data.paths import Faults, images_below, nfc
 from pipeline.data.preprocess import Look, OwnPreprocessing, Preprocessor
 from pipeline.data.readers import frames
 from pipeline.data.readers.reading import Reading, parts
-from pipeline.data.texts import READERS
+from pipeline.data.readers.texts import READERS
 from pipeline.predict import beside, folder, texts
 from pipeline.record import files
 from pipeline.settings.images import CropSettings, ImageSettings, PreprocessSettings

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import _
 
 HERE, PORT = "http://127.0.0.1", 5000  # of `make ui`
 VIEW = "podium"
@@ -181,7 +182,10 @@ def experiments(database: Path) -> list[tuple[str, str]]:
         StorageError: nothing has been recorded yet.
     """
     if not database.is_file():
-        raise StorageError(f"{database}: nothing has been recorded yet", remedy="run `make all` first")
+        raise StorageError(
+            _("{database}: nothing has been recorded yet").format(database=database),
+            remedy=_("run `make all` first"),
+        )
     with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         query = "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY 2"
         rows = connection.execute(query).fetchall()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, StorageError
+from pipeline.core.language import _
 from pipeline.core.secrets import hidden
 from pipeline.record import texts
 from pipeline.record.claims import Folder, Place
@@ -145,10 +146,10 @@ class Bucket:
                     self._fs.get_file(source, str(target))
                 except FileNotFoundError:
                     if not self._fs.exists(source):
-                        return f"{name} is missing"
+                        return _("{name} is missing").format(name=name)
                     raise  # the local folder was removed meanwhile
             if target.stat().st_size != facts["bytes"] or sha256_file(target) != facts["sha256"]:
-                return f"{name} has changed since it was written"
+                return _("{name} has changed since it was written").format(name=name)
         return ""
 
     def push(self, stage: str, key: str, folder: Path, manifest: Mapping[str, Any], content: bytes) -> bool:

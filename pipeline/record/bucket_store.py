@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import _
 from pipeline.record import paths, texts
 from pipeline.record.bucket import Bucket, is_bucket, parsed
 from pipeline.record.claims import CLAIMS, Claims
@@ -216,7 +217,7 @@ class BucketStore(Store):
         """
         manifest = parsed(content)
         if not isinstance(manifest, dict) or manifest_fault(manifest) or manifest.get("key") != key:
-            return None, "its manifest cannot be read"
+            return None, _("its manifest cannot be read")
         target = self.root / stage / key
         draft = self.root / ".building" / f"pull-{stage}-{key}-{uuid.uuid4().hex[:SHORT]}"
         with told_as_storage_error(draft):
@@ -237,8 +238,10 @@ class BucketStore(Store):
         found = super().look(stage, key)
         if found is None:  # the fault is on this side: the bucket's result was read whole
             raise StorageError(
-                f"{target}: a result of {self.bucket.shown} cannot be kept here",
-                remedy="run the command again; if it says this again, remove this folder",
+                _("{target}: a result of {shown} cannot be kept here").format(
+                    target=target, shown=self.bucket.shown
+                ),
+                remedy=_("run the command again; if it says this again, remove this folder"),
             )
         return found, ""
 
@@ -258,8 +261,10 @@ class BucketStore(Store):
         found = self._pulled(stage, key)
         if found is None:
             raise StorageError(
-                f"{stage} {key[:SHORT]}: the bucket holds another result of this key, which is damaged",
-                remedy="it was removed: run the command again",
+                _("{stage} {key}: the bucket holds another result of this key, which is damaged").format(
+                    stage=stage, key=key[:SHORT]
+                ),
+                remedy=_("it was removed: run the command again"),
             )
         return found
 
@@ -280,8 +285,10 @@ class BucketStore(Store):
         def fetch() -> None:
             if not self._used(stage, key) and self.find(stage, key) is None:
                 raise StorageError(
-                    f"{stage} {key[:SHORT]}: it was removed from {self.bucket.shown} meanwhile",
-                    remedy="run the command again",
+                    _("{stage} {key}: it was removed from {shown} meanwhile").format(
+                        stage=stage, key=key[:SHORT], shown=self.bucket.shown
+                    ),
+                    remedy=_("run the command again"),
                 )
 
         return Listed(stage, key, self.root / stage / key, manifest, fetch)

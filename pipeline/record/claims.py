@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import _
 from pipeline.record.files import parse_json, temporary_of
 from pipeline.record.hosts import Host
 from pipeline.record.owners import SILENCE, Beating, Owner, Watch, interval, life_of, this
@@ -221,7 +222,9 @@ class Record:
     @property
     def who(self) -> str:
         """The holder as people know it."""
-        return f"process {self.owner.get('pid', '?')} of {self.owner.get('host', 'an unknown host')}"
+        return _("process {pid} of {host}").format(
+            pid=self.owner.get("pid", "?"), host=self.owner.get("host", _("an unknown host"))
+        )
 
 
 @dataclass
@@ -337,8 +340,11 @@ class Claims:
                 waiting(holder.who)
                 waiting = None
             if timeout is not None and time.monotonic() - began > timeout:
-                who = f"{holder.who} holds it" if holder else "others hold it in turn"
-                raise WaitedError(f"{name}: {who} for {timeout:g} seconds", remedy="let it finish first")
+                who = _("{who} holds it").format(who=holder.who) if holder else _("others hold it in turn")
+                raise WaitedError(
+                    _("{name}: {who} for {timeout:g} seconds").format(name=name, who=who, timeout=timeout),
+                    remedy=_("let it finish first"),
+                )
             time.sleep(pause)
             pause = min(pause * 1.5, longest)
             claim = self.take(name)

@@ -10,11 +10,14 @@ import shutil
 from pathlib import Path
 
 from pipeline.core.errors import DataError, StorageError
-from pipeline.core.wording import worded
+from pipeline.core.language import _
 from pipeline.record.files import read_json, write_atomic
 from pipeline.record.store import MANIFEST, SHORT, Store
 
 PINS = "pins.txt"
+
+FREED = _("freed {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}")
+WOULD_FREE = _("would free {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}")
 
 
 def bytes_of(folder: Path) -> int:
@@ -33,9 +36,9 @@ def usage(home: Path, store: Store) -> list[str]:
         f"{'artifacts/' + s:<28} {b / 1e6:>9.1f} MB  {n:>4} finished" for s, (n, b) in sorted(sizes.items())
     ]
     for name, what in (
-        ("data", "demo files"),
-        ("work", "unfinished folds"),
-        ("submissions", "CSV, provenance, ledger"),
+        ("data", _("demo files")),
+        ("work", _("unfinished folds")),
+        ("submissions", _("CSV, provenance, ledger")),
         ("mlartifacts", "MLflow's files"),
     ):
         lines.append(f"{name:<28} {bytes_of(home / name) / 1e6:>9.1f} MB        {what}")
@@ -65,7 +68,9 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
     busy = [] if dry else store.busy()
     if busy:
         raise StorageError(
-            "another process is at work in this home and may need these results", busy, "let it finish first"
+            _("another process is at work in this home and may need these results"),
+            busy,
+            _("let it finish first"),
         )
     keep = needed(store, home)
     loose = [a for a in store.all() if a.address not in keep]
@@ -78,16 +83,8 @@ def collect(store: Store, home: Path, dry: bool) -> list[str]:
         freed += bytes_of(folder)
         if not dry:
             shutil.rmtree(folder, ignore_errors=True)
-    verb = "would free" if dry else "freed"
-    lines.append(
-        worded(
-            "{verb} {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}",
-            verb=verb,
-            mb=freed / 1e6,
-            n=len(loose),
-            kept=len(keep),
-        )
-    )
+    said = WOULD_FREE if dry else FREED
+    lines.append(said.format(mb=freed / 1e6, n=len(loose), kept=len(keep)))
     return lines
 
 
@@ -115,9 +112,17 @@ def evict(store: Store, home: Path, stage: str, budget: float, keep: set[str]) -
         if f"{stage}/{artifact.key}" not in keep:
             store.remove(artifact)
             total -= sizes[artifact.key]
-            lines.append(f"freed {stage} {artifact.key[:SHORT]}: {sizes[artifact.key] / 1e6:.1f} MB")
+            lines.append(
+                _("freed {stage} {key}: {megabytes:.1f} MB").format(
+                    stage=stage, key=artifact.key[:SHORT], megabytes=sizes[artifact.key] / 1e6
+                )
+            )
     if total > budget:
-        lines.append(f"{stage}: {total / 1e9:.2f} GB are in use, more than images.cache_gb={budget / 1e9:g}")
+        lines.append(
+            _("{stage}: {total:.2f} GB are in use, more than images.cache_gb={budget:g}").format(
+                stage=stage, total=total / 1e9, budget=budget / 1e9
+            )
+        )
     return lines
 
 
@@ -131,12 +136,14 @@ def pin(store: Store, home: Path, key: str) -> str:
     if len(hits) != 1:
         which = [f"{a.stage} {a.key}" for a in hits]
         raise DataError(
-            f"{key}: {len(hits)} results have a key that starts like this", which, "`make runs` lists keys"
+            _("{key}: {n} results have a key that starts like this").format(key=key, n=len(hits)),
+            which,
+            _("`make runs` lists keys"),
         )
     name = hits[0].address
     pins = dict.fromkeys([*_pinned(home), name])
     write_atomic(home / "submissions" / PINS, "\n".join(pins).encode() + b"\n")
-    return f"pinned {name} ({hits[0].manifest.get('experiment')})"
+    return _("pinned {name} ({experiment})").format(name=name, experiment=hits[0].manifest.get("experiment"))
 
 
 def _roots(home: Path) -> list[str]:
@@ -147,7 +154,8 @@ def _roots(home: Path) -> list[str]:
         except (OSError, ValueError, KeyError, TypeError) as error:
             # Provenance that cannot be read could need any result, so nothing may be freed.
             raise DataError(
-                f"{path.name}: unreadable provenance ({error})", remedy="fix it or move it away"
+                _("{path}: unreadable provenance ({error})").format(path=path.name, error=error),
+                remedy=_("fix it or move it away"),
             ) from error
     return roots
 
@@ -159,5 +167,6 @@ def _pinned(home: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         # What cannot be read could protect any result, so nothing may be freed.
         raise DataError(
-            f"{path.name}: cannot be read ({error})", remedy="restore it, or move it away"
+            _("{path}: cannot be read ({error})").format(path=path.name, error=error),
+            remedy=_("restore it, or move it away"),
         ) from error

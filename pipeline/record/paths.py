@@ -14,6 +14,7 @@ import unicodedata
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 
 # Bytes of UTF-8. File systems take 255; the names of temporary files and of reports are longer than the name.
 LONGEST_NAME = 200
@@ -27,29 +28,33 @@ def fault_of(name: object) -> str:
     It must be one part of a path, visible, without control characters or spaces at its ends.
     """
     if not isinstance(name, str):
-        return "it is not a text"
+        return _("it is not a text")
     try:
         length = len(name.encode("utf-8"))
     except UnicodeEncodeError:
-        return "it is not UTF-8"
+        return _("it is not UTF-8")
     if not name.strip():
-        return "it is empty"
+        return _("it is empty")
     if name in (".", "..") or "/" in name or "\\" in name:
-        return "it is a path that can leave its folder"
+        return _("it is a path that can leave its folder")
     if any(unicodedata.category(c) in ("Cc", "Zl", "Zp") for c in name):
-        return "it has control characters"
+        return _("it has control characters")
     if name.startswith((".", "-")) or name != name.strip():
-        return "it starts with a dot, a dash or a space, or ends with a space"
-    return f"it has {length} bytes; {LONGEST_NAME} are allowed" if length > LONGEST_NAME else ""
+        return _("it starts with a dot, a dash or a space, or ends with a space")
+    return (
+        _("it has {length} bytes; {longest} are allowed").format(length=length, longest=LONGEST_NAME)
+        if length > LONGEST_NAME
+        else ""
+    )
 
 
 def fault_of_submission(name: object) -> str:
     """Like `fault_of`, for the name of a submission, which must not be that of another file beside it."""
     fault = fault_of(name)
     if not fault and str(name).casefold() in OURS:
-        fault = "it is the name of one of Podium's own files in submissions/"
+        fault = _("it is the name of one of Podium's own files in submissions/")
     if not fault and "  " in str(name):
-        fault = "it has two spaces in a row, which the ledger does not keep"
+        fault = _("it has two spaces in a row, which the ledger does not keep")
     return fault
 
 
@@ -70,9 +75,12 @@ def below(folder: Path, path: str) -> Path:
     for part in () if fault else path.split("/"):
         place = place / part
         if place.is_symlink():
-            fault = f"{place} is a link"
+            fault = _("{place} is a link").format(place=place)
     if fault:
-        raise DataError(f"{path!r} is not a path below {folder}: {fault}", remedy="nothing was written")
+        raise DataError(
+            _("{path!r} is not a path below {folder}: {fault}").format(path=path, folder=folder, fault=fault),
+            remedy=_("nothing was written"),
+        )
     return place
 
 

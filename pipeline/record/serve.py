@@ -19,6 +19,7 @@ from pathlib import Path
 
 from pipeline.core import terminal
 from pipeline.core.errors import StorageError, UserError
+from pipeline.core.language import _
 from pipeline.record import board
 from pipeline.record.files import sqlite_url
 
@@ -36,7 +37,10 @@ def refuse_port(port: str, target: str) -> int:
     """
     remedy = f"make {target} PORT={ANOTHER[target]}"
     if not (port.isascii() and port.isdigit() and int(port) in PORTS):
-        raise StorageError(f"PORT={port}: a port is a number from 1 to {PORTS[-1]}", remedy=remedy)
+        raise StorageError(
+            _("PORT={port}: a port is a number from 1 to {ports}").format(port=port, ports=PORTS[-1]),
+            remedy=remedy,
+        )
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # As the servers do: a port whose last connection was closed a moment ago is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -44,9 +48,11 @@ def refuse_port(port: str, target: str) -> int:
             probe.bind((HERE, int(port)))
         except OSError as error:
             raise StorageError(
-                f"PORT={port}: cannot be used ({error.strerror}); another program, maybe an earlier "
-                f"`make {target}`, listens there",
-                remedy=f"end it, or choose another: {remedy}",
+                _(
+                    "PORT={port}: cannot be used ({strerror}); another program, maybe an earlier `make "
+                    "{target}`, listens there"
+                ).format(port=port, strerror=error.strerror, target=target),
+                remedy=_("end it, or choose another: {remedy}").format(remedy=remedy),
             ) from error
     return int(port)
 
@@ -60,7 +66,8 @@ def ui(file: Path, port: str) -> None:
     elsewhere = os.environ.get("MLFLOW_TRACKING_URI")
     if elsewhere:
         raise StorageError(
-            f"runs are recorded at {elsewhere}", remedy="open that, or unset MLFLOW_TRACKING_URI"
+            _("runs are recorded at {elsewhere}").format(elsewhere=elsewhere),
+            remedy=_("open that, or unset MLFLOW_TRACKING_URI"),
         )
     links = board.links(file, refuse_port(port, "ui"))
     lines = ["in about ten seconds, open", *(f"  {link}" for link in links), "  (Ctrl-C ends)"]
@@ -82,7 +89,9 @@ def dashboard(file: Path, port: str) -> None:
     """
     storage = os.environ.get("OPTUNA_STORAGE")
     if not storage and not file.is_file():
-        raise StorageError(f"{file}: nothing was tuned yet", remedy="run `make tune` first")
+        raise StorageError(
+            _("{file}: nothing was tuned yet").format(file=file), remedy=_("run `make tune` first")
+        )
     refuse_port(port, "dashboard")
     warnings.simplefilter("ignore")
     from optuna_dashboard._cli import main as served

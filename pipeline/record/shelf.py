@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 
@@ -53,15 +54,20 @@ class Shelf:
         if folder is None:
             looked = ", ".join(str(place.resolve()) for place in places)
             raise DataError(
-                f"no results yet (looked for artifacts/ in {looked})",
-                remedy=f"run `make all` first, or set {HOME} to the folder that contains them",
+                _("no results yet (looked for artifacts/ in {looked})").format(looked=looked),
+                remedy=_("run `make all` first, or set {home} to the folder that contains them").format(
+                    home=HOME
+                ),
             )
         store = Store(folder, FileIndex(folder / "artifacts" / ".index.json"))
         competition = competition or os.environ.get(COMPETITION, "")
         if not competition:
             newest = max(store.all(), key=_made, default=None)
             if newest is None:
-                raise DataError(f"{folder / 'artifacts'}: it has no results", remedy="run `make all` first")
+                raise DataError(
+                    _("{folder}: it has no results").format(folder=folder / "artifacts"),
+                    remedy=_("run `make all` first"),
+                )
             competition = str(newest.manifest.get("competition"))
         return Shelf(folder, competition, store)
 
@@ -88,8 +94,12 @@ class Shelf:
         words = f"competition={self.competition}" + (f" experiment={experiment}" if experiment else "")
         target = MADE_BY.get(stage, stage).replace("_", "-")
         raise DataError(
-            f"no finished {stage} of {self.competition}" + (f" ({experiment})" if experiment else ""),
-            remedy=f'run `make {target} ARGS="{words}"` first',
+            (
+                _("no finished {stage} of {competition} ({experiment})")
+                if experiment
+                else _("no finished {stage} of {competition}")
+            ).format(stage=stage, competition=self.competition, experiment=experiment),
+            remedy=_('run `make {target} ARGS="{words}"` first').format(target=target, words=words),
         )
 
     def inputs(self, artifact: Artifact) -> Mapping[str, Artifact]:
@@ -100,7 +110,7 @@ class Shelf:
         """
         artifacts, missing = {}, []
         for name, place in artifact.inputs.items():
-            stage, _, key = place.partition("/")
+            stage, _slash, key = place.partition("/")
             opened = self.store.find(stage, key)
             if opened is None:
                 missing.append(f"{name}: {place}")
@@ -108,8 +118,10 @@ class Shelf:
                 artifacts[name] = opened
         if missing:
             target = MADE_BY.get(artifact.stage, artifact.stage).replace("_", "-")
-            message = f"{artifact.stage}/{artifact.key}: {len(missing)} of its inputs are missing"
-            raise DataError(message, missing, f"run `make {target}` again")
+            message = _("{stage}/{key}: {n} of its inputs are missing").format(
+                stage=artifact.stage, key=artifact.key, n=len(missing)
+            )
+            raise DataError(message, missing, _("run `make {target}` again").format(target=target))
         return artifacts
 
 

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.core.errors import PodiumError, StorageError
+from pipeline.core.language import _
 from pipeline.record import paths
 from pipeline.record.claims import CLAIMS, FILE, Claim, Claims, Folder
 from pipeline.record.files import FileIndex, read_json, sha256_text, write_atomic
@@ -35,6 +36,8 @@ from pipeline.record.owners import SILENCE, Watch
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+# In a folder of unfinished work: what it is the work of.
+BEGUN = "begun.json"
 # Key in a manifest: the search for whose trial the result was made.
 STUDY = "study"
 KEY_LENGTH = 16
@@ -116,27 +119,29 @@ def told_as_storage_error(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         disk = {
-            errno.ENOSPC: "the disk is full",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EFBIG: "a file grew beyond the size limit (`ulimit -f`)",
-            errno.EROFS: "the disk is read-only",
-            errno.EACCES: "permission denied",
-            errno.EPERM: "permission denied",
-            errno.EIO: "the disk reports an error",
-            errno.ESTALE: "the network disk has lost it",
+            errno.ENOSPC: _("the disk is full"),
+            errno.EDQUOT: _("the disk quota is used up"),
+            errno.EFBIG: _("a file grew beyond the size limit (`ulimit -f`)"),
+            errno.EROFS: _("the disk is read-only"),
+            errno.EACCES: _("permission denied"),
+            errno.EPERM: _("permission denied"),
+            errno.EIO: _("the disk reports an error"),
+            errno.ESTALE: _("the network disk has lost it"),
         }
         path = {
-            errno.ENOTDIR: "there is a file where a folder is needed",
-            errno.EISDIR: "there is a folder where a file is needed",
-            errno.ENAMETOOLONG: "the name is too long for this file system",
-            errno.ELOOP: "its links lead in a circle",
+            errno.ENOTDIR: _("there is a file where a folder is needed"),
+            errno.EISDIR: _("there is a folder where a file is needed"),
+            errno.ENAMETOOLONG: _("the name is too long for this file system"),
+            errno.ELOOP: _("its links lead in a circle"),
         }
         reason = {**disk, **path}.get(error.errno or 0)
         if reason is None:
             raise
-        space = "free space (`make du`, `make gc`) or set runtime.home to another disk; no result is lost"
-        remedy = "give another path, or move what is there away" if error.errno in path else space
-        raise StorageError(f"{error.filename or folder}: {reason}", remedy=remedy) from error
+        space = _("free space (`make du`, `make gc`) or set runtime.home to another disk; no result is lost")
+        remedy = _("give another path, or move what is there away") if error.errno in path else space
+        raise StorageError(
+            _("{file}: {reason}").format(file=error.filename or folder, reason=reason), remedy=remedy
+        ) from error
 
 
 class Store:
@@ -208,7 +213,7 @@ class Store:
         if paths.fault_of(stage) or paths.fault_of(key) or not (folder / MANIFEST).is_file():
             return None, ""
         artifact = self._open(stage, key, folder)
-        fault = "its manifest cannot be read" if artifact is None else self._damage(artifact)
+        fault = _("its manifest cannot be read") if artifact is None else self._damage(artifact)
         return artifact, fault or ""
 
     def all(self, *stages: str) -> list[Artifact]:
@@ -232,12 +237,20 @@ class Store:
         adopted = self._verified[artifact.stage, artifact.key] = replace(artifact, manifest=manifest)
         return adopted
 
-    def work(self, stage: str, key: str) -> Path:
-        """The folder of unfinished work for this key; created if missing."""
+    def begin(self, stage: str, key: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Path:
+        """The folder of unfinished work for this key, with a note of what it is; created if missing."""
         folder = self.home / "work" / stage / key
         with told_as_storage_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            note = {"key": key, "settings": settings, "inputs": inputs, "files": {}}
+            write_atomic(folder / BEGUN, json.dumps(note, indent=1, ensure_ascii=False).encode())
         return folder
+
+    def begun(self, stage: str) -> list[Artifact]:
+        """The unfinished work of a stage, the newest first: manifests with settings and inputs, no files."""
+        notes = [(n.stat().st_mtime, n.parent) for n in (self.home / "work" / stage).glob(f"*/{BEGUN}")]
+        found = (self._open(stage, f.name, f, BEGUN) for _, f in sorted(notes, reverse=True))
+        return [artifact for artifact in found if artifact is not None]
 
     @contextlib.contextmanager
     def lock(self, stage: str, key: str, wait: bool = True) -> Iterator[Claim]:
@@ -250,7 +263,11 @@ class Store:
 
         def waiting(holder: str) -> None:
             if not wait:
-                raise LockedError(f"{holder} is building {stage} {key[:SHORT]}")
+                raise LockedError(
+                    _("{holder} is building {stage} {key}").format(
+                        holder=holder, stage=stage, key=key[:SHORT]
+                    )
+                )
             log.warning("%s is building %s %s: waiting for it", holder, stage, key[:SHORT])
 
         with contextlib.ExitStack() as stack:
@@ -263,9 +280,11 @@ class Store:
                 if claim.is_held():
                     raise
                 raise StorageError(
-                    f"{stage} {key[:SHORT]}: this process was silent for longer than "
-                    f"{self.claims.silence:g} seconds, and another one builds the result now",
-                    remedy="run the command again: it waits for the other one, and then uses its result",
+                    _(
+                        "{stage} {key}: this process was silent for longer than {silence:g} seconds, and "
+                        "another one builds the result now"
+                    ).format(stage=stage, key=key[:SHORT], silence=self.claims.silence),
+                    remedy=_("run the command again: it waits for the other one, and then uses its result"),
                 ) from error
             finally:
                 del self._building[stage, key]
@@ -385,9 +404,9 @@ class Store:
         files = (p.stat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
         return sum(status.st_size // max(status.st_nlink, 1) for status in files)
 
-    def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:
+    def _open(self, stage: str, key: str, folder: Path, name: str = MANIFEST) -> Artifact | None:
         try:
-            manifest = read_json(folder / MANIFEST)
+            manifest = read_json(folder / name)
         except (ValueError, OSError):
             return None
         is_valid = isinstance(manifest, dict) and not manifest_fault(manifest)
@@ -397,9 +416,9 @@ class Store:
         for name, facts in artifact.manifest["files"].items():
             path = artifact.folder / name
             if not path.is_file():
-                return f"{name} is missing"
+                return _("{name} is missing").format(name=name)
             if path.stat().st_size != facts["bytes"] or self.index.digest(path) != facts["sha256"]:
-                return f"{name} has changed since it was written"
+                return _("{name} has changed since it was written").format(name=name)
         return None
 
 

@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, StorageError
+from pipeline.core.language import _
 from pipeline.core.search_space import Dimension, Point
 from pipeline.core.secrets import hidden
 from pipeline.core.seeds import py_rng, seed
@@ -231,9 +232,10 @@ class Studies:
                 stored = self.facts(plan.name)
                 if stored.get("space") != plan.space:
                     raise ConfigError(
-                        f"study {plan.name} searched another space ({stored.get('space', 'unknown')}, now "
-                        f"{plan.space})",
-                        remedy="leave out STUDY: a study of this space has its own name",
+                        _("study {plan} searched another space ({stored}, now {space})").format(
+                            plan=plan.name, stored=stored.get("space", "unknown"), space=plan.space
+                        ),
+                        remedy=_("leave out STUDY: a study of this space has its own name"),
                     )
             made = _optuna().create_study(
                 storage=self._storage, study_name=plan.name, directions=plan.directions, load_if_exists=True
@@ -278,9 +280,11 @@ class Studies:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             where, reason = hidden(self.where), hidden(reason, self.where)
             raise StorageError(
-                f"studies: {where} cannot be reached: {reason}",
-                remedy="check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it "
-                "for SQLite under runtime.home",
+                _("studies: {where} cannot be reached: {reason}").format(where=where, reason=reason),
+                remedy=_(
+                    "check OPTUNA_STORAGE: the URL of a database or the path of a journal file; unset it for "
+                    "SQLite under runtime.home"
+                ),
             ) from error
 
 

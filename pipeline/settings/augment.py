@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.settings.competition import AttributeSettings
 from pipeline.settings.fields import Change, Section, fact, fact_if_chosen
 from pipeline.settings.read import CONFIGS, Fault, found, given, names, parse_file
@@ -143,10 +144,10 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
     faults = list(parsed.faults)
     if not faults:
         for key in [key for key in parsed.data if key != "transforms"]:
-            message = f"`{key}` is not a key of a policy; the only key is `transforms`"
+            message = _("`{key}` is not a key of a policy; the only key is `transforms`").format(key=key)
             faults.append(Fault(parsed.lines[key], message))
         if "transforms" not in parsed.data:
-            faults.append(Fault(where, "has no `transforms`, a list such as `- HorizontalFlip: {p: 0.5}`"))
+            faults.append(Fault(where, _("has no `transforms`, a list such as `- HorizontalFlip: {p: 0.5}`")))
     transforms = tuple(_items(parsed.data.get("transforms"), "transforms", parsed.lines, faults))
     if faults:
         refuse(name, [str(fault) for fault in faults], setting)
@@ -157,9 +158,9 @@ def read(name: str, setting: str = "augment.policy") -> Policy:
 def refuse(name: str, faults: list[str], setting: str = "augment.policy") -> None:
     """One error for all faults of a policy's file."""
     raise ConfigError(
-        f"{setting}={name}: {len(faults)} fault{'' if len(faults) == 1 else 's'} in the policy",
+        _("{setting}={name}: {n:fault} in the policy").format(setting=setting, name=name, n=len(faults)),
         faults,
-        "configs/augment/heavy.yaml is an example; `make preview` shows the effect",
+        _("configs/augment/heavy.yaml is an example; `make preview` shows the effect"),
     )
 
 
@@ -182,15 +183,26 @@ def refuse_forbidden(
     if does is None and every:
         name, forbidden = policy.partition(":")[2], ", ".join(sorted(every))
         raise ConfigError(
-            f"{setting}={policy}: it does not declare its changes, and some labels forbid {forbidden}",
-            remedy=f'write {name}.does = ("rotation", "brightness"), or () for none of {", ".join(WORDS)}',
+            _(
+                "{setting}={policy}: it does not declare its changes, and some labels forbid {forbidden}"
+            ).format(setting=setting, policy=policy, forbidden=forbidden),
+            remedy=_('write {name}.does = ("rotation", "brightness"), or () for none of {words}').format(
+                name=name, words=", ".join(WORDS)
+            ),
         )
     does = does or frozenset()
-    faults = [f"{a.name} forbids {change}" for a in attributes for change in a.forbids if change in does]
+    faults = [
+        _("{attribute} forbids {change}").format(attribute=a.name, change=change)
+        for a in attributes
+        for change in a.forbids
+        if change in does
+    ]
     if faults:
         left = allowed(known(), attributes)
         raise ConfigError(
-            f"{setting}={policy}: it makes labels wrong", faults, f"choose one of {', '.join(left)}"
+            _("{setting}={policy}: it makes labels wrong").format(setting=setting, policy=policy),
+            faults,
+            _("choose one of {left}").format(left=", ".join(left)),
         )
 
 
@@ -211,7 +223,12 @@ def does_of(policy: str, setting: str = "augment.policy") -> frozenset[str] | No
     if declared is None:
         return None
     if isinstance(declared, str) or not set(declared) <= set(WORDS):
-        raise ConfigError(f"{setting}: {policy}.does is {declared!r}", remedy=f"use {', '.join(WORDS)}")
+        raise ConfigError(
+            _("{setting}: {policy}.does is {declared!r}").format(
+                setting=setting, policy=policy, declared=declared
+            ),
+            remedy=_("use {words}").format(words=", ".join(WORDS)),
+        )
     return frozenset(declared)
 
 
@@ -220,15 +237,18 @@ def _found(name: str, setting: str) -> tuple[Path, str]:
         path = given(str(Path(name).expanduser()))
         if not path.is_file():
             raise ConfigError(
-                f"{setting}: there is no file {path}", remedy="give a path from the current folder"
+                _("{setting}: there is no file {path}").format(setting=setting, path=path),
+                remedy=_("give a path from the current folder"),
             )
         return path, name
     there = known()
     if name not in there:
         raise ConfigError(
-            f"{setting}: no policy is called {name!r}",
+            _("{setting}: no policy is called {name!r}").format(setting=setting, name=name),
             [hint] if (hint := nearest(name, there)) else [],
-            f"choose one of {', '.join(there)}, write configs/augment/NAME.yaml, or give a path FILE.yaml",
+            _("choose one of {there}, write configs/augment/NAME.yaml, or give a path FILE.yaml").format(
+                there=", ".join(there)
+            ),
         )
     file = f"{GROUP}/{name}{SUFFIX}"
     return found(CONFIGS, file), f"configs/{file}"
@@ -239,7 +259,7 @@ def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault])
     if items is None:
         return
     if not isinstance(items, list):
-        message = "`transforms` must be a list with a line `- Name: {…}` for each transform"
+        message = _("`transforms` must be a list with a line `- Name: {…}` for each transform")
         faults.append(Fault(lines[path], message))
         return
     for number, item in enumerate(items):
@@ -247,7 +267,9 @@ def _items(items: Any, path: str, lines: Mapping[str, str], faults: list[Fault])
         if isinstance(item, str):  # `- HorizontalFlip`: all arguments at their defaults
             item = {item: {}}
         if not isinstance(item, dict) or len(item) != 1:
-            message = f"{at}: expected one `Name: {{arguments}}`, got {item!r}"[:160]
+            message = _("{at}: expected one `Name: {{arguments}}`, got {item}").format(
+                at=at, item=repr(item)[:110]
+            )
             faults.append(Fault(_line(at, lines), message))
             continue
         name, arguments = next(iter(item.items()))
@@ -259,18 +281,27 @@ def _one(
 ) -> Iterator[Transform]:
     where = _line(at, lines)
     if name not in CHANGES and name not in CONTAINERS:
-        hint = nearest(name, [*CHANGES, *CONTAINERS]) or "known: those of albumentations for 8-bit pictures"
-        faults.append(Fault(where, f"no transform `{name}`; {hint}"))
+        hint = nearest(name, [*CHANGES, *CONTAINERS]) or _(
+            "known: those of albumentations for 8-bit pictures"
+        )
+        faults.append(Fault(where, _("no transform `{name}`; {hint}").format(name=name, hint=hint)))
         return
     if not isinstance(arguments or {}, dict):
-        faults.append(Fault(where, f"{name} needs arguments by name, e.g. `{{p: 0.5}}`; got {arguments!r}"))
+        faults.append(
+            Fault(
+                where,
+                _("{name} needs arguments by name, e.g. `{{p: 0.5}}`; got {arguments!r}").format(
+                    name=name, arguments=arguments
+                ),
+            )
+        )
         return
     given = dict(arguments or {})
     children: tuple[Transform, ...] = ()
     if name in CONTAINERS:
         below = given.pop("transforms", None)
         if not below:
-            faults.append(Fault(where, f"{name} needs `transforms` to choose from"))
+            faults.append(Fault(where, _("{name} needs `transforms` to choose from").format(name=name)))
         children = tuple(_items(below, f"{at}.transforms", lines, faults))
     yield Transform(name, given, where, children)
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.core.metrics import METRICS
 from pipeline.core.samples import Kind
 from pipeline.core.wording import worded
@@ -314,10 +315,14 @@ def known_metric(s: Sections) -> Iterator[Broken]:
         return
     fit = [name for name, known in METRICS.items() if target in known.kinds]
     if metric not in METRICS:
-        hint = nearest(metric, METRICS) or f"choose one of {', '.join(fit)}, or module:function"
-        yield "competition.metric", f"`{metric}` is not a metric; {hint}"
+        hint = nearest(metric, METRICS) or _("choose one of {fit}, or module:function").format(
+            fit=", ".join(fit)
+        )
+        yield "competition.metric", _("`{metric}` is not a metric; {hint}").format(metric=metric, hint=hint)
     elif metric not in fit:
-        message = f"`{metric}` does not score target={target}; choose one of {', '.join(fit)}"
+        message = _("`{metric}` does not score target={target}; choose one of {fit}").format(
+            metric=metric, target=target, fit=", ".join(fit)
+        )
         yield "competition.metric", message
 
 
@@ -327,12 +332,17 @@ def columns_of_the_metric(s: Sections) -> Iterator[Broken]:
     competition, path = s["competition"], "competition.metric_columns"
     named = competition.metric_columns
     if named and ":" not in competition.metric:
-        yield path, f"is read by a metric of your own only, and metric={competition.metric}; remove it"
+        yield (
+            path,
+            _("is read by a metric of your own only, and metric={metric}; remove it").format(
+                metric=competition.metric
+            ),
+        )
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        yield path, f"names {', '.join(twice)} twice"
+        yield path, _("names {twice} twice").format(twice=", ".join(twice))
     if competition.layout != "table" and set(named) - {"id", "group"}:
-        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+        yield path, _("needs tables (layout=table), and layout={layout}").format(layout=competition.layout)
 
 
 @rule("competition")
@@ -343,7 +353,7 @@ def weighted_labels(s: Sections) -> Iterator[Broken]:
     if given is None:
         return
     if competition.target != "labels" or competition.metric != "log_loss":
-        yield path, "is read by metric=log_loss with target=labels only; remove it"
+        yield path, _("is read by metric=log_loss with target=labels only; remove it")
         return
     yield from weights_of(competition, given, path)
 
@@ -356,8 +366,11 @@ def weights_of(competition: CompetitionSettings, given: Iterable[str], path: str
         known += [f"{attribute.name} · {level}" for level in levels if len(levels) > 2]
     for name in given:
         if name not in known:
-            hint = nearest(name, known) or f"known: {', '.join(known[:8])}"
-            yield path, f"`{name}` is neither a label nor `label · level`; {hint}"
+            hint = nearest(name, known) or _("known: {known}").format(known=", ".join(known[:8]))
+            yield (
+                path,
+                _("`{name}` is neither a label nor `label · level`; {hint}").format(name=name, hint=hint),
+            )
 
 
 @rule("competition")
@@ -368,13 +381,15 @@ def known_new_class(s: Sections) -> Iterator[Broken]:
         return
     attributes = competition.attributes
     if competition.target != "exclusive" or len(attributes) > 1:
-        yield path, "is for exclusive classes of one attribute; remove it"
+        yield path, _("is for exclusive classes of one attribute; remove it")
     elif attributes and (attributes[0].bins is not None or attributes[0].one_hot):
-        yield path, "is for an attribute with a value a row; remove it"
+        yield path, _("is for an attribute with a value a row; remove it")
     elif attributes and competition.new_class not in attributes[0].values:
-        hint = nearest(competition.new_class, attributes[0].values) or "add it to them"
-        message = f"`{competition.new_class}` is not one of competition.attributes[0].values"
-        yield path, f"{message}; {hint}"
+        hint = nearest(competition.new_class, attributes[0].values) or _("add it to them")
+        message = _("`{new_class}` is not one of competition.attributes[0].values").format(
+            new_class=competition.new_class
+        )
+        yield path, _("{message}; {hint}").format(message=message, hint=hint)
 
 
 @rule("competition")
@@ -382,46 +397,53 @@ def labelled_attributes(s: Sections) -> Iterator[Broken]:
     """There are files and attributes, and the values of each attribute match its names and bins."""
     competition = s["competition"]
     if not competition.attributes:
-        yield "competition.attributes", "is empty: name at least one labelled column and its values"
+        yield "competition.attributes", _("is empty: name at least one labelled column and its values")
     if competition.root is None and competition.demo is None:
-        yield "competition.root", "is missing: give the folder of the competition's files"
+        yield "competition.root", _("is missing: give the folder of the competition's files")
     for number, attribute in enumerate(competition.attributes):
         path = f"competition.attributes[{number}]"
         yield from _kind_of_values(path, attribute, competition.target)
         if len(set(attribute.values)) != len(attribute.values):
-            yield f"{path}.values", "names a value twice"
+            yield f"{path}.values", _("names a value twice")
         if attribute.names is not None and len(attribute.names) != len(attribute.values):
-            yield f"{path}.names", f"has {len(attribute.names)} names for {len(attribute.values)} values"
+            yield (
+                f"{path}.names",
+                _("has {names} names for {values} values").format(
+                    names=len(attribute.names), values=len(attribute.values)
+                ),
+            )
         if attribute.one_hot and attribute.bins is not None:
-            yield f"{path}.one_hot", "cannot be combined with bins: its values are columns"
+            yield f"{path}.one_hot", _("cannot be combined with bins: its values are columns")
         yield from _bins(path, attribute)
         yield from _soft_width(path, attribute)
     if competition.target == "shares" and len(competition.attributes) > 1:
-        yield "competition.attributes", "target=shares takes one attribute, whose values are columns"
+        yield "competition.attributes", _("target=shares takes one attribute, whose values are columns")
     blank = [a.name for a in competition.attributes if "" in a.values]
     if blank and competition.unknown_labels:
-        message = f"cannot be told from an empty cell, which is a value of {blank[0]}: remove one of the two"
+        message = _(
+            "cannot be told from an empty cell, which is a value of {blank}: remove one of the two"
+        ).format(blank=blank[0])
         yield "competition.unknown_labels", message
     names = [a.name for a in competition.attributes]
     if len(set(names)) != len(names):
-        yield "competition.attributes", "two attributes have the same name"
+        yield "competition.attributes", _("two attributes have the same name")
 
 
 def _kind_of_values(path: str, attribute: AttributeSettings, target: Kind) -> Iterator[Broken]:
     """An attribute has the values that the target needs, and no others."""
     named = bool(attribute.values)
     if attribute.word is not None and (named or target != "labels"):
-        yield f"{path}.word", "is for target=labels, and in place of `values`"
+        yield f"{path}.word", _("is for target=labels, and in place of `values`")
     if target == "values" and (named or attribute.bins or attribute.names):
-        yield f"{path}.values", "must be left out: with target=values the column is a number"
+        yield f"{path}.values", _("must be left out: with target=values the column is a number")
     if target != "values" and attribute.word is None and len(attribute.values) < 2:
-        yield f"{path}.values", "needs at least two values"
+        yield f"{path}.values", _("needs at least two values")
     if target == "shares" and not attribute.one_hot:
-        yield f"{path}.one_hot", "must be true with target=shares: `values` are the columns of the shares"
+        yield f"{path}.one_hot", _("must be true with target=shares: `values` are the columns of the shares")
     odd = [n for n in ("bins", "soft_width", "train_bins") if getattr(attribute, n) is not None]
     if target in ("labels", "values", "shares"):
         for name in odd if target != "labels" else [n for n in odd if n == "soft_width"]:
-            yield f"{path}.{name}", f"cannot be combined with target={target}"
+            yield f"{path}.{name}", _("cannot be combined with target={target}").format(target=target)
 
 
 def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
@@ -429,17 +451,19 @@ def _soft_width(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
     if width is None:
         return
     if edges is None:
-        yield f"{path}.soft_width", "needs `bins`, the edges that it applies to"
+        yield f"{path}.soft_width", _("needs `bins`, the edges that it applies to")
         return
     near = [f"{low:g} and {high:g}" for low, high in pairwise(edges) if 0 < high - low < 2 * width]
     if near:
-        message = f"{width:g} is too large: the edges {', '.join(near)} are less than {2 * width:g} apart"
+        message = _("{width:g} is too large: the edges {near} are less than {least:g} apart").format(
+            width=width, near=", ".join(near), least=2 * width
+        )
         yield f"{path}.soft_width", message
 
 
 def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
     if attribute.train_bins is not None and attribute.bins is None:
-        yield f"{path}.train_bins", "needs `bins`, the edges for scores"
+        yield f"{path}.train_bins", _("needs `bins`, the edges for scores")
     for name in ("bins", "train_bins"):
         edges = getattr(attribute, name)
         if edges is None:
@@ -454,7 +478,7 @@ def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
                 ),
             )
         if any(low >= high for low, high in pairwise(edges)):
-            yield f"{path}.{name}", f"{edges} is not ascending"
+            yield f"{path}.{name}", _("{edges} is not ascending").format(edges=edges)
 
 
 @rule("competition")
@@ -462,26 +486,29 @@ def data_sources(s: Sections) -> Iterator[Broken]:
     """There is exactly one test set, and every source of extra images can be read."""
     competition = s["competition"]
     if competition.layout == "mask" and competition.test_table is None and competition.holdout is None:
-        yield "competition.test_table", "is missing: layout=mask needs eval/info.csv, or a holdout"
+        yield "competition.test_table", _("is missing: layout=mask needs eval/info.csv, or a holdout")
     alike = competition.test_images == competition.train_images
     if competition.test_table is None and competition.holdout is None and alike:
-        message = "no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)"
+        message = _("no test set: name a test_table, other test_images, or hold out a share (holdout=0.2)")
         yield "competition.test_table", message
     if competition.test_table is not None and competition.holdout is not None:
-        message = "cannot be combined with test_table: set test_table to null, or remove holdout"
+        message = _("cannot be combined with test_table: set test_table to null, or remove holdout")
         yield "competition.holdout", message
     if competition.holdout is not None and competition.sample_submission is not None:
-        message = "the host's sample does not contain held-out images: set it to null"
+        message = _("the host's sample does not contain held-out images: set it to null")
         yield "competition.sample_submission", message
     names = [e.source for e in competition.extra]
     for number, extra in enumerate(competition.extra):
         if names.index(extra.source) != number:
-            yield f"competition.extra[{number}].source", f"`{extra.source}` is named twice"
+            yield (
+                f"competition.extra[{number}].source",
+                _("`{source}` is named twice").format(source=extra.source),
+            )
         if extra.labelled and extra.table is None and len(competition.attributes) > 1:
-            message = "is missing: a folder per class gives only one attribute"
+            message = _("is missing: a folder per class gives only one attribute")
             yield f"competition.extra[{number}].table", message
     if competition.patch_scoring and competition.label_patches is None:
-        yield "competition.patch_scoring", "there are no label_patches"
+        yield "competition.patch_scoring", _("there are no label_patches")
 
 
 @rule("competition")
@@ -491,7 +518,12 @@ def known_encoding(s: Sections) -> Iterator[Broken]:
     try:
         codecs.lookup(encoding or "utf-8")
     except LookupError:
-        yield "competition.encoding", f"`{encoding}` is no encoding; e.g. cp949, cp1252, gb18030 or shift_jis"
+        yield (
+            "competition.encoding",
+            _("`{encoding}` is no encoding; e.g. cp949, cp1252, gb18030 or shift_jis").format(
+                encoding=encoding
+            ),
+        )
 
 
 @rule("competition")
@@ -499,20 +531,20 @@ def group_pattern(s: Sections) -> Iterator[Broken]:
     """The patterns are regular expressions with one group, and there is no group_column."""
     competition = s["competition"]
     if competition.group_pattern is not None and competition.group_column is not None:
-        yield "competition.group_pattern", "cannot be combined with group_column: keep one of the two"
+        yield "competition.group_pattern", _("cannot be combined with group_column: keep one of the two")
     if competition.label_pattern is not None and competition.layout != "folders":
-        message = f"is used only with layout=folders, and layout={competition.layout}"
+        message = _("is used only with layout=folders, and layout={layout}").format(layout=competition.layout)
         yield "competition.label_pattern", message
     for name in ("group_pattern", "label_pattern", "test_id_pattern"):
         pattern = getattr(competition, name)
         try:
             count = 1 if pattern is None else re.compile(pattern).groups
         except re.error as error:
-            yield f"competition.{name}", f"is not a regular expression: {error}"
+            yield f"competition.{name}", _("is not a regular expression: {error}").format(error=error)
             continue
         if count != 1:
             what = {"test_id_pattern": "image"}.get(name, name.removesuffix("_pattern"))
-            message = (
-                f"has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
-            )
+            message = _(
+                "has {count} groups; put one pair of () around the name of the {what}, (?:…) around others"
+            ).format(count=count, what=what)
             yield f"competition.{name}", message

@@ -70,7 +70,7 @@ def words_of(words: Sequence[str], folder: Path) -> list[str]:
         return list(words)
     known = read.names(folder, "competition")
     if name not in known:
-        hint = nearest(name, known) or f"known: {', '.join(known)}"
+        hint = nearest(name, known) or _("known: {known}").format(known=", ".join(known))
         headline = GONE.format(path=home / FILE, name=name, folder=folder.name)
         raise ConfigError(headline, remedy=GONE_REMEDY.format(hint=hint))
     return [f"{WORD}{name}", *words]
@@ -84,7 +84,7 @@ def choose(home: Path, name: str, folder: Path) -> None:
     """
     known = read.names(folder, "competition")
     if name not in known:
-        hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
+        hint = nearest(name, known) or _("known: {known}").format(known=", ".join(known) or _("none yet"))
         raise ConfigError(UNKNOWN.format(name=name, folder=folder.name), remedy=hint)
     home.mkdir(parents=True, exist_ok=True)
     write_atomic(home / FILE, f"{name}\n".encode())

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.core.metrics import METRICS
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
@@ -75,30 +76,48 @@ def decision_steps(s: Sections) -> Iterator[Broken]:
     steps = s["decision"].steps
     for number, name in enumerate(steps):
         if name not in DECISION_STEPS and not is_plugin(name):
-            hint = nearest(name, DECISION_STEPS) or f"choose one of {', '.join(DECISION_STEPS)}"
-            yield f"decision.steps[{number}]", f"`{name}` is not a step; {hint}, or module:function"
+            hint = nearest(name, DECISION_STEPS) or _("choose one of {decision}").format(
+                decision=", ".join(DECISION_STEPS)
+            )
+            yield (
+                f"decision.steps[{number}]",
+                _("`{name}` is not a step; {hint}, or module:function").format(name=name, hint=hint),
+            )
         if steps.index(name) != number:
-            yield f"decision.steps[{number}]", f"names {name} twice"
+            yield f"decision.steps[{number}]", _("names {name} twice").format(name=name)
     metric, target = s["competition"].metric, s["competition"].target
     for name in (n for n in steps if target not in STEP_KINDS.get(n, (target,))):
         others = ", ".join(n for n, kinds in STEP_KINDS.items() if target in kinds)
         kinds = " or ".join(STEP_KINDS[name])
-        message = f"{name} is for competition.target={kinds}, and here it is {target}; remove it"
-        yield "decision.steps", message + (f" (steps for it: {others})" if others else "")
+        message = _("{name} is for competition.target={kinds}, and here it is {target}; remove it").format(
+            name=name, kinds=kinds, target=target
+        )
+        yield (
+            "decision.steps",
+            message + (_(" (steps for it: {others})").format(others=others) if others else ""),
+        )
     for name in ANSWER_STEPS:
         needs = getattr(METRICS.get(metric), "needs", "")
         if name in steps and needs == "probabilities":
-            message = f"{name} is for labels, but {metric} scores probabilities; remove it"
+            message = _("{name} is for labels, but {metric} scores probabilities; remove it").format(
+                name=name, metric=metric
+            )
             yield "decision.steps", message
     n = n_columns(s["competition"])
     if "class_scales" in steps and target == "exclusive" and n > MOST_PAIRED:
-        message = f"class_scales counts each pair of classes, and there are {n} classes"
-        yield "decision.steps", f"{message} (at most {MOST_PAIRED}); remove it"
+        message = _("class_scales counts each pair of classes, and there are {n} classes").format(n=n)
+        yield (
+            "decision.steps",
+            _("{message} (at most {most}); remove it").format(message=message, most=MOST_PAIRED),
+        )
     if "new_class" in steps and s["competition"].new_class is None:
-        yield "decision.steps", "new_class needs competition.new_class, the name of that class; remove it"
+        yield "decision.steps", _("new_class needs competition.new_class, the name of that class; remove it")
     if "cut_points" in steps and metric in METRICS and metric != "qwk":
-        yield "decision.steps", f"cut_points makes grades, which {metric} does not score; remove it"
+        yield (
+            "decision.steps",
+            _("cut_points makes grades, which {metric} does not score; remove it").format(metric=metric),
+        )
     constant = [a.name for a in s["competition"].attributes if a.constant_in_group]
     if "group_average" in steps and not constant:
-        message = "group_average needs an attribute with constant_in_group=true, and there is none"
+        message = _("group_average needs an attribute with constant_in_group=true, and there is none")
         yield "decision.steps", message

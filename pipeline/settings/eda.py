@@ -6,6 +6,7 @@ Owns its fields and rules. Does not own the findings (`eda/`).
 from collections.abc import Iterator
 from typing import Literal
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 
 
@@ -41,6 +42,11 @@ def thresholds(s: Sections) -> Iterator[Broken]:
     """Thresholds are ordered, and the shuffles can reach the p-value."""
     eda = s["eda"]
     if eda.medium > eda.high:
-        yield "eda.medium", f"{eda.medium} is above eda.high={eda.high}"
+        yield "eda.medium", _("{medium} is above eda.high={high}").format(medium=eda.medium, high=eda.high)
     if eda.shift_p < 1 / (eda.shift_shuffles + 1):
-        yield "eda.shift_p", f"cannot be reached with {eda.shift_shuffles} shuffles; raise eda.shift_shuffles"
+        yield (
+            "eda.shift_p",
+            _("cannot be reached with {shift_shuffles} shuffles; raise eda.shift_shuffles").format(
+                shift_shuffles=eda.shift_shuffles
+            ),
+        )

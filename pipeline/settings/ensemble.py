@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.submission import MOST_PAIRED, n_columns
 
@@ -106,7 +107,7 @@ def member_words(s: Sections) -> Iterator[Broken]:
     """Members have distinct names, and at least one of them can be scored out of fold."""
     members, path = s["ensemble"].members, "ensemble.members"
     if len(set(members)) != len(members):
-        yield path, "names a member twice"
+        yield path, _("names a member twice")
     words = [word_of(text) for text in dict.fromkeys(members)]
     for word, text in zip(words, dict.fromkeys(members), strict=True):
         kind, colon, rest = text.partition(":")
@@ -114,21 +115,31 @@ def member_words(s: Sections) -> Iterator[Broken]:
             hint = nearest(kind, ("key", "file", "labels"))
             yield (
                 path,
-                f"`{text}`: no kind of member is called {kind}; use key:, file: or labels: {hint}".rstrip(),
+                _("`{text}`: no kind of member is called {kind}; use key:, file: or labels: {hint}")
+                .format(text=text, kind=kind, hint=hint)
+                .rstrip(),
             )
         elif colon and not rest.strip():
-            yield path, f"`{text}` has no name"
+            yield path, _("`{text}` has no name").format(text=text)
     names = [word.name for word in words]
     for name in dict.fromkeys(n for n in names if names.count(n) > 1):
-        yield path, f"{names.count(name)} members would have the name {name}: rename a file"
+        yield (
+            path,
+            _("{count} members would have the name {name}: rename a file").format(
+                count=names.count(name), name=name
+            ),
+        )
     if not any(word.has_oof for word in words):
-        yield (path, "has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file")
+        yield (
+            path,
+            _("has no member with out-of-fold predictions: add an experiment, or +OOF.csv to a file"),
+        )
     of_trees = [word for word in words if word.kind in ("experiment", "auto", "key")]
     if GBDT in members and not of_trees:
-        yield path, "gbdt reads the predictions of other members: add an experiment, auto or key:"
+        yield path, _("gbdt reads the predictions of other members: add an experiment, auto or key:")
     without_settings = [word.kind for word in words if word.kind in ("auto", "key")]
     if s["ensemble"].refit and without_settings:
-        yield "ensemble.refit", "needs members by name: auto and key: give finished runs without settings"
+        yield "ensemble.refit", _("needs members by name: auto and key: give finished runs without settings")
 
 
 @rule("ensemble")
@@ -140,13 +151,18 @@ def given_weights(s: Sections) -> Iterator[Broken]:
     looked_up = any(word.kind in ("auto", "key") for word in words.values())
     for name in given:
         if name not in words and not looked_up:
-            hint = nearest(name, words) or f"members: {', '.join(words)}"
-            yield path, f"`{name}` is not a member; {hint}"
+            hint = nearest(name, words) or _("members: {known}").format(known=", ".join(words))
+            yield path, _("`{name}` is not a member; {hint}").format(name=name, hint=hint)
     own = [name for name in given if name not in words or words[name].has_oof]
     if own and ensemble.method in ("mean", "greedy", "search", "stacking"):
-        why = "weighs equally" if ensemble.method == "mean" else "fits its own weights"
-        what = f"has {', '.join(own)}, and method={ensemble.method} {why}; use method=weighted"
-        yield path, f"{what} (CSVs without out-of-fold predictions may always have a weight)"
+        why = _("weighs equally") if ensemble.method == "mean" else _("fits its own weights")
+        what = _("has {own}, and method={method} {why}; use method=weighted").format(
+            own=", ".join(own), method=ensemble.method, why=why
+        )
+        yield (
+            path,
+            _("{what} (CSVs without out-of-fold predictions may always have a weight)").format(what=what),
+        )
 
 
 @rule("ensemble", "competition")
@@ -155,10 +171,15 @@ def methods_of_the_target(s: Sections) -> Iterator[Broken]:
     ensemble, target = s["ensemble"], s["competition"].target
     refused = {"values": ("geometric", "rank", "hard"), "shares": ("rank", "hard")}.get(target, ())
     if ensemble.method in refused:
-        fit = "mean, weighted, greedy, search or stacking"
-        yield "ensemble.method", f"{ensemble.method} is not for competition.target={target}; use {fit}"
+        fit = _("mean, weighted, greedy, search or stacking")
+        yield (
+            "ensemble.method",
+            _("{method} is not for competition.target={target}; use {fit}").format(
+                method=ensemble.method, target=target, fit=fit
+            ),
+        )
     if ensemble.temperature and target == "values":
-        yield "ensemble.temperature", "is for probabilities, and competition.target=values has none"
+        yield "ensemble.temperature", _("is for probabilities, and competition.target=values has none")
 
 
 @rule("ensemble", "competition")
@@ -169,11 +190,19 @@ def pairs_of_classes(s: Sections) -> Iterator[Broken]:
     if competition.target != "exclusive" or n <= MOST_PAIRED:
         return
     if ensemble.method == "stacking":
-        message = f"stacking has a coefficient for each pair of classes, and there are {n} classes"
-        yield "ensemble.method", f"{message} (at most {MOST_PAIRED}); use weighted or greedy"
+        message = _("stacking has a coefficient for each pair of classes, and there are {n} classes").format(
+            n=n
+        )
+        yield (
+            "ensemble.method",
+            _("{message} (at most {most}); use weighted or greedy").format(message=message, most=MOST_PAIRED),
+        )
     if GBDT in ensemble.members:
-        message = f"gbdt grows trees for each class in each round, and there are {n} classes"
-        yield "ensemble.members", f"{message} (at most {MOST_PAIRED}); remove it"
+        message = _("gbdt grows trees for each class in each round, and there are {n} classes").format(n=n)
+        yield (
+            "ensemble.members",
+            _("{message} (at most {most}); remove it").format(message=message, most=MOST_PAIRED),
+        )
 
 
 @rule("ensemble")
@@ -184,8 +213,18 @@ def time_budget(s: Sections) -> Iterator[Broken]:
         return
     outside = [word.name for word in map(word_of, ensemble.members) if word.path]
     if outside:
-        yield path, f"a CSV from elsewhere has no measured time: remove {', '.join(outside)}, or the budget"
+        yield (
+            path,
+            _("a CSV from elsewhere has no measured time: remove {outside}, or the budget").format(
+                outside=", ".join(outside)
+            ),
+        )
     if ensemble.method not in ("weighted", "greedy"):
-        yield path, f"fits weights of soft voting, not of method={ensemble.method}; use method=weighted"
+        yield (
+            path,
+            _("fits weights of soft voting, not of method={method}; use method=weighted").format(
+                method=ensemble.method
+            ),
+        )
     if ensemble.weights:
-        yield path, "fits the weights itself; remove ensemble.weights"
+        yield path, _("fits the weights itself; remove ensemble.weights")

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline.core.language import _
+
 NEUTRAL, OF_FILE, IF_CHOSEN = "neutral", "of_file", "if_chosen"
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -21,6 +23,34 @@ Change = Literal[
 ]  # fmt: skip
 Side = Annotated[int, Field(ge=8, le=1024)]
 Rectangle = Annotated[list[Side], Field(min_length=2, max_length=2)]
+
+# What pydantic says of a value that a field does not accept, by its name for the error.
+WORDS = {
+    "int_type": _("Input should be a valid integer"),
+    "int_from_float": _("Input should be a valid integer, got a number with a fractional part"),
+    "float_type": _("Input should be a valid number"),
+    "finite_number": _("Input should be a finite number"),
+    "bool_type": _("Input should be a valid boolean"),
+    "string_type": _("Input should be a valid string"),
+    "list_type": _("Input should be a valid array"),
+    "tuple_type": _("Input should be a valid array"),
+    "dict_type": _("Input should be a valid dictionary"),
+    "model_type": _("Input should be an object"),
+    "none_required": _("Input should be null"),
+    "greater_than": _("Input should be greater than {gt:g}"),
+    "greater_than_equal": _("Input should be greater than or equal to {ge:g}"),
+    "less_than": _("Input should be less than {lt:g}"),
+    "less_than_equal": _("Input should be less than or equal to {le:g}"),
+    "literal_error": _("Input should be {expected}"),
+    "string_pattern_mismatch": _("String should match pattern '{pattern}'"),
+    "string_too_short": _("String should have at least {min_length:character}"),
+    "string_too_long": _("String should have at most {max_length:character}"),
+    "too_short": _(
+        "{field_type} should have at least {min_length:item} after validation, not {actual_length}"
+    ),
+    "too_long": _("{field_type} should have at most {max_length:item} after validation, not {actual_length}"),
+    "missing": _("Field required"),
+}
 
 # Sections by name, and one broken rule: the path of a setting, and what is wrong.
 Sections = Mapping[str, Any]
@@ -75,3 +105,10 @@ class Rule:
 def rule(*reads: str) -> Callable[[Callable[[Sections], Iterator[Broken]]], Rule]:
     """Make a rule from a function that checks these sections; `settings/schema.py` lists all rules."""
     return lambda check: Rule(reads, check)
+
+
+def in_words(error: Mapping[str, Any]) -> str:
+    """The message of one of pydantic's errors, as a text that can be translated where it is a known one."""
+    known, message = WORDS.get(error["type"]), str(error["msg"])
+    said = known.format(**error.get("ctx", {})) if known else message
+    return said if said == message else message

@@ -7,6 +7,7 @@ Owns its fields and rules. Does not own the splits (`data/folds.py`) nor which f
 from collections.abc import Iterator
 from typing import Literal
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 
 # The setting that each kind needs, with an example; no other kind uses it.
@@ -47,6 +48,16 @@ def settings_of_the_kind(s: Sections) -> Iterator[Broken]:
     for kind, (name, example) in _FOLD_NEEDS.items():
         given = getattr(folds, name) is not None
         if folds.kind == kind and not given:
-            yield f"folds.{name}", f"kind={kind} needs it, e.g. folds.{name}={example}"
+            yield (
+                f"folds.{name}",
+                _("kind={kind} needs it, e.g. folds.{name}={example}").format(
+                    kind=kind, name=name, example=example
+                ),
+            )
         if folds.kind != kind and given:
-            yield f"folds.{name}", f"is used only with kind={kind}, and folds.kind={folds.kind}"
+            yield (
+                f"folds.{name}",
+                _("is used only with kind={needed}, and folds.kind={kind}").format(
+                    needed=kind, kind=folds.kind
+                ),
+            )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag, field_validator
 
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.core.wording import worded
 from pipeline.settings.fields import (
@@ -205,14 +206,20 @@ def size_within_cache(s: Sections) -> Iterator[Broken]:
     """A model's input is not larger than prepared images, nor these than decoded ones."""
     images = s["images"]
     if max(images.hw) > images.cache_px:
-        message = f"{images.size} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
+        message = _("{size} is larger than images.cache_px={cache_px}: raise images.cache_px too").format(
+            size=images.size, cache_px=images.cache_px
+        )
         yield "images.size", message
     stored = images.store_px
     if stored is not None and stored < max(images.hw):
-        message = f"{stored} is smaller than images.size={images.size}: raise it, or leave it out"
+        message = _("{stored} is smaller than images.size={size}: raise it, or leave it out").format(
+            stored=stored, size=images.size
+        )
         yield "images.store_px", message
     if stored is not None and stored > images.cache_px:
-        message = f"{stored} is larger than images.cache_px={images.cache_px}: raise images.cache_px too"
+        message = _("{stored} is larger than images.cache_px={cache_px}: raise images.cache_px too").format(
+            stored=stored, cache_px=images.cache_px
+        )
         yield "images.store_px", message
 
 
@@ -221,15 +228,17 @@ def shape_of_images(s: Sections) -> Iterator[Broken]:
     """Sides are at least one, and as many bands are chosen as there are channels, counted from 0."""
     images = s["images"]
     if images.shape is not None and min(images.shape) < 1:
-        yield "images.shape", f"{images.shape} has a side below 1"
+        yield "images.shape", _("{shape} has a side below 1").format(shape=images.shape)
     if images.bands is None:
         return
     counts = (1, 3) if images.channels == 3 else (images.channels,)
     if min(images.bands) < 0 or len(images.bands) not in counts:
-        words = "one or three bands" if images.channels == 3 else worded("{n:band}", n=images.channels)
+        words = _("one or three bands") if images.channels == 3 else worded("{n:band}", n=images.channels)
         yield (
             "images.bands",
-            f"{images.bands} are not {words}, counted from 0, and images.channels={images.channels}",
+            _("{bands} are not {words}, counted from 0, and images.channels={channels}").format(
+                bands=images.bands, words=words, channels=images.channels
+            ),
         )
 
 
@@ -241,7 +250,9 @@ def colours_of_channels(s: Sections) -> Iterator[Broken]:
         return
     for name in ("white_balance", "saturation"):
         if getattr(preprocess, name) != getattr(default, name):
-            message = f"is about red, green and blue, and images.channels={images.channels}: leave it out"
+            message = _("is about red, green and blue, and images.channels={channels}: leave it out").format(
+                channels=images.channels
+            )
             yield f"preprocess.{name}", message
 
 
@@ -250,9 +261,12 @@ def range_in_order(s: Sections) -> Iterator[Broken]:
     """Black is below white."""
     ends = s["images"].range
     if ends is not None and s["images"].window == "image":
-        yield "images.range", "is one range for all, and images.window=image takes each image's own: keep one"
+        yield (
+            "images.range",
+            _("is one range for all, and images.window=image takes each image's own: keep one"),
+        )
     if ends is not None and not ends[0] < ends[1]:
-        yield "images.range", f"{ends} is not [black, white] with black below white"
+        yield "images.range", _("{ends} is not [black, white] with black below white").format(ends=ends)
 
 
 @rule("crop")
@@ -260,18 +274,23 @@ def crop_method(s: Sections) -> Iterator[Broken]:
     """Each method has the setting that it needs, and the window is inside the image."""
     crop = s["crop"]
     if crop.method in ("statistics", "own_box") and crop.boxes is None:
-        message = f"is missing: crop.method={crop.method} needs boxes.csv or haar:frontalface_default"
+        message = _("is missing: crop.method={method} needs boxes.csv or haar:frontalface_default").format(
+            method=crop.method
+        )
         yield "crop.boxes", message
     if crop.boxes is not None and not crop.boxes.endswith(".csv") and not DETECTOR.fullmatch(crop.boxes):
-        yield "crop.boxes", f"`{crop.boxes}` is not one of: FILE.csv, haar:NAME, lbp:frontalface"
+        yield (
+            "crop.boxes",
+            _("`{boxes}` is not one of: FILE.csv, haar:NAME, lbp:frontalface").format(boxes=crop.boxes),
+        )
     if crop.method == "fixed" and crop.window is None:
-        yield "crop.window", "is missing: crop.method=fixed needs [left, top, width, height] as shares"
+        yield "crop.window", _("is missing: crop.method=fixed needs [left, top, width, height] as shares")
     if crop.window is not None:
         left, top, width, height = crop.window
         if width <= 0 or height <= 0:
-            yield "crop.window", "has no area: width and height must be above 0"
+            yield "crop.window", _("has no area: width and height must be above 0")
         if left + width > 1 + 1e-9 or top + height > 1 + 1e-9:
-            yield "crop.window", "leaves the image: left + width and top + height must be at most 1"
+            yield "crop.window", _("leaves the image: left + width and top + height must be at most 1")
 
 
 @rule("preprocess")
@@ -279,7 +298,10 @@ def own_preprocessing(s: Sections) -> Iterator[Broken]:
     """The user's own function is written as module:function."""
     name = s["preprocess"].function
     if name is not None and not is_plugin(name):
-        yield "preprocess.function", f"`{name}` is not of the form module:function; see docs/plugins.md"
+        yield (
+            "preprocess.function",
+            _("`{name}` is not of the form module:function; see docs/plugins.md").format(name=name),
+        )
 
 
 @rule("images")
@@ -289,5 +311,7 @@ def tiles_of_pictures(s: Sections) -> Iterator[Broken]:
     if images.tiles is None:
         return
     if images.tiles.size > images.cache_px:
-        message = f"{images.tiles.size} is larger than images.cache_px={images.cache_px}: raise that, too"
+        message = _("{size} is larger than images.cache_px={cache_px}: raise that, too").format(
+            size=images.tiles.size, cache_px=images.cache_px
+        )
         yield "images.tiles.size", message

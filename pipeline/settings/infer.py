@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Change, Section, Sections, fact, rule
 
 # The changes that each view makes, in the words of `competition.attributes[].forbids`.
@@ -72,7 +73,12 @@ def forbidden_views(s: Sections) -> Iterator[Broken]:
         for view in forbidden:
             kept = [v for v in s["infer"].views if v not in forbidden]
             words = ", ".join(f'"{v}"' if "(" in v else v for v in kept)
-            yield "infer.views", f"has {view}, which {attribute.name} forbids; use infer.views=[{words}]"
+            yield (
+                "infer.views",
+                _("has {view}, which {attribute} forbids; use infer.views=[{words}]").format(
+                    view=view, attribute=attribute.name, words=words
+                ),
+            )
 
 
 class RobustnessSettings(Section):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from pipeline.core.language import _
 from pipeline.core.wording import worded
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.images import MOST_IMAGES
@@ -89,15 +90,18 @@ def columns_of_metadata(s: Sections) -> Iterator[Broken]:
     labels = {c for a in competition.attributes for c in (a.values if a.one_hot else [a.column])}
     for name in names:
         if name in labels:
-            yield path, f"`{name}` is a label, which the test set does not have"
+            yield path, _("`{name}` is a label, which the test set does not have").format(name=name)
         if name == competition.id_column:
-            yield path, f"`{name}` is the id: it says nothing about a sample"
+            yield path, _("`{name}` is the id: it says nothing about a sample").format(name=name)
     if competition.test_table is None and competition.holdout is None:
-        yield path, "needs a table of the test set with these columns, and competition.test_table is null"
+        yield path, _("needs a table of the test set with these columns, and competition.test_table is null")
     if competition.layout != "table":
-        yield path, f"needs tables (layout=table), and layout={competition.layout}"
+        yield path, _("needs tables (layout=table), and layout={layout}").format(layout=competition.layout)
     if s["train"].strategy == "linear_probe" and s["resample"].method in SYNTHETIC_METHODS:
-        yield "resample.method", f"{s['resample'].method} makes rows of features, which have no metadata"
+        yield (
+            "resample.method",
+            _("{method} makes rows of features, which have no metadata").format(method=s["resample"].method),
+        )
 
 
 @rule("competition", "images")
@@ -108,37 +112,46 @@ def forms_of_several_images(s: Sections) -> Iterator[Broken]:
         return
     forms = [name for name in ("columns", "sample", "files", "table") if getattr(several, name)]
     if len(forms) != 1:
-        found = " and ".join(forms) or "none of them"
-        yield _SEVERAL, f"needs one of columns, sample, files and table, and has {found}"
+        found = " and ".join(forms) or _("none of them")
+        yield (
+            _SEVERAL,
+            _("needs one of columns, sample, files and table, and has {found}").format(found=found),
+        )
         return
     (form,) = forms
     for name in ("key", "path", "test_table"):
         given = getattr(several, name) is not None
         if form != "table" and given:
-            yield f"{_SEVERAL}.{name}", f"is for `table`, and the images are named by {form}: remove it"
+            yield (
+                f"{_SEVERAL}.{name}",
+                _("is for `table`, and the images are named by {form}: remove it").format(form=form),
+            )
         if form == "table" and name != "test_table" and not given:
-            yield f"{_SEVERAL}.{name}", f"is missing: name a column of {several.table}"
+            yield f"{_SEVERAL}.{name}", _("is missing: name a column of {table}").format(table=several.table)
     if form != "files" and (competition.layout != "table" or competition.test_table is None):
-        message = "needs tables of the training and the test set (layout=table, test_table)"
+        message = _("needs tables of the training and the test set (layout=table, test_table)")
         if competition.layout != "table" or competition.holdout is None:
             yield f"{_SEVERAL}.{form}", message
     if form == "columns" and len(several.columns) < 2:
-        yield f"{_SEVERAL}.columns", "names one column: name several, or set competition.path_column to it"
+        yield f"{_SEVERAL}.columns", _("names one column: name several, or set competition.path_column to it")
     if form != "table":
         yield from _twice(f"{_SEVERAL}.{form}", getattr(several, form))
     for pattern in several.files:
         if pattern.count("{id}") != 1:
-            yield f"{_SEVERAL}.files", f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_left.png"
+            yield (
+                f"{_SEVERAL}.files",
+                _("`{pattern}` does not contain {{id}} once, e.g. {{id}}_left.png").format(pattern=pattern),
+            )
     for name in ("channel_files", "pages"):
         if competition.channel_files if name == "channel_files" else s["images"].pages == "images":
             where = f"competition.{name}" if name == "channel_files" else f"images.{name}"
-            yield where, f"cannot be combined with {_SEVERAL}: keep one of the two"
+            yield where, _("cannot be combined with {setting}: keep one of the two").format(setting=_SEVERAL)
 
 
 def _twice(path: str, names: list[str]) -> Iterator[Broken]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        yield path, f"names {', '.join(twice)} twice"
+        yield path, _("names {twice} twice").format(twice=", ".join(twice))
 
 
 @rule("images", "competition")
@@ -148,19 +161,22 @@ def files_of_channels(s: Sections) -> Iterator[Broken]:
     if not patterns:
         return
     if len(patterns) != images.channels:
-        found = (
-            worded("names {n:file} per image, ", n=len(patterns)) + f"and images.channels={images.channels}"
+        found = worded("names {n:file} per image, ", n=len(patterns)) + _(
+            "and images.channels={channels}"
+        ).format(channels=images.channels)
+        yield (
+            "competition.channel_files",
+            _("{found}: set images.channels={n}").format(found=found, n=len(patterns)),
         )
-        yield "competition.channel_files", f"{found}: set images.channels={len(patterns)}"
     for pattern in patterns:
         if pattern.count("{id}") != 1:
             yield (
                 "competition.channel_files",
-                f"`{pattern}` does not contain {{id}} once, e.g. {{id}}_red.png",
+                _("`{pattern}` does not contain {{id}} once, e.g. {{id}}_red.png").format(pattern=pattern),
             )
     yield from _twice("competition.channel_files", patterns)
     if images.pages != "first":
-        yield "images.pages", "cannot be combined with competition.channel_files: keep one of the two"
+        yield "images.pages", _("cannot be combined with competition.channel_files: keep one of the two")
 
 
 @rule("model", "train", "competition", "images")
@@ -168,13 +184,13 @@ def pooling_of_images(s: Sections) -> Iterator[Broken]:
     """The pooling is one that this training can do."""
     pool, several = s["model"].pool_images, s["competition"].images_per_sample
     if pool == "attention" and s["train"].strategy == "linear_probe":
-        message = "learns its weights, which a frozen backbone does not: choose mean, max or concat"
+        message = _("learns its weights, which a frozen backbone does not: choose mean, max or concat")
         yield "model.pool_images", message
     if pool == "concat" and _count(several, s["images"]) is None:
-        message = (
+        message = _(
             "needs the same number of images of every sample: name their columns or files, or set "
-            f"{_SEVERAL}.most"
-        )
+            "{setting}.most"
+        ).format(setting=_SEVERAL)
         yield "model.pool_images", message
 
 
@@ -194,8 +210,17 @@ def long_tables(s: Sections) -> Iterator[Broken]:
     if long is None:
         return
     if layout in ("folders", "mask"):
-        yield "competition.long_table", f"is for a training table, and layout={layout}"
+        yield (
+            "competition.long_table",
+            _("is for a training table, and layout={layout}").format(layout=layout),
+        )
     if (long.id is None) == (long.column is None):
-        yield "competition.long_table", "names the answer of a row in `id` or in `column`: give one of them"
+        yield (
+            "competition.long_table",
+            _("names the answer of a row in `id` or in `column`: give one of them"),
+        )
     elif long.id is not None and not ("{id}" in long.id and "{answer}" in long.id):
-        yield "competition.long_table.id", f"`{long.id}` holds {{id}} and {{answer}}, as {{id}}_{{answer}}"
+        yield (
+            "competition.long_table.id",
+            _("`{id}` holds {{id}} and {{answer}}, as {{id}}_{{answer}}").format(id=long.id),
+        )

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, Share, fact, rule
 
 SharePoint = Annotated[float, Field(gt=0, le=1)]
@@ -32,4 +33,4 @@ def ascending_shares(s: Sections) -> Iterator[Broken]:
     """The shares ascend."""
     shares = s["learning_curve"].shares
     if any(low >= high for low, high in pairwise(shares)):
-        yield "learning_curve.shares", f"{shares} is not ascending"
+        yield "learning_curve.shares", _("{shares} is not ascending").format(shares=shares)

@@ -26,10 +26,12 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.core import language
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
-from pipeline.settings import portfolio, read
+from pipeline.settings import hints, portfolio, read
 from pipeline.settings.competition import PLACES
+from pipeline.settings.fields import in_words
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
 from pipeline.settings.schema import Config, broken
 
@@ -41,6 +43,10 @@ OVERRIDE = "override"
 HOMES = ("runtime.home", "runtime.local")
 # The language of the reader: no result depends on it but a page, whose key has it from the settings.
 LANGUAGE = "report.language"
+# A rule that does not hold, a value that its field does not accept, and as much as is shown of that value.
+BROKEN, WRONG, GOT = _("{path} {what}"), _("{path}: {message}"), _("; got {value}")
+EITHER, MEANT = _("{one}, or {other}"), _("; {hint}")
+MOST_SHOWN = 114
 TAGS = (
     *("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset"),
     *("constrained-float", "literal['auto']"),  # what pydantic adds for `number | Literal["auto"]`
@@ -176,9 +182,9 @@ def resolve(request: Request, folder: Path, faults: Sequence[Fault] = ()) -> Set
     if all_faults:
         unique = list(dict.fromkeys(str(f) for f in all_faults))
         raise ConfigError(
-            f"{len(unique)} invalid setting{'' if len(unique) == 1 else 's'}",
+            _("{n:invalid setting}").format(n=len(unique)),
             unique,
-            "`make config` shows the resolved settings",
+            _("`make config` shows the resolved settings"),
         )
     files = {layer.where.removeprefix(f"{folder.name}/"): layer.text for layer in layers if layer.where}
     return Settings(Config(**sections), sources, request, folder, files)
@@ -199,23 +205,27 @@ def _request(arguments: Sequence[str]) -> tuple[Request, list[Fault]]:
         path, equals, text = typed.partition("=")
         word = hidden_word(typed)
         if not equals or not path:
-            faults.append(Fault(word, "expected key=value, e.g. train.epochs=10"))
+            faults.append(Fault(word, _("expected key=value, e.g. train.epochs=10")))
         elif path in chosen or path in values:
-            faults.append(Fault(word, f"`{path}` is overridden twice"))
+            faults.append(Fault(word, _("`{path}` is overridden twice").format(path=path)))
         elif path in GROUPS and not text:
-            faults.append(Fault(word, f"it names no file, e.g. {path}=NAME"))
+            faults.append(Fault(word, _("it names no file, e.g. {path}=NAME").format(path=path)))
         elif path in GROUPS:
             chosen[path] = text
         else:
             # Free text is text: a key such as 33046231 is no number, and `#` begins no comment in a path.
             values[path], fault = parse_text(text) if _is_text(path) else parse_value(text)
             if fault and text[:1] in ("{", "["):
-                fault = f"{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'"
+                fault = _("{fault}; a value with spaces needs quotes of its own: {path}='{{a: 1}}'").format(
+                    fault=fault, path=path
+                )
             if _has_bytes(text):
-                fault = "it is not UTF-8, so it can stand in no file and no address; rename what it names"
+                fault = _("it is not UTF-8, so it can stand in no file and no address; rename what it names")
                 del values[path]
             if path in Config.model_fields:
-                fault = f"`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
+                fault = _(
+                    "`{path}` is a whole section; override one setting of it, e.g. {path}.KEY=VALUE"
+                ).format(path=path)
             if fault:
                 faults.append(Fault(word, fault))
     experiment = _names(chosen.get("experiment"))
@@ -249,7 +259,9 @@ def _stacked(names: Sequence[str], folder: Path, faults: list[Fault]) -> list[tu
         seen.add(name)
         below = _names(uses.get("experiment")) or ()
         if not left and set(below) & seen:
-            faults.append(Fault(overlay.where, f"`uses` is circular: {', '.join(below)}"))
+            faults.append(
+                Fault(overlay.where, _("`uses` is circular: {below}").format(below=", ".join(below)))
+            )
         elif not left:
             left = list(below)
     return stacked[::-1]
@@ -260,11 +272,25 @@ def _names_of(file: ParsedFile, key: str, known: tuple[str, ...], faults: list[F
     names = file.data.pop(key, None) or {}
     where = file.lines.get(key, key)
     if not isinstance(names, dict):
-        faults.append(Fault(where, f"`{key}` expects lines such as `{known[0]}: NAME`; got {names!r}"))
+        faults.append(
+            Fault(
+                where,
+                _("`{key}` expects lines such as `{known}: NAME`; got {names!r}").format(
+                    key=key, known=known[0], names=names
+                ),
+            )
+        )
         return {}
     unknown = sorted(str(name) for name in names if name not in known)
     if unknown:
-        faults.append(Fault(where, f"`{key}` accepts {', '.join(known)} here, not {', '.join(unknown)}"))
+        faults.append(
+            Fault(
+                where,
+                _("`{key}` accepts {known} here, not {unknown}").format(
+                    key=key, known=", ".join(known), unknown=", ".join(unknown)
+                ),
+            )
+        )
     return {name: str(value) for name, value in names.items() if name in known}
 
 
@@ -278,11 +304,20 @@ def _overlay(group: str, name: str | None, folder: Path, faults: list[Fault]) ->
             return recipe
         known = [*known, *portfolio.known(folder)]
     if name not in known:
-        hint = nearest(name, known) or f"known: {', '.join(known) or 'none yet'}"
-        faults.append(Fault(f"{group}={name}", f"no such file {folder.name}/{group}/{name}.yaml; {hint}"))
+        hint = nearest(name, known) or _("known: {known}").format(known=", ".join(known) or _("none yet"))
+        faults.append(
+            Fault(
+                f"{group}={name}",
+                _("no such file {folder}/{group}/{name}.yaml; {hint}").format(
+                    folder=folder.name, group=group, name=name, hint=hint
+                ),
+            )
+        )
         return ParsedFile({}, {}, ())
     if fault := paths.fault_of(name):  # the name becomes part of the names of submissions
-        faults.append(Fault(f"{group}={name}", f"this is no name of a settings file: {fault}"))
+        faults.append(
+            Fault(f"{group}={name}", _("this is no name of a settings file: {fault}").format(fault=fault))
+        )
         return ParsedFile({}, {}, ())
     file = f"{group}/{name}.yaml"
     return parse_file(read.found(folder, file), f"{folder.name}/{file}")
@@ -306,13 +341,20 @@ def _merge(layers: Sequence[ParsedFile], faults: list[Fault]) -> tuple[dict[str,
             merged = OmegaConf.unsafe_merge(merged, OmegaConf.create(layer.data))
         except OmegaConfBaseException as error:
             where = next(iter(layer.lines.values()), "settings")
-            faults.append(Fault(where, f"cannot be merged: {str(error).splitlines()[0]}"))
+            faults.append(
+                Fault(where, _("cannot be merged: {error}").format(error=str(error).splitlines()[0]))
+            )
         sources.update({path: layer.lines.get(path, "") for path in _leaves(layer.data)})
     try:
         data = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         path = str(error.full_key)
-        faults.append(Fault(_source(path, sources), f"{path}: {str(error).splitlines()[0]}"))
+        faults.append(
+            Fault(
+                _source(path, sources),
+                _("{path}: {error}").format(path=path, error=str(error).splitlines()[0]),
+            )
+        )
         data = OmegaConf.to_container(merged, resolve=False)
     assert isinstance(data, dict), "merged settings are a mapping"
     return {str(k): v for k, v in data.items()}, sources
@@ -395,8 +437,11 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     for key in data:
         if key not in Config.model_fields:
             at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
-            hint = nearest(key, Config.model_fields) or f"known sections: {', '.join(Config.model_fields)}"
-            faults.append(Fault(at, f"`{key}` is not a section of the settings; {hint}"))
+            hint = hints.of_section(Config, key, data[key])
+            hint = hint or _("known sections: {known}").format(known=", ".join(Config.model_fields))
+            faults.append(
+                Fault(at, _("`{key}` is not a section of the settings; {hint}").format(key=key, hint=hint))
+            )
     for name, info in Config.model_fields.items():
         section = info.annotation
         assert isinstance(section, type) and issubclass(section, BaseModel), f"{name} is not a section"
@@ -405,11 +450,11 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
             # JSON mode accepts a list for a tuple and is strict otherwise.
             sections[name] = section.model_validate_json(json.dumps({} if written is None else written))
         except ValidationError as error:
-            faults += [_fault(name, e, sources) for e in error.errors()]
+            faults += _faults(name, error.errors(), sources)
         except TypeError as error:
-            faults.append(Fault(name, f"not a plain value: {error}"))
+            faults.append(Fault(name, _("not a plain value: {error}").format(error=error)))
     for path, what in broken(sections):
-        faults.append(Fault(_source(path, sources), f"{path} {what}"))
+        faults.append(Fault(_source(path, sources), BROKEN.format(path=path, what=what)))
     return sections, faults
 
 
@@ -427,16 +472,30 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
     return path
 
 
-def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
-    # A discriminated union puts its tag into the location; the tag is not a key of a file.
-    location = [step for step in (section, *error["loc"]) if step not in TAGS]
-    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+def _faults(section: str, errors: Sequence[Any], sources: Mapping[str, str]) -> list[Fault]:
+    """One fault a setting: a value that fits none of several types is wrong once."""
+    by_path: dict[str, list[Any]] = {}
+    for error in errors:
+        # A discriminated union puts its tag into the location; the tag is not a key of a file.
+        location = [step for step in (section, *error["loc"]) if step not in TAGS]
+        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+        by_path.setdefault(path, []).append((location, error))
+    return [Fault(_source(path, sources), _what_is_wrong(path, several)) for path, several in by_path.items()]
+
+
+def _what_is_wrong(path: str, errors: Sequence[Any]) -> str:
+    (location, error), others = errors[0], errors[1:]
+    given = error.get("input")
     if error["type"] == "extra_forbidden":
-        hint = nearest(str(location[-1]), known_keys(location[:-1]))
-        return Fault(_source(path, sources), f"{path}: unknown key; {hint or 'see `make config`'}")
-    got = (
-        ""
-        if error["type"] == "missing"
-        else f"; got {json.dumps(hidden_value(path, error['input']), ensure_ascii=False)}"
-    )
-    return Fault(_source(path, sources), f"{path}: {error['msg']}{got[:120]}")
+        hint = hints.of_name(Config, str(location[-1]), known_keys(location[:-1]))
+        return _("{path}: unknown key; {hint}").format(path=path, hint=hint or _("see `make config`"))
+    message = in_words(error)
+    for _at, other in others:
+        message = EITHER.format(one=message, other=in_words(other))
+    what = WRONG.format(path=path, message=message)
+    if error["type"] != "missing":
+        value = json.dumps(hidden_value(path, given), ensure_ascii=False)
+        what += GOT.format(value=value[:MOST_SHOWN])
+    if isinstance(given, dict) and (hint := hints.of_section(Config, "", given)):
+        what += MEANT.format(hint=hint)
+    return what

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.core.errors import Suggestions, nearest
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
 from pipeline.settings.competition import CompetitionSettings, weights_of
@@ -170,12 +171,17 @@ def known_losses(s: Sections) -> Iterator[Broken]:
         known = [n for n, t in LOSSES.items() if path != "loss" or not t.only_attributes]
         if is_plugin(loss.name):
             if path != "loss":
-                yield f"{path}.name", "must be a loss of the registry; module:function is for loss.name"
+                yield f"{path}.name", _("must be a loss of the registry; module:function is for loss.name")
         elif loss.name in LOSSES and loss.name not in known:
-            yield f"{path}.name", f"{loss.name} is for an ordered attribute: model.ordinal=[ATTRIBUTE]"
+            yield (
+                f"{path}.name",
+                _("{loss} is for an ordered attribute: model.ordinal=[ATTRIBUTE]").format(loss=loss.name),
+            )
         elif loss.name not in LOSSES:
-            hint = nearest(loss.name, known) or f"choose one of {', '.join(known)}, or module:function"
-            yield f"{path}.name", f"`{loss.name}` is not a loss; {hint}"
+            hint = nearest(loss.name, known) or _("choose one of {known}, or module:function").format(
+                known=", ".join(known)
+            )
+            yield f"{path}.name", _("`{loss}` is not a loss; {hint}").format(loss=loss.name, hint=hint)
 
 
 @rule("loss", "competition")
@@ -185,10 +191,18 @@ def losses_of_the_target(s: Sections) -> Iterator[Broken]:
     for path, loss in losses_of(s):
         if loss.name in LOSSES and kind not in LOSSES[loss.name].kinds:
             fit = ", ".join(losses_for(kind))
-            yield f"{path}.name", f"{loss.name} is not for target={kind}; choose one of {fit}"
+            yield (
+                f"{path}.name",
+                _("{loss} is not for target={kind}; choose one of {fit}").format(
+                    loss=loss.name, kind=kind, fit=fit
+                ),
+            )
         if kind == "values" and loss.class_weights != "none":
-            message = f"{loss.class_weights} is for classes and labels"
-            yield f"{path}.class_weights", f"{message}; resample.method=over balances values"
+            message = _("{class_weights} is for classes and labels").format(class_weights=loss.class_weights)
+            yield (
+                f"{path}.class_weights",
+                _("{message}; resample.method=over balances values").format(message=message),
+            )
 
 
 @rule("loss", "competition")
@@ -198,9 +212,15 @@ def weights_of_labels(s: Sections) -> Iterator[Broken]:
     if isinstance(given, str):
         return
     if s["competition"].target != "labels":
-        yield path, f"is for target=labels, and target={s['competition'].target}: remove it"
+        yield (
+            path,
+            _("is for target=labels, and target={target}: remove it").format(target=s["competition"].target),
+        )
     elif is_plugin(s["loss"].name):
-        yield path, f"is not read by {s['loss'].name}, which gets the targets only: remove it"
+        yield (
+            path,
+            _("is not read by {name}, which gets the targets only: remove it").format(name=s["loss"].name),
+        )
     else:
         yield from weights_of(s["competition"], given, path)
 
@@ -214,11 +234,16 @@ def unread_parameters(s: Sections) -> Iterator[Broken]:
         for name in PARAMETERS:
             value = getattr(loss, name)
             if name not in reads and value != OneLossSettings.model_fields[name].default:
-                readers = ", ".join(n for n in LOSSES if name in parameters_of(n, kind)) or "no loss"
-                where = "" if kind == "exclusive" else f" with target={kind}"
-                yield f"{path}.{name}", f"{value} is not used by {loss.name}{where}, only by: {readers}"
+                readers = ", ".join(n for n in LOSSES if name in parameters_of(n, kind)) or _("no loss")
+                where = "" if kind == "exclusive" else _(" with target={kind}").format(kind=kind)
+                yield (
+                    f"{path}.{name}",
+                    _("{value} is not used by {loss}{where}, only by: {readers}").format(
+                        value=value, loss=loss.name, where=where, readers=readers
+                    ),
+                )
         if loss.name == "asymmetric" and loss.label_smoothing == 0 and kind != "labels":
-            message = "is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual"
+            message = _("is 0, but asymmetric applies gamma_neg to the smoothed probability; 0.1 is usual")
             yield f"{path}.label_smoothing", message
 
 
@@ -228,19 +253,26 @@ def class_weights(s: Sections) -> Iterator[Broken]:
     for path, loss in losses_of(s):
         how, fields = loss.class_weights, OneLossSettings.model_fields
         if how != "none" and not traits(loss.name).weighs:
-            message = f"{how}: {loss.name} corrects for class frequency itself; use only one of the two"
+            message = _("{how}: {loss} corrects for class frequency itself; use only one of the two").format(
+                how=how, loss=loss.name
+            )
             yield f"{path}.class_weights", message
         if how != "none" and loss.name == "soft_f1" and loss.blend == 1:
-            message = f"{how} has no effect on soft_f1, a value of the whole batch; set {path}.blend below 1"
+            message = _(
+                "{how} has no effect on soft_f1, a value of the whole batch; set {path}.blend below 1"
+            ).format(how=how, path=path)
             yield f"{path}.class_weights", message
         if how == "hand" and loss.hand is None:
-            yield f"{path}.hand", "is missing: class_weights=hand needs class name -> weight"
+            yield f"{path}.hand", _("is missing: class_weights=hand needs class name -> weight")
         if how != "hand" and loss.hand is not None:
-            yield f"{path}.hand", f"is used only with class_weights=hand, and it is {how}"
+            yield f"{path}.hand", _("is used only with class_weights=hand, and it is {how}").format(how=how)
         if how != "effective" and loss.beta != fields["beta"].default:
-            yield f"{path}.beta", f"is used only with class_weights=effective, and it is {how}"
+            yield (
+                f"{path}.beta",
+                _("is used only with class_weights=effective, and it is {how}").format(how=how),
+            )
         if how == "none" and loss.defer > 0:
-            message = "defers class weights, but class_weights is none; for LDAM-DRW use effective"
+            message = _("defers class weights, but class_weights is none; for LDAM-DRW use effective")
             yield f"{path}.defer", message
 
 
@@ -264,11 +296,14 @@ def weights_by_hand(s: Sections) -> Iterator[Broken]:
 def hand_faults(given: Mapping[str, float] | None, classes: Iterable[str]) -> list[str]:
     """Faults of weights by hand: unknown names, then classes without a weight, one line each."""
     known, named = list(classes), given or {}
-    see = "see the classes in make eda"
+    see = _("see the classes in make eda")
     unknown = [name for name in named if name not in known]
     near = Suggestions(known)
-    faults = [f"names `{n}`, which is not a class; {near.of(n) or see}" for n in unknown]
-    return faults + [f"has no weight for `{name}`" for name in known if name not in named]
+    faults = [
+        _("names `{name}`, which is not a class; {hint}").format(name=n, hint=near.of(n) or see)
+        for n in unknown
+    ]
+    return faults + [_("has no weight for `{name}`").format(name=name) for name in known if name not in named]
 
 
 @rule("loss", "model", "competition")
@@ -276,18 +311,20 @@ def losses_of_heads(s: Sections) -> Iterator[Broken]:
     """Losses of attributes and ordered attributes need a head for each attribute."""
     model, loss, kind = s["model"], s["loss"], s["competition"].target
     if model.heads == "attributes" and kind != "exclusive":
-        message = f"attributes is for exclusive classes; with target={kind} every column has its own output"
+        message = _(
+            "attributes is for exclusive classes; with target={kind} every column has its own output"
+        ).format(kind=kind)
         yield "model.heads", message
         return
     if model.heads == "attributes":
         if loss.class_weights == "hand":
-            message = "hand is for classes, but model.heads=attributes: set weights in loss.attributes"
+            message = _("hand is for classes, but model.heads=attributes: set weights in loss.attributes")
             yield "loss.class_weights", message
         return
     if loss.attributes:
-        yield "loss.attributes", "needs a head per attribute: model.heads=attributes"
+        yield "loss.attributes", _("needs a head per attribute: model.heads=attributes")
     if model.ordinal:
-        yield "model.ordinal", "needs a head per attribute: model.heads=attributes"
+        yield "model.ordinal", _("needs a head per attribute: model.heads=attributes")
 
 
 @rule("loss", "model")
@@ -296,12 +333,17 @@ def losses_of_cosines(s: Sections) -> Iterator[Broken]:
     cosines = s["model"].heads == "cosine"
     for path, loss in losses_of(s):
         if loss.name == "arcface" and not cosines:
-            yield f"{path}.name", "arcface is a margin between angles: it needs model.heads=cosine"
+            yield f"{path}.name", _("arcface is a margin between angles: it needs model.heads=cosine")
         if loss.name == "ldam" and cosines:
-            yield f"{path}.name", "ldam has a scale of its own, and model.heads=cosine, too; use arcface"
+            yield f"{path}.name", _("ldam has a scale of its own, and model.heads=cosine, too; use arcface")
         if loss.name == "arcface" and loss.margin + loss.rare_margin > MOST_MARGIN:
-            message = f"and loss.margin are {loss.margin + loss.rare_margin:g} radians together"
-            yield f"{path}.rare_margin", f"{message}; at most {MOST_MARGIN} makes sense"
+            message = _("and loss.margin are {margin:g} radians together").format(
+                margin=loss.margin + loss.rare_margin
+            )
+            yield (
+                f"{path}.rare_margin",
+                _("{message}; at most {most} makes sense").format(message=message, most=MOST_MARGIN),
+            )
 
 
 @rule("loss", "model", "competition")
@@ -311,20 +353,26 @@ def losses_of_attributes(s: Sections) -> Iterator[Broken]:
     for path, names in (("model.ordinal", s["model"].ordinal), ("loss.attributes", s["loss"].attributes)):
         for name in names:
             if name not in known:
-                hint = nearest(name, known) or f"attributes: {', '.join(known)}"
-                yield path, f"names `{name}`, which is not an attribute; {hint}"
+                hint = nearest(name, known) or _("attributes: {known}").format(known=", ".join(known))
+                yield (
+                    path,
+                    _("names `{name}`, which is not an attribute; {hint}").format(name=name, hint=hint),
+                )
     if len(set(s["model"].ordinal)) != len(s["model"].ordinal):
-        yield "model.ordinal", "names an attribute twice"
+        yield "model.ordinal", _("names an attribute twice")
     if known and set(known) <= set(s["loss"].attributes):
         for name, field in OneLossSettings.model_fields.items():
             if getattr(s["loss"], name) != field.get_default(call_default_factory=True):
-                yield f"loss.{name}", "is used by no attribute: each has its own loss in loss.attributes"
+                yield f"loss.{name}", _("is used by no attribute: each has its own loss in loss.attributes")
     rest = set(known) - set(s["loss"].attributes)
     if rest and rest <= set(s["model"].ordinal):
         yield from _only_ordinal(s["loss"])
     for name, own in s["loss"].attributes.items():
         if own.name == "ordinal" and name in known and name not in s["model"].ordinal:
-            yield f"loss.attributes.{name}.name", f"ordinal needs model.ordinal=[{name}]: its values in order"
+            yield (
+                f"loss.attributes.{name}.name",
+                _("ordinal needs model.ordinal=[{name}]: its values in order").format(name=name),
+            )
 
 
 def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
@@ -332,8 +380,11 @@ def _only_ordinal(loss: OneLossSettings) -> Iterator[Broken]:
     usual, kept = OneLossSettings(), traits("ordinal").reads
     for name in ("name", *(parameter for parameter in PARAMETERS if parameter not in kept)):
         if getattr(loss, name) != getattr(usual, name):
-            message = "is used by no attribute: those of model.ordinal use the ordinal loss"
-            yield f"loss.{name}", f"{message}, unless loss.attributes gives them another one"
+            message = _("is used by no attribute: those of model.ordinal use the ordinal loss")
+            yield (
+                f"loss.{name}",
+                _("{message}, unless loss.attributes gives them another one").format(message=message),
+            )
 
 
 def loss_notes(s: Sections) -> list[str]:
@@ -343,6 +394,13 @@ def loss_notes(s: Sections) -> list[str]:
     if not of_batch or train.accumulate == 1 or train.strategy == "linear_probe":
         return []
     return [
-        f"{', '.join(of_batch)} is computed on each micro-batch of {train.batch_size} rows: "
-        f"train.accumulate={train.accumulate} differs from one batch of {train.batch_size * train.accumulate}"
+        _(
+            "{losses} is computed on each micro-batch of {rows} rows: train.accumulate={times} differs from "
+            "one batch of {all_rows}"
+        ).format(
+            losses=", ".join(of_batch),
+            rows=train.batch_size,
+            times=train.accumulate,
+            all_rows=train.batch_size * train.accumulate,
+        )
     ]

@@ -7,6 +7,7 @@ Owns their fields and rules, and those of a bag. Does not own the training of on
 from collections.abc import Iterator
 from typing import Literal
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, rule
 from pipeline.settings.loss import traits
 from pipeline.settings.resample import FEATURE_METHODS
@@ -99,7 +100,10 @@ def one_kind_of_members(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     asked = [name for name in ("bag", "chain", "pseudo", "distill") if getattr(train, name) is not None]
     if len(asked) > 1:
-        yield f"train.{asked[-1]}", f"cannot be combined with train.{asked[0]}: choose one"
+        yield (
+            f"train.{asked[-1]}",
+            _("cannot be combined with train.{asked}: choose one").format(asked=asked[0]),
+        )
 
 
 @rule("train")
@@ -110,14 +114,21 @@ def chain_settings(s: Sections) -> Iterator[Broken]:
         return
     for name, mode in _MODE_OF.items():
         if getattr(chain, name) != getattr(usual, name) and chain.mode != mode:
-            yield f"train.chain.{name}", f"is used only with train.chain.mode={mode}, and it is {chain.mode}"
+            yield (
+                f"train.chain.{name}",
+                _("is used only with train.chain.mode={needed}, and it is {mode}").format(
+                    needed=mode, mode=chain.mode
+                ),
+            )
     if chain.inner == 1:
-        yield "train.chain.inner", "1 leaves nothing to train on; set 2 or more, or 0"
+        yield "train.chain.inner", _("1 leaves nothing to train on; set 2 or more, or 0")
     if chain.inner and train.init_from is not None:
         yield (
             "train.chain.inner",
-            f"{chain.inner} needs models that have not seen the group that they score, but the weights of "
-            "train.init_from have seen all groups; set train.chain.inner=0, or remove train.init_from",
+            _(
+                "{inner} needs models that have not seen the group that they score, but the weights of "
+                "train.init_from have seen all groups; set train.chain.inner=0, or remove train.init_from"
+            ).format(inner=chain.inner),
         )
 
 
@@ -126,7 +137,7 @@ def chain_with_the_loss(s: Sections) -> Iterator[Broken]:
     """A chain that weights samples needs a loss of single samples."""
     chain, loss = s["train"].chain, s["loss"]
     if chain is not None and chain.mode == "weights" and loss.name == "soft_f1" and loss.blend == 1:
-        message = "weights has no effect on soft_f1, a value of the whole batch; set loss.blend below 1"
+        message = _("weights has no effect on soft_f1, a value of the whole batch; set loss.blend below 1")
         yield "train.chain.mode", message
 
 
@@ -135,10 +146,14 @@ def members_of_the_target(s: Sections) -> Iterator[Broken]:
     """Chains count wrong classes, and pseudo-labels need a certainty, which a value does not have."""
     train, kind = s["train"], s["competition"].target
     if train.chain is not None and kind != "exclusive":
-        message = f"is for exclusive classes: with target={kind} no answer is plainly wrong; use train.bag"
+        message = _(
+            "is for exclusive classes: with target={kind} no answer is plainly wrong; use train.bag"
+        ).format(kind=kind)
         yield "train.chain", message
     if train.pseudo is not None and kind in ("values", "shares"):
-        message = f"needs answers that are certain or not, and {kind} are neither; use train.distill"
+        message = _(
+            "needs answers that are certain or not, and {kind} are neither; use train.distill"
+        ).format(kind=kind)
         yield "train.pseudo", message
 
 
@@ -147,7 +162,9 @@ def adopted_test_images(s: Sections) -> Iterator[Broken]:
     """Pseudo-labelled test images have no features for a resampling method."""
     pseudo, method = s["train"].pseudo, s["resample"].method
     if pseudo is not None and pseudo.test_images and method in FEATURE_METHODS:
-        message = f"test images have no features for resample.method={method}; use under or over"
+        message = _("test images have no features for resample.method={method}; use under or over").format(
+            method=method
+        )
         yield "train.pseudo.test_images", message
 
 
@@ -158,12 +175,15 @@ def unlabelled_images(s: Sections) -> Iterator[Broken]:
     if pseudo is None:
         return
     if len(set(pseudo.teachers)) != len(pseudo.teachers):
-        yield "train.pseudo.teachers", "names a teacher twice"
+        yield "train.pseudo.teachers", _("names a teacher twice")
     if not pseudo.test_images and all(e.labelled for e in competition.extra):
         yield (
             "train.pseudo",
-            "there are no unlabelled images: name a source, competition.extra='[{source: web, licence: CC0, "
-            "images: more, labelled: false}]', or set train.pseudo.test_images=true if the rules allow it",
+            _(
+                "there are no unlabelled images: name a source, competition.extra='[{source: web, licence: "
+                "CC0, images: more, labelled: false}]', or set train.pseudo.test_images=true if the rules "
+                "allow it"
+            ),
         )
 
 
@@ -174,10 +194,13 @@ def distillation(s: Sections) -> Iterator[Broken]:
     if distill is None:
         return
     if distill.inner == 1:
-        yield "train.distill.inner", "1 leaves nothing to train on; set 2 or more, or 0"
+        yield "train.distill.inner", _("1 leaves nothing to train on; set 2 or more, or 0")
     if len(set(distill.teachers)) != len(distill.teachers):
-        yield "train.distill.teachers", "names a teacher twice"
+        yield "train.distill.teachers", _("names a teacher twice")
     if s["train"].group_share < 1:
-        yield "train.distill", "needs teachers that are trained on every group; remove train.group_share"
+        yield "train.distill", _("needs teachers that are trained on every group; remove train.group_share")
     if ":" not in s["loss"].name and not traits(s["loss"].name).soft_targets:
-        yield "train.distill", f"makes soft targets, which loss.name={s['loss'].name} does not accept"
+        yield (
+            "train.distill",
+            _("makes soft targets, which loss.name={name} does not accept").format(name=s["loss"].name),
+        )

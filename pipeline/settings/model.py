@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, fact_or_file, rule
 from pipeline.settings.images import MOST_CHANNELS
 
@@ -89,7 +90,10 @@ def known_weights(s: Sections) -> Iterator[Broken]:
     """The weights have one of the known forms."""
     weights = s["model"].weights
     if weights not in ("none", "hub") and not weights.startswith(("file:", "package:")):
-        yield "model.weights", f"`{weights}` is not one of: none, hub, file:PATH, package:NAME"
+        yield (
+            "model.weights",
+            _("`{weights}` is not one of: none, hub, file:PATH, package:NAME").format(weights=weights),
+        )
 
 
 @rule("model")
@@ -98,7 +102,10 @@ def mean_and_std(s: Sections) -> Iterator[Broken]:
     model = s["model"]
     if (model.mean is None) != (model.std is None):
         given, missing = ("mean", "std") if model.std is None else ("std", "mean")
-        yield (f"model.{missing}", f"is missing although model.{given} is given: give both, or neither")
+        yield (
+            f"model.{missing}",
+            _("is missing although model.{given} is given: give both, or neither").format(given=given),
+        )
 
 
 @rule("model", "competition")
@@ -106,10 +113,16 @@ def cosine_heads(s: Sections) -> Iterator[Broken]:
     """Cosines are for exclusive classes, and their settings are used by nothing else."""
     model, kind = s["model"], s["competition"].target
     if model.heads == "cosine" and kind != "exclusive":
-        yield "model.heads", f"cosine is for exclusive classes, and competition.target={kind}; use joint"
+        yield (
+            "model.heads",
+            _("cosine is for exclusive classes, and competition.target={kind}; use joint").format(kind=kind),
+        )
     for name in ("scale", "centres"):
         if model.heads != "cosine" and getattr(model, name) != ModelSettings.model_fields[name].default:
-            yield f"model.{name}", f"is used only with model.heads=cosine, and it is {model.heads}"
+            yield (
+                f"model.{name}",
+                _("is used only with model.heads=cosine, and it is {heads}").format(heads=model.heads),
+            )
 
 
 @rule("model", "competition", "train")
@@ -117,8 +130,8 @@ def cosines_with_metadata(s: Sections) -> Iterator[Broken]:
     """Metadata of a network are added to its outputs, which are cosines here."""
     probe = s["train"].strategy == "linear_probe"
     if s["model"].heads == "cosine" and s["competition"].metadata and not probe:
-        message = "cosine has no place for competition.metadata, which a network adds to its outputs"
-        yield "model.heads", f"{message}; use joint, or train.strategy=linear_probe"
+        message = _("cosine has no place for competition.metadata, which a network adds to its outputs")
+        yield "model.heads", _("{message}; use joint, or train.strategy=linear_probe").format(message=message)
 
 
 @rule("model", "images")
@@ -130,5 +143,7 @@ def normalisation_of_channels(s: Sections) -> Iterator[Broken]:
         if given is not None and len(given) != channels:
             yield (
                 f"model.{name}",
-                f"has {len(given)} numbers, and images.channels={channels}: give one for each",
+                _("has {n} numbers, and images.channels={channels}: give one for each").format(
+                    n=len(given), channels=channels
+                ),
             )

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.record.files import write_atomic
 from pipeline.settings import read
 from pipeline.settings.load import Request, Settings, resolve
@@ -26,14 +27,16 @@ NOT_TAKEN = ("runtime", "competition", "folds", "statistics", "report", "reprodu
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 LONGEST_NAME = 40
 
-BAD_NAME = "NAME={name}: only letters a to z, digits and _ . - are allowed"
-BAD_NAME_REMEDY = "e.g. NAME=larger_images"
-TAKEN = "NAME={name}: {file} exists and has other settings; it is not changed"
-TAKEN_REMEDY = "choose another NAME, or move that file away"
-NOTHING_TO_NAME = "NAME={name}: there is nothing to name: ARGS changes no setting of the experiment"
-NOTHING_TO_NAME_REMEDY = 'e.g. make train NAME={name} ARGS="train.epochs=10"'
-NOT_THE_SAME = "NAME={name}: as a file, these overrides would not give the same settings; no file was written"
-NOT_THE_SAME_REMEDY = "override single settings (section.key=value) instead of a whole mapping"
+BAD_NAME = _("NAME={name}: only letters a to z, digits and _ . - are allowed")
+BAD_NAME_REMEDY = _("e.g. NAME=larger_images")
+TAKEN = _("NAME={name}: {file} exists and has other settings; it is not changed")
+TAKEN_REMEDY = _("choose another NAME, or move that file away")
+NOTHING_TO_NAME = _("NAME={name}: there is nothing to name: ARGS changes no setting of the experiment")
+NOTHING_TO_NAME_REMEDY = _('e.g. make train NAME={name} ARGS="train.epochs=10"')
+NOT_THE_SAME = _(
+    "NAME={name}: as a file, these overrides would not give the same settings; no file was written"
+)
+NOT_THE_SAME_REMEDY = _("override single settings (section.key=value) instead of a whole mapping")
 HEADER = """\
 {words}
 under a name of its own.

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.record import paths
 from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file
@@ -60,7 +61,9 @@ def recipes(folder: Path, name: str) -> tuple[Recipe, ...]:
         ConfigError: there is no such portfolio, or entries have faults; all of them are named.
     """
     if name not in names(folder):
-        hint = nearest(name, names(folder)) or f"known: {', '.join(names(folder)) or 'none yet'}"
+        hint = nearest(name, names(folder)) or _("known: {known}").format(
+            known=", ".join(names(folder)) or "none yet"
+        )
         raise ConfigError(f"portfolio {name}: no such file {folder.name}/{GROUP}/{name}.yaml", remedy=hint)
     parsed, entries = _read(folder, name)
     faults = [*parsed.faults, *_faults(parsed, entries)]

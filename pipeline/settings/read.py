@@ -23,13 +23,21 @@ from typing import Any
 
 import yaml
 
+from pipeline.core.language import _
+
 BASE = "config.yaml"
 PACKAGE = Path(__file__).resolve().parents[1]
 AMBIGUOUS = (
-    (re.compile(r"^[-+]?0[0-9_]+$"), "a number with a leading zero is read as octal"),
-    (re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"), "digits with colons are read in base 60"),
-    (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), "this word is read as true or false"),
+    (re.compile(r"^[-+]?0[0-9_]+$"), _("a number with a leading zero is read as octal")),
+    (
+        re.compile(r"^[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$"),
+        _("digits with colons are read in base 60"),
+    ),
+    (re.compile(r"^(y|n|yes|no|on|off)$", re.IGNORECASE), _("this word is read as true or false")),
 )
+BAD_YAML, BAD_VALUE = _("not valid YAML: {error}"), _("not a valid YAML value: {error}")
+NO_LIST = _("expected a list of entries, got {kind}")
+NO_LINES = _("expected `key: value` lines, got {kind}")
 # What stands for no value, and what may stand around a text.
 NONE = ("null", "~", "")
 QUOTES = ("'", '"')
@@ -129,7 +137,8 @@ class Fault:
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
+        """Both as one text, which can still be said in another language."""
+        return _("{where}: {what}").format(where=self.where, what=self.what)
 
 
 @dataclass(frozen=True)
@@ -157,7 +166,7 @@ def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, st
             name = str(key.value)
             below = f"{path}.{name}" if path else name
             if name in seen:
-                yield below, key.start_mark.line + 1, f"`{below}` is written twice"
+                yield below, key.start_mark.line + 1, _("`{below}` is written twice").format(below=below)
             seen.add(name)
             yield from _walk(value, below, where)
             yield below, key.start_mark.line + 1, None
@@ -167,8 +176,10 @@ def _walk(node: yaml.Node, path: str, where: str) -> Iterator[tuple[str, int, st
     elif isinstance(node, yaml.ScalarNode) and node.style is None:
         why = next((why for pattern, why in AMBIGUOUS if pattern.match(node.value)), None)
         if why:
-            fault = f'`{node.value}` is ambiguous ({why}); quote it or write it differently: "{node.value}"'
-            yield path, line, f"{path}: {fault}" if path else fault
+            fault = _('`{value}` is ambiguous ({why}); quote it or write it differently: "{value}"').format(
+                value=node.value, why=why
+            )
+            yield path, line, _("{where}: {what}").format(where=path, what=fault) if path else fault
 
 
 def _size(node: yaml.Node | None) -> int:
@@ -181,21 +192,22 @@ def _size(node: yaml.Node | None) -> int:
 
     def count(below: yaml.Node) -> int:
         if counted.get(id(below)) == 0:
-            raise ValueError("a value contains itself")
+            raise ValueError(_("a value contains itself"))
         if id(below) not in counted:
             counted[id(below)] = 0
             parts = below.value if isinstance(below, yaml.CollectionNode) else []
             inner = [x for part in parts for x in (part if isinstance(part, tuple) else (part,))]
             counted[id(below)] = 1 + sum(map(count, inner))
             if counted[id(below)] > MOST_VALUES:
-                raise ValueError(f"it has more than {MOST_VALUES:,} values")
+                raise ValueError(_("it has more than {most:,} values").format(most=MOST_VALUES))
         return counted[id(below)]
 
     return 0 if node is None else count(node)
 
 
 def _reason(error: ValueError | RecursionError) -> str:
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    # An argument that is a text of ours stays one.
+    return _("it is nested too deeply") if isinstance(error, RecursionError) else str(error.args[0])
 
 
 def parse(text: str, where: str, listed: str = "") -> ParsedFile:
@@ -215,17 +227,17 @@ def _parsed(text: str, where: str, listed: str) -> ParsedFile:
         _size(node)
         data = {} if node is None else yaml.load(text, Loader=Loader)
     except (ValueError, RecursionError) as error:
-        return ParsedFile({}, {}, (Fault(where, f"not valid YAML: {_reason(error)}"),))
+        return ParsedFile({}, {}, (Fault(where, BAD_YAML.format(error=_reason(error))),))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = f":{mark.line + 1}" if mark else ""
         return ParsedFile(
-            {}, {}, (Fault(f"{where}{at}", f"not valid YAML: {getattr(error, 'problem', error)}"),)
+            {}, {}, (Fault(f"{where}{at}", BAD_YAML.format(error=getattr(error, "problem", error))),)
         )
     if listed and not isinstance(data, list):
-        return ParsedFile({}, {}, (Fault(where, f"expected a list of entries, got {type(data).__name__}"),))
+        return ParsedFile({}, {}, (Fault(where, NO_LIST.format(kind=type(data).__name__)),))
     if not listed and not isinstance(data, dict):
-        return ParsedFile({}, {}, (Fault(where, f"expected `key: value` lines, got {type(data).__name__}"),))
+        return ParsedFile({}, {}, (Fault(where, NO_LINES.format(kind=type(data).__name__)),))
     data = {listed: data} if listed else data
     lines: dict[str, str] = {}
     faults: list[Fault] = []
@@ -242,7 +254,7 @@ def parse_file(path: Path, where: str, listed: str = "") -> ParsedFile:
         text = path.read_text(encoding="utf-8")
         return replace(parse(text, where, listed), where=where, text=text)
     except (OSError, UnicodeDecodeError) as error:
-        return ParsedFile({}, {}, (Fault(where, f"cannot be read: {error}"),))
+        return ParsedFile({}, {}, (Fault(where, _("cannot be read: {error}").format(error=error)),))
 
 
 def parse_value(text: str) -> tuple[Any, str | None]:
@@ -252,12 +264,12 @@ def parse_value(text: str) -> tuple[Any, str | None]:
         _size(node)
         value = yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
-        return None, f"not a valid YAML value: {getattr(error, 'problem', error)}"
+        return None, BAD_VALUE.format(error=getattr(error, "problem", error))
     except (ValueError, RecursionError) as error:
-        return None, f"not a valid YAML value: {_reason(error)}"
+        return None, BAD_VALUE.format(error=_reason(error))
     if "#" in text and _without_comment(text) != value:
-        return None, "everything after # would be a comment; quote it: 'a #b', or leave it out"
-    faults = [fault for _, _, fault in _walk(node, "", "") if fault] if node else []
+        return None, _("everything after # would be a comment; quote it: 'a #b', or leave it out")
+    faults = [found[2] for found in _walk(node, "", "") if found[2]] if node else []
     return value, faults[0] if faults else None
 
 

@@ -8,6 +8,7 @@ STAGE=error-analysis` searches all thresholds of finders against planted faults.
 from collections.abc import Iterator
 
 from pipeline.core import language
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 
 
@@ -66,5 +67,7 @@ def known_language(sections: Sections) -> Iterator[Broken]:
         asked = sections["report"].language
         yield (
             "report.language",
-            f"is `{asked}`, which has no catalogue: choose one of auto, {', '.join(known)}",
+            _("is `{asked}`, which has no catalogue: choose one of auto, {known}").format(
+                asked=asked, known=", ".join(known)
+            ),
         )

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, rule
 from pipeline.settings.model import ModelSettings
@@ -84,17 +85,30 @@ def settings_of_the_method(s: Sections) -> Iterator[Broken]:
     resample = s["resample"]
     for name, example in _TO_NEEDS.items():
         if resample.method != "none" and resample.to == name and getattr(resample, name) is None:
-            yield f"resample.{name}", f"to={name} needs a {name}, e.g. resample.{name}={example}"
+            yield (
+                f"resample.{name}",
+                _("to={name} needs a {name}, e.g. resample.{name}={example}").format(
+                    name=name, example=example
+                ),
+            )
     if resample.to == "counts" and resample.method == "tomek":
-        yield "resample.to", "tomek drops every row on a border and has no target; remove `to`"
+        yield "resample.to", _("tomek drops every row on a border and has no target; remove `to`")
     drawn = resample.method in ("under", "over")
     redrawn = drawn or is_plugin(resample.method)
     if resample.unit == "group" and not drawn:
-        yield "resample.unit", f"group is for methods under and over; {resample.method} uses images"
+        yield (
+            "resample.unit",
+            _("group is for methods under and over; {method} uses images").format(method=resample.method),
+        )
     if resample.redraw and not redrawn:
-        yield "resample.redraw", f"is for methods under and over; {resample.method} draws only once"
+        yield (
+            "resample.redraw",
+            _("is for methods under and over; {method} draws only once").format(method=resample.method),
+        )
     if resample.method in SYNTHETIC_METHODS and resample.on != "class":
-        message = f"{resample.method} mixes images of one class and cannot balance an attribute; use class"
+        message = _("{method} mixes images of one class and cannot balance an attribute; use class").format(
+            method=resample.method
+        )
         yield "resample.on", message
 
 
@@ -103,8 +117,13 @@ def known_method(s: Sections) -> Iterator[Broken]:
     """The method is one of the registry, or the user's own sampler."""
     method = s["resample"].method
     if method not in RESAMPLE_METHODS and not is_plugin(method):
-        hint = nearest(method, RESAMPLE_METHODS) or f"choose one of {', '.join(RESAMPLE_METHODS)}"
-        yield "resample.method", f"`{method}` is not a method; {hint}, or module:function"
+        hint = nearest(method, RESAMPLE_METHODS) or _("choose one of {resample}").format(
+            resample=", ".join(RESAMPLE_METHODS)
+        )
+        yield (
+            "resample.method",
+            _("`{method}` is not a method; {hint}, or module:function").format(method=method, hint=hint),
+        )
 
 
 @rule("resample")
@@ -117,11 +136,16 @@ def unread_settings(s: Sections) -> Iterator[Broken]:
         named = name == "on" and resample.copies is not None and resample.copies.classes is not None
         if getattr(resample, name) != getattr(usual, name) and method not in readers and not named:
             users = " or ".join(readers)
-            message = f"is used only with resample.method={users}, and it is {resample.method}"
+            message = _("is used only with resample.method={users}, and it is {method}").format(
+                users=users, method=resample.method
+            )
             yield f"resample.{name}", message
     for name in _TO_NEEDS:
         if getattr(resample, name) is not None and resample.to != name:
-            yield f"resample.{name}", f"is used only with resample.to={name}, and it is {resample.to}"
+            yield (
+                f"resample.{name}",
+                _("is used only with resample.to={name}, and it is {to}").format(name=name, to=resample.to),
+            )
 
 
 @rule("resample", "competition")
@@ -129,14 +153,16 @@ def methods_of_the_target(s: Sections) -> Iterator[Broken]:
     """Methods that use features are for exclusive classes, and ranges for values."""
     resample, kind = s["resample"], s["competition"].target
     if resample.method in FEATURE_METHODS and kind != "exclusive":
-        message = f"{resample.method} is for exclusive classes, and target={kind}; use under or over"
+        message = _("{method} is for exclusive classes, and target={kind}; use under or over").format(
+            method=resample.method, kind=kind
+        )
         yield "resample.method", message
     if resample.bins != ResampleSettings().bins and kind != "values":
-        yield "resample.bins", f"is for values, and target={kind}"
+        yield "resample.bins", _("is for values, and target={kind}").format(kind=kind)
     several = kind == "values" and len(s["competition"].attributes) > 1
     if several and resample.on == "class" and resample.method in ("under", "over"):
         names = ", ".join(a.name for a in s["competition"].attributes)
-        yield "resample.on", f"must name the value that is balanced: one of {names}"
+        yield "resample.on", _("must name the value that is balanced: one of {names}").format(names=names)
 
 
 @rule("resample", "competition")
@@ -144,5 +170,10 @@ def known_attribute(s: Sections) -> Iterator[Broken]:
     """Resampling balances the class, or an attribute of the competition."""
     names = [a.name for a in s["competition"].attributes]
     if s["resample"].on not in ("class", *names):
-        hint = nearest(s["resample"].on, ["class", *names]) or f"known: {', '.join(['class', *names])}"
-        yield "resample.on", f"`{s['resample'].on}` is neither class nor an attribute; {hint}"
+        hint = nearest(s["resample"].on, ["class", *names]) or _("known: {known}").format(
+            known=", ".join(["class", *names])
+        )
+        yield (
+            "resample.on",
+            _("`{on}` is neither class nor an attribute; {hint}").format(on=s["resample"].on, hint=hint),
+        )

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from pipeline.core.language import _
 from pipeline.core.secrets import hidden
 from pipeline.settings.fields import Broken, Section, Sections, neutral, rule
 
@@ -116,16 +117,29 @@ def address_of_home(s: Sections) -> Iterator[Broken]:
         return
     shown = hidden(home)
     if scheme not in BUCKETS:
-        yield "runtime.home", f"{shown}: a home is a folder, or an address that begins with {KNOWN_BUCKETS}"
+        yield (
+            "runtime.home",
+            _("{shown}: a home is a folder, or an address that begins with {known}").format(
+                shown=shown, known=KNOWN_BUCKETS
+            ),
+        )
     elif set("@?#") & set(rest):
         yield (
             "runtime.home",
-            f"{shown}: credentials and options belong in the environment, not in the address",
+            _("{shown}: credentials and options belong in the environment, not in the address").format(
+                shown=shown
+            ),
         )
     elif scheme == "file" and not rest.startswith("/"):
-        yield "runtime.home", f"{shown}: an address of a folder begins with file:/// and is absolute"
+        yield (
+            "runtime.home",
+            _("{shown}: an address of a folder begins with file:/// and is absolute").format(shown=shown),
+        )
     elif not rest.strip("/") or {"", ".", ".."} & set(rest.strip("/").split("/")):
-        yield "runtime.home", f"{shown}: it names no bucket, or has an empty part or dots"
+        yield (
+            "runtime.home",
+            _("{shown}: it names no bucket, or has an empty part or dots").format(shown=shown),
+        )
 
 
 @rule("runtime")
@@ -134,18 +148,18 @@ def devices_of_workers(s: Sections) -> Iterator[Broken]:
     runtime = s["runtime"]
     if runtime.device == "cpu":
         if runtime.per_gpu > 1:
-            yield "runtime.per_gpu", "is for a GPU, but runtime.device=cpu; set runtime.processes instead"
+            yield "runtime.per_gpu", _("is for a GPU, but runtime.device=cpu; set runtime.processes instead")
         if runtime.gpus != "auto":
-            yield "runtime.gpus", "names GPUs, but runtime.device=cpu; leave one of them out"
+            yield "runtime.gpus", _("names GPUs, but runtime.device=cpu; leave one of them out")
     if runtime.device == "cuda" and runtime.processes != "auto":
-        yield "runtime.processes", "is for CPUs, but runtime.device=cuda; set runtime.per_gpu instead"
+        yield "runtime.processes", _("is for CPUs, but runtime.device=cuda; set runtime.per_gpu instead")
     if runtime.gpus != "auto" and len(set(runtime.gpus)) < len(runtime.gpus):
-        yield "runtime.gpus", "names a GPU twice; set runtime.per_gpu for several processes on each GPU"
+        yield "runtime.gpus", _("names a GPU twice; set runtime.per_gpu for several processes on each GPU")
     for name in ("gpus", "processes"):
         if runtime.executor == "ray" and getattr(runtime, name) != "auto":
             yield (
                 f"runtime.{name}",
-                "is for processes of this machine; with executor=ray, Ray places the work",
+                _("is for processes of this machine; with executor=ray, Ray places the work"),
             )
     asked = {
         "gpus": runtime.gpus != "auto",
@@ -156,28 +170,28 @@ def devices_of_workers(s: Sections) -> Iterator[Broken]:
         if runtime.executor == "here" and is_set:
             yield (
                 f"runtime.{name}",
-                "is for several processes, but runtime.executor=here; leave one of them out",
+                _("is for several processes, but runtime.executor=here; leave one of them out"),
             )
     if runtime.address is not None and runtime.executor != "ray":
-        yield "runtime.address", "is of a Ray cluster; set runtime.executor=ray, or leave it out"
+        yield "runtime.address", _("is of a Ray cluster; set runtime.executor=ray, or leave it out")
 
 
 @rule("train", "runtime")
 def training_precision(s: Sections) -> Iterator[Broken]:
     """Training in fp16 needs a GPU."""
     if s["train"].precision == "fp16" and s["runtime"].device == "cpu":
-        yield "train.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
+        yield "train.precision", _("fp16 needs a GPU; use fp32 or bf16 on a CPU")
 
 
 @rule("train", "runtime")
 def halving_on_a_gpu(s: Sections) -> Iterator[Broken]:
     """Halving after a GPU ran out of memory needs a GPU."""
     if s["train"].oom_halving and s["runtime"].device == "cpu":
-        yield "train.oom_halving", "is for a GPU, but runtime.device=cpu; set train.accumulate instead"
+        yield "train.oom_halving", _("is for a GPU, but runtime.device=cpu; set train.accumulate instead")
 
 
 @rule("infer", "runtime")
 def inference_precision(s: Sections) -> Iterator[Broken]:
     """Inference in fp16 needs a GPU."""
     if s["infer"].precision == "fp16" and s["runtime"].device == "cpu":
-        yield "infer.precision", "fp16 needs a GPU; use fp32 or bf16 on a CPU"
+        yield "infer.precision", _("fp16 needs a GPU; use fp32 or bf16 on a CPU")

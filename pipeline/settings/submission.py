@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator
 
 from pipeline.core.errors import nearest
+from pipeline.core.language import _
 from pipeline.core.metrics import METRICS
 from pipeline.core.samples import Kind
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, neutral, rule
@@ -41,6 +42,11 @@ OF_RANKS = ("map@3", "map@5", "top3", "top5")
 
 # Path of these settings, for messages.
 _HOST = "competition.submission"
+UNDECIDED = _("is not decided: look at the host's rules, then set {formats}")
+UNDECIDED_OF_TWO = _(
+    "is not decided: look at the host's rules, then set {formats}; probability together with "
+    "competition.submission.positive"
+)
 
 
 def _names(value: Any) -> Any:
@@ -169,28 +175,35 @@ def known_format(s: Sections) -> Iterator[Broken]:
     if submission.format is None:
         yield (
             f"{_HOST}.format",
-            "is not decided: look at the host's rules, then set "
-            + ", ".join(fit)
-            + ("; probability together with competition.submission.positive" if "probability" in fit else ""),
+            (UNDECIDED_OF_TWO if "probability" in fit else UNDECIDED).format(formats=", ".join(fit)),
         )
     elif submission.format not in fit:
-        message = f"`{submission.format}` does not fit target={competition.target}; choose {' or '.join(fit)}"
+        message = _("`{format}` does not fit target={target}; choose {fit}").format(
+            format=submission.format, target=competition.target, fit=" or ".join(fit)
+        )
         yield f"{_HOST}.format", message
     if submission.total != 1 and competition.target != "shares":
-        yield f"{_HOST}.total", f"is for target=shares, and here it is {competition.target}"
+        yield (
+            f"{_HOST}.total",
+            _("is for target=shares, and here it is {target}").format(target=competition.target),
+        )
     some = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
     if submission.format == "probability" and not submission.positive:
-        message = f"is missing: name the class whose probability the host asks for, one of {some}"
+        message = _("is missing: name the class whose probability the host asks for, one of {some}").format(
+            some=some
+        )
         yield f"{_HOST}.positive", message
     if submission.format != "probability" and submission.positive is not None:
-        message = f"is used only with format=probability, and format={submission.format}"
+        message = _("is used only with format=probability, and format={format}").format(
+            format=submission.format
+        )
         yield f"{_HOST}.positive", message
     for name in (submission.positive or []) if competition.attributes else []:
         if name not in classes:
-            hint = nearest(name, classes) or f"there are: {some}"
-            yield f"{_HOST}.positive", f"`{name}` is not a class; {hint}"
+            hint = nearest(name, classes) or _("there are: {some}").format(some=some)
+            yield f"{_HOST}.positive", _("`{name}` is not a class; {hint}").format(name=name, hint=hint)
     if submission.positive and set(classes) <= set(submission.positive):
-        yield f"{_HOST}.positive", "names every class: their probability is always 1"
+        yield f"{_HOST}.positive", _("names every class: their probability is always 1")
 
 
 @rule("competition")
@@ -202,16 +215,20 @@ def scores_for_the_metric(s: Sections) -> Iterator[Broken]:
     if metric and needs and competition.hosted and submission.format in HARD:
         yield (
             "competition.metric",
-            f"{metric.name} needs probabilities, and {_HOST}.format={submission.format} submits only the "
-            "most probable class: set the format to probability or probabilities, as the host's sample "
-            "shows, or choose another metric",
+            _(
+                "{metric} needs probabilities, and competition.submission.format={format} submits only the "
+                "most probable class: set the format to probability or probabilities, as the host's sample "
+                "shows, or choose another metric"
+            ).format(metric=metric.name, format=submission.format),
         )
     ranked = submission.format == "top_k" and not (submission.confidence and competition.metric == "gap")
     if metric and needs and ranked and metric.name not in OF_RANKS:
         yield (
             "competition.metric",
-            f"{metric.name} needs probabilities, and {_HOST}.format=top_k submits only the order of the "
-            f"first classes: choose {', '.join(OF_RANKS)} or a metric of the first one, such as accuracy",
+            _(
+                "{metric} needs probabilities, and competition.submission.format=top_k submits only the "
+                "order of the first classes: choose {known} or a metric of the first one, such as accuracy"
+            ).format(metric=metric.name, known=", ".join(OF_RANKS)),
         )
 
 
@@ -236,13 +253,22 @@ def submission_columns_and_words(s: Sections) -> Iterator[Broken]:
             continue
         if submission.format not in formats:
             words = " or ".join(formats)
-            message = f"is used only with format={words}, and format={submission.format}"
+            message = _("is used only with format={words}, and format={format}").format(
+                words=words, format=submission.format
+            )
             yield f"{_HOST}.{name}", message
             continue
-        what = "a class" if name == "columns" and submission.format == "probabilities" else "an attribute"
+        what = (
+            _("a class") if name == "columns" and submission.format == "probabilities" else _("an attribute")
+        )
         for unknown in given.keys() - known[name].keys():
-            hint = nearest(unknown, known[name]) or f"known: {', '.join(list(known[name])[:8])}"
-            yield f"{_HOST}.{name}", f"`{unknown}` is not {what}; {hint}"
+            hint = nearest(unknown, known[name]) or _("known: {known}").format(
+                known=", ".join(list(known[name])[:8])
+            )
+            yield (
+                f"{_HOST}.{name}",
+                _("`{unknown}` is not {what}; {hint}").format(unknown=unknown, what=what, hint=hint),
+            )
     yield from _words(submission, values)
     yield from _of_one_cell(submission)
     yield from _long_form(submission)
@@ -254,22 +280,35 @@ def _words(submission: SubmissionSettings, values: dict[str, list[str]]) -> Iter
     of_labels = submission.format == "words"
     for name, words in (submission.words or {}).items():
         if of_labels and len(words) != 1:
-            yield f"{_HOST}.words", f"{name} has {len(words)} words: with format=words a label has one"
+            yield (
+                f"{_HOST}.words",
+                _("{name} has {n} words: with format=words a label has one").format(name=name, n=len(words)),
+            )
         # A label that is a word of a cell has the values no and yes.
         elif not of_labels and name in values and len(words) != len(values[name] or ("no", "yes")):
-            message = f"{name} has {len(words)} words for {len(values[name])} values"
-            yield f"{_HOST}.words", f"{message}: write one for each of {', '.join(values[name][:8])}"
+            message = _("{name} has {words} words for {values} values").format(
+                name=name, words=len(words), values=len(values[name])
+            )
+            yield (
+                f"{_HOST}.words",
+                _("{message}: write one for each of {values}").format(
+                    message=message, values=", ".join(values[name][:8])
+                ),
+            )
         if len(set(words)) != len(words):
-            yield f"{_HOST}.words", f"{name} has a word twice"
+            yield f"{_HOST}.words", _("{name} has a word twice").format(name=name)
     if of_labels:
         all_words = [(submission.words or {}).get(name, [name])[0] for name in values]
         twice = [word for word, count in Counter(all_words).items() if count > 1]
         if twice:
-            yield f"{_HOST}.words", f"two labels have the word {twice[0]}"
+            yield f"{_HOST}.words", _("two labels have the word {twice}").format(twice=twice[0])
         # None means a blank, and words with blanks inside could not be told apart.
         between = " " if submission.separator is None else submission.separator
         for word in (w for w in all_words if between in w):
-            yield f"{_HOST}.separator", f"stands inside the word `{word}` as well as between words"
+            yield (
+                f"{_HOST}.separator",
+                _("stands inside the word `{word}` as well as between words").format(word=word),
+            )
 
 
 def _of_one_cell(submission: SubmissionSettings) -> Iterator[Broken]:
@@ -285,9 +324,14 @@ def _of_one_cell(submission: SubmissionSettings) -> Iterator[Broken]:
         chosen = getattr(submission, name) != defaults[name]
         if chosen and submission.format not in formats:
             words = " or ".join(formats)
-            yield f"{_HOST}.{name}", f"is used only with format={words}, and format={submission.format}"
+            yield (
+                f"{_HOST}.{name}",
+                _("is used only with format={words}, and format={format}").format(
+                    words=words, format=submission.format
+                ),
+            )
     if submission.separator == "" and submission.format in ("words", "top_k"):
-        yield f"{_HOST}.separator", "is empty, so that words could not be told apart"
+        yield f"{_HOST}.separator", _("is empty, so that words could not be told apart")
 
 
 def _long_form(submission: SubmissionSettings) -> Iterator[Broken]:
@@ -296,21 +340,23 @@ def _long_form(submission: SubmissionSettings) -> Iterator[Broken]:
         return
     if submission.format is not None and submission.format not in LONG:
         at = "long_id" if submission.long_id is not None else "long_column"
-        message = f"is used only with format={' or '.join(LONG)}, and format={submission.format}"
+        message = _("is used only with format={long}, and format={format}").format(
+            long=" or ".join(LONG), format=submission.format
+        )
         yield f"{_HOST}.{at}", message
     if submission.long_id is not None and submission.long_column is not None:
-        yield f"{_HOST}.long_id", "cannot be combined with long_column: keep one of the two"
+        yield f"{_HOST}.long_id", _("cannot be combined with long_column: keep one of the two")
     if submission.long_column in (submission.id_column, submission.label_column):
-        yield f"{_HOST}.long_column", "is also the column of the ids or of the answers"
+        yield f"{_HOST}.long_column", _("is also the column of the ids or of the answers")
     if submission.long_id is None:
         return
     try:
         names = [name for _, name, _, _ in string.Formatter().parse(submission.long_id) if name is not None]
     except ValueError as error:
-        yield f"{_HOST}.long_id", f"cannot be read: {error}"
+        yield f"{_HOST}.long_id", _("cannot be read: {error}").format(error=error)
         return
     if sorted(names) != ["answer", "id"]:
-        yield f"{_HOST}.long_id", "must contain {id} and {answer}, each once"
+        yield f"{_HOST}.long_id", _("must contain {id} and {answer}, each once")
 
 
 def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]) -> Iterator[Broken]:
@@ -323,11 +369,14 @@ def _distinct_columns(submission: Any, attributes: list[str], classes: list[str]
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         at = "columns" if submission.columns else "id_column"
-        yield f"{_HOST}.{at}", f"gives two columns the same name: {', '.join(twice)}"
+        yield f"{_HOST}.{at}", _("gives two columns the same name: {twice}").format(twice=", ".join(twice))
     filled = columns if named and not submission.long else [submission.id_column, submission.label_column]
     for column in submission.copied:
         if column in filled:
-            yield f"{_HOST}.copied", f"`{column}` holds the id or an answer: it cannot be copied"
+            yield (
+                f"{_HOST}.copied",
+                _("`{column}` holds the id or an answer: it cannot be copied").format(column=column),
+            )
 
 
 @rule("competition")
@@ -340,10 +389,13 @@ def submission_command(s: Sections) -> Iterator[Broken]:
         shlex.split(command)
         names = {name for _, name, _, _ in string.Formatter().parse(command) if name is not None}
     except ValueError as error:
-        yield f"{_HOST}.command", f"cannot be read: {error}"
+        yield f"{_HOST}.command", _("cannot be read: {error}").format(error=error)
         return
     odd = sorted(names - set(PLACEHOLDERS))
     if odd:
-        yield f"{_HOST}.command", f"has {{{odd[0]}}}; the placeholders are {{file}}, {{message}} and {{name}}"
+        yield (
+            f"{_HOST}.command",
+            _("has {{{odd}}}; the placeholders are {{file}}, {{message}} and {{name}}").format(odd=odd[0]),
+        )
     if "file" not in names:
-        yield f"{_HOST}.command", "does not contain {file}, so it would submit nothing"
+        yield f"{_HOST}.command", _("does not contain {file}, so it would submit nothing")

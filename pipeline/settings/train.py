@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator
 
+from pipeline.core.language import _
 from pipeline.settings.fields import Broken, Section, Sections, fact, fact_if_chosen, neutral, rule
 from pipeline.settings.infer import expanded
 from pipeline.settings.loss import LossSettings, losses_of, traits
@@ -227,13 +228,16 @@ def known_folds(s: Sections) -> Iterator[Broken]:
     asked, n = s["train"].folds, s["folds"].splits
     if asked is not None:
         if not asked:
-            yield "train.folds", "is empty; remove it to train all folds"
+            yield "train.folds", _("is empty; remove it to train all folds")
         far = sorted({k for k in asked if k >= n})
         if far:
             why = f"folds.n={n}" if s["folds"].splits == s["folds"].n else f"folds.kind={s['folds'].kind}"
-            yield "train.folds", f"{far} is not among folds 0 to {n - 1} ({why})"
+            yield (
+                "train.folds",
+                _("{far} is not among folds 0 to {n} ({why})").format(far=far, n=n - 1, why=why),
+            )
         if len(set(asked)) != len(asked):
-            yield "train.folds", "names a fold twice"
+            yield "train.folds", _("names a fold twice")
 
 
 @rule("train")
@@ -241,13 +245,23 @@ def schedule_settings(s: Sections) -> Iterator[Broken]:
     """Settings of the schedule are used by it, and the warm-up is not longer than training."""
     train, usual = s["train"], TrainSettings()
     if train.warmup_epochs > train.epochs:
-        yield "train.warmup_epochs", f"{train.warmup_epochs} is longer than train.epochs={train.epochs}"
+        yield (
+            "train.warmup_epochs",
+            _("{warmup_epochs} is longer than train.epochs={epochs}").format(
+                warmup_epochs=train.warmup_epochs, epochs=train.epochs
+            ),
+        )
     if train.schedule == "one_cycle" and train.warmup_epochs not in (0, usual.warmup_epochs):
-        yield "train.warmup_epochs", "is not used by one_cycle, which has its own warm-up; remove it"
+        yield "train.warmup_epochs", _("is not used by one_cycle, which has its own warm-up; remove it")
     for name, readers in _SCHEDULES_OF.items():
         if getattr(train, name) != getattr(usual, name) and train.schedule not in readers:
             users = " or ".join(readers)
-            yield f"train.{name}", f"is used only with train.schedule={users}, and it is {train.schedule}"
+            yield (
+                f"train.{name}",
+                _("is used only with train.schedule={users}, and it is {schedule}").format(
+                    users=users, schedule=train.schedule
+                ),
+            )
 
 
 @rule("train")
@@ -255,20 +269,29 @@ def weight_averages(s: Sections) -> Iterator[Broken]:
     """At most one average of the weights is used, over two epochs or more."""
     train = s["train"]
     if train.swa_start is not None and train.ema_decay is not None:
-        message = "cannot be combined with train.ema_decay: only one average can be used for prediction"
+        message = _("cannot be combined with train.ema_decay: only one average can be used for prediction")
         yield "train.swa_start", message
     greedy = train.soup == "greedy"
     if train.swa_start is not None and train.early_stopping is not None and not greedy:
-        message = "averages epochs, but early_stopping chooses one: keep one of the two, or train.soup=greedy"
+        message = _(
+            "averages epochs, but early_stopping chooses one: keep one of the two, or train.soup=greedy"
+        )
         yield "train.swa_start", message
     if greedy and (train.swa_start is None or train.early_stopping is None):
-        message = (
+        message = _(
             "greedy needs train.swa_start, the first epoch to average, and train.early_stopping, an inner"
         )
-        yield "train.soup", f"{message} split to choose on, e.g. train.early_stopping.patience=1000"
+        yield (
+            "train.soup",
+            _("{message} split to choose on, e.g. train.early_stopping.patience=1000").format(
+                message=message
+            ),
+        )
     if train.swa_start is not None and train.epochs - math.floor(train.swa_start * train.epochs) < 2:
-        message = f"{train.swa_start}: with train.epochs={train.epochs} only one epoch remains to average"
-        yield "train.swa_start", f"{message}; start earlier, or train longer"
+        message = _("{swa_start}: with train.epochs={epochs} only one epoch remains to average").format(
+            swa_start=train.swa_start, epochs=train.epochs
+        )
+        yield "train.swa_start", _("{message}; start earlier, or train longer").format(message=message)
 
 
 @rule("train")
@@ -278,14 +301,22 @@ def mix_settings(s: Sections) -> Iterator[Broken]:
     for name, readers in _METHODS_OF.items():
         if getattr(mix, name) != getattr(usual, name) and mix.method not in readers:
             users = " or ".join(readers)
-            yield f"train.mix.{name}", f"is used only with train.mix.method={users}, and it is {mix.method}"
+            yield (
+                f"train.mix.{name}",
+                _("is used only with train.mix.method={users}, and it is {method}").format(
+                    users=users, method=mix.method
+                ),
+            )
 
 
 @rule("train", "loss")
 def mixing_with_the_loss(s: Sections) -> Iterator[Broken]:
     """Mixed images have soft targets, which the loss must accept."""
     if s["train"].mix.method != "none" and not traits(s["loss"].name).soft_targets:
-        yield "train.mix.method", f"makes soft targets, which loss.name={s['loss'].name} does not accept"
+        yield (
+            "train.mix.method",
+            _("makes soft targets, which loss.name={name} does not accept").format(name=s["loss"].name),
+        )
 
 
 @rule("train", "competition")
@@ -293,7 +324,10 @@ def partners_of_the_target(s: Sections) -> Iterator[Broken]:
     """Partners of the same or of a rare class need one class for each image."""
     partner, kind = s["train"].mix.partner, s["competition"].target
     if partner != "any" and kind in ("labels", "values"):
-        yield "train.mix.partner", f"{partner} is for classes, and target={kind}; use any"
+        yield (
+            "train.mix.partner",
+            _("{partner} is for classes, and target={kind}; use any").format(partner=partner, kind=kind),
+        )
 
 
 @rule("train", "competition")
@@ -302,7 +336,12 @@ def forbidden_mixing(s: Sections) -> Iterator[Broken]:
     method = s["train"].mix.method
     for attribute in s["competition"].attributes:
         if method.removesuffix("_half") in attribute.forbids:
-            yield "train.mix.method", f"is {method}, which {attribute.name} forbids; use none"
+            yield (
+                "train.mix.method",
+                _("is {method}, which {attribute} forbids; use none").format(
+                    method=method, attribute=attribute.name
+                ),
+            )
 
 
 @rule("train")
@@ -312,18 +351,25 @@ def strategy_settings(s: Sections) -> Iterator[Broken]:
     for strategy, (name, example) in _STRATEGY_NEEDS.items():
         given = getattr(train, name) is not None
         if train.strategy == strategy and not given:
-            yield "train.strategy", f"{strategy} needs train.{name}, e.g. train.{name}={example}"
+            yield (
+                "train.strategy",
+                _("{strategy} needs train.{name}, e.g. train.{name}={example}").format(
+                    strategy=strategy, name=name, example=example
+                ),
+            )
         if train.strategy != strategy and given:
-            message = f"is used only with strategy={strategy}, and train.strategy={train.strategy}"
+            message = _("is used only with strategy={needed}, and train.strategy={strategy}").format(
+                needed=strategy, strategy=train.strategy
+            )
             yield f"train.{name}", message
     if train.strategy == "linear_probe":
         for name in ("layer_decay", "freeze_bn", "init_from"):
             if getattr(train, name):
-                yield f"train.{name}", "a linear probe trains no backbone; use strategy=freeze_until"
+                yield f"train.{name}", _("a linear probe trains no backbone; use strategy=freeze_until")
     if train.strategy == "scratch":
         for name in ("layer_decay", "init_from"):
             if getattr(train, name) is not None:
-                yield (f"train.{name}", "is for pretrained weights, and strategy=scratch has none")
+                yield (f"train.{name}", _("is for pretrained weights, and strategy=scratch has none"))
 
 
 @rule("train", "images")
@@ -331,15 +377,30 @@ def epochs_of_other_kinds(s: Sections) -> Iterator[Broken]:
     """Epochs of the head alone, and of smaller images, are followed by others."""
     train, side = s["train"], max(s["images"].hw)
     if train.head_epochs is not None and train.strategy not in ("full", "freeze_until"):
-        message = f"is for strategy=full or freeze_until, and train.strategy={train.strategy}"
-        yield "train.head_epochs", f"{message}; remove it"
+        message = _("is for strategy=full or freeze_until, and train.strategy={strategy}").format(
+            strategy=train.strategy
+        )
+        yield "train.head_epochs", _("{message}; remove it").format(message=message)
     elif train.head_epochs is not None and train.head_epochs >= train.epochs:
-        message = f"{train.head_epochs} of train.epochs={train.epochs} leaves none for the other weights"
-        yield "train.head_epochs", f"{message}; or choose train.strategy=linear_probe"
+        message = _("{head_epochs} of train.epochs={epochs} leaves none for the other weights").format(
+            head_epochs=train.head_epochs, epochs=train.epochs
+        )
+        yield (
+            "train.head_epochs",
+            _("{message}; or choose train.strategy=linear_probe").format(message=message),
+        )
     if train.first_px is not None and train.first_px >= side:
-        yield "train.first_px", f"{train.first_px} is not smaller than images.size={side}: remove it"
+        yield (
+            "train.first_px",
+            _("{first_px} is not smaller than images.size={side}: remove it").format(
+                first_px=train.first_px, side=side
+            ),
+        )
     if train.first_px is not None and train.epochs < 3:
-        yield "train.first_px", f"needs at least 3 epochs to grow, and train.epochs={train.epochs}"
+        yield (
+            "train.first_px",
+            _("needs at least 3 epochs to grow, and train.epochs={epochs}").format(epochs=train.epochs),
+        )
 
 
 @rule("train", "model")
@@ -351,13 +412,16 @@ def views_and_stages_of_a_probe(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     probe = train.strategy == "linear_probe"
     if "identity" not in train.probe_views:
-        yield "train.probe_views", "lacks identity, the view on which heads are validated: add it"
+        yield "train.probe_views", _("lacks identity, the view on which heads are validated: add it")
     for name in ("feature_stages", "feature_px"):
         if getattr(s["model"], name) is not None and not probe:
-            message = (
-                f"is for strategy=linear_probe, and train.strategy={train.strategy}: a network that trains"
+            message = _(
+                "is for strategy=linear_probe, and train.strategy={strategy}: a network that trains"
+            ).format(strategy=train.strategy)
+            yield (
+                f"model.{name}",
+                _("{message} has one classifier on its last features").format(message=message),
             )
-            yield f"model.{name}", f"{message} has one classifier on its last features"
 
 
 @rule("train", "model")
@@ -365,15 +429,22 @@ def weights_to_keep(s: Sections) -> Iterator[Broken]:
     """A strategy freezes only pretrained weights, and scratch has none."""
     train, weights = s["train"], s["model"].weights
     if train.freeze_bn and s["model"].norm == "group":
-        yield "train.freeze_bn", "has no effect: model.norm=group replaces all batch normalisation"
+        yield "train.freeze_bn", _("has no effect: model.norm=group replaces all batch normalisation")
     if train.strategy == "scratch" and weights != "none":
-        yield "train.strategy", f"scratch starts from random weights: set model.weights=none, not {weights}"
+        yield (
+            "train.strategy",
+            _("scratch starts from random weights: set model.weights=none, not {weights}").format(
+                weights=weights
+            ),
+        )
     if weights == "none" and train.init_from is None:
         if train.strategy in _STRATEGY_NEEDS:
-            message = f"none: {train.strategy} would freeze random weights; set them or train.init_from"
+            message = _("none: {strategy} would freeze random weights; set them or train.init_from").format(
+                strategy=train.strategy
+            )
             yield "model.weights", message
         if train.freeze_bn:
-            yield "train.freeze_bn", "would keep initial statistics of no data, because model.weights=none"
+            yield "train.freeze_bn", _("would keep initial statistics of no data, because model.weights=none")
 
 
 @rule("train", "model")
@@ -381,7 +452,7 @@ def weights_of_a_probe(s: Sections) -> Iterator[Broken]:
     """A linear probe needs a pretrained backbone, or the pixels themselves."""
     learned = s["model"].weights != "none" or s["model"].name == PIXELS
     if s["train"].strategy == "linear_probe" and not learned:
-        message = "none: a linear probe on random weights learns nothing; set weights, or strategy=full"
+        message = _("none: a linear probe on random weights learns nothing; set weights, or strategy=full")
         yield "model.weights", message
 
 
@@ -391,21 +462,21 @@ def settings_of_networks(s: Sections) -> Iterator[Broken]:
     train = s["train"]
     if train.strategy != "linear_probe":
         return
-    message = "is not for strategy=linear_probe, which trains on cached features"
+    message = _("is not for strategy=linear_probe, which trains on cached features")
     for name, off in _PIXELS_ONLY.items():
         if getattr(train, name) != off:
             yield f"train.{name}", message
     if train.mix.method != "none":
         yield "train.mix.method", message
     if train.schedule == "plateau":
-        yield "train.schedule", f"plateau {message}; use cosine, step or one_cycle"
+        yield "train.schedule", _("plateau {message}; use cosine, step or one_cycle").format(message=message)
 
 
 @rule("resample", "train")
 def features_of_a_probe(s: Sections) -> Iterator[Broken]:
     """A linear probe has its own features, so those of resampling are not used."""
     if s["train"].strategy == "linear_probe" and s["resample"].features != ResampleSettings().features:
-        yield "resample.features", "is not used by train.strategy=linear_probe, which has its own features"
+        yield "resample.features", _("is not used by train.strategy=linear_probe, which has its own features")
 
 
 @rule("resample", "train")
@@ -415,11 +486,13 @@ def resampling_of_a_probe(s: Sections) -> Iterator[Broken]:
     if resample.method in SYNTHETIC_METHODS and not probe:
         yield (
             "resample.method",
-            f"{resample.method} makes feature rows, but strategy={s['train'].strategy} trains on pixels; "
-            "choose experiment=probe (train.strategy=linear_probe), or over, near_miss, tomek, centroids",
+            _(
+                "{method} makes feature rows, but strategy={strategy} trains on pixels; choose "
+                "experiment=probe (train.strategy=linear_probe), or over, near_miss, tomek, centroids"
+            ).format(method=resample.method, strategy=s["train"].strategy),
         )
     if resample.copies is not None and probe:
-        yield "resample.copies", "are augmented pixels, but a linear probe trains on cached features"
+        yield "resample.copies", _("are augmented pixels, but a linear probe trains on cached features")
 
 
 @rule("train")
@@ -431,21 +504,35 @@ def head_settings(s: Sections) -> Iterator[Broken]:
     if train.strategy != "linear_probe":
         voting = [name for name in changed if _HEAD_OF.get(name) == "knn"] if train.neighbours else []
         for name in (name for name in changed if name not in voting):
-            message = f"is for a head on cached features, but train.strategy={train.strategy}"
-            yield f"train.{name}", f"{message}; choose experiment=probe (train.strategy=linear_probe)"
+            message = _("is for a head on cached features, but train.strategy={strategy}").format(
+                strategy=train.strategy
+            )
+            yield (
+                f"train.{name}",
+                _("{message}; choose experiment=probe (train.strategy=linear_probe)").format(message=message),
+            )
         return
     for name in changed:
         if name in _HEAD_OF and train.head != _HEAD_OF[name]:
-            message = f"is used only with train.head={_HEAD_OF[name]}, and train.head={train.head}"
+            message = _("is used only with train.head={heads}, and train.head={head}").format(
+                heads=_HEAD_OF[name], head=train.head
+            )
             yield f"train.{name}", message
     if train.neighbours:
-        yield "train.neighbours", "is for networks; a linear_probe answers by neighbours with train.head=knn"
+        yield (
+            "train.neighbours",
+            _("is for networks; a linear_probe answers by neighbours with train.head=knn"),
+        )
     for name in ("ema_decay", "precision"):
         if getattr(train, name) != getattr(usual, name):
-            message = "is for networks; heads on cached features train in fp32, without an average of weights"
+            message = _(
+                "is for networks; heads on cached features train in fp32, without an average of weights"
+            )
             yield f"train.{name}", message
     if train.solved and train.head_seeds > 1:
-        message = f"has no effect: head={train.head} is the same for every seed; remove it"
+        message = _("has no effect: head={head} is the same for every seed; remove it").format(
+            head=train.head
+        )
         yield "train.head_seeds", message
 
 
@@ -454,9 +541,12 @@ def neighbours_of_a_network(s: Sections) -> Iterator[Broken]:
     """Neighbours answer beside one probability a class."""
     kind, heads = s["competition"].target, s["model"].heads
     if s["train"].neighbours and kind != "exclusive":
-        yield "train.neighbours", f"is for exclusive classes, and competition.target={kind}; remove it"
+        yield (
+            "train.neighbours",
+            _("is for exclusive classes, and competition.target={kind}; remove it").format(kind=kind),
+        )
     if s["train"].neighbours and heads == "attributes":
-        yield "train.neighbours", "is not for model.heads=attributes; use joint or cosine"
+        yield "train.neighbours", _("is not for model.heads=attributes; use joint or cosine")
 
 
 @rule("train", "loss", "resample", "model")
@@ -465,16 +555,22 @@ def solved_head(s: Sections) -> Iterator[Broken]:
     head, usual = s["train"].head, LossSettings()
     if not s["train"].solved:
         return
-    what = {"logistic": "minimises cross-entropy", "knn": "minimises nothing"}[head]
+    what = {"logistic": _("minimises cross-entropy"), "knn": _("minimises nothing")}[head]
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            message = f"is not used by head={head}, which {what}; use train.head=linear"
+            message = _("is not used by head={head}, which {what}; use train.head=linear").format(
+                head=head, what=what
+            )
             yield f"loss.{name}", message
     if s["model"].heads != "joint":
-        message = f"{s['model'].heads} is not for train.head={head}, which is over classes"
-        yield "model.heads", f"{message}; use train.head=linear"
+        message = _("{heads} is not for train.head={head}, which is over classes").format(
+            heads=s["model"].heads, head=head
+        )
+        yield "model.heads", _("{message}; use train.head=linear").format(message=message)
     if s["resample"].redraw:
-        message = f"is not for train.head={head}, which is solved once, on one draw; remove it"
+        message = _("is not for train.head={head}, which is solved once, on one draw; remove it").format(
+            head=head
+        )
         yield "resample.redraw", message
 
 
@@ -484,5 +580,7 @@ def deferred_class_weights(s: Sections) -> Iterator[Broken]:
     epochs = s["train"].epochs
     for path, loss in losses_of(s):
         if 0 < loss.defer * epochs < 1 - 1e-9:
-            message = f"{loss.defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
+            message = _(
+                "{defer} of train.epochs={epochs} is less than one epoch, so nothing is deferred"
+            ).format(defer=loss.defer, epochs=epochs)
             yield f"{path}.defer", message

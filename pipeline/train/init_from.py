@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.samples import FoldPlan, Ints, Samples, Split, Strings, positions
 from pipeline.core.wording import worded
 from pipeline.data import load
@@ -65,14 +66,14 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
     runs = runs or [a for a in trained if a.key.startswith(asked)]
     if not runs:
         known = list(dict.fromkeys(str(a.manifest["experiment"]) for a in ours))
-        hint = nearest(asked, known) or f"known: {', '.join(known) or 'none yet'}"
+        hint = nearest(asked, known) or _("known: {known}").format(known=", ".join(known) or _("none yet"))
         raise ConfigError(
             f"train.init_from: no finished train run `{asked}` on {competition}; {hint}",
             remedy="train it first; `make runs` lists finished runs",
         )
     by_key: dict[str, Artifact] = {}
     for run in runs:
-        stage, _, key = run.inputs.get(f"fold{fold}", "").partition("/")
+        stage, _slash, key = run.inputs.get(f"fold{fold}", "").partition("/")
         artifact = ask.found(Need(stage, settings, key=key)) if key else None
         if artifact:
             by_key[artifact.key] = artifact

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import Table
 from pipeline.data import texts
 from pipeline.data.long_form import BETWEEN
@@ -76,7 +77,11 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = (), train: Tabl
         DataError: no column of ids, or no other column.
     """
     if len(sample.columns) < 2:
-        raise DataError(f"{sample.name}: it has only one column; a sample needs an id and an answer")
+        raise DataError(
+            _("{sample}: it has only one column; a sample needs an id and an answer").format(
+                sample=sample.name
+            )
+        )
     unique = [
         c for c in sample.columns if len(set(sample.column(c))) == len(sample) and all(sample.column(c))
     ]
@@ -103,8 +108,10 @@ def read(sample: Table, test: Table | None, ids: Sequence[str] = (), train: Tabl
     answers = tuple(c for c in others if c not in copied)
     if not answers:
         raise DataError(
-            f"{sample.name}: every column but the ids ({chosen}) only repeats the test table",
-            remedy="a sample needs a column for the answer: is this file the host's sample submission?",
+            _("{sample}: every column but the ids ({chosen}) only repeats the test table").format(
+                sample=sample.name, chosen=chosen
+            ),
+            remedy=_("a sample needs a column for the answer: is this file the host's sample submission?"),
         )
     return Asked(sample, chosen, answers, copied)
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import DECIMAL_COMMA, Table, read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
@@ -84,7 +85,7 @@ def decide(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -> 
     attribute = names[0]
     (answer,) = asked.answers
     cells = asked.cells(answer)
-    where = f"{asked.table.name}: column `{answer}`"
+    where = _("{table}: column `{answer}`").format(table=asked.table.name, answer=answer)
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.CELL.format(cell=next(iter(sorted(cells)), "")))
     if held := kinds.structured(cells - set(label.classes)):
@@ -137,7 +138,7 @@ def decimal_comma(cells: Collection[str]) -> bool:
 
 def _columns(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -> Form:
     """Several answer columns: a probability for each class, or a value for each attribute."""
-    where = f"{asked.table.name}: it asks for {words.some(asked.answers)}"
+    where = _("{table}: it asks for {some}").format(table=asked.table.name, some=words.some(asked.answers))
     if len(label.values) > 1:
         if len(label.names) != len(asked.answers):
             kinds.refuse("answers", where, texts.OTHER_COLUMNS.format(columns=", ".join(label.names)))
@@ -168,14 +169,15 @@ def _attributes(asked: Asked, label: Label, names: Sequence[str], beside: Beside
     unclear: dict[str, str] = {}
     for name, values, answer in zip(names, label.values, asked.answers, strict=True):
         cells = asked.cells(answer)
-        where = f"{asked.table.name}: column `{answer}`"
+        where = _("{table}: column `{answer}`").format(table=asked.table.name, answer=answer)
         written = words.as_in(values, cells)
         if decimal(cells):
             kinds.refuse("number_each", where, texts.CELL.format(cell=sorted(cells)[0]))
         if written is None and not _placeholder(cells, values):
             raise DataError(
-                f"{where}: its answers ({words.some(sorted(cells))}) are not values of `{name}` "
-                f"({words.some(values)})",
+                _("{where}: its answers ({cells}) are not values of `{name}` ({values})").format(
+                    where=where, cells=words.some(sorted(cells)), name=name, values=words.some(values)
+                ),
                 remedy=texts.NOT_YET_REMEDY,
             )
         mapped = _mapped(values, cells, beside) if written is None else None

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.metrics import METRICS
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
@@ -131,10 +132,14 @@ def test_set(
             _refuse_long_ids(asked, labels, values)
         held = _container(root)
         raise DataError(
-            f"{path.name}: no column leads to test images{f', and {held}' if held else ''}",
+            _("{path}: no column leads to test images, and {held}").format(path=path.name, held=held)
+            if held
+            else _("{path}: no column leads to test images").format(path=path.name),
             columns.misses(table, near, train.place.folder if train else None),
-            f"the search covered {request.images} and {root}, with and without extension; add the missing "
-            "files, or give TEST",
+            _(
+                "the search covered {images} and {root}, with and without extension; add the missing files, "
+                "or give TEST"
+            ).format(images=request.images, root=root),
         )
     own = None
     if asked is not None and asked.long:
@@ -153,7 +158,11 @@ def test_set(
             own = None
     named = columns.id_column(table, place.column, own)
     if named is None:
-        raise DataError(f"{path.name}: no column has a different value in each row, so none can be the id")
+        raise DataError(
+            _("{path}: no column has a different value in each row, so none can be the id").format(
+                path=path.name
+            )
+        )
     why = worded(texts.ROWS, rows=len(table)) if request.test == path else texts.TEST_FROM_SAMPLE
     if request.test is not None and request.test.is_file() and path != request.test:
         why = texts.TEST_IDS_FROM_SAMPLE.format(test=request.test.name)
@@ -208,19 +217,25 @@ def _ids(table: Table, asked: Asked) -> str:
     given = table.column(best)
     if set(given) == set(wanted):
         return best
-    where = f"{asked.table.name} does not list the images of {table.name}"
+    where = _("{sample} does not list the images of {table}").format(
+        sample=asked.table.name, table=table.name
+    )
     if not shared[best]:
-        firsts = [f"column {c!r}, e.g. {table.column(c)[0]!r}" for c in table.columns]
+        firsts = [
+            _("column {name!r}, e.g. {cell!r}").format(name=c, cell=table.column(c)[0]) for c in table.columns
+        ]
         raise DataError(
-            f"{where}: no column holds its ids, e.g. {wanted[0]!r}",
+            _("{where}: no column holds its ids, e.g. {wanted!r}").format(where=where, wanted=wanted[0]),
             firsts,
-            "give the test table and the sample of the same test set, with ids that are written alike",
+            _("give the test table and the sample of the same test set, with ids that are written alike"),
         )
-    faults = [
-        f.replace("extra, not in the sample", f"of {table.name}, but not in the sample")
-        for f in host_format.id_faults(wanted, given)
-    ]
-    raise DataError(f"{where}, whose column `{best}` holds its ids", faults, "add or remove these rows")
+    extra = _("of {table}, but not in the sample").format(table=table.name)
+    faults = host_format.id_faults(wanted, given, extra)
+    raise DataError(
+        _("{where}, whose column `{best}` holds its ids").format(where=where, best=best),
+        faults,
+        _("add or remove these rows"),
+    )
 
 
 def _rows_of_samples(
@@ -330,10 +345,14 @@ def refuse_ids_as_classes(folder: Path, names: Sequence[str], encoding: str | No
         DataError: a table beside the folder has a column of groups with the names of all class folders.
     """
     for path, table in form.Beside([folder.parent], encoding).tables():
-        for column, _ in groups.group_columns(table, []):
+        for column, _why in groups.group_columns(table, []):
             named = groups.named_group([(column, "")])
             if named and set(names) <= {nfc(v) for v in table.column(column)}:
                 raise DataError(
-                    f"{folder}: its folders are the values of `{column}` in {path.name}, and not classes",
-                    remedy=f"give the table: TRAIN={path}, and LABEL=… for its column of the label",
+                    _("{folder}: its folders are the values of `{column}` in {path}, and not classes").format(
+                        folder=folder, column=column, path=path.name
+                    ),
+                    remedy=_("give the table: TRAIN={path}, and LABEL=… for its column of the label").format(
+                        path=path
+                    ),
                 )

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import Table, number_in
 from pipeline.data import texts
 from pipeline.data.matrix_truth import listed
@@ -84,7 +85,7 @@ def refuse_long(table: Table) -> None:
             continue
         if len(names) * len(ends) == len(parts) and len(names) > 1:
             found = texts.CELL.format(cell=", ".join(table.column(column)[: len(ends)][:3]))
-            refuse("long", f"{table.name}: column `{column}`", found)
+            refuse("long", _("{table}: column `{column}`").format(table=table.name, column=column), found)
 
 
 def words_in(name: str) -> set[str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 
 from pipeline.core.errors import DataError, nearest
+from pipeline.core.language import _
 from pipeline.core.samples import Kind
 from pipeline.core.tables import Table
 from pipeline.data import texts
@@ -195,12 +196,14 @@ def _given(table: Table, free: Sequence[str], given: str, sure: bool) -> Label:
     faults = []
     for column in named:
         if column not in table.columns:
-            hint = nearest(column, free) or f"there are: {', '.join(free)}"
-            faults.append(f"no column `{column}`; {hint}")
+            hint = nearest(column, free) or _("there are: {free}").format(free=", ".join(free))
+            faults.append(_("no column `{column}`; {hint}").format(column=column, hint=hint))
         elif column not in free:
-            faults.append(f"`{column}` is the id or the path of the images")
+            faults.append(_("`{column}` is the id or the path of the images").format(column=column))
     if faults:
-        raise DataError(f"LABEL={given}: not a label of {table.name}", faults)
+        raise DataError(
+            _("LABEL={given}: not a label of {table}").format(given=given, table=table.name), faults
+        )
     if len(named) == 1:
         return one(table, named[0], texts.LABEL_GIVEN, None, sure=sure)
     return _several(table, named, texts.LABEL_GIVEN, sure=True)
@@ -210,7 +213,11 @@ def _by_sample(table: Table, free: Sequence[str], asked: Asked) -> Label | None:
     """The label that the sample's columns or answers name, if they do."""
     for answer in asked.answers:
         if kind := kinds.pixels_or_boxes(answer, asked.cells(answer)):
-            kinds.refuse(kind, f"{asked.table.name}: column `{answer}`", _example(asked, answer))
+            kinds.refuse(
+                kind,
+                _("{table}: column `{answer}`").format(table=asked.table.name, answer=answer),
+                _example(asked, answer),
+            )
     inside = words.named_columns(free, asked.answers)
     if len(inside) == len(asked.answers) == 1:
         return one(table, next(iter(inside.values())), texts.LABEL_IN_SAMPLE, asked)
@@ -257,7 +264,9 @@ def _by_columns(table: Table, free: Sequence[str], asked: Asked, inside: dict[st
         lost = [a for a in asked.answers if a not in inside]
         kinds.refuse(
             "answers",
-            f"{asked.table.name}: it asks for {', '.join(asked.answers)}",
+            _("{table}: it asks for {answers}").format(
+                table=asked.table.name, answers=", ".join(asked.answers)
+            ),
             texts.UNFILLED.format(table=table.name, columns=", ".join(lost)),
         )
     return None
@@ -292,13 +301,15 @@ def one(table: Table, column: str, why: str, asked: Asked | None, sure: bool = F
         DataError: its cells are values, several labels each, or different in each row.
     """
     cells, unknown = kinds.known_numbers(_cells(table, column))
-    where = f"{table.name}: column `{column}` ({why})"
+    where = _("{table}: column `{column}` ({why})").format(table=table.name, column=column, why=why)
     shown = asked.cells(asked.answers[0]) if asked and len(asked.answers) == 1 else set()
     values = [v for v in columns.values_of(table, column) if v]
     if len(values) < 2:
         raise DataError(
-            f"{where}: it holds {len(values)} different values; a label has at least two",
-            remedy="name the column of the label: LABEL=…",
+            _("{where}: it holds {n} different values; a label has at least two").format(
+                where=where, n=len(values)
+            ),
+            remedy=_("name the column of the label: LABEL=…"),
         )
     if unknown and not (kinds.certain_values(cells, shown) or kinds.likely_values(column, cells)):
         # Whole numbers of few classes, of which one is called `none`.
@@ -352,7 +363,7 @@ def _several(
     table: Table, named: Sequence[str], why: str, asked: Asked | None = None, sure: bool = False
 ) -> Label:
     """Several columns: one-hot columns of one label, or attributes that are answered one by one."""
-    where = f"{table.name}: columns {words.some(named)} ({why})"
+    where = _("{table}: columns {some} ({why})").format(table=table.name, some=words.some(named), why=why)
     if all(target.is_mark(table.column(c)) for c in named):
         held, written = _rows_of_one(table, named), set().union(*(table.column(c) for c in named))
         full = written <= ONE_HOT.keys() or target.absent_cell([tuple(written)]) == ""
@@ -414,7 +425,13 @@ def _numbers_of(
     words_in = [c for c in named if not numeric({v for v in kinds.known_numbers(table.column(c))[0] if v})]
     if words_in:
         values = words.some([v for v in columns.values_of(table, words_in[0]) if v])
-        kinds.refuse("several_values", where, f"`{numbers[0]}`, and `{words_in[0]}`: {values}")
+        kinds.refuse(
+            "several_values",
+            where,
+            _("`{numbers}`, and `{words_in}`: {values}").format(
+                numbers=numbers[0], words_in=words_in[0], values=values
+            ),
+        )
     sample = [asked.table.column(a) for a in asked.answers] if asked else []
     if target.are_shares(table, named, sample):
         return target.of_shares(table, named, texts.LABEL_SHARES)
@@ -444,12 +461,14 @@ def _undecided(
     ]
     if not like and not numbers:
         return DataError(
-            f"{table.name}: no column looks like a label",
+            _("{table}: no column looks like a label").format(table=table.name),
             lines,
-            "a label has at least two repeated values; name its column: LABEL=…",
+            _("a label has at least two repeated values; name its column: LABEL=…"),
         )
     return DataError(
-        f"{table.name}: nothing says which column is the label",
+        _("{table}: nothing says which column is the label").format(table=table.name),
         lines,
-        f"name it: LABEL={(*like, *numbers)[0]}, or several whose combination is the class: LABEL=a,b",
+        _("name it: LABEL={name}, or several whose combination is the class: LABEL=a,b").format(
+            name=(*like, *numbers)[0]
+        ),
     )

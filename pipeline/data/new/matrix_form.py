@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import number_in
 from pipeline.data import texts
 from pipeline.data.layouts import ONE_HOT
@@ -64,7 +65,7 @@ def metric(form: str | None, label: Label) -> tuple[str, str]:
 
 
 def _where(asked: Asked) -> str:
-    return f"{asked.table.name}: it asks for {words.some(asked.answers)}"
+    return _("{table}: it asks for {some}").format(table=asked.table.name, some=words.some(asked.answers))
 
 
 def _renamed(own: Sequence[str], host: Sequence[str]) -> dict[str, Any]:
@@ -225,7 +226,7 @@ def _words(asked: Asked, label: Label, names: Sequence[str]) -> Form:
     """Labels as words of the sample's only column."""
     (answer,) = asked.answers
     cells = asked.cells(answer)
-    where = f"{asked.table.name}: column `{answer}`"
+    where = _("{table}: column `{answer}`").format(table=asked.table.name, answer=answer)
     if kind := kinds.pixels_or_boxes(answer, cells):
         kinds.refuse(kind, where, texts.CELL.format(cell=min(cells, default="")))
     if in_lists := [cell for cell in sorted(cells) if listed(cell) is not None]:

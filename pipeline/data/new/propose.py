@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import containers, texts
@@ -120,7 +121,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     near = columns.folders_near(request.images, split="train")
     table, header = given.read(request.train, near, request.encoding)
     if not len(table):
-        raise DataError(f"{request.train}: it has a header and no rows")
+        raise DataError(_("{train}: it has a header and no rows").format(train=request.train))
     # Only then in the folder that contains the table, too: its images may be in several folders.
     place = columns.place(table, near) or columns.place(table, [root_of(request)])
     place = columns.as_written(table, place, request.images.parent) if place else None
@@ -230,14 +231,16 @@ def _host_folds(proposal: Proposal, table: Table) -> set[str]:
 def _refuse_test_rows(table: Table, found: Label) -> None:
     """Refuse rows without a label that a column of the table gives to the test set."""
     empty = [n for n, cells in enumerate(zip(*found.cells, strict=True)) if not any(cells)]
-    for column, _ in groups.split_columns(table) if empty else []:
+    for column, _why in groups.split_columns(table) if empty else []:
         values = table.column(column)
         splits = {values[n] for n in empty}
         if {folders.split_of(value) for value in splits} == {folders.TEST}:
             text = texts.HOST_SPLIT_EMPTY.format(
                 rows=len(empty), column=column, values=words.some(sorted(splits))
             )
-            raise DataError(f"{table.name}: {text}", remedy=texts.HOST_SPLIT_REMEDY)
+            raise DataError(
+                _("{table}: {text}").format(table=table.name, text=text), remedy=texts.HOST_SPLIT_REMEDY
+            )
 
 
 def _below(path: Path, folder: Path | None) -> bool:
@@ -248,14 +251,20 @@ def _no_images(table: Table, request: NewRequest, near: Sequence[Path]) -> DataE
     """Why no column of the table leads to images."""
     held = containers.pixels(table)
     if held is not None:
-        return DataError(f"{table.name}: {held}", remedy=texts.PIXELS_REMEDY)
+        return DataError(_("{table}: {held}").format(table=table.name, held=held), remedy=texts.PIXELS_REMEDY)
     other = containers.in_folder(request.images, images_below(request.images).others)
     if other is not None:
-        return DataError(f"{request.images}: {table.name} leads to no image, and {other}")
+        return DataError(
+            _("{images}: {table} leads to no image, and {other}").format(
+                images=request.images, table=table.name, other=other
+            )
+        )
     return DataError(
-        f"{table.name}: no column leads to images",
+        _("{table}: no column leads to images").format(table=table.name),
         columns.misses(table, near),
-        f"the search covered {request.images} and its folders, with and without extension; check IMAGES; "
+        _("the search covered {images} and its folders, with and without extension; check IMAGES; ").format(
+            images=request.images
+        )
         + texts.JOIN_TABLES,
     )
 
@@ -270,8 +279,10 @@ def _id(table: Table, place: columns.Place, sample: asked.Asked | None) -> tuple
     named = columns.id_column(table, place.column, in_sample)
     if named is None:
         raise DataError(
-            f"{table.name}: no column has a different value in each row, so none can be the id",
-            remedy="add a column of unique ids, or remove repeated rows",
+            _("{table}: no column has a different value in each row, so none can be the id").format(
+                table=table.name
+            ),
+            remedy=_("add a column of unique ids, or remove repeated rows"),
         )
     return named
 
@@ -467,9 +478,11 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
             return _by_part(proposal, request, (root, folder), sample, own, named)
         other = containers.in_folder(folder, images_below(folder).others)
         raise DataError(
-            f"{folder}: no folder per class: {len(names)} of its folders contain images",
+            _("{folder}: no folder per class: {n} of its folders contain images").format(
+                folder=folder, n=len(names)
+            ),
             [other] if other else [],
-            remedy="give the folder that contains the class folders, or a table: TRAIN=train.csv",
+            remedy=_("give the folder that contains the class folders, or a table: TRAIN=train.csv"),
         )
     if held := _in_every_folder(proposal, folder, inside, sample):
         return _by_part(proposal, request, (root, folder), sample, inside, held)

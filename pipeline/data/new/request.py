@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.samples import Kind
 from pipeline.data import texts
 from pipeline.data.readers.registry import packed
@@ -75,18 +76,18 @@ def check_there(request: NewRequest) -> None:
     """Raise DataError for files that do not exist, with all of them."""
     faults = []
     if not request.images.is_dir() and not (packed(request.images) and request.images.is_file()):
-        faults.append(f"IMAGES={request.images}: there is no such folder")
+        faults.append(_("IMAGES={images}: there is no such folder").format(images=request.images))
     for word, path in (
         ("TRAIN", request.train),
         ("SAMPLE", request.sample),
         ("IMAGE_TABLE", request.image_table),
     ):
         if path is not None and not path.is_file():
-            faults.append(f"{word}={path}: there is no such file")
+            faults.append(_("{word}={path}: there is no such file").format(word=word, path=path))
     if request.test is not None and not request.test.exists():
-        faults.append(f"TEST={request.test}: there is no such file or folder")
+        faults.append(_("TEST={test}: there is no such file or folder").format(test=request.test))
     if faults:
-        raise DataError(f"make new NAME={request.name}: files are missing", faults)
+        raise DataError(_("make new NAME={request}: files are missing").format(request=request.name), faults)
 
 
 def root_of(request: NewRequest) -> Path:
@@ -146,7 +147,10 @@ class Proposal:
         """Each guess with its reason, one line each, for the terminal."""
         shown = [(line.path.removeprefix("competition."), line) for line in self.lines if line.why]
         wide = max((len(path) for path, _ in shown), default=0)
-        lines = [f"  {path:<{wide}}  {_short(line.value)}: {line.why}" for path, line in shown]
+        lines = [
+            texts.GUESS.format(setting=f"{path:<{wide}}", value=_short(line.value), why=line.why)
+            for path, line in shown
+        ]
         return lines + [texts.HINT.format(hint=hint) for hint in self.hints]
 
     def answers(self) -> list[str]:
@@ -221,8 +225,8 @@ def _mappings(value: Any) -> bool:
 def _short(value: Any) -> str:
     if _mappings(value):
         shown = ", ".join(_attribute(v) for v in value[:MOST_SHOWN])
-        return shown + (f", … ({len(value)} in all)" if len(value) > MOST_SHOWN else "")
-    return "none" if value is None else _some(value) if isinstance(value, list) else str(value)
+        return shown + (texts.MORE_VALUES.format(n=len(value)) if len(value) > MOST_SHOWN else "")
+    return texts.NOTHING_GIVEN if value is None else _some(value) if isinstance(value, list) else str(value)
 
 
 def _attribute(item: dict[str, Any]) -> str:

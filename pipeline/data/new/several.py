@@ -314,10 +314,10 @@ def _of_pages(files: Sequence[Path], counts: set[int]) -> Pixels:
     most = max(counts)
     if alike and looked and most <= MOST_CHANNELS:
         why = worded(texts.PAGES_ARE_CHANNELS, count=most)
-        hint = texts.PAGES_COULD_BE.format(setting="images.pages: images", what="an image of the sample")
+        hint = texts.PAGES_COULD_BE.format(setting="images.pages: images", what=texts.PAGE_IMAGE)
         return Pixels((("images.pages", "channels", why), ("images.channels", most, why)), (hint,))
     why = texts.PAGES_ARE_IMAGES.format(most=most)
-    hint = texts.PAGES_COULD_BE.format(setting="images.pages: first", what="left out but the first")
+    hint = texts.PAGES_COULD_BE.format(setting="images.pages: first", what=texts.PAGE_LEFT_OUT)
     return Pixels((("images.pages", "images", why),), (hint,))
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 
+from pipeline.core.language import _
 from pipeline.core.tables import number_in
 from pipeline.data.new.columns import decimal
 from pipeline.data.paths import nfc
@@ -36,7 +37,9 @@ DENIALS = re.compile(r"(?:no|non|not|without)[\s_-]+\w")
 
 def some(values: Sequence[str], shown: int = 6) -> str:
     """The first values, and how many there are where some are left out."""
-    return ", ".join(values[:shown]) + (f", … ({len(values)} in all)" if len(values) > shown else "")
+    return ", ".join(values[:shown]) + (
+        _(", … ({n} in all)").format(n=len(values)) if len(values) > shown else ""
+    )
 
 
 def products(values: Sequence[Sequence[str]], between: str, most: int) -> set[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.data import texts
 from pipeline.data.readers.reading import Index, Packed, Reading, Values, as_bytes, row_of
 
@@ -83,5 +84,11 @@ def _chosen(file: Path, reading: Reading) -> Any:
         if reading.key in loaded.files:
             return np.asarray(loaded[reading.key])
     except Exception as error:
-        raise DataError(f"{file}: {texts.DAMAGED.format(kind='NumPy', why=error)}") from error
-    raise DataError(f"{file}: {texts.NO_KEY.format(key=reading.key, there=', '.join(loaded.files[:SHOWN]))}")
+        raise DataError(
+            _("{file}: {damaged}").format(file=file, damaged=texts.DAMAGED.format(kind="NumPy", why=error))
+        ) from error
+    raise DataError(
+        _("{file}: {no}").format(
+            file=file, no=texts.NO_KEY.format(key=reading.key, there=", ".join(loaded.files[:SHOWN]))
+        )
+    )

@@ -22,6 +22,7 @@ from math import isqrt, prod
 
 import numpy as np
 
+from pipeline.core.language import _
 from pipeline.core.wording import worded
 from pipeline.data import depth, texts
 from pipeline.data.depth import Ranges
@@ -85,7 +86,9 @@ def _possible(numbers: int) -> str:
     """Shapes that plain numbers may have, most likely ones first."""
     third = isqrt(numbers // RGB_BANDS)
     if RGB_BANDS * third * third == numbers:
-        return f"[{third},{third},3] pixel by pixel, or [3,{third},{third}] band by band"
+        return _("[{third},{third},3] pixel by pixel, or [3,{third},{third}] band by band").format(
+            third=third
+        )
     heights = [h for h in range(isqrt(numbers), 7, -1) if numbers % h == 0][:SHOWN_SHAPES]
     return " or ".join(f"[{h},{numbers // h}]" for h in heights) or "[HEIGHT,WIDTH]"
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.data import texts
 from pipeline.data.readers.reading import Index, Packed, Reading, Values, as_bytes, guarded, library, row_of
 
@@ -68,7 +69,7 @@ def _chosen(root: Any, file: Path, key: str | None) -> Any:
     if key is not None:
         if key not in root:
             there = ", ".join(_names(root)[:SHOWN]) or "nothing"
-            raise DataError(f"{file}: {texts.NO_KEY.format(key=key, there=there)}")
+            raise DataError(_("{file}: {no}").format(file=file, no=texts.NO_KEY.format(key=key, there=there)))
         return root[key]
     arrays = [d for d in root.values() if hasattr(d, "shape")]
     stacked = [

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import texts
@@ -262,7 +263,9 @@ def opened(file: Path, reading: Reading) -> Packed:
         table = numbered(read_table(file, None, reading.encoding, has_header(file), taken))
         kept, images = _require(file, table.columns, taken.held, reading), taken.images
     if fault := shape_fault(kept, reading):
-        raise DataError(f"{file}: {kept.sentence()}; {fault}")
+        raise DataError(
+            _("{file}: {sentence}; {fault}").format(file=file, sentence=kept.sentence(), fault=fault)
+        )
     names = _names(table, file, reading)
     return _Pixels(images, {name: n for n, name in enumerate(names)}, kept, reading)
 
@@ -277,7 +280,8 @@ def _require(file: Path, columns: Sequence[str], there: Held | None, reading: Re
         wanted = ", ".join(reading.columns) or texts.NO_PIXELS_LIKE
         shown = ", ".join(columns[:SHOWN])
         raise DataError(
-            f"{file}: {texts.NO_PIXELS.format(wanted=wanted, columns=shown)}", remedy=texts.NO_PIXELS_REMEDY
+            _("{file}: {no}").format(file=file, no=texts.NO_PIXELS.format(wanted=wanted, columns=shown)),
+            remedy=texts.NO_PIXELS_REMEDY,
         )
     return there
 
@@ -293,7 +297,9 @@ def _names(table: Table, file: Path, reading: Reading) -> Sequence[str]:
     """The names of the images, by the column `key` or the first one with a different value in each row."""
     if reading.key is not None and reading.key not in table.columns:
         there = ", ".join(table.columns[:SHOWN])
-        raise DataError(f"{file}: {texts.NO_KEY.format(key=reading.key, there=there)}")
+        raise DataError(
+            _("{file}: {no}").format(file=file, no=texts.NO_KEY.format(key=reading.key, there=there))
+        )
     candidates = [reading.key] if reading.key is not None else table.columns
     for column in candidates:
         cells = table.column(column)
@@ -301,7 +307,12 @@ def _names(table: Table, file: Path, reading: Reading) -> Sequence[str]:
             return cells
     if reading.key is not None:
         twice = [v for v, count in Counter(table.column(reading.key)).items() if count > 1 or not v]
-        raise DataError(f"{file}: {worded(texts.NAMES_TWICE, key=reading.key, count=len(twice))}", twice)
+        raise DataError(
+            _("{file}: {worded}").format(
+                file=file, worded=worded(texts.NAMES_TWICE, key=reading.key, count=len(twice))
+            ),
+            twice,
+        )
     return ()
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.data import texts
 from pipeline.settings.images import ImageSettings
 
@@ -158,7 +159,9 @@ def guarded(file: str | Path, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         why = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file}: {texts.DAMAGED.format(kind=kind, why=why)}") from error
+        raise DataError(
+            _("{file}: {damaged}").format(file=file, damaged=texts.DAMAGED.format(kind=kind, why=why))
+        ) from error
 
 
 def as_bytes(value: Any) -> bytes | None:

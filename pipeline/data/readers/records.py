@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.text_files import COCO
 from pipeline.core.wording import worded
 from pipeline.data import texts
@@ -55,7 +56,7 @@ def opened(path: Path, name: str) -> Records:
         DataError: it is damaged or no table, or pyarrow is not installed.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
+        raise DataError(_("{path}: there is no such file").format(path=path))
     return _parquet(path, name) if path.suffix.lower() in PARQUETS else _json(path, name)
 
 
@@ -77,12 +78,18 @@ def _json(path: Path, name: str) -> Records:
         lines = path.suffix.lower() == ".jsonl"
         read = [json.loads(line) for line in raw.split("\n") if line.strip()] if lines else json.loads(raw)
     except (OSError, ValueError) as error:
-        raise DataError(f"{name}: {texts.DAMAGED.format(kind='JSON', why=error)}") from error
+        raise DataError(
+            _("{name}: {damaged}").format(name=name, damaged=texts.DAMAGED.format(kind="JSON", why=error))
+        ) from error
     rows = _by_rows(read)
     if not rows and isinstance(read, dict) and {"images", "annotations"} <= read.keys():
-        raise DataError(f"{name}: this is {COCO[0]}, not a CSV table", remedy=COCO[1])
+        raise DataError(
+            _("{name}: this is {coco}, not a CSV table").format(name=name, coco=COCO[0]), remedy=COCO[1]
+        )
     if not rows:
-        raise DataError(f"{name}: {texts.NO_RECORDS}", remedy=texts.NO_RECORDS_REMEDY)
+        raise DataError(
+            _("{name}: {no}").format(name=name, no=texts.NO_RECORDS), remedy=texts.NO_RECORDS_REMEDY
+        )
     columns = tuple(dict.fromkeys(str(key) for row in rows for key in row))
     faults = [
         texts.MISSING_FIELD.format(row=number, columns=", ".join(c for c in columns if c not in row))
@@ -90,7 +97,10 @@ def _json(path: Path, name: str) -> Records:
         if len(row) != len(columns)
     ]
     if faults:
-        raise DataError(f"{name}: {worded(texts.RAGGED_RECORDS, rows=len(faults))}", faults)
+        raise DataError(
+            _("{name}: {worded}").format(name=name, worded=worded(texts.RAGGED_RECORDS, rows=len(faults))),
+            faults,
+        )
 
     def cells(at: Sequence[int]) -> Iterator[Sequence[Any]]:
         return ([row[columns[n]] for n in at] for row in rows)
@@ -121,7 +131,9 @@ def _parquet(path: Path, name: str) -> Records:
         columns = tuple(str(c) for c in file.schema_arrow.names)
         batch = next(file.iter_batches(batch_size=1), None)
     if batch is None or not columns:
-        raise DataError(f"{name}: {texts.NO_RECORDS}", remedy=texts.NO_RECORDS_REMEDY)
+        raise DataError(
+            _("{name}: {no}").format(name=name, no=texts.NO_RECORDS), remedy=texts.NO_RECORDS_REMEDY
+        )
     with guarded(name, PARQUET):
         first = tuple(column[0].as_py() for column in batch.columns)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import RLock
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.sample_paths import files_of
 from pipeline.data import texts
 from pipeline.data.paths import IMAGE_SUFFIXES
@@ -70,7 +71,7 @@ def reader_of(file: Path, how: Reading) -> Reader:
         if _suffix(file) in reader.suffixes:
             return reader
     known = ", ".join(s for reader in READERS.values() for s in reader.suffixes)
-    raise DataError(f"{file}: {texts.NO_READER.format(known=known)}")
+    raise DataError(_("{file}: {no}").format(file=file, no=texts.NO_READER.format(known=known)))
 
 
 def _suffix(file: Path) -> str:
@@ -92,7 +93,7 @@ class Members:
     def __init__(self, where: Path, how: Reading) -> None:
         files = [where] if where.is_file() else [Path(p) for p in sorted(glob.glob(str(where)))]  # noqa: PTH207
         if not files:
-            raise DataError(f"{where}: there is no such file")
+            raise DataError(_("{where}: there is no such file").format(where=where))
         self.files = [Path(os.path.realpath(file)) for file in files]
         found = [reader_of(file, how).index(file, how) for file in self.files]
         self.rows = found[0].rows if len(found) == 1 else 0

@@ -13,6 +13,7 @@ import os
 from dataclasses import dataclass
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.engine import texts
 from pipeline.settings.runtime import RuntimeSettings
 
@@ -73,7 +74,7 @@ def tokens(runtime: RuntimeSettings, machine: Machine) -> list[Token]:
                 texts.NO_GPU.format(asked=asked, missing=listed, seen=seen), remedy=texts.NO_GPU_REMEDY
             )
     elif runtime.device == "cuda" and not gpus:
-        raise ConfigError("runtime.device=cuda: torch sees no GPU", remedy=texts.NO_GPU_REMEDY)
+        raise ConfigError(_("runtime.device=cuda: torch sees no GPU"), remedy=texts.NO_GPU_REMEDY)
     if runtime.per_gpu > 1 and not gpus:
         text = texts.PER_GPU_WITHOUT_GPU.format(n=runtime.per_gpu)
         raise ConfigError(text, remedy=texts.PER_GPU_WITHOUT_GPU_REMEDY)

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.data import load
 from pipeline.engine.need import Need
@@ -99,7 +100,8 @@ def read(path: Path) -> Grid:
     if not path.is_file():
         known = beside(path) or beside(Path(CONFIGS.name) / "ablate" / path.name)
         raise ConfigError(
-            f"{path}: no such file", remedy=nearest(str(path), known) or f"known: {', '.join(known)}"
+            f"{path}: no such file",
+            remedy=nearest(str(path), known) or _("known: {known}").format(known=", ".join(known)),
         )
     parsed = parse_file(path, str(path))
     faults = [str(fault) for fault in parsed.faults]
