@@ -143,7 +143,7 @@ PICTURES = (
         "#telling",
         height=920,
     ),
-    Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
     Picture(
         "predict",
         (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
