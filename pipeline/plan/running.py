@@ -36,7 +36,7 @@ from pipeline.plan.clock import SLACK, Clock, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
 from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
-from pipeline.plan.steps import Best, Step, keep_best, stable_path
+from pipeline.plan.steps import Best, Step, is_better, keep_best, stable_path
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import AUTO
 from pipeline.settings.load import Settings
@@ -369,7 +369,9 @@ class Runner:
         pool = self._pool()
         settings, artifact = self.blend(pool)
         self._take(settings, artifact, len(pool))
-        if made is not None:  # alone it may be better than all together, if there are few images
+        # Alone it may be better than all together, if there are few images; by luck it often seems so.
+        config = self.settings.config
+        if made is not None and is_better(config, self.labelled, made, artifact, len(pool)):
             self._take(self.settings, made, 1)
         taken = self.clock.now() - began
         self.reserve.blend = max(taken, 1.0)
