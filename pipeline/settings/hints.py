@@ -54,7 +54,7 @@ def of_name(settings: type[BaseModel], name: str, siblings: Sequence[str]) -> st
 
 
 def as_sections(settings: type[BaseModel], name: str) -> str:
-    """How to write a setting that a file has by its path, such as `report.language: ko`; empty if it is none."""
+    """How to write a setting that a file has by its path, as `report.language: ko`; empty if it is none."""
     section, _dot, field = name.partition(".")
     known = field and name in set(_paths(settings))
     return TWO_LINES.format(section=section, field=field) if known else ""
