@@ -70,7 +70,7 @@ ABOVE_WHAT_WOULD_BE_CUT = """most => {
   let end = most;
   for (let above = 0; above !== end; ) {
     above = end;
-    for (const b of seen) if (b.top < end - 1 && b.bottom > end - 6) end = Math.floor(b.top) - 2;
+    for (const b of seen) if (b.top < end && b.bottom > end) end = Math.floor(b.top) - 1;
   }
   return end > most / 2 ? end : most;
 }"""
@@ -90,6 +90,7 @@ class Picture:
         served: the last command is a server: the first address that it prints is shown, then it is ended.
         awaited: CSS selector of what a served page shows once it is complete.
         pressed: CSS selectors of buttons that are pressed first, as a reader closes a panel.
+        alone: the commands run in a fresh copy, where nothing that other pictures made is reused.
         panels: pictures with a caption each that this one shows side by side; it has no commands of its own.
     """
 
@@ -102,6 +103,7 @@ class Picture:
     served: bool = False
     awaited: str = ""
     pressed: tuple[str, ...] = ()
+    alone: bool = False
     panels: tuple[tuple[str, Picture], ...] = ()
 
 
@@ -129,7 +131,10 @@ MLFLOW_CLOSES = (
 # The way of README from raw files to a verdict.
 STORY = (
     ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 356)),
-    ("make eda: what is wrong in them", Picture("finding", EDA, "report", "#findings article", 540, 356)),
+    (
+        "make eda: what is wrong in them",
+        Picture("finding", EDA, "report", "#findings article .pill", 540, 356),
+    ),
     (
         "make ensemble: is the blend better?",
         Picture("blend", (*PROBES, BLEND), "report", "#answer", 540, 420),
@@ -186,8 +191,9 @@ PICTURES = (
         "cluster",
         ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
         width=860,
+        alone=True,
     ),
-    Picture("store", ("make du",), width=760, height=620),
+    Picture("store", ("make du",), width=760, height=680),
     Picture(
         "plugins",
         (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
@@ -195,10 +201,7 @@ PICTURES = (
         "#rows",
         height=580,
     ),
-    # In a home of its own: its blends would be newer submissions than those of the other pictures.
-    Picture(
-        "time", ('make ensemble TIME=8m ARGS="competition=emoji runtime.home=budget"',), "report", height=640
-    ),
+    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640, alone=True),
     Picture("data", EDA, "report", height=590),
     Picture(
         "images",
@@ -211,7 +214,7 @@ PICTURES = (
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
-    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760),
+    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760, alone=True),
     Picture(
         "experiments",
         ('make learning-curve ARGS="competition=emoji experiment=probe"',),
@@ -354,24 +357,30 @@ def cut_out(picture: Picture, address: str, browser: object) -> bytes:
 
 
 def few_colours(image: Image.Image) -> Image.Image:
-    """The image in 256 colours: those of large areas exactly, and all that are far from them.
+    """The image in 256 colours: some by area, some by the root of the area, some by the range of colours.
 
-    By area alone a small orange dot becomes grey; by range alone a white page is tinted.
+    With one of these alone a white page is tinted, a photograph coarse, or a small orange dot grey.
     """
-    counted = sorted(image.getcolors(image.width * image.height) or (), reverse=True)
-    exact = [colour for _, colour in counted[:128]]
-    wide = image.quantize(256 - len(exact), method=Image.Quantize.MAXCOVERAGE).getpalette() or []
-    palette = np.array([*(part for colour in exact for part in colour), *wide][: 3 * 256]).reshape(-1, 3)
-    colours, place = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_inverse=True)
+    pixels = np.asarray(image).reshape(-1, 3)
+    colours, place, areas = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    weighted = Image.fromarray(np.repeat(colours, np.ceil(np.sqrt(areas)).astype(int), axis=0)[None])
+    cut = weighted.quantize(128, method=Image.Quantize.MEDIANCUT)
+    wide = image.quantize(64, method=Image.Quantize.MAXCOVERAGE)
+    others = [np.array(few.getpalette(), np.uint8).reshape(-1, 3) for few in (cut, wide)]
+    palette = np.concatenate([colours[np.argsort(-areas)[:64]], *others])[:256]
     # Image.quantize(palette=…) looks colours up coarsely, so that white becomes a light grey.
     nearest = cKDTree(palette).query(colours)[1].astype(np.uint8)
     few = Image.fromarray(nearest[place.ravel()].reshape(image.height, image.width))
-    few.putpalette(palette.astype(np.uint8).tobytes())
+    few.putpalette(palette.tobytes())
     return few
 
 
 def taken(picture: Picture, folder: Path, browser: object) -> bytes:
     """The picture of what its commands make."""
+    if picture.alone:
+        folder = folder / "alone" / picture.name
+        shutil.rmtree(folder, ignore_errors=True)
+        copy_tracked(folder)
     *before, last = picture.commands
     for command in before:
         run(command, folder)
