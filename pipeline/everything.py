@@ -9,13 +9,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.core import metrics
 from pipeline.core.language import ENGLISH, _, say
+from pipeline.core.terminal import padded
 from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
@@ -137,10 +137,8 @@ def lines(
 
 
 def row(name: str, value: str, language: str) -> str:
-    """A line of the summary, its values below each other; Hangul takes two columns of a terminal."""
-    said = say(name, language)
-    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in said)
-    return f"  {said}{' ' * (NAME_WIDTH - len(said) - wide)} {say(value, language)}"
+    """A line of the summary, its values below each other."""
+    return f"  {padded(say(name, language), NAME_WIDTH)} {say(value, language)}"
 
 
 def _against_best_member(facts: Mapping[str, Any]) -> dict[str, str]:

@@ -14,9 +14,9 @@ Does not own printing or exit codes: `pipeline/__main__.py` turns a `UserError` 
 
 from collections.abc import Iterable, Sequence
 
-from pipeline.core.language import ENGLISH, _, say
+from pipeline.core.language import ENGLISH, _, joined, say
 
-FAULT, HIDDEN, REMEDY = "  - {fault}", _("  … and {hidden} more"), _("  → {remedy}")
+FAULT, HIDDEN, REMEDY = "  - ", _("  … and {hidden} more"), _("  → {remedy}")
 ERROR = _("error: {message}")
 STOPPED = _("stopped; finished results are kept, and the next run continues here")
 SIMILAR = _("did you mean {words}?")
@@ -53,14 +53,18 @@ class UserError(PodiumError):
 
     def said(self, language: str) -> str:
         """The whole message in a language, as far as its texts are translated."""
-        lines = [say(self.headline, language)]
-        lines += [FAULT.format(fault=say(fault, language)) for fault in self.faults[:SHOWN_FAULTS]]
+        return say(joined("\n", self._lines()), language)
+
+    def in_line(self) -> str:
+        """The whole message as one text without new lines, for a list of several errors."""
+        return joined(" ", self._lines())
+
+    def _lines(self) -> list[str]:
+        lines = [self.headline, *(FAULT + fault for fault in self.faults[:SHOWN_FAULTS])]
         hidden = len(self.faults) - SHOWN_FAULTS
         if hidden > 0:
-            lines.append(say(HIDDEN.format(hidden=hidden), language))
-        if self.remedy:
-            lines.append(say(REMEDY.format(remedy=self.remedy), language))
-        return "\n".join(lines)
+            lines.append(HIDDEN.format(hidden=hidden))
+        return [*lines, REMEDY.format(remedy=self.remedy)] if self.remedy else lines
 
 
 def told(error: UserError, language: str) -> str:

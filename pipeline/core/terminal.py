@@ -11,6 +11,7 @@ Python writes it: `\x1b`. A byte of a file name that is no UTF-8 is shown in the
 from __future__ import annotations
 
 import contextlib
+import copy
 import logging
 import os
 import sys
@@ -22,6 +23,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from pipeline.core.language import ENGLISH, Text, say
 from pipeline.core.secrets import hidden
 
 # These change the direction of the text around them, so a name could show itself as another one.
@@ -34,6 +36,18 @@ BOLD, RED, DIM = "1", "1;31", "2"
 LABELS = {"next": BOLD, "error": RED, "report": DIM, "home page": DIM, "MLflow": DIM}
 WHOLE = ("next",)
 UTF8_MODE = "PYTHONUTF8"
+
+
+def padded(text: str, columns: int) -> str:
+    """A text with spaces up to this number of columns of a terminal, in which Hangul takes two.
+
+    Args:
+        text: as its reader gets it.
+        columns: negative ones put the spaces in front.
+    """
+    wide = len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    space = " " * (abs(columns) - wide)
+    return space + text if columns < 0 else text + space
 
 
 def printable(text: str) -> str:
@@ -118,10 +132,15 @@ class Handler(logging.StreamHandler[TextIO]):
 
 
 class Formatter(logging.Formatter):
-    """A log line as `printable` text, its traceback included."""
+    """A log line in the reader's language as `printable` text, its traceback included."""
+
+    language = ENGLISH
 
     def format(self, record: logging.LogRecord) -> str:
         """The finished line."""
+        if isinstance(record.msg, Text):
+            record = copy.copy(record)
+            record.msg = say(record.msg, self.language)
         return printable(super().format(record))
 
 
@@ -142,6 +161,15 @@ def prepare() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def listen(level: str, language: str) -> None:
+    """Log lines of this level and above, in this language, once the settings name both."""
+    root = logging.getLogger()
+    root.setLevel(level)
+    for handler in root.handlers:
+        if isinstance(handler.formatter, Formatter):
+            handler.formatter.language = language
 
 
 def take_over() -> None:

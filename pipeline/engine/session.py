@@ -36,6 +36,8 @@ from pipeline.settings.load import Settings
 log = logging.getLogger(__name__)
 
 REPORT = language._("report: {path}")
+RESULT = language._("{stage:<15} {which:<28} {how:>9}  {key}")
+REUSED, TOOK = language._("reused"), language._("{seconds:.1f} s")
 # Parameters of a need that its line in the terminal shows.
 PART_SCORE = "valid_score"
 SHOWN_PARAMS = ("fold", "split", "view", "part", "of")
@@ -80,12 +82,15 @@ class Session:
         self.tracker = Tracker(self.home, runtime.mlflow_uri, runtime.mlflow, silence)
         self.artifacts, self._shares = artifacts, beside is not None
         self.executor: Executor = beside.executor if beside else executor or Here()
-        own = Progress(self.home / "artifacts" / FOLDER, self.say)
+        own = Progress(self.home / "artifacts" / FOLDER, self.say, self.language)
         self.progress: Progress = beside.progress if beside else own
         # In a search: its name, and a callback that may end the training of a trial early.
         self.study: str | None = None
         self.on_epoch: OnEpoch | None = None
         self.seconds: dict[str, float] = {}
+        # One line for each run that people compare, and none for what it is made of: for a command that says
+        # itself what its many runs brought.
+        self.brief: bool = beside.brief if beside else False
         # Lines for the very end of the command, such as the next command.
         self.ending: list[str] = beside.ending if beside else []
         # Called after each new run that people compare: a long command is watched on a page.
@@ -364,17 +369,18 @@ class Session:
             self._in_use.add(artifact.address)
             os.utime(artifact.folder / MANIFEST)  # the last used result is freed last
         once = (artifact.stage, artifact.key)
-        if once in self._printed or (reused and not stage.tracked):
+        if once in self._printed or ((reused or self.brief) and not stage.tracked):
             return artifact
         self._printed.add(once)
         name = artifact.stage.replace("_", "-")
         label = naming.label_of(artifact) if need.key else self.title(need)
         which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
-        how = "reused" if reused else f"{artifact.seconds:.1f} s"
-        self.say(f"{name:<15} {which:<28} {how:>9}  {artifact.key[:SHORT]}")
-        said = artifact.manifest.get("said", {}).get(self.language)
-        for line in said or artifact.manifest.get("lines", []):
-            self.say(f"    {line}")
+        how = REUSED if reused else TOOK.format(seconds=artifact.seconds)
+        self.say(RESULT.format(stage=name, which=which, how=how, key=artifact.key[:SHORT]))
+        if not (self.brief and stage.compared):
+            said = artifact.manifest.get("said", {}).get(self.language)
+            for line in said or artifact.manifest.get("lines", []):
+                self.say(f"    {line}")
         if not reused and stage.compared and self.after_run is not None:
             self.after_run()
         return artifact

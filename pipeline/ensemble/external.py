@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import LabelSpace, Strings, strings
@@ -77,7 +78,11 @@ def read_probabilities(
     if faults:
         remedy = f"the member must predict exactly these {len(wanted)} images"
         raise DataError(
-            f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
+            _("{name}: {path}: {n}{id_counts}").format(
+                name=name, path=path, n=plural(len(faults), "fault"), id_counts=_id_counts(ids, wanted)
+            ),
+            faults,
+            remedy,
         )
     rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
     if rounded and target.kind != LABELS:
@@ -104,7 +109,11 @@ def read_labels(
     if faults:
         remedy = f"the submission must label exactly the {len(wanted)} test images"
         raise DataError(
-            f"{name}: {path}: {plural(len(faults), 'fault')}{_id_counts(ids, wanted)}", faults, remedy
+            _("{name}: {path}: {n}{id_counts}").format(
+                name=name, path=path, n=plural(len(faults), "fault"), id_counts=_id_counts(ids, wanted)
+            ),
+            faults,
+            remedy,
         )
     if space.kind == EXCLUSIVE:
         p_NC = np.eye(space.n_classes, dtype=np.float32)[submission.labels_N]

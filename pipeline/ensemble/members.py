@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Samples, Strings
 from pipeline.core.voting import soft_voting
@@ -135,7 +136,9 @@ def load_members(
     unknown = sorted(set(given) - {*names, *(member.p.name for member in test_only)})
     if unknown:
         raise ConfigError(
-            "ensemble.weights: no such members", unknown, f"the members are: {', '.join(names)}"
+            _("ensemble.weights: no such members"),
+            unknown,
+            _("the members are: {names}").format(names=", ".join(names)),
         )
     weights = tuple(given.get(name, 1.0) for name in names) if set(given) & set(names) else None
     files = {word.name: _provenance(word) for word in words}
@@ -178,7 +181,7 @@ def refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artifa
             if expected != actual:
                 faults.append(f"{name} was trained on other {stage} ({actual}, expected {expected})")
     if faults:
-        raise ConfigError("ensemble.members: these cannot be combined", faults, texts.SAME_FOLDS)
+        raise ConfigError(_("ensemble.members: these cannot be combined"), faults, texts.SAME_FOLDS)
 
 
 def finished_members(ask: Ask, settings: Settings) -> dict[str, str]:
@@ -200,8 +203,8 @@ def finished_members(ask: Ask, settings: Settings) -> dict[str, str]:
             finished.append(artifact)
     if not finished:
         raise ConfigError(
-            "ensemble.members=[auto]: no member is finished for these data and folds",
-            remedy="name members, e.g. ensemble.members=[lite0,probe], or run make infer first",
+            _("ensemble.members=[auto]: no member is finished for these data and folds"),
+            remedy=_("name members, e.g. ensemble.members=[lite0,probe], or run make infer first"),
         )
     names = [naming.label_of(a) for a in finished]
     return {
@@ -222,7 +225,9 @@ def member_by_key(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
     if len(matches) != 1:
         keys = [f"{a.key} ({naming.label_of(a)})" for a in matches]
         raise ConfigError(
-            f"{word}: {len(matches)} inferences have a key that starts so", keys, "`make runs` shows keys"
+            _("{word}: {n} inferences have a key that starts so").format(word=word, n=len(matches)),
+            keys,
+            _("`make runs` shows keys"),
         )
     artifact = matches[0]
     faults = [
@@ -232,7 +237,7 @@ def member_by_key(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
     ]
     if faults:
         headline = f"{word} ({artifact.manifest['experiment']}) was made from other data or folds"
-        raise ConfigError(headline, faults, "members of one blend need the same competition and fold plan")
+        raise ConfigError(headline, faults, _("members of one blend need the same competition and fold plan"))
     return {_name_with_key(artifact): artifact.key}
 
 
@@ -255,5 +260,5 @@ def file_digests(members: Sequence[str], index: FileIndex) -> str:
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
         remedy = "paths are relative to the folder in which you run make"
-        raise DataError(f"ensemble.members: {len(missing)} files are missing", missing, remedy)
+        raise DataError(_("ensemble.members: {n} files are missing").format(n=len(missing)), missing, remedy)
     return " ".join(index.digest(path) for path in paths)

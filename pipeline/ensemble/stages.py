@@ -22,6 +22,7 @@ import pandas as pd
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.targets import EXCLUSIVE, Target
@@ -416,7 +417,7 @@ def refuse_decide(settings: Settings) -> None:
     for name in ANSWER_STEPS:
         if name in steps and metric.needs == "probabilities":
             text = texts.SCALES_NEED_LABELS.format(step=name, metric=metric.name)
-            raise ConfigError(text, remedy=f"leave {name} out")
+            raise ConfigError(text, remedy=_("leave {name} out").format(name=name))
 
 
 def decide_sections(settings: Settings) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ import torch
 from scipy import ndimage
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import FoldPlan, Samples, Strings, strings
 from pipeline.data import crop, load
@@ -149,14 +150,14 @@ def _requested(
     if named is not None and int(named) not in folds:
         known = ", ".join(map(str, folds))
         message = texts.UNKNOWN_FOLD.format(fold=named, experiment=job.settings.experiment, folds=known)
-        raise DataError(message, remedy="name one of them")
+        raise DataError(message, remedy=_("name one of them"))
     if not keys:
         most = job.settings.config.explain.images
         chosen = why.errors(oof, train, most) or why.doubtful(oof, most)
         keys = [f"train/{name}" for name in chosen]
     requested, faults = [], []
     for key in keys:
-        split, _, name = key.partition("/")
+        split, _slash, name = key.partition("/")
         if split == "test":
             requested.append(Requested(split, name, int(named) if named is not None else folds[0]))
             continue
@@ -167,7 +168,7 @@ def _requested(
             requested.append(Requested(split, name, fold))
     if faults:
         message = texts.NO_UNSEEN_NETWORK.format(n=len(faults))
-        raise DataError(message, faults, "name other images, or train all folds (train.folds)")
+        raise DataError(message, faults, _("name other images, or train all folds (train.folds)"))
     return requested
 
 

@@ -11,6 +11,7 @@ import json
 
 from pipeline.core import best, metrics
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.samples import Samples
 from pipeline.data import load
 from pipeline.data.labels import label_space
@@ -66,7 +67,7 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
             faults.append(f"{word}: {why}")
     if faults or not keys:
         what = f"ID: {len(faults)} of {len(words)} ids cannot be explained"
-        raise DataError(what, faults, "give ids of the training or test table, separated by commas")
+        raise DataError(what, faults, _("give ids of the training or test table, separated by commas"))
     return keys
 
 
@@ -102,7 +103,7 @@ def _of_key(session: Session, prefix: str) -> Settings:
         raise ConfigError(
             texts.RUN_OF_KEY.format(key=prefix, n=len(runs)),
             [f"{a.key} ({naming.label_of(a)})" for a in runs],
-            "`make runs` shows keys",
+            _("`make runs` shows keys"),
         )
     own = dict(session.settings.request.values)
     return request.again(runs[0].manifest["request"], own, session.settings.folder)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.pages.gallery import Panel
 
 if TYPE_CHECKING:
@@ -59,4 +60,8 @@ def check_names(names: Sequence[str]) -> None:
     if unknown or not names:
         hints = [f"{name!r}: {nearest(name, NAMES) or 'no such panel'}" for name in unknown]
         what = f"{len(unknown)} unknown" if unknown else "names no panel"
-        raise ConfigError(f"WHAT (explain.parts): {what}", hints, f"choose from: {', '.join(NAMES)}")
+        raise ConfigError(
+            _("WHAT (explain.parts): {what}").format(what=what),
+            hints,
+            _("choose from: {names}").format(names=", ".join(NAMES)),
+        )

@@ -22,6 +22,7 @@ import torch
 from torchvision.transforms.v2.functional import gaussian_blur
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.samples import Floats
 from pipeline.core.seeds import rng
 from pipeline.explain import activation, layers, maps, network, texts, units
@@ -228,7 +229,10 @@ def _classes(scene: Scene) -> list[int]:
         some = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
         raise ConfigError(
             texts.SYNTHESIS_UNKNOWN.format(n=len(unknown)),
-            [f"{name!r}: {nearest(name, known) or 'no such class'}" for name in unknown],
+            [
+                _("{name!r}: {nearest}").format(name=name, nearest=nearest(name, known) or "no such class")
+                for name in unknown
+            ],
             texts.SYNTHESIS_CLASSES.format(names=some),
         )
     if settings.classes:

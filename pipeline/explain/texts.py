@@ -4,6 +4,8 @@ Owns every text that a reader of the gallery or of the terminal sees, as templat
 Does not own when a text is shown. Text in backticks is shown as code.
 """
 
+from pipeline.core.language import _
+
 # --- Images and maps, shared by the panels
 TITLE_TOLD = "{key}: {told}"
 TITLE_TEST = "{key}: predicted {predicted} ({p_predicted}), second {rival} ({p_rival})"
@@ -18,14 +20,14 @@ FOR_CLASS = "for {name}"
 NO_IMAGE = "No image was selected; name images with ID."
 
 # --- The scene
-UNKNOWN_FOLD = "FOLD={fold}: {experiment} has the folds {folds}"
-SEEN_BY_ALL = "{key}: not in the validation part of any of the folds {folds}, so every network was trained on it"
-NO_UNSEEN_NETWORK = "ID: every network was trained on {n} of these training images"
+UNKNOWN_FOLD = _("FOLD={fold}: {experiment} has the folds {folds}")
+SEEN_BY_ALL = _("{key}: not in the validation part of any of the folds {folds}, so every network was trained on it")
+NO_UNSEEN_NETWORK = _("ID: every network was trained on {n} of these training images")
 ONE_OF_BAG = "{n} models vote in fold {fold}; the one with the largest share ({share}) is shown."
 MEAN_OF_HEADS = "The mean logits of {n:head} are explained, whereas a prediction is the mean of their probabilities."
-NO_MAP = "explain: no layer of this network has an output of more than one cell over the image"
-NOT_A_MAP = "`{name}`: its output is not a map over the image"
-LAYERS_REFUSED = "explain: {n} of the layers in the settings cannot be shown"
+NO_MAP = _("explain: no layer of this network has an output of more than one cell over the image")
+NOT_A_MAP = _("`{name}`: its output is not a map over the image")
+LAYERS_REFUSED = _("explain: {n} of the layers in the settings cannot be shown")
 
 # --- The page and the terminal
 BY_UNSEEN_FOLD = "Each training image is explained by the network of the fold that never saw it"
@@ -33,9 +35,9 @@ BY_ONE_FOLD = ", a test image by the network of one fold"
 LEAD_NAMED = "The images that ID names. {by}."
 LEAD_ERRORS = "The {n} worst out-of-fold errors, spread over the confused pairs of classes. {by}."
 LEAD_DOUBTFUL = "There is no out-of-fold error; these images have the least certain predictions. {by}."
-LINE = "{n_images:image}, {n_panels:panel}: {names}"
-RUN_OF_KEY = "RUN=key:{key}: {n} finished runs have a key that starts so"
-BEST_FINISHED = "explain         {experiment}, the best of {n} finished networks ({metric} {score:.4f}); choose another with RUN=…"
+LINE = _("{n_images:image}, {n_panels:panel}: {names}")
+RUN_OF_KEY = _("RUN=key:{key}: {n} finished runs have a key that starts so")
+BEST_FINISHED = _("explain         {experiment}, the best of {n} finished networks ({metric} {score:.4f}); choose another with RUN=…")
 
 # --- cam
 CAM_TITLE = "Class activation maps"
@@ -105,9 +107,9 @@ UNITS_CAUTION = "A channel is described by what excites it. That is not a proof:
 UNITS_GATES = " This network has squeeze-and-excitation: besides its receptive field, a unit receives one number per channel from the whole image, which is not counted here."
 UNITS_ALL = "all {n:,} out-of-fold images (the backbone is frozen and was trained on none of them)"
 UNITS_OF_FOLD = "the {n:,} images of fold {fold}, which its network was not trained on"
-UNITS_CHANNELS = "{setting}: {layer} has channels 0 to {last}"
-UNITS_NO_CHANNEL = "there is no channel {channel}"
-UNITS_NAME_LAYERS = "also name layers, so that each of them has these channels"
+UNITS_CHANNELS = _("{setting}: {layer} has channels 0 to {last}")
+UNITS_NO_CHANNEL = _("there is no channel {channel}")
+UNITS_NAME_LAYERS = _("also name layers, so that each of them has these channels")
 UNITS_LAYER_GROUP = "{layer}: {channels} channels of {h} × {w}"
 ACTIVATIONS_TITLE = "Layer activations"
 ACTIVATIONS_LEAD = "How strongly single channels of a layer respond to an image, place by place. For each layer, the channels with the most unusual response to this image are shown, with the number of standard deviations by which their strongest response exceeds their mean over images that the network was not trained on."

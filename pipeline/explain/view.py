@@ -21,6 +21,7 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.one_label import OneLabel, one_label
 from pipeline.core.predictions import Probabilities
@@ -84,7 +85,7 @@ def check(space: LabelSpace, name: str) -> None:
         raise ConfigError(texts.NO_COLUMN.format(target=space.kind))
     elif name not in space.classes:
         remedy = nearest(name, space.classes) or f"the values are: {', '.join(space.classes)}"
-        raise ConfigError(f"LABEL: there is no value {name!r}", remedy=remedy)
+        raise ConfigError(_("LABEL: there is no value {name!r}").format(name=name), remedy=remedy)
 
 
 def view_of(train: Samples, oof: Probabilities, name: str) -> ColumnView | None:

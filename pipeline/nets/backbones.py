@@ -21,6 +21,7 @@ from torch import nn
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError, ModelError, UserError, nearest
+from pipeline.core.language import _
 from pipeline.nets import pixels
 from pipeline.nets.weights import first_line, fit_state, weight_of_channels
 from pipeline.settings.model import PIXELS, ModelSettings
@@ -81,14 +82,16 @@ def _unknown(name: str, whose: str, known: list[str], all_of: str) -> ModelError
     theirs = TORCHVISION + name.lower()
     hint = f"did you mean {theirs}?" if theirs in known else nearest(name, known)
     return ModelError(
-        f"model.name: {whose} has no model called {name!r}", [hint] if hint else [], f"any name of {all_of}"
+        _("model.name: {whose} has no model called {name!r}").format(whose=whose, name=name),
+        [hint] if hint else [],
+        _("any name of {all_of}").format(all_of=all_of),
     )
 
 
 def _refused(settings: ModelSettings, name: str, why: object) -> ModelError:
     return ModelError(
-        f"model: {name} does not accept {why}",
-        remedy="set model.drop_rate=0 model.drop_path_rate=0, or choose another model",
+        _("model: {name} does not accept {why}").format(name=name, why=why),
+        remedy=_("set model.drop_rate=0 model.drop_path_rate=0, or choose another model"),
     )
 
 
@@ -223,8 +226,10 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None, channels: i
     name = settings.name
     if settings.weights == "hub":
         raise ModelError(
-            f"model.weights: the hub has no weights of {name}",
-            remedy="set model.weights=none and load weights in the function, or set model.weights=file:PATH",
+            _("model.weights: the hub has no weights of {name}").format(name=name),
+            remedy=_(
+                "set model.weights=none and load weights in the function, or set model.weights=file:PATH"
+            ),
         )
     own = plugin.Own(name, Path.cwd(), "model.name")
     taken = {rate for rate in _RATES if own.takes(rate)}
@@ -235,8 +240,10 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None, channels: i
         wanted["channels"] = channels
     elif channels != RGB:
         raise ConfigError(
-            f"model.name: {name} does not take `channels`, and images.channels={channels}",
-            remedy="give the function an argument `channels`, the number of channels of its input",
+            _("model.name: {name} does not take `channels`, and images.channels={channels}").format(
+                name=name, channels=channels
+            ),
+            remedy=_("give the function an argument `channels`, the number of channels of its input"),
         )
     backbone = own(n_classes=n_classes, **wanted)
     if not isinstance(backbone, nn.Module):
@@ -268,15 +275,19 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, shape: tuple[int, i
         backbone.train(was)
     if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (2, n_classes):
         raise ConfigError(
-            f"model.name: {name} gives {plugin.described(logits)} for 2 images and {n_classes} classes",
-            remedy=f"its forward must give logits of shape (2, {n_classes})",
+            _("model.name: {name} gives {described} for 2 images and {n_classes} classes").format(
+                name=name, described=plugin.described(logits), n_classes=n_classes
+            ),
+            remedy=_("its forward must give logits of shape (2, {n_classes})").format(n_classes=n_classes),
         )
 
 
 def _too_small(name: str, size: Size, error: Exception) -> ModelError:
     return ModelError(
-        f"images.size: {name} cannot take images of {size[0]} × {size[1]} px: {first_line(error)}",
-        remedy="change images.size (a vision transformer needs multiples of its patch) or the model",
+        _("images.size: {name} cannot take images of {size} px: {why}").format(
+            name=name, size=f"{size[0]} × {size[1]}", why=first_line(error)
+        ),
+        remedy=_("change images.size (a vision transformer needs multiples of its patch) or the model"),
     )
 
 
@@ -305,7 +316,10 @@ def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
             problem = f"the hub gave no weights of {model}"
         else:
             raise
-        raise ModelError(f"model.weights: {problem}: {first_line(error)}", remedy=REMEDY) from error
+        raise ModelError(
+            _("model.weights: {problem}: {first_line}").format(problem=problem, first_line=first_line(error)),
+            remedy=REMEDY,
+        ) from error
 
 
 def _is_of_the_network(error: Exception) -> bool:

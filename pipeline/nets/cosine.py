@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn import functional
 
 from pipeline.core.errors import ModelError
+from pipeline.core.language import _
 from pipeline.settings.model import ModelSettings
 
 
@@ -104,11 +105,11 @@ def to_cosines(backbone: nn.Module, name: str, n_classes: int, angles: Angles) -
     layer = classifier_layer(backbone)
     if layer is None:
         raise ModelError(
-            f"model.heads=cosine: {name} has no known linear classifier to replace",
-            remedy="choose model.heads=joint, or a network of timm with a linear classifier",
+            _("model.heads=cosine: {name} has no known linear classifier to replace").format(name=name),
+            remedy=_("choose model.heads=joint, or a network of timm with a linear classifier"),
         )
     config: Any = backbone.pretrained_cfg
-    parent, _, child = str(config["classifier"]).rpartition(".")
+    parent, _dot, child = str(config["classifier"]).rpartition(".")
     setattr(backbone.get_submodule(parent), child, Cosine(layer.in_features, n_classes, angles))
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.language import _
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Floats, Ints, Strings, positions
 from pipeline.core.terminal import bar_of
@@ -111,7 +112,7 @@ def autocast(device: str, precision: str) -> AbstractContextManager[object]:
     """
     if precision == "fp16" and device == "cpu":
         raise ConfigError(
-            "train.precision, infer.precision: fp16 needs a GPU", remedy="use bf16 or fp32 on a CPU"
+            _("train.precision, infer.precision: fp16 needs a GPU"), remedy=_("use bf16 or fp32 on a CPU")
         )
     # torch before 2.4 refuses float32 here, even where it changes nothing.
     return contextlib.nullcontext() if precision == "fp32" else torch.autocast(device, DTYPES[precision])
@@ -143,9 +144,11 @@ def with_room(call: Callable[[], T], images: Sequence[Images], how: Pass) -> T:
             there = [one for one in images if isinstance(one, DeviceImages) and one.resident]
             if not there:
                 raise UserError(
-                    f"out of memory: runtime.infer_batch={how.batch}",
+                    _("out of memory: runtime.infer_batch={batch}").format(batch=how.batch),
                     [str(error).splitlines()[0]],
-                    f"try runtime.infer_batch={max(how.batch // 2, 1)}; it changes no result",
+                    _("try runtime.infer_batch={batch}; it changes no result").format(
+                        batch=max(how.batch // 2, 1)
+                    ),
                 ) from error
         for one in there:  # only here, beyond the exception, is the memory of the pass free
             one.evict()

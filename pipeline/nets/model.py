@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError
+from pipeline.core.language import _
 from pipeline.core.samples import LabelSpace, Strings, positions
 from pipeline.data.loader import Images
 from pipeline.nets import backbones
@@ -158,8 +159,10 @@ class Classifier(nn.Module):
         if layer is not None:
             return layer
         raise ModelError(
-            f"model.pool_images={self.intake.pool}: {self.name} has no known linear classifier",
-            remedy="choose model.pool_images=mean, or a network of timm with a linear classifier",
+            _("model.pool_images={pool}: {value} has no known linear classifier").format(
+                pool=self.intake.pool, value=self.name
+            ),
+            remedy=_("choose model.pool_images=mean, or a network of timm with a linear classifier"),
         )
 
     @property
@@ -223,9 +226,11 @@ class Classifier(nn.Module):
         classifier = getattr(self.backbone, "pretrained_cfg", {}).get("classifier")
         if not isinstance(classifier, str):
             raise ModelError(
-                f"model.name: {self.name} does not define its features",
-                remedy="give it forward_features(x) and forward_head(maps, pre_logits=True), as timm's "
-                "models have, or choose train.strategy=full",
+                _("model.name: {value} does not define its features").format(value=self.name),
+                remedy=_(
+                    "give it forward_features(x) and forward_head(maps, pre_logits=True), as timm's models "
+                    "have, or choose train.strategy=full"
+                ),
             )
         return self._input_of(self.backbone.get_submodule(classifier), x_BCHW)
 
@@ -235,10 +240,11 @@ class Classifier(nn.Module):
             last, maps = self.backbone.forward_intermediates(x_BCHW, indices=self.feature_stages)
         except (AttributeError, AssertionError) as error:
             raise ModelError(
-                f"model.feature_stages: {self.name} does not give the maps of its last {self.feature_stages} "
-                "stages",
+                _(
+                    "model.feature_stages: {value} does not give the maps of its last {feature_stages} stages"
+                ).format(value=self.name, feature_stages=self.feature_stages),
                 [str(error)] if str(error) else [],
-                "choose fewer, leave it out, or choose a network of timm",
+                _("choose fewer, leave it out, or choose a network of timm"),
             ) from error
         pooled = self.backbone.forward_head(last, pre_logits=True)
         return torch.cat([*(stage.mean((2, 3)) for stage in maps), pooled], dim=1)
@@ -453,9 +459,9 @@ def restore(
         model.load_state_dict(state, strict=True)
     except RuntimeError as error:
         raise ModelError(
-            f"{settings.name}: the trained weights do not fit the model",
+            _("{settings}: the trained weights do not fit the model").format(settings=settings.name),
             str(error).splitlines()[1:],
-            "train again with this version",
+            _("train again with this version"),
         ) from error
     return model
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError
+from pipeline.core.language import _
 
 MOST_GROUPS = 32
 # In the last maps of a small image a channel is one number, and one number has no variance.
@@ -36,7 +37,7 @@ def to_group_norm(backbone: nn.Module, name: str) -> None:
     ]
     if not places:
         remedy = "leave model.norm out, or choose another model"
-        raise ModelError(f"model.norm=group: {name} has no BatchNorm", remedy=remedy)
+        raise ModelError(_("model.norm=group: {name} has no BatchNorm").format(name=name), remedy=remedy)
     for parent, child, old in places:
         setattr(parent, child, _group_norm_of(old))
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.data import load
 from pipeline.data.stages import learns_from
 from pipeline.engine.hardware import set_up
@@ -96,13 +97,13 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
         ConfigError: there is no such file or package.
     """
     weights = settings.config.model.weights
-    source, _, name = weights.partition(":")
+    source, _colon, name = weights.partition(":")
     if source == "file":
         path = Path(name).expanduser()
         if not path.is_file():
             raise ConfigError(
-                f"model.weights: there is no file {path}",
-                remedy="give the path of a .pth or .safetensors file",
+                _("model.weights: there is no file {path}").format(path=path),
+                remedy=_("give the path of a .pth or .safetensors file"),
             )
         return ask.index.digest(path)
     if source == "package":
@@ -110,8 +111,8 @@ def weights_identity(ask: Ask, settings: Settings, params: Params) -> str:
             return f"{name}=={importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
             raise ConfigError(
-                f"model.weights: the package {name} is not installed",
-                remedy="run make install, or choose model.weights=file:PATH",
+                _("model.weights: the package {name} is not installed").format(name=name),
+                remedy=_("run make install, or choose model.weights=file:PATH"),
             ) from None
     return weights
 

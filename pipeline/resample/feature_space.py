@@ -29,6 +29,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.samples import Floats, Ints, Strings, SyntheticRows
 
 # A constant feature would be divided by zero.
@@ -191,7 +192,9 @@ def synthesize(space: FeatureSpace, method: str) -> SyntheticRows:
             made, labels = MAKERS[method](space).fit_resample(table, space.classes_N)
         except (ValueError, RuntimeError) as error:
             remedy = "choose resample.method=smote, or over"
-            raise DataError(f"resample.method={method}: {error}", remedy=remedy) from error
+            raise DataError(
+                _("resample.method={method}: {error}").format(method=method, error=error), remedy=remedy
+            ) from error
     x_SVD = made[n:, width : width + views * width].reshape(-1, views, width)
     return SyntheticRows(x_SVD, labels[n:])
 

@@ -25,6 +25,7 @@ import pandas as pd
 
 from pipeline.core import plugin
 from pipeline.core.errors import SHOWN_FAULTS, ConfigError, DataError, nearest
+from pipeline.core.language import _
 from pipeline.core.plugin import Own, described
 from pipeline.core.predictions import Features
 from pipeline.core.samples import Ints, Samples, Strings, SyntheticRows, TrainRows
@@ -147,14 +148,19 @@ def strata(samples: Samples, settings: ResampleSettings) -> tuple[Ints, tuple[st
     several = space.kind == "values" and len(space.attributes) > 1
     if settings.on == "class" and several and settings.method != "none":
         names = ", ".join(space.classes)
-        raise ConfigError("resample.on: which value shall be balanced?", remedy=f"name one of {names}")
+        raise ConfigError(
+            _("resample.on: which value shall be balanced?"),
+            remedy=_("name one of {names}").format(names=names),
+        )
     if settings.on == "class" and space.kind != "values":
         return class_of(samples), space.classes
     known = [a.name for a in space.attributes]
     if settings.on == "class":
         return _equal_ranges(samples, 0, settings.bins)
     if settings.on not in known:
-        raise ConfigError(f"resample.on: no attribute `{settings.on}`", remedy=nearest(settings.on, known))
+        raise ConfigError(
+            _("resample.on: no attribute `{on}`").format(on=settings.on), remedy=nearest(settings.on, known)
+        )
     number = known.index(settings.on)
     if space.kind == "values":
         return _equal_ranges(samples, number, settings.bins)
@@ -260,10 +266,14 @@ def _refuse_mixed_groups(samples: Samples, settings: ResampleSettings, classes_N
     if len(mixed):
         constant = [a.name for a in samples.space.attributes if a.constant_in_group]
         raise ConfigError(
-            f"resample.unit=group: {len(mixed)} groups hold several values of resample.on={settings.on}",
+            _("resample.unit=group: {n} groups hold several values of resample.on={on}").format(
+                n=len(mixed), on=settings.on
+            ),
             [str(group) for group in mixed[:SHOWN_FAULTS]],
-            "set resample.on to an attribute that is constant in a group "
-            f"({', '.join(constant) or 'there is none'}), or set resample.unit=image",
+            _(
+                "set resample.on to an attribute that is constant in a group ({constant}), or set "
+                "resample.unit=image"
+            ).format(constant=", ".join(constant) or "there is none"),
         )
 
 
@@ -289,7 +299,7 @@ def _sample(
 def _refuse_one_class(targets: Mapping[int, int], fold: int) -> None:
     if len(targets) == 1:
         message = f"fold {fold}: the training part has only one class, so nothing can be resampled"
-        raise DataError(message, remedy="check the labels and the folds, or set resample.method=none")
+        raise DataError(message, remedy=_("check the labels and the folds, or set resample.method=none"))
 
 
 def _draw(settings: ResampleSettings, fold: int, epoch: int) -> int:
@@ -339,7 +349,7 @@ def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) 
     if settings.to == "counts":
         if settings.counts is None:
             remedy = "set resample.counts={class: number, …}"
-            raise ConfigError("resample.to=counts needs counts", remedy=remedy)
+            raise ConfigError(_("resample.to=counts needs counts"), remedy=remedy)
         _refuse_unknown(settings.counts, names, "resample.counts")
         asked = {names.index(name): n for name, n in settings.counts.items()}
         return unknown | {c: pick(n, asked.get(c, n)) for c, n in have.items()}
@@ -352,11 +362,13 @@ def _bound(sizes: list[int], settings: ResampleSettings) -> int:
     under = settings.method in DROPPING
     if settings.to == "cap":
         if settings.cap is None:
-            raise ConfigError("resample.to=cap needs a cap", remedy="set resample.cap, e.g. resample.cap=200")
+            raise ConfigError(
+                _("resample.to=cap needs a cap"), remedy=_("set resample.cap, e.g. resample.cap=200")
+            )
         return settings.cap
     if settings.to == "ratio":
         if settings.ratio is None:
-            raise ConfigError("resample.to=ratio needs a ratio", remedy="set resample.ratio, e.g. 3")
+            raise ConfigError(_("resample.to=ratio needs a ratio"), remedy=_("set resample.ratio, e.g. 3"))
         # Rounded to the side that keeps largest : smallest within the ratio.
         return math.floor(settings.ratio * min(sizes)) if under else math.ceil(max(sizes) / settings.ratio)
     return min(sizes) if under else max(sizes)
@@ -374,7 +386,11 @@ def _refuse_unknown(asked: Iterable[str], names: Sequence[str], setting: str) ->
     unknown = [name for name in asked if name not in names]
     if unknown:
         hints = [f"`{name}` is unknown; {nearest(name, names) or 'see resample.on'}" for name in unknown]
-        raise ConfigError(f"{setting}: {len(unknown)} unknown", hints, f"known: {', '.join(names)}")
+        raise ConfigError(
+            _("{setting}: {n} unknown").format(setting=setting, n=len(unknown)),
+            hints,
+            _("known: {names}").format(names=", ".join(names)),
+        )
 
 
 def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, root_seed: int) -> Ints:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Ints
 from pipeline.eda.survey import ratio
@@ -74,7 +75,7 @@ def summarize(counts: pd.DataFrame, config: Config, asked: tuple[str, ...] = ())
     """
     absent = [column for column in COLUMNS if column not in counts.columns]
     if absent or counts.empty:
-        raise DataError("resampling counts: no rows or missing columns", absent)
+        raise DataError(_("resampling counts: no rows or missing columns"), absent)
     classes = list(dict.fromkeys(counts["class"]))
     totals = counts.groupby("class")[["before", "after"]].mean().loc[classes].reset_index()
     totals["factor"] = totals["after"] / totals["before"].where(totals["before"] > 0)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from pipeline.core.errors import DataError
 from pipeline.core.group_resampling import times_drawn
+from pipeline.core.language import _
 from pipeline.core.samples import Ints, Strings
 from pipeline.core.seeds import rng, seed
 from pipeline.data import load
@@ -103,8 +104,12 @@ def inner_folds(
     parts = parts_of_groups(part.samples, n, seed(root_seed, "inner", part.fold, member))
     if len(parts) < 2:
         raise DataError(
-            f"{setting}: fold {part.fold}'s training part cannot be split by groups",
-            remedy=f"it needs two groups and a class with two images; otherwise set {setting}=0",
+            _("{setting}: fold {fold}'s training part cannot be split by groups").format(
+                setting=setting, fold=part.fold
+            ),
+            remedy=_("it needs two groups and a class with two images; otherwise set {setting}=0").format(
+                setting=setting
+            ),
         )
     return parts
 
@@ -139,8 +144,10 @@ def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> t
     parts = parts_of_groups(own, max(round(1 / share), 2), seed(root_seed, "inner", part.fold))
     if len(parts) < 2:
         raise DataError(
-            f"train.early_stopping: the training part of fold {part.fold} cannot be split by groups",
-            remedy="set train.early_stopping=null",
+            _("train.early_stopping: the training part of fold {fold} cannot be split by groups").format(
+                fold=part.fold
+            ),
+            remedy=_("set train.early_stopping=null"),
         )
     inside = [np.isin(samples.groups_N, own.take(ids).groups_N) for ids in parts]
     left = [int((images_per_class(samples.take(samples.ids_N[~mine_N])) > 0).sum()) for mine_N in inside]

@@ -38,7 +38,7 @@ from pipeline.settings.schema import Config, broken
 GROUPS = ("competition", "model", "experiment")
 PLACE_PATHS = tuple(f"competition.{name}" for name in PLACES)
 CONFIGS = read.CONFIGS
-OVERRIDE = "override"
+OVERRIDE = _("override {path}")
 # The settings that say where results are kept.
 HOMES = ("runtime.home", "runtime.local")
 # The language of the reader: no result depends on it but a page, whose key has it from the settings.
@@ -371,7 +371,7 @@ def _apply(values: Sequence[tuple[str, Any]], data: dict[str, Any], sources: dic
                 sources.pop(".".join(parents[:depth]), None)
             place = below
         place[last] = value
-        sources[path] = f"{OVERRIDE} {path}"
+        sources[path] = OVERRIDE.format(path=path)
 
 
 def _settle_language(data: dict[str, Any], sources: dict[str, str], environment: Mapping[str, str]) -> None:
@@ -436,8 +436,8 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     sections: dict[str, Any] = {}
     for key in data:
         if key not in Config.model_fields:
-            at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
-            hint = hints.of_section(Config, key, data[key])
+            at = next((s for p, s in sources.items() if p.split(".")[0] == key or p == key), "")
+            hint = hints.as_sections(Config, key) or hints.of_section(Config, key, data[key])
             hint = hint or _("known sections: {known}").format(known=", ".join(Config.model_fields))
             faults.append(
                 Fault(at, _("`{key}` is not a section of the settings; {hint}").format(key=key, hint=hint))

@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.metrics import get as metric_of
 from pipeline.data import load
 from pipeline.engine import next_step
@@ -181,7 +182,7 @@ def score(session: Session, options: Options) -> None:
     config = session.settings.config.competition
     given = options.public is not None or options.private is not None
     if given and not options.file:
-        raise DataError(texts.SCORE_WITHOUT_FILE, remedy="make score FILE=… PUBLIC=0.71")
+        raise DataError(texts.SCORE_WITHOUT_FILE, remedy=_("make score FILE=… PUBLIC=0.71"))
     data = session.need("data")
     paths = [Path(options.file)] if options.file else unscored(session, options.reveal)
     for path in paths:
@@ -224,7 +225,7 @@ def leaderboard(session: Session, options: Options) -> None:
     """The ledger against the host, and why the two differ."""
     entries = entries_of_metric(session)
     if not entries:
-        raise DataError(texts.EMPTY_LEDGER, remedy="make infer first")
+        raise DataError(texts.EMPTY_LEDGER, remedy=_("make infer first"))
     data = session.need("data")
     asked = ranking.on(data.address, session.need("folds").address)
     need = leaderboard_need(session.settings, entries, session.store, data, asked, options.name)
@@ -237,7 +238,7 @@ def final(session: Session, options: Options) -> None:
     from pipeline.submit.final import proposal
 
     if options.n < 1:
-        raise DataError(texts.NO_PICKS.format(n=options.n), remedy="make final N=2")
+        raise DataError(texts.NO_PICKS.format(n=options.n), remedy=_("make final N=2"))
     entries, data = entries_of_metric(session), session.need("data")
     _say_best(session)
     asked = ranking.on(data.address, session.need("folds").address)
@@ -282,7 +283,7 @@ def reproduce(session: Session, options: Options) -> None:
 def runs(session: Session, options: Options) -> None:
     """Print finished experiments, their scores, and the settings in which they differ."""
     name = session.settings.config.competition.name
-    for line in ranking.table(session.store, name):
+    for line in ranking.table(session.store, name, session.language):
         session.say(line)
     made, trained = (
         [a for a in session.store.chosen(stage) if a.manifest.get("competition") == name]

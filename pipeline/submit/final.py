@@ -19,6 +19,7 @@ import numpy as np
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.predictions import differ_N
 from pipeline.core.samples import Truth
 from pipeline.core.statistics import Band
@@ -76,7 +77,7 @@ def propose(candidates: Candidates, n: int) -> tuple[Pick, ...]:
     known = [e for e in candidates.entries if not e.former and e.name in candidates.answers]
     scored = [e for e in known if e.oof is not None and None not in (e.oof_low, e.oof_high)]
     if not scored:
-        raise DataError(texts.NO_CANDIDATE, remedy="make infer or make ensemble first")
+        raise DataError(texts.NO_CANDIDATE, remedy=_("make infer or make ensemble first"))
     picks = [_safest(candidates, scored)]
     while len(picks) < n:
         following = _different(candidates, scored, picks)

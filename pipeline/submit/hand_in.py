@@ -23,6 +23,7 @@ from pathlib import Path
 
 from pipeline.core import metrics, statistics
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import ENGLISH, say
 from pipeline.core.predictions import differ_N
 from pipeline.core.samples import Samples
 from pipeline.core.secrets import hidden, hidden_words
@@ -193,7 +194,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     assert client is not None, "only a rehearsal goes on without a client"
     words = client.words(path, message, name)
     session.say(texts.COMMAND.format(words=shown(words)))
-    if not confirmed(options.yes):
+    if not confirmed(options.yes, session.language):
         session.say(texts.NOT_SUBMITTED)
         next_step.say_with_file(session, "submit", "FILE", path)
         return
@@ -315,8 +316,8 @@ def _hand_in(session: Session, client: Client, words: list[str], log: Path, subm
     submit_log.add(log, submit)
 
 
-def confirmed(yes: bool) -> bool:
-    """Whether the user confirms.
+def confirmed(yes: bool, language: str = ENGLISH) -> bool:
+    """Whether the user confirms; the question is in this language.
 
     Raises:
         DataError: there is no terminal to ask at.
@@ -326,6 +327,6 @@ def confirmed(yes: bool) -> bool:
     if not sys.stdin.isatty():
         raise DataError(texts.NO_TERMINAL, remedy=texts.NO_TERMINAL_REMEDY)
     try:
-        return input(texts.ASK).strip().lower() in ("y", "yes")
+        return input(say(texts.ASK, language)).strip().lower() in ("y", "yes")
     except EOFError:
         return False

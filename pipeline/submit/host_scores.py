@@ -15,6 +15,7 @@ import pandas as pd
 
 from pipeline.core import metrics, truths
 from pipeline.core.errors import DataError
+from pipeline.core.language import joined
 from pipeline.core.samples import positions
 from pipeline.core.targets import Target
 from pipeline.data import host, host_format, load
@@ -143,13 +144,13 @@ def record(home: Path, tracker: Tracker, config: CompetitionSettings, score: Hos
 
 def described(entry: ledger.Entry, reveal: bool) -> str:
     """One line for the terminal, with the private score if `reveal`."""
-    oof = f"OOF {entry.oof:.4f}" if entry.oof is not None else "OOF –     "
+    oof = texts.NO_OOF_SCORE if entry.oof is None else texts.OOF.format(oof=entry.oof)
     if entry.kind == "refit":
-        oof = f"OOF – ({entry.note})"
-    public = f"public {entry.public:.4f}" if entry.public is not None else "public –"
+        oof = texts.NO_OOF_NOTE.format(note=entry.note)
+    public = texts.NO_PUBLIC if entry.public is None else texts.PUBLIC.format(public=entry.public)
     parts = [f"{entry.name:<40}", oof, public]
     if entry.private is not None and reveal:
-        parts.append(f"private {entry.private:.4f} (looked at {entry.looks}×)")
+        parts.append(texts.PRIVATE.format(private=entry.private, looks=entry.looks))
     elif entry.looks:
-        parts.append(f"(private looked at {entry.looks}×)")
-    return "  ".join(parts)
+        parts.append(texts.PRIVATE_HIDDEN.format(looks=entry.looks))
+    return joined("  ", parts)

@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline.core.best import Best, Candidate, best
 from pipeline.core.errors import DataError, StorageError, nearest
+from pipeline.core.language import _
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.pages.report import plural
 from pipeline.record import paths
@@ -104,9 +105,9 @@ def read(path: Path) -> tuple[Entry, ...]:
     faults += _pin_faults(entries, table.lines)
     if faults:
         raise DataError(
-            f"{path.name}: {plural(len(faults), 'fault')}",
+            _("{path}: {n}").format(path=path.name, n=plural(len(faults), "fault")),
             faults,
-            "fix these lines; an empty cell means unknown",
+            _("fix these lines; an empty cell means unknown"),
         )
     return _ordered(entries)
 
@@ -374,5 +375,5 @@ def locked(path: Path, seconds: float, headline: str) -> Iterator[None]:
         try:
             stack.enter_context(Lock(path.parent, path.name, timeout=seconds))
         except WaitedError as error:
-            raise StorageError(headline, remedy="wait until it has finished") from error
+            raise StorageError(headline, remedy=_("wait until it has finished")) from error
         yield

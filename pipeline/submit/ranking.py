@@ -18,8 +18,10 @@ import numpy as np
 from pipeline.core import best as core_best
 from pipeline.core import metrics, statistics
 from pipeline.core.best import Candidate
+from pipeline.core.language import ENGLISH, say
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
+from pipeline.core.terminal import padded
 from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import naming
@@ -227,13 +229,15 @@ def differing(runs: list[Artifact]) -> list[dict[str, str]]:
     return [{n: s[n] for n in unequal if n in s} for s in settings]
 
 
-def table(store: Store, competition: str) -> list[str]:
-    """The lines of the table, best score first within each kind of run."""
+def table(store: Store, competition: str, language: str = ENGLISH) -> list[str]:
+    """The lines of the table, best score first within each kind of run, its head in this language."""
     runs = _runs(store, competition)
     if not runs:
         return [texts.NO_RUNS.format(competition=competition)]
     wide = max(26, *(len(naming.label_of(a)) for a in runs))
-    lines = [f"{'stage':<9} {'experiment':<{wide}} {'key':<9} {'score':<26} {'folds':<6} {'min':>6}  made"]
+    stage, experiment, key, score, folds, minutes, made = (say(word, language) for word in texts.RUNS_HEAD)
+    head = (padded(stage, 9), padded(experiment, wide), padded(key, 9), padded(score, 26), padded(folds, 6))
+    lines = [f"{' '.join(head)} {padded(minutes, -6)}  {made}"]
     for artifact, unequal in zip(runs, differing(runs), strict=True):
         lines.append(_row(artifact, wide))
         if unequal:
@@ -265,10 +269,11 @@ def _row(artifact: Artifact, wide: int) -> str:
     part = "" if m.get("complete") == 1.0 else texts.RUNS_PARTIAL
     made = str(artifact.manifest["created"])[:16].replace("T", " ")
     count = str(folds) if folds else "–"
-    return (
+    row = (
         f"{artifact.stage:<9} {naming.label_of(artifact):<{wide}} {artifact.key[:SHORT]:<9} {score:<26} "
-        f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}{part}"
+        f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}"
     )
+    return row + part
 
 
 def _cell(text: str) -> str:

@@ -25,6 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError, UserError
+from pipeline.core.language import _, joined
 from pipeline.core.predictions import Prediction, differ_N
 from pipeline.data import host, host_format, load
 from pipeline.engine import next_step, request
@@ -89,7 +90,9 @@ class Differences:
     def lines(self) -> list[str]:
         """One line per cause, with the results in which it occurs."""
         return [
-            f"{cause} (in {', '.join(sorted(roles)[:SHOWN])}{' …' if len(roles) > SHOWN else ''})"
+            texts.CAUSE.format(
+                cause=cause, roles=", ".join(sorted(roles)[:SHOWN]) + (" …" if len(roles) > SHOWN else "")
+            )
             for cause, roles in self._roles.items()
         ]
 
@@ -154,7 +157,7 @@ class Likeness:
             labels = texts.LABELS_AGREE.format(agreement=self.agreement)
         if self.max_dp is not None:
             p = texts.LARGEST_DIFFERENCE.format(max_dp=self.max_dp)
-        return f"{labels}, {p}"
+        return joined(", ", (labels, p))
 
 
 def likeness_of(old: Prediction, new: Prediction) -> Likeness:
@@ -182,13 +185,15 @@ def verdict(
     if likeness.equal:
         return "reproduced", texts.EQUAL_BYTES
     if same_profile:
-        return "NOT reproduced", texts.OTHER_BYTES.format(likeness=likeness)
+        return "NOT reproduced", texts.OTHER_BYTES.format(likeness=str(likeness))
     limits = texts.TOLERANCE.format(agreement=tolerance.agreement, max_dp=tolerance.max_dp)
     same_labels = likeness.agreement is not None and likeness.agreement >= tolerance.agreement
     near = likeness.max_dp is None or likeness.max_dp <= tolerance.max_dp
     if same_labels and near:
-        return "within tolerance", texts.OTHER_BYTES_ELSEWHERE.format(likeness=likeness, tolerance=limits)
-    return "NOT reproduced", texts.TOO_DIFFERENT.format(likeness=likeness, tolerance=limits)
+        return "within tolerance", texts.OTHER_BYTES_ELSEWHERE.format(
+            likeness=str(likeness), tolerance=limits
+        )
+    return "NOT reproduced", texts.TOO_DIFFERENT.format(likeness=str(likeness), tolerance=limits)
 
 
 # Stages whose bits depend on the machine; the others copy, count or vote.
@@ -246,12 +251,12 @@ def run(session: Session, options: argparse.Namespace) -> None:
     word, why = verdict(likeness, same, session.settings.config.reproduce)
     equal = known["artifact"] == artifact.address
     keys = texts.EQUAL_KEYS if equal else texts.OTHER_KEYS
-    text = texts.REPRODUCED.format(verdict=word, name=known["name"], keys=keys, why=why)
+    text = texts.REPRODUCED.format(verdict=texts.VERDICTS[word], name=known["name"], keys=keys, why=why)
     if word == "NOT reproduced":
         raise DataError(text, _profiles(known, machines), texts.NEW_CSV.format(path=shown(made)))
     if options.scratch:
         paths.remove_below(session.home / WORK, f"{known['name']}/{ARTIFACTS}")
-    session.say(f"{text}; {shown(made)}")
+    session.say(joined("; ", (text, shown(made))))
     next_step.say(session, "leaderboard", words=_competition_words(session, known))
 
 
@@ -265,14 +270,14 @@ def _is_timed(stage: Stage, settings: Settings) -> bool:
 def _csv_of(session: Session, text: str) -> Path:
     """The CSV of FILE; only its provenance may be left."""
     if not text:
-        raise DataError(texts.FILE_MISSING, remedy="make reproduce FILE=submissions/NAME.csv")
+        raise DataError(texts.FILE_MISSING, remedy=_("make reproduce FILE=submissions/NAME.csv"))
     stem = Path(text).name.removesuffix(".csv").removesuffix(".json")
     if paths.fault_of(stem):
-        raise DataError(texts.NO_SUBMISSION.format(name=text), remedy="`make score` lists them")
+        raise DataError(texts.NO_SUBMISSION.format(name=text), remedy=_("`make score` lists them"))
     for path in (Path(text).with_name(f"{stem}.csv"), session.home / "submissions" / f"{stem}.csv"):
         if path.is_file() or path.with_suffix(".json").is_file():
             return path
-    raise DataError(texts.NO_SUBMISSION.format(name=text), remedy="`make score` lists them")
+    raise DataError(texts.NO_SUBMISSION.format(name=text), remedy=_("`make score` lists them"))
 
 
 def _prepare(session: Session, csv: Path, known: Mapping[str, Any], scratch: bool) -> Rebuild:

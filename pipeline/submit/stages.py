@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError, nearest
+from pipeline.core.language import _
 from pipeline.data import load, quarantine
 from pipeline.engine.need import Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, needs
@@ -46,7 +47,7 @@ def leaderboard_need(
     names = [e.name for e in entries]
     if name and name not in names:
         hint = nearest(name, names) or f"the ledger has: {', '.join(names)}"
-        raise DataError(f"no submission {name!r}", remedy=hint)
+        raise DataError(_("no submission {name!r}").format(name=name), remedy=hint)
     keys = sorted(a.address for a in store.chosen(*RUNS))
     params: dict[str, str | int] = {
         "a": f"submissions/{LEDGER}",

@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.tables import format_table, read_table
 from pipeline.pages.report import plural
 from pipeline.record.files import write_atomic
@@ -73,7 +74,11 @@ def read(path: Path) -> tuple[Submit, ...]:
         if submit.status not in STATUSES:
             faults.append(f"line {line}: status {submit.status!r} is not one of {', '.join(STATUSES)}")
     if faults:
-        raise DataError(f"{path.name}: {plural(len(faults), 'fault')}", faults, "fix these lines")
+        raise DataError(
+            _("{path}: {n}").format(path=path.name, n=plural(len(faults), "fault")),
+            faults,
+            _("fix these lines"),
+        )
     return tuple(sorted(submits, key=lambda s: (s.time, s.name)))
 
 

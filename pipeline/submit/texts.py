@@ -10,55 +10,60 @@ from pipeline.core.language import _
 
 PARTIAL = _("no submission: only folds {folds} are trained; leave out train.folds to train all of them")
 SUBMISSION = _("submission: {path}")
-TEACHERS_BY_NAME = "distill: teachers are trained again, so they must be experiments: {members}"
-TEACHERS_BY_NAME_REMEDY = "name experiments, e.g. ensemble.members=[probe,probe_mlp]"
-SCORE_WITHOUT_FILE = "FILE is missing: a score needs the submission that it belongs to"
-EMPTY_LEDGER = "the ledger holds no submission of this competition"
-NO_PICKS = "N={n}: at least one submission must be selected"
-PIN_WITHOUT_NAME = "NAME is missing"
-PIN_WITHOUT_NAME_REMEDY = "make pin-best NAME=…, or NAME=none to remove the mark"
-PINNED, UNPINNED = "pinned {name} as the best", "no submission is pinned any more"
+TEACHERS_BY_NAME = _("distill: teachers are trained again, so they must be experiments: {members}")
+TEACHERS_BY_NAME_REMEDY = _("name experiments, e.g. ensemble.members=[probe,probe_mlp]")
+SCORE_WITHOUT_FILE = _("FILE is missing: a score needs the submission that it belongs to")
+EMPTY_LEDGER = _("the ledger holds no submission of this competition")
+NO_PICKS = _("N={n}: at least one submission must be selected")
+PIN_WITHOUT_NAME = _("NAME is missing")
+PIN_WITHOUT_NAME_REMEDY = _("make pin-best NAME=…, or NAME=none to remove the mark")
+PINNED, UNPINNED = _("pinned {name} as the best"), _("no submission is pinned any more")
 
 # Runs.
 
-REPRODUCES = "competition     {competition} (of {name})"
-NO_RUNS = "no finished run on {competition} yet"
-RUNS_DIFFER = "          differs: {settings}"
-RUNS_PARTIAL = "  (scored on a part of the images)"
+REPRODUCES = _("competition     {competition} (of {name})")
+NO_RUNS = _("no finished run on {competition} yet")
+RUNS_HEAD = (_("stage"), _("experiment"), _("key"), _("score"), _("folds"), _("min"), _("made"))
+RUNS_DIFFER = _("          differs: {settings}")
+RUNS_PARTIAL = _("  (scored on a part of the images)")
 
 # Scores.
 
-ANSWERS_AT_HOST = "competition {competition}: only the host has the answers"
-ANSWERS_AT_HOST_REMEDY = "submit the CSV to the host, then: make score FILE=… PUBLIC=0.71"
-ANSWERS_GONE = "{path}: the answers are missing"
-ANSWERS_GONE_REMEDY = "delete the folder {folder}; the next run makes it again"
-OTHER_COMPETITION = "{name} is a submission to {theirs}, and the current competition is {ours}"
-OTHER_COMPETITION_REMEDY = 'make score … ARGS="competition={theirs}", or give the file another name'
-NAME_TAKEN = "{path}: another submission has this name: {other} has other contents"
-NAME_TAKEN_REMEDY = "give the file another name"
-NO_FILE = "{file}: no such file, and no submission of that name"
-NO_FILE_REMEDY = "give a CSV, or the name of a submission; `make score` lists the names"
-OTHER_METRIC = "{name}: its scores are {theirs}, and competition.metric is {ours}"
-OTHER_METRIC_REMEDY = 'score it with ARGS="competition.metric={theirs}"'
+OOF, NO_OOF_SCORE, NO_OOF_NOTE = _("OOF {oof:.4f}"), _("OOF –     "), _("OOF – ({note})")
+PUBLIC, NO_PUBLIC = _("public {public:.4f}"), _("public –")
+PRIVATE = _("private {private:.4f} (looked at {looks}×)")
+PRIVATE_HIDDEN = _("(private looked at {looks}×)")
+ANSWERS_AT_HOST = _("competition {competition}: only the host has the answers")
+ANSWERS_AT_HOST_REMEDY = _("submit the CSV to the host, then: make score FILE=… PUBLIC=0.71")
+ANSWERS_GONE = _("{path}: the answers are missing")
+ANSWERS_GONE_REMEDY = _("delete the folder {folder}; the next run makes it again")
+OTHER_COMPETITION = _("{name} is a submission to {theirs}, and the current competition is {ours}")
+OTHER_COMPETITION_REMEDY = _('make score … ARGS="competition={theirs}", or give the file another name')
+NAME_TAKEN = _("{path}: another submission has this name: {other} has other contents")
+NAME_TAKEN_REMEDY = _("give the file another name")
+NO_FILE = _("{file}: no such file, and no submission of that name")
+NO_FILE_REMEDY = _("give a CSV, or the name of a submission; `make score` lists the names")
+OTHER_METRIC = _("{name}: its scores are {theirs}, and competition.metric is {ours}")
+OTHER_METRIC_REMEDY = _('score it with ARGS="competition.metric={theirs}"')
 
 # Leaderboard.
 
-PUBLIC_FROM_ANSWERS = "counted in the local answers"
-PUBLIC_FROM_SETTING = "competition.public_share={share:g}"
-PUBLIC_ASSUMED = "half of the test set is assumed: set competition.public_share to the host's value"
-PUBLIC_SET = "Public set: {images:image}, about {groups:group} ({source})."
-WITHIN_NOISE, BEYOND_NOISE = "within noise", "larger than noise"
-NO_CORRELATION = "Rank correlation: needs at least two submissions with different OOF and public scores."
-CORRELATION = "Rank correlation of OOF and public (Spearman): {rho:.2f} over {n:submission}"
-CORRELATION_TOO_FEW = "{correlation}: too few for a conclusion."
-CORRELATION_POSITIVE = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: OOF ranks submissions in the same order as the host."
-CORRELATION_UNCLEAR = "{correlation}, 95 % interval {low:.2f} to {high:.2f}: the submissions are too few or too similar to conclude that OOF ranks them in the same order as the host."
-BEST = "best: {name}: {why}"
-GAP_VERDICT = "{examined}: {verdict}"
-EXAMINED_INSTEAD = "{name}, whose gap is examined because the best has no public score"
-SAME_FILE = "{name} is the same file as {other}, byte for byte; where their OOF scores differ, only the way of computing them does"
-NEXT_CAUSE = "  also: {headline}"
-CAUSE_ANSWER = "  do: {answer}"
+PUBLIC_FROM_ANSWERS = _("counted in the local answers")
+PUBLIC_FROM_SETTING = _("competition.public_share={share:g}")
+PUBLIC_ASSUMED = _("half of the test set is assumed: set competition.public_share to the host's value")
+PUBLIC_SET = _("Public set: {images:image}, about {groups:group} ({source}).")
+WITHIN_NOISE, BEYOND_NOISE = _("within noise"), _("larger than noise")
+NO_CORRELATION = _("Rank correlation: needs at least two submissions with different OOF and public scores.")
+CORRELATION = _("Rank correlation of OOF and public (Spearman): {rho:.2f} over {n:submission}")
+CORRELATION_TOO_FEW = _("{correlation}: too few for a conclusion.")
+CORRELATION_POSITIVE = _("{correlation}, 95 % interval {low:.2f} to {high:.2f}: OOF ranks submissions in the same order as the host.")
+CORRELATION_UNCLEAR = _("{correlation}, 95 % interval {low:.2f} to {high:.2f}: the submissions are too few or too similar to conclude that OOF ranks them in the same order as the host.")
+BEST = _("best: {name}: {why}")
+GAP_VERDICT = _("{examined}: {verdict}")
+EXAMINED_INSTEAD = _("{name}, whose gap is examined because the best has no public score")
+SAME_FILE = _("{name} is the same file as {other}, byte for byte; where their OOF scores differ, only the way of computing them does")
+NEXT_CAUSE = _("  also: {headline}")
+CAUSE_ANSWER = _("  do: {answer}")
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
 LEADERBOARD_WHY = "can out-of-fold scores be trusted?"
 
@@ -82,145 +87,152 @@ SOME_WITHIN_NOISE = _("{count} other submissions are within the noise of the pub
 
 # A new submission against the best other one.
 
-COMPARED_WITH = "compared with {name}, the best other submission so far ({why})"
-AGAINST_BEST = "{compared}, by out-of-fold predictions: {comparison}"
-SAME_AS_BEST = "{compared}: the same file, byte for byte"
-NOT_COMPARED = "{compared}: not comparable, because {reason}"
+COMPARED_WITH = _("compared with {name}, the best other submission so far ({why})")
+AGAINST_BEST = _("{compared}, by out-of-fold predictions: {comparison}")
+SAME_AS_BEST = _("{compared}: the same file, byte for byte")
+NOT_COMPARED = _("{compared}: not comparable, because {reason}")
 FIRST_SUBMISSION = _("no other submission to compare it with yet")
 
 # Final submissions.
 
-NO_CANDIDATE = "no submission has an OOF score with an interval and its CSV in submissions/"
-SAFEST = "safest: the {end} end of its OOF interval, {bound:.4f}, is the best"
-SAFEST_UNTESTED = "it has no public score yet that could contradict it"
-SAFEST_CONFIRMED = "its public score {public:.4f} agrees with its OOF score {oof:.4f}"
-SAFEST_CONTRADICTED = "every public score differs from its OOF score by more than luck: run make leaderboard first"
-PASSED_OVER = "not chosen, because the public score differs from the OOF score by more than luck: {names}"
-NEXT_BEST = "no other OOF score is within {width:.4f} (half of the interval) of the safest; this submission is the next best"
-NEXT_BEST_DIFFERS = "it differs on {share:.1%} of the test images"
-DIFFERENT = "different: it differs from the submissions above on {share:.1%} of the test images, the most of {count} whose OOF score is within {width:.4f} (half of the interval) of the safest"
-DIFFERENT_SCORE = "its OOF score is {oof:.4f}, that of the safest {safest:.4f}"
-PICK = "{number}. submissions/{name}.csv"
-PICK_REASON = "   {reason}"
-OTHER_FOLDS = "not considered, because their OOF scores are of other data or folds: {names}"
-FEWER_PICKS = "only {found} of {n}: no other submission has an OOF score and different answers"
+NO_CANDIDATE = _("no submission has an OOF score with an interval and its CSV in submissions/")
+SAFEST = _("safest: the {end} end of its OOF interval, {bound:.4f}, is the best")
+SAFEST_UNTESTED = _("it has no public score yet that could contradict it")
+SAFEST_CONFIRMED = _("its public score {public:.4f} agrees with its OOF score {oof:.4f}")
+SAFEST_CONTRADICTED = _("every public score differs from its OOF score by more than luck: run make leaderboard first")
+PASSED_OVER = _("not chosen, because the public score differs from the OOF score by more than luck: {names}")
+NEXT_BEST = _("no other OOF score is within {width:.4f} (half of the interval) of the safest; this submission is the next best")
+NEXT_BEST_DIFFERS = _("it differs on {share:.1%} of the test images")
+DIFFERENT = _("different: it differs from the submissions above on {share:.1%} of the test images, the most of {count} whose OOF score is within {width:.4f} (half of the interval) of the safest")
+DIFFERENT_SCORE = _("its OOF score is {oof:.4f}, that of the safest {safest:.4f}")
+PICK = _("{number}. submissions/{name}.csv")
+PICK_REASON = _("   {reason}")
+OTHER_FOLDS = _("not considered, because their OOF scores are of other data or folds: {names}")
+FEWER_PICKS = _("only {found} of {n}: no other submission has an OOF score and different answers")
 
 # Validation.
 
-HOST_FAULTS = "{file}: {count} for which a host may reject it"
-REPAIR = "make validate FILE={file} OUT=repaired.csv writes the same answers in the sample's form"
-CANNOT_REPAIR = "fix the file, or write it again with `make infer` or `make ensemble`"
-ENCODING = "its text is {encoding}; hosts read UTF-8"
-BOM = "begins with a byte-order mark (BOM), as Excel writes it; hosts skip it"
-LINE_ENDS = "has the line ends of Windows or an old Mac; hosts accept them"
-METRIC_OF_LABELS = "competition.metric={metric} needs probabilities, and competition.submission.format={format} submits only the most probable class: choose probability or probabilities, or another metric"
-IS_SAMPLE = "{file}: this is the host's sample: its form is right, and its answers are placeholders and no submission"
-COPIED_COLUMN = "column {column!r} is the sample's, cell by cell: it was copied and not predicted"
-VALID = "{file}: valid: {summary}"
-REPAIRED = "repaired: {fault}"
-PREDICTED = "{images:image}, {predicted} of {classes:class} predicted"
-PREDICTED_LABELS = "{images:image}, {predicted} of {classes:label} predicted at least once"
-PREDICTED_VALUES = "{images:image}, {ranges}"
-PREDICTED_RANGE = "{name} from {low:.4g} to {high:.4g}"
-NOT_PREDICTED = "{summary}; not predicted: {names}"
-FILE_MISSING = "FILE is missing"
-OUT_FOLDER = "OUT={path}: this is a folder"
-OUT_OURS = "OUT={path}: Podium keeps its own records under this name"
-OUT_EXISTS = "{path}: already exists with other contents"
+HOST_FAULTS = _("{file}: {count} for which a host may reject it")
+REPAIR = _("make validate FILE={file} OUT=repaired.csv writes the same answers in the sample's form")
+CANNOT_REPAIR = _("fix the file, or write it again with `make infer` or `make ensemble`")
+ENCODING = _("its text is {encoding}; hosts read UTF-8")
+BOM = _("begins with a byte-order mark (BOM), as Excel writes it; hosts skip it")
+LINE_ENDS = _("has the line ends of Windows or an old Mac; hosts accept them")
+METRIC_OF_LABELS = _("competition.metric={metric} needs probabilities, and competition.submission.format={format} submits only the most probable class: choose probability or probabilities, or another metric")
+IS_SAMPLE = _("{file}: this is the host's sample: its form is right, and its answers are placeholders and no submission")
+COPIED_COLUMN = _("column {column!r} is the sample's, cell by cell: it was copied and not predicted")
+REMARK = _("{file} {remark}")
+VALID = _("{file}: valid: {summary}")
+REPAIRED = _("repaired: {fault}")
+PREDICTED = _("{images:image}, {predicted} of {classes:class} predicted")
+PREDICTED_LABELS = _("{images:image}, {predicted} of {classes:label} predicted at least once")
+PREDICTED_VALUES = _("{images:image}, {ranges}")
+PREDICTED_RANGE = _("{name} from {low:.4g} to {high:.4g}")
+NOT_PREDICTED = _("{summary}; not predicted: {names}")
+FILE_MISSING = _("FILE is missing")
+OUT_FOLDER = _("OUT={path}: this is a folder")
+OUT_OURS = _("OUT={path}: Podium keeps its own records under this name")
+OUT_EXISTS = _("{path}: already exists with other contents")
 
 # Submitting.
 
-NO_CLIENT = "competition.submission: no way to submit is set"
-NO_CLIENT_REMEDY = "set competition.submission.kaggle to the competition's name in its address, or competition.submission.command, e.g. 'scp {file} host:inbox/'"
-NOT_EXECUTABLE, NO_COMMAND = "{program}: not executable", "{program}: no such command"
-INSTALL_KAGGLE = "pip install kaggle, and put its token where its documentation says"
-INSTALL_COMMAND = "fix competition.submission.command, or install the command"
-CANNOT_RUN = "{program}: cannot run: {reason}"
-CLIENT_FAILED = "not submitted: {program} failed with exit code {code}"
-CLIENT_FAILED_REMEDY = "its output is above; nothing was recorded"
-CLIENT_REPORTED = "not submitted: {program} printed {words!r}, although it ended without an error"
-CLIENT_REPORTED_REMEDY = "check whether the competition has ended, its rules are accepted, and its name is right"
-P_BETTER = "P(better than {best}) = {p:.2f}, from paired out-of-fold predictions of {images} images: {comparison}"
-P_BETTER_GROUPS = "; about {needed} groups would be needed to detect this difference, there are {groups}"
-P_BETTER_REFITS = "; for {names}, the models of the cross-validation are compared"
-P_BETTER_UNKNOWN = "P(better than {best}): unknown, because {reason}"
-NO_OOF = "{name} has no out-of-fold predictions ({why})"
-NOT_MADE_HERE = "not made here"
-RESULTS_GONE = "its results were deleted or made elsewhere"
-OTHER_IMAGES = "the two were trained on other images or classes"
-NOTHING_TO_COMPARE = "no other submission is known: there is nothing to compare it with"
-EDITED = "{name} was edited after it was written; the comparison describes the original"
-LABELS_DIFFER = "it differs from {best} on {count} of {images} test images"
-SAME_BYTES = "the same file was submitted before: {time} as {name}"
-SUBMITTED_TODAY = "submissions today: {count} (competition.submission.per_day sets no limit)"
-LEFT_TODAY = "submissions left today: {left} of {limit}; the next day begins in {hours} h {minutes} min, at 00:00 UTC"
-NONE_LEFT = "not submitted: none of today's {limit} submissions is left"
-NONE_LEFT_REMEDY = "wait for 00:00 UTC; if the host counts differently, fix submissions/{log} or competition.submission.per_day"
-COMMAND = "command: {words}"
-NOT_SUBMITTED = "not submitted"
-SUBMITTED = "submitted {name}; {left}"
-SCORE_NEXT = "when the host shows its score, record it:"
-DRY_NO_CLIENT = "nothing could be sent yet: {reason}\n  → {remedy}"
-DRY_NONE_LEFT = "it would be refused: {reason}"
-DRY_MESSAGE = "message: {message}"
-DRY_UPLOAD = "without a command, upload {path} on the host's page; the next command records the score that it shows"
-DRY_DONE = "DRY=1: nothing was sent, and submits.csv is unchanged"
-STOPPED = "stopped while submitting: the host may have received the file, so it is counted; check on the host's page"
-NO_TERMINAL = "not submitted: there is no terminal for the question"
-NO_TERMINAL_REMEDY = "YES=1 submits without asking"
-ASK = "submit it? [y/N] "
+NO_CLIENT = _("competition.submission: no way to submit is set")
+NO_CLIENT_REMEDY = _("set competition.submission.kaggle to the competition's name in its address, or competition.submission.command, e.g. 'scp {file} host:inbox/'")
+NOT_EXECUTABLE, NO_COMMAND = _("{program}: not executable"), _("{program}: no such command")
+INSTALL_KAGGLE = _("pip install kaggle, and put its token where its documentation says")
+INSTALL_COMMAND = _("fix competition.submission.command, or install the command")
+CANNOT_RUN = _("{program}: cannot run: {reason}")
+CLIENT_FAILED = _("not submitted: {program} failed with exit code {code}")
+CLIENT_FAILED_REMEDY = _("its output is above; nothing was recorded")
+CLIENT_REPORTED = _("not submitted: {program} printed {words!r}, although it ended without an error")
+CLIENT_REPORTED_REMEDY = _("check whether the competition has ended, its rules are accepted, and its name is right")
+P_BETTER = _("P(better than {best}) = {p:.2f}, from paired out-of-fold predictions of {images} images: {comparison}")
+P_BETTER_GROUPS = _("; about {needed} groups would be needed to detect this difference, there are {groups}")
+P_BETTER_REFITS = _("; for {names}, the models of the cross-validation are compared")
+P_BETTER_UNKNOWN = _("P(better than {best}): unknown, because {reason}")
+NO_OOF = _("{name} has no out-of-fold predictions ({why})")
+NOT_MADE_HERE = _("not made here")
+RESULTS_GONE = _("its results were deleted or made elsewhere")
+OTHER_IMAGES = _("the two were trained on other images or classes")
+NOTHING_TO_COMPARE = _("no other submission is known: there is nothing to compare it with")
+EDITED = _("{name} was edited after it was written; the comparison describes the original")
+LABELS_DIFFER = _("it differs from {best} on {count} of {images} test images")
+SAME_BYTES = _("the same file was submitted before: {time} as {name}")
+SUBMITTED_TODAY = _("submissions today: {count} (competition.submission.per_day sets no limit)")
+LEFT_TODAY = _("submissions left today: {left} of {limit}; the next day begins in {hours} h {minutes} min, at 00:00 UTC")
+NONE_LEFT = _("not submitted: none of today's {limit} submissions is left")
+NONE_LEFT_REMEDY = _("wait for 00:00 UTC; if the host counts differently, fix submissions/{log} or competition.submission.per_day")
+COMMAND = _("command: {words}")
+NOT_SUBMITTED = _("not submitted")
+SUBMITTED = _("submitted {name}; {left}")
+SCORE_NEXT = _("when the host shows its score, record it:")
+DRY_NO_CLIENT = _("nothing could be sent yet: {reason}\n  → {remedy}")
+DRY_NONE_LEFT = _("it would be refused: {reason}")
+DRY_MESSAGE = _("message: {message}")
+DRY_UPLOAD = _("without a command, upload {path} on the host's page; the next command records the score that it shows")
+DRY_DONE = _("DRY=1: nothing was sent, and submits.csv is unchanged")
+STOPPED = _("stopped while submitting: the host may have received the file, so it is counted; check on the host's page")
+NO_TERMINAL = _("not submitted: there is no terminal for the question")
+NO_TERMINAL_REMEDY = _("YES=1 submits without asking")
+ASK = _("submit it? [y/N] ")
 
 # Reproduction.
 
-KEY_UNKNOWN = "{recorded} is {now} now; the reason is unknown, because the result was deleted before it was recorded"
-STAGE_VERSION = "the code of stage {stage} has changed: version {before} → {now}"
-STAGE_SETTINGS = "stage {stage} reads other settings in {sections}"
-STAGE_TIMED_AGAIN = "members were timed again, or a CSV changed; ensemble.max_ms depends on both"
-STAGE_FILES = "the files or your own code that stage {stage} reads have changed"
-STAGE_INPUTS = "stage {stage} has other inputs: {inputs}"
-NOTE = "note: {line}"
-BUILT_AGAIN = "{built} of {total} results were built again, {reused} were reused"
-EQUAL_BYTES = "the bytes are equal"
-OTHER_BYTES = "the bytes differ, on the same hardware profile and versions; {likeness}"
-OTHER_BYTES_ELSEWHERE = "the bytes differ, on another hardware profile or other versions; {likeness} {tolerance}"
-TOO_DIFFERENT = "{likeness} {tolerance}"
-TOLERANCE = "(required: at least {agreement:.0%} and at most {max_dp:g})"
-LABELS_GONE, LABELS_AGREE = "the original labels are missing", "answers agree on {agreement:.2%}"
-PROBABILITIES_GONE, LARGEST_DIFFERENCE = "the original probabilities are missing", "max |Δp| = {max_dp:.2g}"
-REPRODUCED = "{verdict}: {name}: {keys}, {why}"
-EQUAL_KEYS, OTHER_KEYS = "equal keys", "other keys"
-NEW_CSV = "the new one is {path}"
-PROFILE_BEFORE, PROFILE_NOW = "then: {profile}", "now: {profile}"
-PROFILE = "{device}, {threads} threads, torch {torch}"
-NO_SUBMISSION = "{name}: no such submission"
-SETTINGS_REJECTED = "{file}: the current code rejects the recorded settings"
-SETTINGS_REJECTED_REMEDY = "git checkout {commit}, the code that wrote it"
-SETTINGS_GIVEN = "the settings come from the provenance, and {settings} would change them"
-SETTINGS_GIVEN_REMEDY = "only runtime.*, reproduce.* and where the files lie (competition.root, …) may be given"
-CODE_MOVED = "the code was at {before} and is at {now}"
-CODE_DIRTY = "that code had uncommitted changes, so its commit alone may give other results"
-OTHER_VERSION = "another version: {package} {before} → {now}"
-FILES_REJECTED = "{name}: {files} changed after it was written, and now: {error}"
-FILES_CHANGED = "{name}: {files} changed after it was written{settings}: today's key is {now}, the recorded one is {recorded}; the recorded settings are used"
-OTHER_KEY = "NOT reproduced: {name}: the same request now leads to another key"
-OTHER_KEY_REMEDY = "git checkout {commit} and restore the files; or ANYWAY=1 to rebuild it with the current code and files, and compare"
-SAMPLE_CHANGED = "note: the host's sample {sample} has changed since then"
-FIRST_GONE = "note: {file} is missing or was edited after it was written, and its results are missing"
-BAD_NAME = "{file}: a submission cannot have this name: {fault}"
-BAD_NAME_REMEDY = "copy the file under another name, e.g. theirs.csv, and give that"
-NO_PROVENANCE = "{file}: no provenance beside it ({json}), so its origin is unknown"
-NO_PROVENANCE_REMEDY = "only submissions that were made here have one"
-OLD_PROVENANCE = "{json}: written by another version of the code; it lacks what a rebuild needs"
-PROVENANCE_UNREADABLE = "{json}: this is no provenance file: {reason}"
-PROVENANCE_NO_OBJECT = "it holds a {kind}, not an object"
-PROVENANCE_NOT_UTF8 = "a text in it is not valid Unicode"
-PROVENANCE_FAULTS = "{json}: this is no provenance that can be used: {count}"
-PROVENANCE_REMEDY = "get the file again from where it was written (git checkout, or whoever sent it); nothing was changed"
-PROVENANCE_MACHINE = "chain.{name}.made: it names machine {made}, and the file has {count}"
-PROVENANCE_DECIDED = "manifest.config.of: it is missing, and a decided result needs it"
-PROVENANCE_SAMPLE = "format.sample_sha256: it is missing"
-PROVENANCE_VALUE = "request.values.{number}: the path of a setting must be a text"
-OLD_PROVENANCE_REMEDY = "check out the code that wrote it: git checkout {commit}"
+KEY_UNKNOWN = _("{recorded} is {now} now; the reason is unknown, because the result was deleted before it was recorded")
+STAGE_VERSION = _("the code of stage {stage} has changed: version {before} → {now}")
+STAGE_SETTINGS = _("stage {stage} reads other settings in {sections}")
+STAGE_TIMED_AGAIN = _("members were timed again, or a CSV changed; ensemble.max_ms depends on both")
+STAGE_FILES = _("the files or your own code that stage {stage} reads have changed")
+STAGE_INPUTS = _("stage {stage} has other inputs: {inputs}")
+NOTE = _("note: {line}")
+BUILT_AGAIN = _("{built} of {total} results were built again, {reused} were reused")
+EQUAL_BYTES = _("the bytes are equal")
+OTHER_BYTES = _("the bytes differ, on the same hardware profile and versions; {likeness}")
+OTHER_BYTES_ELSEWHERE = _("the bytes differ, on another hardware profile or other versions; {likeness} {tolerance}")
+TOO_DIFFERENT = _("{likeness} {tolerance}")
+TOLERANCE = _("(required: at least {agreement:.0%} and at most {max_dp:g})")
+LABELS_GONE, LABELS_AGREE = _("the original labels are missing"), _("answers agree on {agreement:.2%}")
+PROBABILITIES_GONE, LARGEST_DIFFERENCE = _("the original probabilities are missing"), _("max |Δp| = {max_dp:.2g}")
+VERDICTS = {
+    "reproduced": _("reproduced"),
+    "within tolerance": _("within tolerance"),
+    "NOT reproduced": _("NOT reproduced"),
+}
+CAUSE = _("{cause} (in {roles})")
+REPRODUCED = _("{verdict}: {name}: {keys}, {why}")
+EQUAL_KEYS, OTHER_KEYS = _("equal keys"), _("other keys")
+NEW_CSV = _("the new one is {path}")
+PROFILE_BEFORE, PROFILE_NOW = _("then: {profile}"), _("now: {profile}")
+PROFILE = _("{device}, {threads} threads, torch {torch}")
+NO_SUBMISSION = _("{name}: no such submission")
+SETTINGS_REJECTED = _("{file}: the current code rejects the recorded settings")
+SETTINGS_REJECTED_REMEDY = _("git checkout {commit}, the code that wrote it")
+SETTINGS_GIVEN = _("the settings come from the provenance, and {settings} would change them")
+SETTINGS_GIVEN_REMEDY = _("only runtime.*, reproduce.* and where the files lie (competition.root, …) may be given")
+CODE_MOVED = _("the code was at {before} and is at {now}")
+CODE_DIRTY = _("that code had uncommitted changes, so its commit alone may give other results")
+OTHER_VERSION = _("another version: {package} {before} → {now}")
+FILES_REJECTED = _("{name}: {files} changed after it was written, and now: {error}")
+FILES_CHANGED = _("{name}: {files} changed after it was written{settings}: today's key is {now}, the recorded one is {recorded}; the recorded settings are used")
+OTHER_KEY = _("NOT reproduced: {name}: the same request now leads to another key")
+OTHER_KEY_REMEDY = _("git checkout {commit} and restore the files; or ANYWAY=1 to rebuild it with the current code and files, and compare")
+SAMPLE_CHANGED = _("note: the host's sample {sample} has changed since then")
+FIRST_GONE = _("note: {file} is missing or was edited after it was written, and its results are missing")
+BAD_NAME = _("{file}: a submission cannot have this name: {fault}")
+BAD_NAME_REMEDY = _("copy the file under another name, e.g. theirs.csv, and give that")
+NO_PROVENANCE = _("{file}: no provenance beside it ({json}), so its origin is unknown")
+NO_PROVENANCE_REMEDY = _("only submissions that were made here have one")
+OLD_PROVENANCE = _("{json}: written by another version of the code; it lacks what a rebuild needs")
+PROVENANCE_UNREADABLE = _("{json}: this is no provenance file: {reason}")
+PROVENANCE_NO_OBJECT = _("it holds a {kind}, not an object")
+PROVENANCE_NOT_UTF8 = _("a text in it is not valid Unicode")
+PROVENANCE_FAULTS = _("{json}: this is no provenance that can be used: {count}")
+PROVENANCE_REMEDY = _("get the file again from where it was written (git checkout, or whoever sent it); nothing was changed")
+PROVENANCE_MACHINE = _("chain.{name}.made: it names machine {made}, and the file has {count}")
+PROVENANCE_DECIDED = _("manifest.config.of: it is missing, and a decided result needs it")
+PROVENANCE_SAMPLE = _("format.sample_sha256: it is missing")
+PROVENANCE_VALUE = _("request.values.{number}: the path of a setting must be a text")
+OLD_PROVENANCE_REMEDY = _("check out the code that wrote it: git checkout {commit}")
 
 # The gap: all checks.
 

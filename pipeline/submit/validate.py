@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.samples import LabelSpace, Truth
 from pipeline.core.tables import Table, format_table, read_table
 from pipeline.core.targets import LABELS, VALUES
@@ -189,7 +190,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
     settings = config.submission
     checked = check(path, sample, space, settings, config.encoding)
     for remark in checked.remarks:
-        session.say(f"{path.name} {remark}")
+        session.say(texts.REMARK.format(file=path.name, remark=remark))
     if checked.is_sample:
         session.say(texts.IS_SAMPLE.format(file=path.name))
         return
@@ -213,7 +214,9 @@ def file_of(session: Session, text: str, target: str) -> Path:
         DataError: there is none.
     """
     if not text:
-        raise DataError(texts.FILE_MISSING, remedy=f"make {target} FILE=submissions/NAME.csv")
+        raise DataError(
+            texts.FILE_MISSING, remedy=_("make {target} FILE=submissions/NAME.csv").format(target=target)
+        )
     kept = session.home / "submissions" / f"{Path(text).name.removesuffix('.csv')}.csv"
     for path in (Path(text), kept):
         if path.is_file():
@@ -243,10 +246,13 @@ def described(answers: Truth, space: LabelSpace) -> str:
 
 def _write(out: Path, data: bytes, home: Path) -> None:
     if out.is_dir():
-        raise DataError(texts.OUT_FOLDER.format(path=out), remedy=f"give a file, e.g. OUT={out}/repaired.csv")
+        raise DataError(
+            texts.OUT_FOLDER.format(path=out),
+            remedy=_("give a file, e.g. OUT={out}/repaired.csv").format(out=out),
+        )
     if out.exists() and out.read_bytes() != data:
-        raise DataError(texts.OUT_EXISTS.format(path=out), remedy="give another OUT=…")
+        raise DataError(texts.OUT_EXISTS.format(path=out), remedy=_("give another OUT=…"))
     # A file that Podium keeps for itself would be damaged as soon as it is written.
     if out.stem.casefold() in paths.OURS and out.resolve().parent == (home / "submissions").resolve():
-        raise DataError(texts.OUT_OURS.format(path=out), remedy="give another OUT=…")
+        raise DataError(texts.OUT_OURS.format(path=out), remedy=_("give another OUT=…"))
     write_atomic(out, data)

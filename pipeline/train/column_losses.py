@@ -27,6 +27,7 @@ import torch
 from torch.nn.functional import huber_loss, softplus
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.targets import Target
 from pipeline.settings.loss import LossSettings, OneLossSettings, hand_faults
 from pipeline.train.targets import ClassFacts
@@ -245,7 +246,7 @@ def _class_weights(settings: OneLossSettings, facts: ClassFacts) -> tuple[torch.
     free_C = known_C - held_C
     if settings.class_weights == "hand":
         if faults := hand_faults(settings.hand, facts.space.classes):
-            raise ConfigError("loss.hand: does not fit the labels", faults)
+            raise ConfigError(_("loss.hand: does not fit the labels"), faults)
         up_C = np.array([(settings.hand or {})[name] for name in facts.space.classes])
         down_C = np.ones_like(up_C)
     else:

@@ -19,6 +19,7 @@ from torch import nn
 
 from pipeline.core import metadata
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.predictions import Features, FoldResult, Probabilities, ViewProbabilities
 from pipeline.core.samples import Floats, Ints, Samples, Strings, SyntheticRows, TrainRows, Truth, positions
 from pipeline.core.targets import Target
@@ -344,7 +345,7 @@ def plain_view(features: Features, ids: Strings | None = None) -> torch.Tensor:
         ConfigError: it is not one of the views.
     """
     if "identity" not in features.views:
-        raise ConfigError("infer.views: add identity, on which heads are validated")
+        raise ConfigError(_("infer.views: add identity, on which heads are validated"))
     at_N = positions(features.ids_N if ids is None else ids, features.ids_N, "features")
     return torch.from_numpy(features.x_NVD[at_N, features.views.index("identity")])
 

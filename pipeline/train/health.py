@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.language import _
 from pipeline.data.device_images import is_full
 from pipeline.nets.model import Classifier
 from pipeline.settings.train import TrainSettings
@@ -56,9 +57,13 @@ class GradientWatch:
             if self.skips_infinite:
                 return
             raise UserError(
-                f"{self.where}, step {step}: the gradient is not a finite number",
-                remedy=f"try a smaller train.lr (now {self.settings.lr:g}), a longer train.warmup_epochs, "
-                f"or train.precision=fp32 (now {self.settings.precision})",
+                _("{where}, step {step}: the gradient is not a finite number").format(
+                    where=self.where, step=step
+                ),
+                remedy=_(
+                    "try a smaller train.lr (now {lr:g}), a longer train.warmup_epochs, or "
+                    "train.precision=fp32 (now {precision})"
+                ).format(lr=self.settings.lr, precision=self.settings.precision),
             )
         if norm > EXPLODING and max(self.norms, default=0.0) <= EXPLODING:
             log.warning(
@@ -108,7 +113,7 @@ class StepFigures:
         if not kept:
             return
         numbers = torch.stack([pair for pair, _, _ in kept]).tolist()
-        for (loss, norm), (_, step, rows) in zip(numbers, kept, strict=True):
+        for (loss, norm), (_pair, step, rows) in zip(numbers, kept, strict=True):
             if not math.isfinite(loss):
                 raise diverged(f"{self.watch.where}, step {step}", self.watch.settings)
             self.watch.see(norm, step)
@@ -157,9 +162,11 @@ def refuse_single_rows(network: nn.Module, sizes: Sequence[int], settings: Train
     if min(sizes) == 1 and has_batch_norm(network):
         reason = "train.batch_size is 1" if max(sizes) == 1 else "the last batch has one row"
         raise ConfigError(
-            f"train.batch_size={settings.batch_size}: {reason}, and batch normalisation of one sample has no "
-            "variance",
-            remedy="use a larger train.batch_size, or a network without batch normalisation",
+            _(
+                "train.batch_size={batch_size}: {reason}, and batch normalisation of one sample has no "
+                "variance"
+            ).format(batch_size=settings.batch_size, reason=reason),
+            remedy=_("use a larger train.batch_size, or a network without batch normalisation"),
         )
 
 
@@ -208,9 +215,11 @@ def check_precision(network: Classifier, size: tuple[int, int], device: str, pre
     layer = unsafe_in_bf16(network, size, network.depth) if (device, precision) == ("cpu", "bf16") else None
     if layer:
         raise ConfigError(
-            f"train.precision=bf16: with images of {size[0]} × {size[1]} px the input of {layer} is narrower "
-            "than its stride, and its bf16 gradient is wrong on a CPU",
-            remedy="use train.precision=fp32, or a larger images.size",
+            _(
+                "train.precision=bf16: with images of {size} px the input of {layer} is narrower "
+                "than its stride, and its bf16 gradient is wrong on a CPU"
+            ).format(size=f"{size[0]} × {size[1]}", layer=layer),
+            remedy=_("use train.precision=fp32, or a larger images.size"),
         )
 
 
@@ -240,15 +249,22 @@ def explained_memory_errors(
             raise
         if eval_batch is not None:
             raise UserError(
-                f"out of memory in validation: runtime.infer_batch={eval_batch}, images of "
-                f"{size[0]} × {size[1]} px",
+                _(
+                    "out of memory in validation: runtime.infer_batch={eval_batch}, images of {size} px"
+                ).format(eval_batch=eval_batch, size=f"{size[0]} × {size[1]}"),
                 [str(error).splitlines()[0]],
-                f"try runtime.infer_batch={max(eval_batch // 2, 1)}; it changes no result",
+                _("try runtime.infer_batch={eval_batch}; it changes no result").format(
+                    eval_batch=max(eval_batch // 2, 1)
+                ),
             ) from error
         smaller, twice = max(settings.batch_size // 2, 1), settings.accumulate * 2
         raise UserError(
-            f"out of memory: train.batch_size={settings.batch_size}, images of {size[0]} × {size[1]} px",
+            _("out of memory: train.batch_size={batch_size}, images of {size} px").format(
+                batch_size=settings.batch_size, size=f"{size[0]} × {size[1]}"
+            ),
             [str(error).splitlines()[0]],
-            f"try train.batch_size={smaller} train.accumulate={twice}, a smaller images.size, or a smaller "
-            "model.name; on a GPU, train.oom_halving=true does the first automatically",
+            _(
+                "try train.batch_size={smaller} train.accumulate={twice}, a smaller images.size, or a "
+                "smaller model.name; on a GPU, train.oom_halving=true does the first automatically"
+            ).format(smaller=smaller, twice=twice),
         ) from error

@@ -68,8 +68,10 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
         known = list(dict.fromkeys(str(a.manifest["experiment"]) for a in ours))
         hint = nearest(asked, known) or _("known: {known}").format(known=", ".join(known) or _("none yet"))
         raise ConfigError(
-            f"train.init_from: no finished train run `{asked}` on {competition}; {hint}",
-            remedy="train it first; `make runs` lists finished runs",
+            _("train.init_from: no finished train run `{asked}` on {competition}; {hint}").format(
+                asked=asked, competition=competition, hint=hint
+            ),
+            remedy=_("train it first; `make runs` lists finished runs"),
         )
     by_key: dict[str, Artifact] = {}
     for run in runs:
@@ -79,18 +81,20 @@ def source(ask: Ask, settings: Settings, fold: int, folds_key: str) -> str:
             by_key[artifact.key] = artifact
     if not by_key:
         raise ConfigError(
-            f"train.init_from: {asked} has no finished fold {fold}",
+            _("train.init_from: {asked} has no finished fold {fold}").format(asked=asked, fold=fold),
             [f"train {a.key[:SHORT]}" for a in runs],
-            f"train that fold of it first, or choose train.folds without {fold}",
+            _("train that fold of it first, or choose train.folds without {fold}").format(fold=fold),
         )
     same = {k: a for k, a in by_key.items() if a.inputs.get("folds") == f"folds/{folds_key}"} or by_key
     first = {k: a for k, a in same.items() if INITIAL not in a.inputs} or same
     if len(first) > 1:
         which = [f"train {a.key[:SHORT]}" for a in runs if a.inputs.get(f"fold{fold}", "")[5:] in first]
         raise ConfigError(
-            f"train.init_from: {len(which)} finished train runs are called `{asked}`",
+            _("train.init_from: {n} finished train runs are called `{asked}`").format(
+                n=len(which), asked=asked
+            ),
             which,
-            "give the start of the key of one of them; `make runs` shows how they differ",
+            _("give the start of the key of one of them; `make runs` shows how they differ"),
         )
     return next(iter(first))
 
@@ -113,8 +117,12 @@ def whole(ask: Ask, settings: Settings, folds_key: str) -> str:
         record = runs[0].manifest.get("request") if runs else None
         typed = make_with("make refit", settings.located(request.asked(record).words if record else ()))
         raise ConfigError(
-            f"train.init_from: {asked} has no model of all data, from which a refit would start",
-            remedy=f"refit the earlier run first ({typed}), or submit the folds' average (make infer)",
+            _("train.init_from: {asked} has no model of all data, from which a refit would start").format(
+                asked=asked
+            ),
+            remedy=_(
+                "refit the earlier run first ({typed}), or submit the folds' average (make infer)"
+            ).format(typed=typed),
         )
     return models[0].key
 
@@ -134,19 +142,26 @@ def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Setting
     same = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
     if train.group_share < 1 and not same:
         raise ConfigError(
-            f"train.group_share={train.group_share:g} and train.init_from: {earlier} was trained on other "
-            "groups",
-            remedy="leave one of them out, or train the earlier run with the same train.group_share and seed",
+            _(
+                "train.group_share={group_share:g} and train.init_from: {earlier} was trained on other groups"
+            ).format(group_share=train.group_share, earlier=earlier),
+            remedy=_(
+                "leave one of them out, or train the earlier run with the same train.group_share and seed"
+            ),
         )
     stopping = origin.setting("train.early_stopping")
     same = same and origin.inputs.get("data") == own["data"].address
     mine = train.early_stopping
     if mine is not None and not (same and stopping and stopping["share"] == mine.share):
         raise ConfigError(
-            f"train.early_stopping and train.init_from: {earlier} was trained on images of the inner split, "
-            "which would choose the epoch",
-            remedy="leave train.early_stopping out, or train the earlier run with the same "
-            "train.early_stopping.share, train.group_share, train.seed and images",
+            _(
+                "train.early_stopping and train.init_from: {earlier} was trained on images of the inner "
+                "split, which would choose the epoch"
+            ).format(earlier=earlier),
+            remedy=_(
+                "leave train.early_stopping out, or train the earlier run with the same "
+                "train.early_stopping.share, train.group_share, train.seed and images"
+            ),
         )
 
 
@@ -163,8 +178,10 @@ def refuse_others(
     """
     if origin.setting("train.strategy") == "linear_probe":
         raise ConfigError(
-            f"train.init_from: fold {origin.key[:SHORT]} is a linear probe, which trains no network",
-            remedy="give a run of another strategy",
+            _("train.init_from: fold {key} is a linear probe, which trains no network").format(
+                key=origin.key[:SHORT]
+            ),
+            remedy=_("give a run of another strategy"),
         )
     mine = {name: own[name].address for name in ("data", "folds")}
     if all(origin.inputs.get(name) == reference for name, reference in mine.items()):
@@ -174,18 +191,24 @@ def refuse_others(
     keys = f"{origin.inputs['folds']} of fold {origin.key[:SHORT]} and {mine['folds']} of this run"
     if data is None or folds is None:
         raise ConfigError(
-            f"train.init_from: cannot compare the fold plans {keys}: one of them was deleted",
-            remedy="train the earlier run again",
+            _("train.init_from: cannot compare the fold plans {keys}: one of them was deleted").format(
+                keys=keys
+            ),
+            remedy=_("train the earlier run again"),
         )
     # Extra images are in no validation part, so they are not compared.
     before, after = (load.samples(artifact, "train", home) for artifact in (data, own["data"]))
     faults = _other_samples(before, after) or _other_plan(load.plan(folds), load.plan(own["folds"]), after)
     if faults:
         raise ConfigError(
-            f"train.init_from: the fold plans differ, {keys}: weights that saw validation images would leak",
+            _(
+                "train.init_from: the fold plans differ, {keys}: weights that saw validation images would "
+                "leak"
+            ).format(keys=keys),
             faults,
-            "train the earlier run on this competition and these folds (needed by "
-            f"{'a model of all data' if fold is None else f'fold {fold}'})",
+            _("train the earlier run on this competition and these folds (needed by {value})").format(
+                value="a model of all data" if fold is None else f"fold {fold}"
+            ),
         )
 
 
@@ -263,8 +286,10 @@ def of(job: Job) -> Initial | None:
     states = Committee.read(origin.folder).states
     if len(states) > 1:
         raise ConfigError(
-            f"train.init_from: {name} holds {len(states)} models, but a network starts from one",
-            remedy="give a run without train.bag and train.chain",
+            _("train.init_from: {name} holds {n} models, but a network starts from one").format(
+                name=name, n=len(states)
+            ),
+            remedy=_("give a run without train.bag and train.chain"),
         )
     size = origin.setting("images.size")
     hw = (size[0], size[1]) if isinstance(size, list) else (size, size)

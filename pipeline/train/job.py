@@ -18,6 +18,7 @@ from functools import cached_property
 import torch
 
 from pipeline.core.errors import ModelError
+from pipeline.core.language import _
 from pipeline.core.metadata import Table
 from pipeline.core.samples import Floats, LabelSpace, Samples, TrainRows, Truth, positions
 from pipeline.data.augment import Augmenter
@@ -89,9 +90,11 @@ class Initial:
             fit_state(backbone, state, self.name)
         except ModelError as error:
             raise ModelError(
-                f"train.init_from: the weights of {self.name} do not fit {settings.name}",
+                _("train.init_from: the weights of {value} do not fit {settings}").format(
+                    value=self.name, settings=settings.name
+                ),
                 error.faults,
-                "use the run's own model settings",
+                _("use the run's own model settings"),
             ) from error
         if size != self.size and hasattr(backbone, "set_input_size"):
             backbone.set_input_size(img_size=size)

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import ConfigError, UserError, nearest
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import LabelSpace
 from pipeline.core.targets import LABELS, VALUES, WORDS, Target
@@ -125,8 +126,8 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
         return Loss(_of_known_rows(own_loss(settings.name)), weigher=_any_known)
     if settings.name in LOSSES and kind not in LOSSES[settings.name].kinds:
         raise ConfigError(
-            f"loss.name: {settings.name} is not for {WORDS[kind]}",
-            remedy=f"choose one of {', '.join(losses_for(kind))}",
+            _("loss.name: {settings} is not for {words}").format(settings=settings.name, words=WORDS[kind]),
+            remedy=_("choose one of {losses_for}").format(losses_for=", ".join(losses_for(kind))),
         )
     if kind == VALUES and settings.name in column_losses.VALUES:
         return _of_values(settings, facts)
@@ -139,9 +140,9 @@ def _one(settings: OneLossSettings, facts: ClassFacts, epoch: int, epochs: int) 
     if settings.name not in REGISTRY:
         hint = nearest(settings.name, REGISTRY)
         raise ConfigError(
-            f"loss.name: unknown loss {settings.name!r}",
+            _("loss.name: unknown loss {settings!r}").format(settings=settings.name),
             [hint] if hint else [],
-            f"choose one of {', '.join(REGISTRY)}",
+            _("choose one of {registry}").format(registry=", ".join(REGISTRY)),
         )
     return Loss(REGISTRY[settings.name](settings, facts, weight_C), weight_C)
 
@@ -192,9 +193,11 @@ def _of_known_rows(own: Rows) -> Rows:
 def diverged(where: str, settings: TrainSettings) -> UserError:
     """The error to raise when a loss is not a finite number; `where` is fold, epoch and step."""
     return UserError(
-        f"{where}: the loss is not a finite number",
-        remedy=f"try a smaller train.lr (now {settings.lr:g}), train.clip_norm=1, a longer "
-        f"train.warmup_epochs, or train.precision=fp32 (now {settings.precision})",
+        _("{where}: the loss is not a finite number").format(where=where),
+        remedy=_(
+            "try a smaller train.lr (now {lr:g}), train.clip_norm=1, a longer train.warmup_epochs, or "
+            "train.precision=fp32 (now {precision})"
+        ).format(lr=settings.lr, precision=settings.precision),
     )
 
 
@@ -452,7 +455,7 @@ def class_weights(settings: OneLossSettings, facts: ClassFacts) -> torch.Tensor 
         weight_C = 1 / (1 - settings.beta**counts_C)
     else:
         if faults := hand_faults(settings.hand, facts.space.classes):
-            raise ConfigError("loss.hand: does not fit the classes", faults)
+            raise ConfigError(_("loss.hand: does not fit the classes"), faults)
         weight_C = torch.tensor([(settings.hand or {})[name] for name in facts.space.classes]).double()
     shown_C = torch.from_numpy(facts.counts_C.copy()).double()
     return (weight_C * shown_C.sum() / (shown_C * weight_C).sum()).float()

@@ -30,6 +30,7 @@ import torch
 
 from pipeline.core import metrics
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.metadata import Table
 from pipeline.core.predictions import Features, FoldResult, Probabilities
 from pipeline.core.samples import Floats, LabelSpace, Samples, Strings, positions, strings
@@ -410,8 +411,10 @@ def _failures(
         out_N = np.isin(samples.ids_N, ids)
         if not (kept_N & ~out_N).any():
             raise DataError(
-                f"train.chain: member {m} has no sample to train on outside inner fold {j}",
-                remedy="raise train.chain.others, or set train.chain.inner=0",
+                _("train.chain: member {m} has no sample to train on outside inner fold {j}").format(
+                    m=m, j=j
+                ),
+                remedy=_("raise train.chain.others, or set train.chain.inner=0"),
             )
         name = f"member{m}-inner{j}"
         lesson = replace(_own(own, m, j), valid=samples.take(ids), on_epoch=silent)

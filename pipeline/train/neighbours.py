@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import ModelError
+from pipeline.core.language import _
 from pipeline.core.targets import Target
 from pipeline.nets.cosine import classifier_layer
 from pipeline.nets.forward import Pass, run
@@ -30,8 +31,10 @@ def attach(job: FoldJob, network: Classifier, layout: str) -> None:
     """
     if classifier_layer(network.backbone) is None:
         raise ModelError(
-            f"train.neighbours: {network.name} has no known linear classifier to answer beside",
-            remedy="leave train.neighbours out, or choose a network of timm with a linear classifier",
+            _("train.neighbours: {network} has no known linear classifier to answer beside").format(
+                network=network.name
+            ),
+            remedy=_("leave train.neighbours out, or choose a network of timm with a linear classifier"),
         )
     samples, how = job.train_samples, Pass(job.device, job.eval_batch, layout=layout)
     network.nearest = None  # features are those of the backbone

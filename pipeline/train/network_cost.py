@@ -18,6 +18,7 @@ import torch
 
 from pipeline.core import plugin
 from pipeline.core.errors import ModelError, UserError, nearest
+from pipeline.core.language import _
 from pipeline.core.terminal import bar_of
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.intake import Intake
@@ -216,8 +217,13 @@ def _chosen(names: Sequence[str]) -> dict[str, ModelSettings]:
     odd = [n for n in wanted if n not in files and n.split(".")[0] not in known and not plugin.is_plugin(n)]
     if odd:
         raise ModelError(
-            f"models: {len(odd)} unknown",
-            [f"`{n}`: {nearest(n, [*files, *known]) or 'no similar name is known'}" for n in odd],
-            "give files of configs/model/, models of timm, torchvision:NAME, or module:function",
+            _("models: {n} unknown").format(n=len(odd)),
+            [
+                _("`{n}`: {nearest}").format(
+                    n=n, nearest=nearest(n, [*files, *known]) or "no similar name is known"
+                )
+                for n in odd
+            ],
+            _("give files of configs/model/, models of timm, torchvision:NAME, or module:function"),
         )
     return {n: load([f"model={n}"]).config.model if n in files else ModelSettings(name=n) for n in wanted}

@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.settings.train import TrainSettings
 
 # Arguments that have their own setting, or that the loop decides: not allowed in `optimizer_args`.
@@ -58,15 +59,17 @@ def make_optimizer(
     if name not in known:
         hint = nearest(name, known)
         raise ConfigError(
-            f"train.optimizer: no optimizer called {name!r}",
+            _("train.optimizer: no optimizer called {name!r}").format(name=name),
             [hint] if hint else [],
-            "use a name of timm.optim.list_optimizers()",
+            _("use a name of timm.optim.list_optimizers()"),
         )
     info = get_optimizer_info(name)
     if info.second_order:
         raise ConfigError(
-            f"train.optimizer: {name} needs second derivatives, which the loop does not compute",
-            remedy="choose a first-order optimizer, e.g. adamw or sgd",
+            _("train.optimizer: {name} needs second derivatives, which the loop does not compute").format(
+                name=name
+            ),
+            remedy=_("choose a first-order optimizer, e.g. adamw or sgd"),
         )
     if settings.optimizer_args:
         _refuse_unknown(settings, info.opt_class)
@@ -83,12 +86,13 @@ def make_optimizer(
         )
     except (AssertionError, ImportError, RuntimeError) as error:
         raise ConfigError(
-            f"train.optimizer: {name} cannot be used: {error}",
-            remedy="install what it needs, or choose another optimizer, e.g. adamw or sgd",
+            _("train.optimizer: {name} cannot be used: {error}").format(name=name, error=error),
+            remedy=_("install what it needs, or choose another optimizer, e.g. adamw or sgd"),
         ) from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"train.optimizer_args: {name} rejects them: {error}", remedy="see the optimizer's documentation"
+            _("train.optimizer_args: {name} rejects them: {error}").format(name=name, error=error),
+            remedy=_("see the optimizer's documentation"),
         ) from error
     _add(optimizer, beside, settings)
     _even(optimizer)

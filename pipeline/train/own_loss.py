@@ -27,6 +27,7 @@ import torch
 
 from pipeline.core import plugin
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.plugin import is_plugin
 from pipeline.core.samples import Kind
 from pipeline.core.targets import VALUES
@@ -52,8 +53,12 @@ def refuse_soft(settings: LossSettings, why: str) -> None:
     refused = [n for n in names if not (takes_soft(n) if is_plugin(n) else LOSSES[n].soft_targets)]
     if refused:
         raise ConfigError(
-            f"loss.name={refused[0]} and {why}: this loss accepts plain labels only",
-            remedy=f"leave {why.partition('=')[0]} out, or choose another loss, e.g. cross_entropy",
+            _("loss.name={refused} and {why}: this loss accepts plain labels only").format(
+                refused=refused[0], why=why
+            ),
+            remedy=_("leave {partition} out, or choose another loss, e.g. cross_entropy").format(
+                partition=why.partition("=")[0]
+            ),
         )
 
 
@@ -115,8 +120,10 @@ def trial(name: str, sizes: Sequence[int], kind: Kind = "exclusive") -> None:
         loss(logits_BC, target_BC).sum().backward()  # type: ignore[no-untyped-call]
         if logits_BC.grad is None or not torch.isfinite(logits_BC.grad).all():
             raise ConfigError(
-                f"{SETTING}: {name} has no finite gradient for the logits",
-                remedy="compute it from logits_BC with torch's differentiable functions",
+                _("{setting}: {name} has no finite gradient for the logits").format(
+                    setting=SETTING, name=name
+                ),
+                remedy=_("compute it from logits_BC with torch's differentiable functions"),
             )
 
 
@@ -129,18 +136,28 @@ def _checked(name: str, value: Any, logits_BC: torch.Tensor) -> torch.Tensor:
     if not isinstance(value, torch.Tensor) or value.shape != (rows,) or not value.is_floating_point():
         shown = f"{value.dtype} {tuple(value.shape)}" if isinstance(value, torch.Tensor) else repr(value)[:60]
         raise ConfigError(
-            f"{SETTING}: {name} returned {shown} for {rows} rows",
-            remedy=f"return one loss per row, a float tensor of shape ({rows},), not their mean",
+            _("{setting}: {name} returned {shown} for {rows} rows").format(
+                setting=SETTING, name=name, shown=shown, rows=rows
+            ),
+            remedy=_("return one loss per row, a float tensor of shape ({rows},), not their mean").format(
+                rows=rows
+            ),
         )
     if torch.is_grad_enabled() and logits_BC.requires_grad and not value.requires_grad:
         raise ConfigError(
-            f"{SETTING}: {name} is not differentiable: its losses do not depend on the logits",
-            remedy="argmax, comparisons, .detach() and numpy stop the gradient; use softmax instead",
+            _("{setting}: {name} is not differentiable: its losses do not depend on the logits").format(
+                setting=SETTING, name=name
+            ),
+            remedy=_("argmax, comparisons, .detach() and numpy stop the gradient; use softmax instead"),
         )
     if not torch.isfinite(value).all() and torch.isfinite(logits_BC).all():
         odd = int((~torch.isfinite(value)).sum())
         raise ConfigError(
-            f"{SETTING}: {name} gave {odd} of {rows} losses that are not finite, for finite logits",
-            remedy="use logits_BC.log_softmax(-1), not the log of a softmax; do not divide by values near 0",
+            _("{setting}: {name} gave {odd} of {rows} losses that are not finite, for finite logits").format(
+                setting=SETTING, name=name, odd=odd, rows=rows
+            ),
+            remedy=_(
+                "use logits_BC.log_softmax(-1), not the log of a softmax; do not divide by values near 0"
+            ),
         )
     return value

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.data.loader import Cores
 from pipeline.engine.hardware import WORKSPACE
 
@@ -67,9 +68,11 @@ def reproducible(device: str, deterministic: bool = True, tf32: bool = False) ->
             if "does not have a deterministic implementation" not in str(error):
                 raise
             raise ConfigError(
-                f"runtime.deterministic: {str(error).split('. ')[0]}",
-                remedy="set runtime.deterministic=false (a resumed run is then not bit-identical), or choose "
-                "another model",
+                _("runtime.deterministic: {split}").format(split=str(error).split(". ")[0]),
+                remedy=_(
+                    "set runtime.deterministic=false (a resumed run is then not bit-identical), or choose "
+                    "another model"
+                ),
             ) from error
         finally:
             torch.use_deterministic_algorithms(before[0])

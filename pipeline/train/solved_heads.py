@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.samples import Floats, Ints, positions
 from pipeline.core.targets import LABELS, VALUES, Target
 from pipeline.core.terminal import bar_of
@@ -62,8 +63,10 @@ def refuse_loss(loss: LossSettings, head: str = "logistic") -> None:
     if loss != LossSettings(label_weights=loss.label_weights):
         what = "minimises no loss" if head == "knn" else "minimises plain cross-entropy"
         raise ConfigError(
-            f"loss.name: head={head} {what}, but the loss is {loss.name}",
-            remedy="leave loss.* out, or choose train.head=linear, which accepts any loss",
+            _("loss.name: head={head} {what}, but the loss is {loss}").format(
+                head=head, what=what, loss=loss.name
+            ),
+            remedy=_("leave loss.* out, or choose train.head=linear, which accepts any loss"),
         )
 
 

@@ -387,7 +387,7 @@ def announce_train(
             megabytes=expected.disk / 1e6,
             free_gb=shutil.disk_usage(host.home).free / 1e9,
         ),
-        *(f"    {line}" for line in expected.lines),
+        *("    " + line for line in expected.lines),
     ]
 
 

@@ -32,6 +32,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import _
 from pipeline.core.seeds import seed
 from pipeline.nets.cosine import Angles
 from pipeline.nets.forward import Mode, autocast
@@ -213,8 +214,10 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(
-            f"{path}: the checkpoint cannot be written: {error.strerror}",
-            remedy="free some space or set runtime.home to a writable disk; the run then continues",
+            _("{path}: the checkpoint cannot be written: {strerror}").format(
+                path=path, strerror=error.strerror
+            ),
+            remedy=_("free some space or set runtime.home to a writable disk; the run then continues"),
         ) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.settings.train import TrainSettings
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def stages(backbone: nn.Module) -> Stages:
         grouped = group_parameters(backbone, matcher(coarse=True))
         return tuple(tuple(grouped[number]) for number in sorted(grouped))
     by_child: dict[str, list[str]] = {}
-    for name, _ in backbone.named_parameters():
+    for name, _weight in backbone.named_parameters():
         by_child.setdefault(name.split(".")[0], []).append(name)
     return tuple(tuple(names) for names in by_child.values())
 
@@ -58,16 +59,16 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
         missing = "train.freeze_bn: the model has no batch normalisation"
-        raise ConfigError(missing, remedy="leave train.freeze_bn out")
+        raise ConfigError(missing, remedy=_("leave train.freeze_bn out"))
     if settings.layer_decay is not None and not hasattr(backbone, "group_matcher"):
         raise ConfigError(
-            "train.layer_decay: this model does not define its layers (timm's group_matcher)",
-            remedy="choose a model of timm, or leave train.layer_decay out",
+            _("train.layer_decay: this model does not define its layers (timm's group_matcher)"),
+            remedy=_("choose a model of timm, or leave train.layer_decay out"),
         )
     if settings.first_px is not None and hasattr(backbone, "set_input_size"):
         raise ConfigError(
-            "train.first_px: this model is built for images of one size",
-            remedy="choose a convolutional network, or leave train.first_px out",
+            _("train.first_px: this model is built for images of one size"),
+            remedy=_("choose a convolutional network, or leave train.first_px out"),
         )
     if settings.grad_checkpointing:
         _checkpoint(backbone)
@@ -87,9 +88,9 @@ def _checkpoint(backbone: nn.Module) -> None:
         switch(True)
     except AssertionError as error:
         raise ConfigError(
-            "train.grad_checkpointing: this model does not support it",
+            _("train.grad_checkpointing: this model does not support it"),
             [str(error)] if str(error) else [],
-            "leave it out, and lower train.batch_size with a higher train.accumulate instead",
+            _("leave it out, and lower train.batch_size with a higher train.accumulate instead"),
         ) from error
 
 
@@ -152,16 +153,18 @@ def _up_to(backbone: nn.Module, last: int | str) -> set[str]:
         known |= {name.rpartition(".")[0] for name in known} - {""}
         hint = nearest(last, sorted(known)) if isinstance(last, str) else ""
         raise ConfigError(
-            f"train.freeze_until: the model has no stage or module {last!r}" + (f"; {hint}" if hint else ""),
+            _("train.freeze_until: the model has no stage or module {last!r}").format(last=last)
+            + (_("; {hint}").format(hint=hint) if hint else ""),
             _described(every),
-            f"give the number of a stage, 0 to {len(every) - 2}, or the name of a module, such as "
-            f"{_modules(every[-2])[0]}",
+            _("give the number of a stage, 0 to {n}, or the name of a module, such as {modules}").format(
+                n=len(every) - 2, modules=_modules(every[-2])[0]
+            ),
         )
     if set(every[-1]) <= set(frozen):
         raise ConfigError(
-            f"train.freeze_until: {last!r} also freezes the head, so nothing would train",
+            _("train.freeze_until: {last!r} also freezes the head, so nothing would train").format(last=last),
             _described(every),
-            f"name an earlier stage or module: at most stage {len(every) - 2}",
+            _("name an earlier stage or module: at most stage {n}").format(n=len(every) - 2),
         )
     return set(frozen)
 

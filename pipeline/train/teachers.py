@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
+from pipeline.core.language import _
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Samples, Strings, strings
 from pipeline.data import load
@@ -55,8 +56,10 @@ def teacher(ask: Ask, settings: Settings, name: str) -> Settings:
         differ = [s for s in ("data", "folds") if ask.key(Need(s, own)) != ask.key(Need(s, settings))]
         if differ:
             raise ConfigError(
-                f"teacher {name} has other {' and '.join(differ)} than its student {settings.experiment}",
-                remedy="choose a teacher with the same data and the same fold plan",
+                _("teacher {name} has other {differ} than its student {experiment}").format(
+                    name=name, differ=" and ".join(differ), experiment=settings.experiment
+                ),
+                remedy=_("choose a teacher with the same data and the same fold plan"),
             )
         return own
 
@@ -132,8 +135,9 @@ def refuse_seen(teachers: Sequence[Artifact], valid_ids: Strings, fold: int) -> 
         seen = np.intersect1d(np.load(teacher.folder / SEEN), valid_ids)
         if len(seen):
             raise DataError(
-                f"teacher {teacher.key} has seen {len(seen)} labels of the validation part of its student's "
-                f"fold {fold}",
+                _(
+                    "teacher {key} has seen {n} labels of the validation part of its student's fold {fold}"
+                ).format(key=teacher.key, n=len(seen), fold=fold),
                 [str(name) for name in seen],
-                "a teacher must be a model of the same fold of the same fold plan",
+                _("a teacher must be a model of the same fold of the same fold plan"),
             )

@@ -22,6 +22,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
+from pipeline.core.language import _
 from pipeline.core.wording import seconds_of
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
@@ -115,17 +116,19 @@ def tune_all(session: Session, options: Options) -> None:
     """Tune every stage within one budget, and print the result of each."""
     search.refuse_former(options)
     if not options.time:
-        raise ConfigError(texts.BUDGET_MISSING, remedy="make tune STAGE=all TIME=30m")
+        raise ConfigError(texts.BUDGET_MISSING, remedy=_("make tune STAGE=all TIME=30m"))
     own = [name for name in ("space", "study") if getattr(options, name)]
     if own or options.jobs > 1:
         names = (*own, *["jobs"] * (options.jobs > 1))
         faults = [texts.FOR_ONE_STAGE.format(name=name.upper()) for name in names]
-        raise ConfigError(texts.BUDGET_ONLY, faults, "leave it out, or name a STAGE")
+        raise ConfigError(texts.BUDGET_ONLY, faults, _("leave it out, or name a STAGE"))
     clock = Clock(seconds_of(options.time))
     limits_of(options, FEWEST)
     turns = [_prepared(session, options, name) for name in ORDER]
     if not any(turn.prepared for turn in turns):
-        raise ConfigError(texts.NO_STAGE, [f"{turn.name}: {turn.why}" for turn in turns])
+        raise ConfigError(
+            texts.NO_STAGE, [_("{turn}: {why}").format(turn=turn.name, why=turn.why) for turn in turns]
+        )
     # One error if it cannot be reached, not one for each stage.
     Studies(storage_of(session.home), session.home)
     _refuse_short(session, turns, clock)
@@ -149,7 +152,7 @@ def _refuse_short(session: Session, turns: list[Turn], clock: Clock) -> None:
     if len(known) == len(needed) and min(known.values()) > clock.left:
         minutes = {name: math.ceil(seconds / 60) for name, seconds in known.items()}
         faults = [texts.BUDGET_NEEDS.format(name=name, minutes=n) for name, n in minutes.items()]
-        raise ConfigError(texts.BUDGET_SHORT.format(budget=clock.budget), faults, "raise TIME")
+        raise ConfigError(texts.BUDGET_SHORT.format(budget=clock.budget), faults, _("raise TIME"))
 
 
 def _prepared(session: Session, options: Options, name: str) -> Turn:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pipeline.core import search_space
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.search_space import Point
 from pipeline.core.secrets import hidden, hidden_word
 from pipeline.core.targets import EXCLUSIVE
@@ -78,7 +79,11 @@ def refuse_former(options: argparse.Namespace) -> None:
     faults = [texts.FORMER.format(name=name, value=value) for name, value in given.items() if value]
     if faults:
         value = next(value for value in given.values() if value)
-        raise ConfigError(texts.FORMER_NAMES, faults, f"make tune STAGE={options.stage} TIME={value}")
+        raise ConfigError(
+            texts.FORMER_NAMES,
+            faults,
+            _("make tune STAGE={stage} TIME={value}").format(stage=options.stage, value=value),
+        )
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def prepare(session: Session, options: Options, stage: str) -> Prepared:
     session.check(kind.need(settings), also=tuple(path for path, _ in session.settings.request.values))
     bench = Bench(Trials(settings, session, f"tune {stage}"), kind, checked, settings)
     for line in checked.left_out:
-        session.say(f"    {line}")
+        session.say("    " + line)
     prepared = Prepared(bench, file, limits, _command(options, stage))
     _refuse_short(session, prepared)
     return prepared

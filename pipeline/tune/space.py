@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from pipeline.core.errors import ConfigError, nearest
+from pipeline.core.language import _
 from pipeline.core.search_space import Dimension, Point, Scalar
 from pipeline.pages.report import plural
 from pipeline.settings.fields import Section
@@ -235,7 +236,12 @@ def _fault(error: Any, lines: Mapping[str, str], file: str) -> str:
     if at == "space" and (error["type"] in ("too_short", "missing") or error["input"] is None):
         message = texts.EMPTY
     hint = nearest(steps[-1], known) if error["type"] == "extra_forbidden" and (known := _keys(steps)) else ""
-    return str(Fault(_line(at, lines, file), f"{at}: {message}; {hint}".rstrip("; ")))
+    return str(
+        Fault(
+            _line(at, lines, file),
+            _("{at}: {message}; {hint}").format(at=at, message=message, hint=hint).rstrip("; "),
+        )
+    )
 
 
 def _keys(steps: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError, StoppedError, StorageError, UserError
+from pipeline.core.language import _
 from pipeline.core.metrics import Metric
 from pipeline.core.metrics import get as metric_of
 from pipeline.core.samples import Samples
@@ -196,7 +197,11 @@ class Bench:
         """Its out-of-fold score; raises ConfigError if it is missing or not finite."""
         score = artifact.metrics.get(f"oof_{self.metric.name}", math.nan)
         if not math.isfinite(score):
-            raise ConfigError(f"{self.kind.stage} {artifact.key}: {self.metric.name} is {score}")
+            raise ConfigError(
+                _("{stage} {key}: {metric} is {score}").format(
+                    stage=self.kind.stage, key=artifact.key, metric=self.metric.name, score=score
+                )
+            )
         return score
 
     def objectives(self, artifact: Artifact) -> tuple[float, ...]:
@@ -298,4 +303,4 @@ def refuse_hopeless(study: Study) -> None:
     done = study.done()
     if len(done) >= FIRST_FAILURES and all(trial.state == "failed" for trial in done):
         faults = list(dict.fromkeys(trial.reason for trial in done))
-        raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, "fix the space")
+        raise ConfigError(texts.ALL_FAILED.format(study=study.name, n=len(done)), faults, _("fix the space"))

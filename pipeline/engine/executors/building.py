@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.errors import PodiumError, StoppedError, StorageError, UserError
-from pipeline.core.terminal import printable
 from pipeline.engine import build, texts
 from pipeline.engine.executors.here import Site, Source
 from pipeline.engine.executors.plan import OPEN, Node, after, missing
@@ -313,7 +312,7 @@ class Building:
             if isinstance(event, Lost) and event.name not in self.lost:
                 self.lost.add(event.name)
                 self.progress.hide()
-                log.warning(printable(texts.DIED.format(title=title, reason=event.reason)))
+                log.warning(texts.DIED.format(title=title, reason=event.reason))
                 self.progress.again(event.name)
                 self.schedule.again(event.name)
                 continue
@@ -354,9 +353,9 @@ class Building:
         if not told:
             return None
         errors = [error for _, error in told.values()]
-        users = {text: titles for text, (titles, error) in told.items() if isinstance(error, UserError)}
+        users = [(titles, error) for titles, error in told.values() if isinstance(error, UserError)]
         bugs = [error for error in errors if not isinstance(error, PodiumError)]
-        lines = [f"{', '.join(titles)}: {text}".replace("\n", " ") for text, titles in users.items()]
+        lines = [texts.FAULT_OF.format(titles=", ".join(t), fault=e.in_line()) for t, e in users]
         if bugs:
             if lines:
                 bugs[0].add_note(texts.ALSO.format(faults="; ".join(lines)))

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from tqdm import tqdm
 
+from pipeline.core.language import joined
 from pipeline.core.terminal import printable
 from pipeline.engine import hardware, texts
 from pipeline.engine.executors.devices import Machine, Token, cores, gpu_names, tokens, tokens_of_jobs
@@ -105,7 +106,7 @@ class _Process:
         why = texts.EXIT.format(code=code)
         if code < 0:
             why = texts.SIGNAL.format(name=signal.Signals(-code).name)
-        return f"{why}; {texts.DIED_OUTPUT.format(line=self.last)}" if self.last else why
+        return joined("; ", (why, texts.DIED_OUTPUT.format(line=self.last))) if self.last else why
 
     def kill(self) -> None:
         """End it at once, with the processes that it started."""

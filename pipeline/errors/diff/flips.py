@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.metrics import confusion
 from pipeline.core.predictions import Interval, Probabilities
 from pipeline.core.samples import Ints, LabelSpace, Strings, Truth, positions, refuse_duplicates, strings
@@ -114,7 +115,11 @@ def find_flips(space: LabelSpace, new: Submission, old: Submission) -> Flips:
     refuse_other_ids(new, old)
     for side in (new, old):
         if len(side.labels_N) and not (side.labels_N.min() >= 0 and side.labels_N.max() < space.n_classes):
-            raise DataError(f"{side.name}: a label is not one of the {space.n_classes} classes")
+            raise DataError(
+                _("{side}: a label is not one of the {n_classes} classes").format(
+                    side=side.name, n_classes=space.n_classes
+                )
+            )
     old_N = old.labels_N[positions(new.ids_N, old.ids_N, old.name)]
     new_N = new.labels_N
     differ = np.flatnonzero(old_N != new_N)
@@ -147,9 +152,10 @@ def refuse_other_ids(new: Submission, old: Submission) -> None:
     extra = np.setdiff1d(old.ids_N, new.ids_N)
     if len(missing) or len(extra):
         raise DataError(
-            f"{old.name} and {new.name} do not have the same ids",
-            [f"only in {new.name}: {i}" for i in missing] + [f"only in {old.name}: {i}" for i in extra],
-            "compare two submissions of the same competition",
+            _("{old} and {new} do not have the same ids").format(old=old.name, new=new.name),
+            [_("only in {new}: {i}").format(new=new.name, i=i) for i in missing]
+            + [_("only in {old}: {i}").format(old=old.name, i=i) for i in extra],
+            _("compare two submissions of the same competition"),
         )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.core.metrics import confusion, per_class
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Ints, Samples
@@ -96,7 +97,9 @@ def find_mistakes(oof: Probabilities, train: Samples) -> Mistakes:
         DataError: there are no predictions, an id is not a training image, or the classes differ.
     """
     if not len(oof):
-        raise DataError(f"{oof.name}: no out-of-fold predictions", remedy="train at least one fold")
+        raise DataError(
+            _("{oof}: no out-of-fold predictions").format(oof=oof.name), remedy=_("train at least one fold")
+        )
     oof = oof.with_classes(train.space.classes)
     samples = train.take(oof.ids_N)
     y_N, pred_N = samples.labels, oof.labels()

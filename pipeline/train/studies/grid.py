@@ -100,7 +100,7 @@ def read(path: Path) -> Grid:
     if not path.is_file():
         known = beside(path) or beside(Path(CONFIGS.name) / "ablate" / path.name)
         raise ConfigError(
-            f"{path}: no such file",
+            _("{path}: no such file").format(path=path),
             remedy=nearest(str(path), known) or _("known: {known}").format(known=", ".join(known)),
         )
     parsed = parse_file(path, str(path))
@@ -145,7 +145,11 @@ def pairs(grid: Grid) -> list[tuple[int, int, int]]:
 
 def _broken(path: Path, faults: list[str]) -> ConfigError:
     unique = list(dict.fromkeys(faults))
-    return ConfigError(f"{path}: invalid grid", unique, "see configs/ablate/resample.yaml for an example")
+    return ConfigError(
+        _("{path}: invalid grid").format(path=path),
+        unique,
+        _("see configs/ablate/resample.yaml for an example"),
+    )
 
 
 def _faults(grid: Grid) -> list[str]:
@@ -210,7 +214,7 @@ def started(settings: Settings, grid: Grid) -> Settings:
         clash += sorted(given & {"train.epochs"})
     if clash:
         faults = [texts.SET_BY_GRID.format(path=path) for path in clash]
-        raise ConfigError(texts.OVERRIDES_OF_ARMS, faults, "edit a copy of the grid instead")
+        raise ConfigError(texts.OVERRIDES_OF_ARMS, faults, _("edit a copy of the grid instead"))
     return settings.with_values({p: v for p, v in grid.settings.items() if p not in given})
 
 
@@ -275,9 +279,11 @@ def _fitted(
     ]
     if faults:
         raise ConfigError(
-            f"ablate: seconds={grid.seconds:g} is too short for {len(faults)} of {len(fitted)} arms",
+            _("ablate: seconds={seconds:g} is too short for {n} of {arms} arms").format(
+                seconds=grid.seconds, n=len(faults), arms=len(fitted)
+            ),
             faults,
-            "raise `seconds`, or make an epoch cheaper: images.size, folds.kind=holdout, a smaller model",
+            _("raise `seconds`, or make an epoch cheaper: images.size, folds.kind=holdout, a smaller model"),
         )
     return fitted
 
@@ -296,7 +302,7 @@ def _arm_settings(settings: Settings, grid: Grid) -> list[Settings]:
         for fault, names in where.items()
     ] or _not_comparable(by_arm, arms(grid))
     if faults:
-        raise ConfigError(f"ablate: {len(faults)} faults in the settings of arms", faults)
+        raise ConfigError(_("ablate: {n} faults in the settings of arms").format(n=len(faults)), faults)
     return by_arm
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_experiment
 from pipeline.nets.stages import features_need, is_probe
@@ -91,7 +92,7 @@ def build_learning_curve(job: Job) -> Built:
 def refuse_learning_curve(settings: Settings) -> None:
     """Raise ConfigError for a share of groups, which the curve itself sets."""
     if settings.config.train.group_share < 1:
-        raise ConfigError(texts.CURVE_SHARE, remedy="leave it out")
+        raise ConfigError(texts.CURVE_SHARE, remedy=_("leave it out"))
 
 
 def curve_points(settings: Settings) -> dict[str, Settings]:
