@@ -193,7 +193,9 @@ def test_a_picture_is_small_and_shown_somewhere(path):
 @pytest.mark.parametrize("picture", drawn(), ids=lambda picture: picture.name)
 def test_a_picture_can_be_made_anew(picture, configs):
     assert (ROOT / "docs" / "img" / f"{picture.name}.png").is_file()
-    for command in picture.commands:
+    panels = [command for _, panel in picture.panels for command in panel.commands]
+    assert picture.commands or panels
+    for command in (*picture.commands, *panels):
         # Without what a shell puts in for $(…), and without what follows the first command of a line.
         words = shlex.split(re.sub(r"\$\([^)]*\)", "x", command).partition(";")[0])
         if words[0] == "make" and len(words) > 1:
