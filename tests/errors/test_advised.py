@@ -230,6 +230,36 @@ def test_what_a_member_added_to_other_members_is_no_evidence_for_this_blend(worl
     assert lost["pixels"].between.endswith("with pixels train.lr=0.1 → without it")
 
 
+def test_a_blend_that_was_tried_counts_for_the_run_and_for_others_of_its_network(world):
+    """A member without a vote beside a network has none beside the same network with larger images, mostly."""
+    net = {"model": {"name": "lite0"}}
+    small = world.finish("train", "lite0", settings() | net, 2.0)
+    large = world.finish("train", "lite0", settings(epochs=9) | net, 2.0)
+    weak = world.finish("train", "pixels", settings() | {"model": {"name": "pixels"}}, 0.1)
+    good = world.finish("train", "resnet", settings() | {"model": {"name": "resnet18"}}, 2.0)
+    told = {
+        a.key: world.finish("infer", a.manifest["experiment"], {}, inputs={"train": a.address})
+        for a in (small, weak, good)
+    }
+    assert not advisor._was_blended(small, weak, world.runs())
+    blended(world, (0.58, 0.02, 0.4), *(told[a.key] for a in (small, weak, good)))
+    runs = world.runs()
+    assert advisor._was_blended(small, weak, runs) and advisor._was_blended(small, good, runs)
+    assert advisor._was_blended(large, weak, runs), "it had next to no vote beside this network"
+    assert not advisor._was_blended(large, good, runs), "it may be worth more or less beside larger images"
+
+
+def test_a_decision_step_that_was_tried_is_known(world):
+    one, other = inferred(world, "a", 0.1), inferred(world, "b", 0.2)
+    trained, untried = (world.store.at(a.inputs["train"]) for a in (one, other))
+    before = ledger.digest(world.home, world.runs())
+    steps = {"decision": {"steps": ["thresholds"]}}
+    world.finish("decide", "a", steps, 1.0, {"of": one.address})
+    runs = world.runs()
+    assert runs.steps_tried(trained) == ("thresholds",) and runs.steps_tried(untried) == ()
+    assert ledger.digest(world.home, runs) != before, "the next report is a new one"
+
+
 def test_a_member_is_tested_by_the_blends_around_it(world):
     good, fair, more = (inferred(world, n, lr, 2.0) for n, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3)))
     old = blended(world, (0.5, 0.5), good, fair)

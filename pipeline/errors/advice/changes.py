@@ -123,6 +123,30 @@ class FinishedRuns:
                     return other, artifact
         return None
 
+    @cached_property
+    def votes(self) -> tuple[Mapping[str, float], ...]:
+        """Of each finished blend the weight of every member, by the key of its training."""
+        found = []
+        for blend in self.of("ensemble"):
+            weights = blend.json(BLEND)["weights"] if blend.has(BLEND) else {}
+            inputs = [(n.removeprefix(MEMBER), a) for n, a in blend.inputs.items() if n.startswith(MEMBER)]
+            inferred = [(name, self.store.at(address)) for name, address in inputs]
+            trained = [(n, a.inputs.get("train", "").partition("/")[2]) for n, a in inferred if a]
+            found.append({key: float(weights.get(name, 1.0)) for name, key in trained if key})
+        return tuple(found)
+
+    @cached_property
+    def decisions(self) -> tuple[Artifact, ...]:
+        """Every finished decision on these data and folds, oldest first."""
+        places = (self.data, self.folds)
+        found = self.store.all("decide")
+        return tuple(a for a in found if (a.inputs.get("data"), a.inputs.get("folds")) == places)
+
+    def steps_tried(self, training: Artifact) -> tuple[str, ...]:
+        """The decision steps that were tried on a submission with this training, kept or not."""
+        of = [a for a in self.decisions if training.key in self._members(a)]
+        return tuple(dict.fromkeys(str(step) for a in of for step in a.setting("decision.steps") or ()))
+
     def _members(self, blend: Artifact) -> set[str]:
         return {a.key for a in trainings(blend, self.store).values()}
 
