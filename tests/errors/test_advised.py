@@ -231,7 +231,7 @@ def test_what_a_member_added_to_other_members_is_no_evidence_for_this_blend(worl
 
 
 def test_a_blend_that_was_tried_counts_for_the_run_and_for_others_of_its_network(world):
-    """A member without a vote beside a network has none beside the same network with larger images, mostly."""
+    """A member without a vote beside a network has none with larger images, mostly."""
     net = {"model": {"name": "lite0"}}
     small = world.finish("train", "lite0", settings() | net, 2.0)
     large = world.finish("train", "lite0", settings(epochs=9) | net, 2.0)
