@@ -91,7 +91,7 @@ def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_i
     assert first.code == 0 and "against " not in first.out
     (earlier,) = named(tmp_path, "train")
     title = f"{label_of(earlier)} (train {earlier.key[:8]})"
-    rival = f"against {title}, the best earlier training by out-of-fold score:"
+    rival = f"against {title}, the best earlier training on one view by out-of-fold score:"
     second = run(tmp_path, "infer", RESNET, "train.seed=5")
     assert second.code == 0 and second.out.count(rival) == 1 and second.out.count("against tiny_resnet ") == 1
     assert "no other submission to compare it with yet" in second.out
@@ -738,6 +738,13 @@ def test_ctrl_c_exits_130_and_says_that_the_next_run_continues(tmp_path, monkeyp
     monkeypatch.setattr(cli, "run", interrupted)
     said = run(tmp_path, "train", RESNET)
     assert said.code == 130 and "the next run continues here" in said.err and said.out == ""
+
+
+def test_python_without_docstrings_and_assertions_runs_it_too(tmp_path):
+    """PYTHONOPTIMIZE=2 is a default of some container images."""
+    words = ["-OO", "-m", "pipeline", "config", "competition=digits", f"runtime.home={tmp_path}"]
+    said = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+    assert said.returncode == 0 and "macro_f1" in said.stdout, said.stderr
 
 
 def test_help_names_every_command(capsys):

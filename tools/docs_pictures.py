@@ -13,13 +13,19 @@ PODIUM_CHROMIUM names if it is not on the path.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import html
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -30,12 +36,32 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 OUT = CHECKOUT / "docs" / "img"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MOST_BYTES = 150_000
+# A server of MLflow on a busy machine.
+MOST_WAITING_SECONDS = 120
 TERMINAL = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; background: #14181f; }
 pre { margin: 0; padding: 18px 20px; color: #d8dee9; font: 14px/1.45 "DejaVu Sans Mono", monospace;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 b { color: #a3d18a; font-weight: 600; }
 </style><pre>%s</pre>"""
+
+# Where a picture of at most so many px ends, so that it cuts no line of text and no image in two.
+ABOVE_WHAT_WOULD_BE_CUT = """most => {
+  const boxes = [...document.querySelectorAll("img, svg")].map(e => e.getBoundingClientRect());
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    boxes.push(...range.getClientRects());
+  }
+  const seen = boxes.filter(b => b.width > 1 && b.height > 1 && b.height < most / 2);
+  let end = most;
+  for (let above = 0; above !== end; ) {
+    above = end;
+    for (const b of seen) if (b.top < end - 1 && b.bottom > end - 6) end = Math.floor(b.top) - 2;
+  }
+  return end > most / 2 ? end : most;
+}"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +75,9 @@ class Picture:
             (`report`, `home page`), the last one of that word; empty: what it printed.
         at: CSS selector of the element at which the picture begins; empty: the top of the page.
         width, height: px of the picture; a terminal is as high as its text, at most `height`.
+        served: the last command is a server: the first address that it prints is shown, then it is ended.
+        awaited: CSS selector of what a served page shows once it is complete.
+        pressed: CSS selectors of buttons that are pressed first, as a reader closes a panel.
     """
 
     name: str
@@ -57,6 +86,9 @@ class Picture:
     at: str = ""
     width: int = 1100
     height: int = 560
+    served: bool = False
+    awaited: str = ""
+    pressed: tuple[str, ...] = ()
 
 
 EDA = ('make eda ARGS="competition=emoji"',)
@@ -67,14 +99,35 @@ PROBES = tuple(
 )
 BLEND = 'make ensemble ARGS="competition=emoji ensemble.members=[lite0,probe_mlp,probe]"'
 SCORED = 'make score ARGS="competition=emoji"'
+ERRORS = 'make error-analysis ARGS="competition=emoji"'
 # The augmentation that docs/plugins.md shows.
 OWN = "sed -n '/^# myaug.py/,/^```/p' docs/plugins.md | grep -v '^```' > myaug.py"
 PROBE = "$(ls submissions/emoji-probe-*.csv)"
 NEW = "mkdir -p new && cp $(ls data/emoji-*/images/*.png | head -4) new/"
 # docs/api.md shows this script, and what it prints.
 SCRIPT = "sed -n '/^```python/,/^```/p' docs/api.md | grep -v '^```' > blend.py"
+# Its side panels, and a remark that lies above the table.
+MLFLOW_CLOSES = (
+    "mlflow.assistant.chat_panel.close",
+    "mlflow_header.toggle_sidebar_button",
+    "mlflow.experiment_page.shared_view.dismiss",
+)
 PICTURES = (
-    Picture("home", (*PROBES, BLEND, SCORED, 'make home ARGS="competition=emoji"'), "home page", height=700),
+    Picture(
+        "home",
+        (*PROBES, BLEND, SCORED, ERRORS, 'make home ARGS="competition=emoji"'),
+        "home page",
+        height=900,
+    ),
+    Picture(
+        "mlflow",
+        (*PROBES, BLEND, SCORED, "make ui"),
+        width=1200,
+        height=600,
+        served=True,
+        awaited='a[href*="/runs/"]',
+        pressed=tuple(f'[data-component-id="{name}"]' for name in MLFLOW_CLOSES),
+    ),
     Picture("ensembling", (*PROBES, BLEND), "report", height=620),
     Picture(
         "submission",
@@ -82,13 +135,13 @@ PICTURES = (
         "report",
         height=700,
     ),
-    Picture("error-analysis", (*PROBES, BLEND, 'make error-analysis ARGS="competition=emoji"'), "report"),
+    Picture("error-analysis", (*PROBES, BLEND, ERRORS), "report", height=576),
     Picture(
         "explain",
         (*PROBES, 'make explain RUN=probe ARGS="competition=emoji"'),
         "report",
         "#telling",
-        height=860,
+        height=920,
     ),
     Picture("tuning", ('make tune STAGE=resample TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
     Picture(
@@ -112,6 +165,7 @@ PICTURES = (
         (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
         "report",
         "#rows",
+        height=580,
     ),
     Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
     Picture("data", EDA, "report", height=590),
@@ -120,7 +174,7 @@ PICTURES = (
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
         "report",
         "#rows",
-        height=640,
+        height=604,
     ),
     Picture("folds", ('make folds ARGS="competition=emoji"',), "report", height=590),
     Picture(
@@ -143,8 +197,9 @@ PICTURES = (
         ('make preview ARGS="competition=emoji-people train.mix.method=cutmix_half"',),
         "report",
         "#rows",
+        height=536,
     ),
-    Picture("demo", EDA, "report", "#sheets"),
+    Picture("demo", EDA, "report", "#sheets", height=582),
     Picture("installing", ("make",), width=760),
     Picture(
         "api",
@@ -171,51 +226,112 @@ def copy_tracked(folder: Path) -> None:
             shutil.copy2(source, folder / name)
 
 
+def environment() -> dict[str, str]:
+    """The environment of this program for a command of a picture: the same interpreter, and English."""
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8", "UI_LANG": "en"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    return env
+
+
 def run(command: str, folder: Path) -> str:
     """What a command prints to its standard output, in `folder` and in the environment of this program."""
     print(f"  {command}", flush=True)
-    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
-    env |= {"PODIUM_ENV": sys.prefix, "PYTHON": sys.executable, "LC_ALL": "C.UTF-8"}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    done = subprocess.run(["bash", "-c", command], cwd=folder, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment(), capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"tools/docs_pictures.py: {command} failed\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return done.stdout
 
 
-def source_of(picture: Picture, printed: str, folder: Path) -> Path:
+@contextlib.contextmanager
+def server(command: str, folder: Path) -> Iterator[str]:
+    """The first address that a server prints, once it answers; the server ends with the block."""
+    print(f"  {command}", flush=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        env = environment() | {"PORT": str(probe.getsockname()[1])}
+    started = subprocess.Popen(
+        ["bash", "-c", command],
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        found = (re.search(r"http://\S+", line) for line in started.stdout or ())
+        address = next((match[0] for match in found if match), None)
+        if address is None:
+            sys.exit(f"tools/docs_pictures.py: {command} printed no address")
+        until = time.monotonic() + MOST_WAITING_SECONDS
+        while True:
+            try:
+                urllib.request.urlopen(address.partition("#")[0], timeout=2).close()
+                break
+            except OSError as error:
+                if time.monotonic() > until:
+                    sys.exit(f"tools/docs_pictures.py: {address} does not answer: {error}")
+                time.sleep(0.5)
+        yield address
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        started.wait()
+
+
+def source_of(picture: Picture, printed: str, folder: Path) -> str:
     """The page to cut out of: a report, or a page that shows what was printed."""
     if picture.page:
         found = re.findall(rf"^{picture.page}: (\S+\.html)$", printed, re.MULTILINE)
         if not found:
             sys.exit(f"tools/docs_pictures.py: {picture.name}: no `{picture.page}: …` in\n{printed[-2000:]}")
-        return folder / found[-1]
+        return (folder / found[-1]).as_uri()
     lines = printed.splitlines()
     text = "\n".join(
         [f"<b>$ {html.escape(picture.commands[-1])}</b>", *(html.escape(line) for line in lines)]
     )
     page = folder / f"terminal-{picture.name}.html"
     page.write_text(TERMINAL % text, encoding="utf-8")
-    return page
+    return page.as_uri()
 
 
-def cut_out(picture: Picture, page: Path, browser: object) -> bytes:
+def cut_out(picture: Picture, address: str, browser: object) -> bytes:
     """The part of a page that a picture shows, as a PNG of few colours."""
     tab = browser.new_page(viewport={"width": picture.width, "height": picture.height}, color_scheme="light")
-    tab.goto(page.as_uri())
+    tab.goto(address)
     # A bar that stays at the top would lie over the part that is shown.
     tab.add_style_tag(content="nav.toc { position: static !important; }")
+    if picture.awaited:
+        tab.locator(picture.awaited).first.wait_for(timeout=MOST_WAITING_SECONDS * 1000)
+    for button in picture.pressed:
+        tab.locator(button).first.click()
+        tab.wait_for_timeout(1000)
     if picture.at:
         tab.locator(picture.at).first.evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top - 12)")
     height = picture.height
-    if not picture.page:
+    if not (picture.page or picture.served):
         height = min(height, int(tab.locator("pre").bounding_box()["height"]))
+    height = tab.evaluate(ABOVE_WHAT_WOULD_BE_CUT, height)
     png = tab.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": height})
     tab.close()
     packed = BytesIO()
-    few = Image.open(BytesIO(png)).convert("RGB").quantize(256, method=Image.Quantize.MEDIANCUT)
-    few.save(packed, "PNG", optimize=True)
+    few_colours(Image.open(BytesIO(png)).convert("RGB")).save(packed, "PNG", optimize=True)
     return packed.getvalue()
+
+
+def few_colours(image: Image.Image) -> Image.Image:
+    """The image in 256 colours: those of large areas exactly, and all that are far from them.
+
+    By area alone a small orange dot becomes grey; by range alone a white page is tinted.
+    """
+    counted = sorted(image.getcolors(image.width * image.height) or (), reverse=True)
+    exact = [colour for _, colour in counted[:128]]
+    wide = image.quantize(256 - len(exact), method=Image.Quantize.MAXCOVERAGE).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*(part for colour in exact for part in colour), *wide][: 3 * 256])
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def make(pictures: list[Picture], folder: Path) -> None:
@@ -230,11 +346,19 @@ def make(pictures: list[Picture], folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for picture in pictures:
             print(picture.name, flush=True)
-            printed = [run(command, folder) for command in picture.commands][-1]
-            png = cut_out(picture, source_of(picture, printed, folder), browser)
+            began = time.monotonic()
+            *before, last = picture.commands
+            for command in before:
+                run(command, folder)
+            if picture.served:
+                with server(last, folder) as address:
+                    png = cut_out(picture, address, browser)
+            else:
+                png = cut_out(picture, source_of(picture, run(last, folder), folder), browser)
             if len(png) > MOST_BYTES:
                 print(f"  {len(png):,} bytes are more than {MOST_BYTES:,}: make it smaller")
             (OUT / f"{picture.name}.png").write_bytes(png)
+            print(f"  {time.monotonic() - began:.0f} seconds, {len(png):,} bytes", flush=True)
         browser.close()
 
 

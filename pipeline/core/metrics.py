@@ -477,7 +477,8 @@ def _of_values(
 
 
 def _first_line(function: PrepareMatrix) -> str:
-    return (function.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    lines = (function.__doc__ or "").strip().splitlines()
+    return lines[0].rstrip(".") if lines else function.__name__  # `python -OO` has no docstrings
 
 
 METRICS: dict[str, Metric] = {

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.language import _
+from pipeline.core.secrets import hidden_in
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
@@ -91,6 +92,11 @@ class Job:
     request: Request
     title: str = ""
     on_epoch: OnEpoch | None = None
+
+    def begin(self) -> Path:
+        """The work folder, with a note of whose it is, so that a later plan can go on with its settings."""
+        inputs = {name: artifact.address for name, artifact in self.inputs.items()}
+        return self.store.begin(self.work.parent.name, self.key, hidden_in(self.resolved), inputs)
 
 
 class Ask(Protocol):

@@ -102,7 +102,7 @@ class Watch:
 
     Args:
         clock: of the command.
-        epochs: that are left to train, over all folds.
+        epochs: that are left to train, over all folds, from their first epochs on.
         after: seconds that follow the training.
     """
 
@@ -112,9 +112,13 @@ class Watch:
     done: int = 0
     paused: bool = False
     first: float = 0.0
+    folds: set[int] = field(default_factory=set)
 
     def __call__(self, fold: int, epoch: int, figures: dict[str, float]) -> bool:
         """False: it cannot end in time, as far as its epochs so far tell."""
+        if fold not in self.folds:  # it goes on from a checkpoint: those before are not trained again
+            self.folds.add(fold)
+            self.epochs -= epoch
         self.done += 1
         if self.done == 1:
             self.first = self.clock.now()

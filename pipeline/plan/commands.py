@@ -44,6 +44,8 @@ Options = argparse.Namespace
 FEW_FOLDS, MOST_OF_TIME = 3, 0.5
 # Words that name the experiment of `make train TIME=…`, so that no portfolio is needed.
 OF_EXPERIMENT = ("experiment=", "model=", "model.", "train.", "loss.")
+# A training that has begun is left for a new one where there is time for so many times its epochs.
+ANEW = 2
 # Words that choose one experiment, where a portfolio has several.
 ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
@@ -133,6 +135,10 @@ def _one(
         epochs = recipe.settings.config.train.epochs
         fit = int((planning.FILL * clock.left - cost.fixed) / max(cost.epoch, 1e-9))
         fewest = 1 if asked else max(round(planning.SHORTEST * epochs), 1)
+        known = recipes.begun(session, recipe)
+        if known is not None and fit < ANEW * known and scene.missing(recipe.at(epochs=known)):
+            settings = recipe.at(epochs=known)
+            return settings, scene.missing(settings) * known
         if fit >= fewest:
             most = fit if asked else min(fit, round(planning.LONGEST * epochs))
             settings = recipe.at(epochs=min(most, 1000))

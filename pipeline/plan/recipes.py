@@ -13,6 +13,8 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine import naming
+from pipeline.engine.need import Need
+from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.nets.stages import is_probe
 from pipeline.plan import texts
@@ -155,6 +157,21 @@ def same_recipe(settings: Settings, artifact: Artifact) -> bool:
     """Whether a finished result was made by these settings, its epochs and views aside."""
     now = naming.of_now(settings, artifact)
     return now is not None and _without_free(flat(now)) == _without_free(flat(artifact.manifest["settings"]))
+
+
+def begun(session: Session, recipe: Recipe) -> int | None:
+    """The epochs with which an earlier command began to train this recipe on these folds; None: it did not.
+
+    Those of the newest checkpoint, or else of the newest finished fold. With these epochs it goes on where it
+    stopped; with others it would start again.
+    """
+    if recipe.kind == "probe":
+        return None
+    folds = f"folds/{session.graph.key(Need('folds', recipe.settings))}"
+    for fold in (*session.store.begun("fold"), *reversed(session.store.all("fold"))):
+        if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
+            return int(fold.setting("train.epochs") or 0) or None
+    return None
 
 
 def _without_free(values: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ from pipeline.engine.session import Session
 from pipeline.ensemble import members
 from pipeline.errors import case
 from pipeline.errors import commands as reports
-from pipeline.plan import costs, planning, table, texts
+from pipeline.plan import costs, planning, recipes, table, texts
 from pipeline.plan.clock import SLACK, Clock, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
@@ -291,23 +291,13 @@ class Runner:
         try:
             check([Need("infer", recipe.settings)], self.session.graph)
             self.session.refuse(Need("infer", recipe.settings))
-            return ladder_of(recipe, self.scene, self._begun(recipe))
+            return ladder_of(recipe, self.scene, recipes.begun(self.session, recipe))
         except StorageError:
             raise
         except UserError as error:
             return Ladder(recipe.name, _kind(recipe), (), costs.fault_of(error))
         finally:
             self._timing += self.clock.now() - began
-
-    def _begun(self, recipe: Recipe) -> int | None:
-        """The epochs of the newest finished fold of this recipe, whose other folds are missing."""
-        if recipe.kind == "probe":
-            return None
-        folds = f"folds/{self.session.graph.key(Need('folds', self.settings))}"
-        for fold in reversed(self.session.store.all("fold")):
-            if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
-                return int(fold.setting("train.epochs") or 0) or None
-        return None
 
     def member(self, planned: Planned) -> None:
         """Train a member, predict, blend, submit; a member that fails or is paused is left out."""
@@ -327,7 +317,7 @@ class Runner:
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
-            share = watch.done / max(watch.epochs, 1)
+            share = watch.done / max(missing * planned.epochs, 1)
             if kind == "network":
                 self.pace.observe(kind, share * float(expected), taken)
             else:  # it took longer than expected, and how much longer is not known
@@ -462,7 +452,7 @@ def _kind(recipe: Recipe) -> Any:
 
 
 def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
-    """The expected costs of a recipe at each of its sizes; `begun`: epochs of folds that exist."""
+    """The expected costs of a recipe at each of its sizes; `begun`: epochs of a training that has begun."""
     settings = recipe.settings if begun is None else recipe.at(epochs=begun)
     cost, config = scene.cost(settings), settings.config
     height, width = config.images.hw

@@ -36,6 +36,8 @@ from pipeline.record.owners import SILENCE, Watch
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
+# In a folder of unfinished work: what it is the work of.
+BEGUN = "begun.json"
 # Key in a manifest: the search for whose trial the result was made.
 STUDY = "study"
 KEY_LENGTH = 16
@@ -235,12 +237,20 @@ class Store:
         adopted = self._verified[artifact.stage, artifact.key] = replace(artifact, manifest=manifest)
         return adopted
 
-    def work(self, stage: str, key: str) -> Path:
-        """The folder of unfinished work for this key; created if missing."""
+    def begin(self, stage: str, key: str, settings: Mapping[str, Any], inputs: Mapping[str, str]) -> Path:
+        """The folder of unfinished work for this key, with a note of what it is; created if missing."""
         folder = self.home / "work" / stage / key
         with told_as_storage_error(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            note = {"key": key, "settings": settings, "inputs": inputs, "files": {}}
+            write_atomic(folder / BEGUN, json.dumps(note, indent=1, ensure_ascii=False).encode())
         return folder
+
+    def begun(self, stage: str) -> list[Artifact]:
+        """The unfinished work of a stage, the newest first: manifests with settings and inputs, no files."""
+        notes = [(n.stat().st_mtime, n.parent) for n in (self.home / "work" / stage).glob(f"*/{BEGUN}")]
+        found = (self._open(stage, f.name, f, BEGUN) for _, f in sorted(notes, reverse=True))
+        return [artifact for artifact in found if artifact is not None]
 
     @contextlib.contextmanager
     def lock(self, stage: str, key: str, wait: bool = True) -> Iterator[Claim]:
@@ -394,9 +404,9 @@ class Store:
         files = (p.stat() for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
         return sum(status.st_size // max(status.st_nlink, 1) for status in files)
 
-    def _open(self, stage: str, key: str, folder: Path) -> Artifact | None:
+    def _open(self, stage: str, key: str, folder: Path, name: str = MANIFEST) -> Artifact | None:
         try:
-            manifest = read_json(folder / MANIFEST)
+            manifest = read_json(folder / name)
         except (ValueError, OSError):
             return None
         is_valid = isinstance(manifest, dict) and not manifest_fault(manifest)

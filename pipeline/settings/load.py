@@ -29,7 +29,7 @@ from pipeline.core.errors import ConfigError, nearest
 from pipeline.core.language import _
 from pipeline.core.secrets import hidden_value, hidden_word
 from pipeline.record import paths
-from pipeline.settings import portfolio, read
+from pipeline.settings import hints, portfolio, read
 from pipeline.settings.competition import PLACES
 from pipeline.settings.fields import in_words
 from pipeline.settings.read import Fault, ParsedFile, parse_file, parse_text, parse_value, written_text
@@ -45,6 +45,7 @@ HOMES = ("runtime.home", "runtime.local")
 LANGUAGE = "report.language"
 # A rule that does not hold, a value that its field does not accept, and as much as is shown of that value.
 BROKEN, WRONG, GOT = _("{path} {what}"), _("{path}: {message}"), _("; got {value}")
+EITHER, MEANT = _("{one}, or {other}"), _("; {hint}")
 MOST_SHOWN = 114
 TAGS = (
     *("emoji", "digits", "square", "rectangle", "word", "number", "stage", "module", "unset"),
@@ -436,9 +437,8 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     for key in data:
         if key not in Config.model_fields:
             at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
-            hint = nearest(key, Config.model_fields) or _("known sections: {known}").format(
-                known=", ".join(Config.model_fields)
-            )
+            hint = hints.of_section(Config, key, data[key])
+            hint = hint or _("known sections: {known}").format(known=", ".join(Config.model_fields))
             faults.append(
                 Fault(at, _("`{key}` is not a section of the settings; {hint}").format(key=key, hint=hint))
             )
@@ -450,7 +450,7 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
             # JSON mode accepts a list for a tuple and is strict otherwise.
             sections[name] = section.model_validate_json(json.dumps({} if written is None else written))
         except ValidationError as error:
-            faults += [_fault(name, e, sources) for e in error.errors()]
+            faults += _faults(name, error.errors(), sources)
         except TypeError as error:
             faults.append(Fault(name, _("not a plain value: {error}").format(error=error)))
     for path, what in broken(sections):
@@ -472,18 +472,30 @@ def _source(path: str, sources: Mapping[str, str]) -> str:
     return path
 
 
-def _fault(section: str, error: Any, sources: Mapping[str, str]) -> Fault:
-    # A discriminated union puts its tag into the location; the tag is not a key of a file.
-    location = [step for step in (section, *error["loc"]) if step not in TAGS]
-    path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+def _faults(section: str, errors: Sequence[Any], sources: Mapping[str, str]) -> list[Fault]:
+    """One fault a setting: a value that fits none of several types is wrong once."""
+    by_path: dict[str, list[Any]] = {}
+    for error in errors:
+        # A discriminated union puts its tag into the location; the tag is not a key of a file.
+        location = [step for step in (section, *error["loc"]) if step not in TAGS]
+        path = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in location).lstrip(".")
+        by_path.setdefault(path, []).append((location, error))
+    return [Fault(_source(path, sources), _what_is_wrong(path, several)) for path, several in by_path.items()]
+
+
+def _what_is_wrong(path: str, errors: Sequence[Any]) -> str:
+    (location, error), others = errors[0], errors[1:]
+    given = error.get("input")
     if error["type"] == "extra_forbidden":
-        hint = nearest(str(location[-1]), known_keys(location[:-1]))
-        return Fault(
-            _source(path, sources),
-            _("{path}: unknown key; {hint}").format(path=path, hint=hint or _("see `make config`")),
-        )
-    what = WRONG.format(path=path, message=in_words(error))
+        hint = hints.of_name(Config, str(location[-1]), known_keys(location[:-1]))
+        return _("{path}: unknown key; {hint}").format(path=path, hint=hint or _("see `make config`"))
+    message = in_words(error)
+    for _at, other in others:
+        message = EITHER.format(one=message, other=in_words(other))
+    what = WRONG.format(path=path, message=message)
     if error["type"] != "missing":
-        value = json.dumps(hidden_value(path, error["input"]), ensure_ascii=False)
+        value = json.dumps(hidden_value(path, given), ensure_ascii=False)
         what += GOT.format(value=value[:MOST_SHOWN])
-    return Fault(_source(path, sources), what)
+    if isinstance(given, dict) and (hint := hints.of_section(Config, "", given)):
+        what += MEANT.format(hint=hint)
+    return what

@@ -43,7 +43,7 @@ SEEN_IN_TRAINING = _("seen in training")
 # The score card of a run.
 OOF_SCORE = _("OOF {metric} {score}")
 OOF_SCORE_OF = _("OOF {metric} {score} on {scored:.0f} of {images} images")
-A_TRAINING, A_PREDICTION = _("training"), _("inference or blend")
+A_TRAINING, A_PREDICTION = _("training on one view"), _("inference or blend")
 AGAINST_RIVAL = _("against {rival}, the best earlier {kind} by out-of-fold score: {comparison}")
 SAME_AS = _("same as {title}")
 FIRST_RUN = "first of its kind on these data and folds"

@@ -57,6 +57,12 @@ def test_a_folder_per_class(world):
     assert config.competition.holdout == 0.2 and config.images.size == 32
 
 
+def test_a_mask_tree_beside_the_images_is_another_competition(world):
+    mask_tree(world.home)
+    world.new("trash", folders(world.home / "photos"))
+    assert world.made("trash").config.competition.layout == "folders"
+
+
 def test_a_train_and_a_test_folder(world):
     folders(world.home / "photos" / "train")
     for n in range(4):

@@ -77,6 +77,16 @@ def test_a_slow_start_is_no_slow_training():
     assert watched(20, 120, 4.9, start=20.0) is None
 
 
+def test_epochs_of_a_checkpoint_are_not_waited_for_again():
+    hands = Hands()
+    watch = Watch(Clock(100, hands), 2 * 20, 0.0)
+    going = []
+    for fold, epoch in [*((0, e) for e in range(15, 20)), *((1, e) for e in range(20))]:
+        hands.at += 3.9
+        going.append(watch(fold, epoch, {}))
+    assert all(going) and watch.epochs == 25 == watch.done
+
+
 def test_a_small_delay_of_the_first_epochs_does_not_pause():
     assert watched(50, 100, lambda n: 2.2 if n < 6 else 1.8) is None
     assert SLACK < 0.05

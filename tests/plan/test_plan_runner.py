@@ -9,7 +9,7 @@ from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.engine.slices import config_slice
 from pipeline.plan.clock import SLACK, Clock
 from pipeline.plan.planning import Cost, Ladder, Rung
-from pipeline.plan.recipes import Recipe
+from pipeline.plan.recipes import Recipe, begun
 from pipeline.plan.running import Reserve, Runner, ladder_of
 from pipeline.settings.load import load
 
@@ -221,11 +221,13 @@ def test_a_member_of_which_folds_exist_goes_on_with_its_own_schedule():
     runner.session.graph = SimpleNamespace(key=lambda need: "k")
     recipe = Recipe("a", NETWORK)
     others = [fold(NETWORK.with_values({"train.epochs": 4}), "other"), fold(PROBE)]
-    runner.session.store = SimpleNamespace(all=lambda stage: others)
-    assert runner._begun(recipe) is None, "of other folds, or of another recipe"
-    mine = [fold(NETWORK.with_values({"train.epochs": 7})), *others]
-    runner.session.store = SimpleNamespace(all=lambda stage: mine)
-    assert runner._begun(recipe) == 7 and runner._begun(Recipe("probe", PROBE)) is None
+    store = SimpleNamespace(all=lambda stage: others, begun=lambda stage: [])
+    runner.session.store = store
+    assert begun(runner.session, recipe) is None, "of other folds, or of another recipe"
+    store.all = lambda stage: [fold(NETWORK.with_values({"train.epochs": 7})), *others]
+    assert begun(runner.session, recipe) == 7 and begun(runner.session, Recipe("probe", PROBE)) is None
+    store.begun = lambda stage: [fold(NETWORK.with_values({"train.epochs": 9})), *others]
+    assert begun(runner.session, recipe) == 9, "a checkpoint of its first fold is a beginning, too"
     scene = SimpleNamespace(cost=lambda settings: Cost(1.0, 2.0, 3.0), missing=lambda s: 2, plan=range(5))
     rung = ladder_of(recipe, scene, 7).rungs[0]
     assert (rung.epochs, rung.share, rung.is_fixed) == (7, 0.4, True)

@@ -149,9 +149,13 @@ def test_advice_is_carried_out_and_noted(own, home):
 
 @pytest.mark.slow
 def test_one_experiment_gets_as_many_epochs_as_fit(own, home):
-    said = in_time(home, "train", "10s", "experiment=tiny_cnn")
-    assert said.code == 0, said.out + said.err
-    (made,) = [a for a in artifacts(home, "train") if a.manifest["experiment"] == "tiny_cnn"]
+    for _ in range(3):  # on a busy machine a training is paused, and the next command goes on from there
+        said = in_time(home, "train", "20s", "experiment=tiny_cnn")
+        assert said.code == 0, said.out + said.err
+        trained = [a for a in artifacts(home, "train") if a.manifest["experiment"] == "tiny_cnn"]
+        if trained:
+            break
+    (made,) = trained
     assert made.setting("train.epochs") > 4 and made.metrics["complete"] == 1.0
 
 

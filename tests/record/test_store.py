@@ -251,10 +251,18 @@ def test_a_held_lock_is_seen_and_dies_with_its_process(tmp_path, caplog):
     assert store.busy() == []
 
 
-def test_work_is_one_folder_a_key(tmp_path):
+def test_unfinished_work_is_one_folder_a_key_and_says_whose_it_is(tmp_path):
     store = opened(tmp_path)
-    assert store.work("fold", KEY) == store.work("fold", KEY) == tmp_path / "work" / "fold" / KEY
-    assert store.work("fold", KEY).is_dir()
+    assert store.begun("fold") == []
+    for epochs, key in ((3, KEY), (5, "b" * len(KEY)), (3, KEY)):
+        folder = store.begin("fold", key, {"train": {"epochs": epochs}}, {"folds": "folds/x"})
+        assert folder == tmp_path / "work" / "fold" / key and folder.is_dir()
+    os.utime(tmp_path / "work" / "fold" / ("b" * len(KEY)) / "begun.json", (1, 1))
+    newest, oldest = store.begun("fold")
+    assert (newest.key, newest.setting("train.epochs"), newest.inputs) == (KEY, 3, {"folds": "folds/x"})
+    assert oldest.setting("train.epochs") == 5
+    (newest.folder / "begun.json").write_text("{", encoding="utf-8")
+    assert [a.key for a in store.begun("fold")] == [oldest.key], "what cannot be read is nobody's work"
 
 
 def test_a_disk_that_refuses_is_a_storage_error_and_leaves_nothing(tmp_path):
@@ -292,7 +300,7 @@ def test_a_home_that_cannot_be_written_is_a_storage_error(tmp_path):
     store = opened(tmp_path / "file")
     for attempt in (
         lambda: build(store),
-        lambda: store.work("fold", KEY),
+        lambda: store.begin("fold", KEY, {}, {}),
         lambda: store.lock("fold", KEY).__enter__(),
     ):
         with pytest.raises(StorageError, match="there is a file where a folder is needed"):

@@ -140,7 +140,7 @@ def test_unknown_key_names_the_nearest(configs):
         "override train.epoch: train.epoch: unknown key; did you mean epochs, head_epochs, warmup_epochs?"
     ]
     assert configs.faults("trian.epochs=3") == [
-        "override trian.epochs: `trian` is not a section of the settings; did you mean train?"
+        "override trian.epochs: `trian` is not a section of the settings; did you mean train.epochs?"
     ]
 
 

@@ -112,6 +112,17 @@ def test_what_a_trial_made_becomes_a_run_once_it_is_asked_for(tmp_path, configs,
     assert not any("study" in a.manifest for a in artifacts(home, "infer"))
 
 
+def test_a_search_without_a_re_test_draws_none(tmp_path, configs, monkeypatch):
+    monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
+    general = configs / "config.yaml"
+    general.write_text(general.read_text(encoding="utf-8") + "infer: {merge: fitted}\n", encoding="utf-8")
+    said = tuned(tmp_path / "home", configs, "--stage", "tta", "--space", space_at(tmp_path, CHEAP))
+    assert "nothing to test again" in said
+    (page,) = tmp_path.glob("home/tuning/tta-*.html")
+    answer, history, _ = page.read_text(encoding="utf-8").partition('<section id="history">')
+    assert history and "Nothing to draw." not in answer
+
+
 TRAIN = """
 space: {train.lr: {type: float, low: 1e-6, high: 1e-2, log: true}}
 known_good: [{train.lr: 0.002}, {train.lr: 1e-6}]

@@ -512,7 +512,8 @@ def mask_tree(request: NewRequest) -> Path | None:
     """The folder with train/train.csv and train/images of the mask competition, if these are its files."""
     for start in (request.images, request.images.parent, request.images.parent.parent):
         table, images = start / "train" / "train.csv", start / "train" / "images"
-        if not (table.is_file() and images.is_dir()):
+        # A tree that only lies beside the images that were named is another competition.
+        if not (table.is_file() and images.is_dir() and images.is_relative_to(request.images)):
             continue
         if request.train is not None and request.train.resolve() != table.resolve():
             continue
