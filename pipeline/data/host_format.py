@@ -259,7 +259,11 @@ def read(
     wanted = ids if host is None else _sample_ids(host, settings)
     renamed = found_again(wanted, ids)
     if renamed:
-        log.warning("%s: %s; these ids are used", table.name, renamed_line(renamed))
+        log.warning(
+            _("{table}: {renamed_line}; these ids are used").format(
+                table=table.name, renamed_line=renamed_line(renamed)
+            )
+        )
         ids = [renamed.get(i, i) for i in ids]
     faults = id_faults(wanted, ids)
     if settings.long and not faults:

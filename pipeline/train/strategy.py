@@ -76,7 +76,11 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
     frozen = sum(p.numel() for p in backbone.parameters() if not p.requires_grad)
     if frozen:
         total = sum(p.numel() for p in backbone.parameters())
-        log.info("%s: %d of %d weights are frozen in all epochs", settings.strategy, frozen, total)
+        log.info(
+            _("{strategy}: {frozen} of {total} weights are frozen in all epochs").format(
+                strategy=settings.strategy, frozen=frozen, total=total
+            )
+        )
 
 
 def _checkpoint(backbone: nn.Module) -> None:

@@ -96,7 +96,8 @@ def test_a_training_is_compared_with_trainings_and_an_inference_with_what_is_sub
     said = run(home, "train", "experiment=tiny_cnn", "train.seed=5", small=TRAINED)
     assert said.code == 0, said.err
     assert re.search(
-        r"against [^\n]+ \(train \w+\), the best earlier training on one view by out-of-fold score: ", said.out
+        r"against [^\n]+ \(train \w+\), the best earlier training on one view by out-of-fold score: ",
+        said.out,
     )
     assert "(infer" not in said.out and old.key
     said = run(home, "infer", "experiment=tiny_cnn", "train.seed=5", small=TRAINED)
