@@ -82,7 +82,7 @@ class Probabilities:
             sort = "probabilities" if self.kind != VALUES else "values"
             raise DataError(
                 worded(
-                    "{name}: {n:row} {n:is|are} not {sort} ({rule})",
+                    _("{name}: {n:row} {n:is|are} not {sort} ({rule})"),
                     name=self.name,
                     n=len(rows),
                     sort=sort,
@@ -149,7 +149,7 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
             faults += [_("extra: {name}").format(name=i) for i in extra]
             raise DataError(
                 worded(
-                    "{name}: {n:id} missing and {extra} extra against {first}",
+                    _("{name}: {n:id} missing and {extra} extra against {first}"),
                     name=member.name,
                     n=len(missing),
                     extra=len(extra),
