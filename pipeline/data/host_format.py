@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
@@ -173,7 +173,7 @@ def renamed_line(renamed: dict[str, str]) -> str:
     """One line about ids that were read as numbers."""
     pairs = [texts.READ_AS_NUMBERS_PAIR.format(old=old, new=new) for old, new in list(renamed.items())[:3]]
     more = " …" if len(renamed) > len(pairs) else ""
-    return texts.READ_AS_NUMBERS.format(ids=_count(renamed), pairs=", ".join(pairs) + more)
+    return texts.READ_AS_NUMBERS.format(ids=_count(renamed), pairs=joined(", ", pairs) + more)
 
 
 def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
