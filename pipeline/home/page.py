@@ -21,7 +21,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pipeline.core.errors import PodiumError, UserError
-from pipeline.core.language import ENGLISH, say
+from pipeline.core.language import ENGLISH, _, say
 from pipeline.core.wording import duration
 from pipeline.home import facts, now, texts
 from pipeline.home.facts import Competition, Facts, Result
@@ -77,7 +77,11 @@ def write(place: Place, known: Sequence[Competition] = ()) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, page.encode())
     except Exception as error:
-        log.warning("%s was not written: %s: %s", path, type(error).__name__, error)
+        log.warning(
+            _("{path} was not written: {name}: {error}").format(
+                path=path, name=type(error).__name__, error=error
+            )
+        )
         return None
     return path
 
