@@ -49,7 +49,7 @@ def test_every_text_with_a_noun_is_filled_in_by_the_helper():
     found = 0
     for texts in sorted(ROOT.rglob("texts.py")):
         for name, template in re.findall(
-            r"^([A-Z_0-9]+) = (\".*\")$", texts.read_text(encoding="utf-8"), re.M
+            r"^([A-Z_0-9]+) = (?:_\()?(\".*\")\)?$", texts.read_text(encoding="utf-8"), re.M
         ):
             if not NUMBERED.search(template):
                 continue
