@@ -182,7 +182,8 @@ def say(text: object, language: str, escape: Callable[[object], str] | None = No
     if text.parts:
         return "".join(say(part, language) for part in text.parts)
     template = catalogue(language).gettext(text.template)
-    within = any(isinstance(value, Text) for value in text.values.values())
+    values = text.values.values()
+    within = any(isinstance(value, Text) or hasattr(type(value), "in_words") for value in values)
     if template == text.template and not within and escape is None:
         return str(text)
     if not text.values:

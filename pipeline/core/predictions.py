@@ -32,9 +32,9 @@ from pipeline.core.wording import worded
 
 COMPARED = _("{delta} [{low}, {high}], {verdict}")
 COMPARED_NOTE = _("{delta} [{low}, {high}], {verdict} ({note})")
-# A comparison that was recorded as text.
+# The beginning of a comparison that was recorded as text, with its note.
 RECORDED = re.compile(
-    r"([-+][0-9.]+) \[([-+][0-9.]+), ([-+][0-9.]+)\], (better|worse|can't tell)(?: \((.+)\))?"
+    r"([-+][0-9.]+) \[([-+][0-9.]+), ([-+][0-9.]+)\], (better|worse|can't tell)(?: \(([^()]+)\))?"
 )
 # Notes of comparisons and intervals: why they are unreliable.
 FEW_GROUPS, FEW_GROUPS_RECORDED = (
@@ -429,12 +429,13 @@ class Comparison:
 
 def compared(recorded: str) -> str:
     """A comparison that was recorded as text, as one that can be said in another language."""
-    found = RECORDED.fullmatch(recorded)
+    found = RECORDED.match(recorded)
     if found is None:
         return recorded
     delta, low, high, verdict, note = found.groups()
     values = {"delta": delta, "low": low, "high": high, "verdict": COMPARISONS[verdict]}
-    return COMPARED_NOTE.format(**values, note=cautioned(note)) if note else COMPARED.format(**values)
+    told = COMPARED_NOTE.format(**values, note=cautioned(note)) if note else COMPARED.format(**values)
+    return told + recorded[found.end() :]
 
 
 def cautioned(recorded: str) -> str:

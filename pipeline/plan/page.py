@@ -146,7 +146,9 @@ def table_of(
         told, verdict = "", texts.FIRST
         if gain is not None:
             told = f"{signed(gain.delta)} [{signed(gain.low)}, {signed(gain.high)}]"
-            verdict = texts.INSIDE if gain.verdict == texts.NOISE else COMPARISONS.get(gain.verdict, gain.verdict)
+            verdict = (
+                texts.INSIDE if gain.verdict == texts.NOISE else COMPARISONS.get(gain.verdict, gain.verdict)
+            )
         interval = f"[{low:.4f}, {high:.4f}]"
         minute = "" if gain is None else say(per_minute(gain, step), language)
         verdict = say(verdict, language)

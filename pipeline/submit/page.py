@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core.language import ENGLISH, say
+from pipeline.core.language import ENGLISH, joined, say
 from pipeline.core.statistics import Band
 from pipeline.core.wording import worded
 from pipeline.pages import plots
@@ -119,8 +119,14 @@ def correlation_text(measured: Correlation | None) -> str:
     return text.format(correlation=start, low=measured.low, high=measured.high)
 
 
-def table(board: Leaderboard) -> pd.DataFrame:
-    """One row per submission, as text."""
+def table(board: Leaderboard, language: str = ENGLISH) -> pd.DataFrame:
+    """One row per submission, as text; ranges are in the words of a language."""
+
+    def between(form: str, low: float | None, high: float | None) -> str:
+        low_text, high_text = _numbers(form, low), _numbers(form, high)
+        known = MISSING not in (low_text, high_text)
+        return say(texts.RANGE.format(low=low_text, high=high_text), language) if known else MISSING
+
     rows = []
     for number, row in enumerate(board.rows, 1):
         e, band = row.entry, row.band
@@ -130,10 +136,10 @@ def table(board: Leaderboard) -> pd.DataFrame:
             "kind": e.kind,
             "run": e.experiment or MISSING,
             "OOF": _numbers("{:.4f}", e.oof),
-            "95 % interval": _numbers("{:.4f} to {:.4f}", e.oof_low, e.oof_high),
+            "95 % interval": between("{:.4f}", e.oof_low, e.oof_high),
             "public": _numbers("{:.4f}", e.public),
             "public − OOF": _numbers("{:+.4f}", row.gap),
-            "luck alone": MISSING if band is None else _numbers("{:+.4f} to {:+.4f}", band.low, band.high),
+            "luck alone": MISSING if band is None else between("{:+.4f}", band.low, band.high),
             "the gap": row.verdict,
             "looks": str(e.looks),
             "note": e.note,
@@ -148,8 +154,14 @@ def _numbers(form: str, *values: float | None) -> str:
 
 def lines(board: Leaderboard) -> list[str]:
     """The lines for the terminal."""
-    shown = table(board).drop(columns=["no", "looks", "note", "kind", "run"])
-    rows = shown.to_string(index=False).splitlines()
+    shown = table(board).drop(columns=["no", "looks", "note", "kind", "run", "the gap"])
+    # The last column is words, which a reader's language may change.
+    cells = [texts.GAP_COLUMN, *(row.verdict for row in board.rows)]
+    wide = max(map(len, cells))
+    rows = [
+        joined("", (row, " " * (wide + 1 - len(cell)), cell))
+        for row, cell in zip(shown.to_string(index=False).splitlines(), cells, strict=True)
+    ]
     rows.append(board.public)
     rows.append(correlation_text(correlation(board.rows)))
     rows += same_lines(board)
@@ -210,7 +222,7 @@ def render_html(board: Leaderboard, thumbnail_px: int, language: str = ENGLISH) 
         language=language,
         title=say(texts.LEADERBOARD_TITLE.format(title=board.title), language),
         board=board,
-        table=table(board),
+        table=table(board, language),
         plot=plots.against(dots, band, board.metric),
         correlation=correlation_text(correlation(board.rows)),
         same=same_lines(board),

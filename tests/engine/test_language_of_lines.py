@@ -1,16 +1,19 @@
 """Log lines, the live line, tables and recorded comparisons are in the language of the reader."""
 
 import logging
+import re
 
 import pytest
 
 from pipeline.core import terminal
 from pipeline.core.errors import UserError
-from pipeline.core.language import _, say
-from pipeline.core.predictions import Comparison, compared
+from pipeline.core.language import _, joined, recalled, say
+from pipeline.core.predictions import ONE_SEED, Comparison, Interval, cautioned, compared
+from pipeline.core.statistics import few_groups_note
 from pipeline.engine.progress import Item, Progress
 from pipeline.submit import texts
 from pipeline.submit.ranking import table
+from pipeline.train import texts as train_texts
 
 HINT = _("did you mean {words}?")
 
@@ -49,6 +52,31 @@ def test_the_live_line_is_in_the_language_of_the_command(language, told, tmp_pat
     progress.command = "train"
     progress.plan(Item("fold/1", "fold", "fold 0"))
     assert progress.live_line().startswith(told)
+
+
+@pytest.mark.parametrize("note", [few_groups_note(37), joined("; ", (few_groups_note(1), ONE_SEED))])
+def test_the_note_of_a_recorded_comparison_is_said_again_with_it(note):
+    one = Comparison(0.25, -0.5, 0.75, 0.9, 37, "can't tell", note)
+    again = compared(str(one))
+    assert again == str(one) and say(again, "ko") == say(one.in_words, "ko")
+    assert not re.search("[a-z]{3}", say(again, "ko")), "one language"
+    assert cautioned(str(note)) == note and say(cautioned(str(note)), "ko") == say(note, "ko")
+
+
+def test_the_note_of_a_score_is_in_the_language_of_the_reader():
+    score = Interval(0.5, 0.4, 0.6, 1, few_groups_note(1))
+    assert str(score) == "0.5000 [0.4000, 0.6000] (1 group: interval too narrow)"
+    told = say(train_texts.OOF_SCORE.format(metric="macro_f1", score=score), "ko")
+    assert "0.5000 [0.4000, 0.6000](" in told and "narrow" not in told
+
+
+def test_a_text_that_was_kept_is_found_among_its_templates():
+    note, blend = _("scored {score:.4f} (infer {key})"), _("blends {members}")
+    kept = recalled("blends a, b", note, blend)
+    assert kept == "blends a, b" and kept.template == blend and kept.values == {"members": "a, b"}
+    scored = recalled(str(note.format(score=0.25, key="a1")), blend, note)
+    assert scored == "scored 0.2500 (infer a1)" and scored.values == {"score": 0.25, "key": "a1"}
+    assert type(recalled("blend a", note, blend)) is str, "nothing that is known"
 
 
 @pytest.mark.parametrize("verdict", ["better", "worse", "can't tell"])

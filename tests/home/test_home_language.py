@@ -4,7 +4,7 @@ import os
 import subprocess
 
 import pytest
-from home_world import need, state, whole
+from home_world import need, result, scored, state, whole
 from translated_world import CHECKOUT, MARKED, OPEN, add_language, add_marked, untranslated
 
 from pipeline.core import language
@@ -19,7 +19,6 @@ DATA = (
     "does not decode",
     "Train longer",
     "It stops",
-    "Infer probe",
     "macro_f1",
     "lite0",
     "probe",
@@ -88,3 +87,27 @@ def test_the_language_of_the_settings_file_is_read(tmp_path):
     assert now.language_of((), base, {}) == "ko"
     assert now.language_of((), base, {"UI_LANG": "en"}) == "en"
     assert OPEN not in "".join(now.lines((), base))
+
+
+def test_a_link_to_a_page_in_another_language_says_so(tmp_path):
+    home = tmp_path / "home"
+    for stage, tongue in (("folds", "en"), ("eda", "ko")):
+        files = {"page.html": f'<!doctype html>\n<html lang="{tongue}">'}
+        result(home, stage, "a1", files=files)
+    told = page.html(Place(home, "pets", language="ko"))
+    assert told.count("(영어)") == 1 and told.count('hreflang="en"') == 1
+    assert told.index("folds/a1") < told.index("(영어)")
+    english = page.html(Place(home, "pets"))
+    assert "in English" not in english and english.count('hreflang="ko"') == 1
+
+
+def test_what_a_run_is_and_what_changed_are_said_in_the_language_of_the_page(tmp_path):
+    lost = {"delta_vs_best": -0.1, "delta_low": -0.2, "delta_high": -0.05}
+    home = whole(tmp_path)
+    tags = {"verdict": "worse", "compared_with": "lite0", "changed": ""}
+    scored(home, "train", "t8", 8, 0.41, experiment="resnet", tags=tags, metrics=lost)
+    scored(home, "ensemble", "b9", 9, 0.4, tags=tags | {"changed": "blends lite0, probe"}, metrics=lost)
+    told = page.html(Place(home, "pets", language="ko"))
+    assert "blends" not in told and "lite0, probe" in told
+    assert "학습 resnet" in told and "Train resnet" not in told
+    assert "blends lite0, probe" in page.html(Place(home, "pets"))

@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from translated_world import MARKED, add_marked, untranslated
 
+from pipeline.core import language
+from pipeline.core.language import say
 from pipeline.core.statistics import Band
 from pipeline.submit import page as pages
+from pipeline.submit import texts
 from pipeline.submit.gap.scene import Cause, Diagnosis, Question
 from pipeline.submit.ledger import Entry
 
@@ -72,6 +76,32 @@ def test_lines_and_page_say_the_cause_and_stay_harmless():
     assert HOSTILE not in html and "<code>x=1</code>" in html and html.count("<circle") == 2
     assert 'class="pill high">found' in html and 'class="pill info">not found' in html
     assert pages.causes_table(told)["cause"].tolist() == ["label_shift", "transform"]
+
+
+def test_the_page_says_everything_in_the_language_of_its_reader(tmp_path, monkeypatch):
+    add_marked(tmp_path)
+    monkeypatch.setattr(language, "FOLDER", tmp_path)
+    causes = (
+        Cause("label_shift", True, texts.NO_SELECTION, texts.SELECTION_HOW, texts.SELECTION_ANSWER, -0.1),
+        Cause("transform", False, texts.NO_TRANSFORM, texts.SHIFT_IMPOSSIBLE, texts.NOTHING_TO_DO),
+    )
+    told = Diagnosis(Question("a1", 0.7, 0.6, 50), BAND, 0.001, causes)
+    board = page(row("a1", 0.7, 0.6), row("b2", 0.6, 0.6), diagnosis=told)
+    html = pages.render_html(board, 64, MARKED)
+    data = {"why", "Public set: 9.", "a1", "a1 (best)", "b2", "T", "OOF"}
+    plot = ("macro_f1", "luck:", "public 0.", "Podium")
+    rest = [part for part in untranslated(html) if part not in data]
+    assert [part for part in rest if not any(word in part for word in plot)] == []
+
+
+def test_the_verdict_of_each_gap_is_in_the_language_of_the_reader():
+    board = page(row("a1", 0.7, 0.6), row("b2", 0.6, 0.6))
+    rows = pages.lines(board)[:3]
+    assert len({len(line) for line in rows}) == 1, "in English the columns stand below each other"
+    korean = [say(line, "ko") for line in rows]
+    assert korean[1].endswith(say(texts.BEYOND_NOISE, "ko")) and korean[2].endswith(
+        say(texts.WITHIN_NOISE, "ko")
+    )
 
 
 def test_no_public_score_and_no_diagnosis_still_make_a_page():
