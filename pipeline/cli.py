@@ -185,12 +185,13 @@ COMMANDS = (
             Option("label", "column of the label, or several separated by commas; default: guessed"),
             Option("encoding", "encoding of tables that are not UTF-8, e.g. cp949; default: found"),
             Option("target", "exclusive, labels, values or shares; default: guessed", {"default": ""}),
+            Option("group", "column of the group, or none; default: guessed", {"default": ""}),
             Option(
                 "image_table",
                 "table with a row for each image, beside TRAIN with a row a sample; default: found",
             ),
         ),
-        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… TARGET=… ENCODING=… IMAGE_TABLE=…",
+        make="NAME=pets TRAIN=train.csv IMAGES=dir TEST=… SAMPLE=… LABEL=… GROUP=… TARGET=… ENCODING=… …",
         uses_results=False,
         about_current=False,
         on_home=True,
@@ -579,7 +580,7 @@ def run(options: Options, settings: Settings) -> None:
             if command.about_current:
                 next_step.say_competition(session, options.chosen)
                 session.progress.competition = settings.config.competition.name
-                session.progress.typed = next_step.command(session, command.name)
+                session.progress.typed = next_step.typed(session, options, [o.flag for o in command.options])
             if written is not None:
                 next_step.say_written(session, written)
             if command.uses_results:

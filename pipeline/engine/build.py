@@ -53,6 +53,10 @@ class Builder(Host, Protocol):
     def study(self) -> str | None:
         """Name of the search for which the result is built, if any."""
 
+    @property
+    def brief(self) -> bool:
+        """Whether only runs that people compare are told, a line each."""
+
     def reports(self, need: Need) -> OnEpoch:
         """The function that a training calls after each epoch; it may end the training early."""
 
@@ -174,7 +178,7 @@ def _job(
 def _announce(session: Builder, order: Order) -> None:
     """Print the stage's lines before the missing inputs inside the run are built."""
     missing = [need for need in order.inside.values() if session.graph.found(need) is None]
-    if missing and order.stage.announce is not None:
+    if missing and order.stage.announce is not None and not session.brief:
         lines = order.stage.announce(order.need.settings, order.inputs, missing, session)
         session.say(joined("\n", lines))
 

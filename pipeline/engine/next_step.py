@@ -8,6 +8,7 @@ command that the next one reads, so that it can be pasted. Does not own which co
 from __future__ import annotations
 
 import shlex
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,6 +59,13 @@ def command(
         words = session.settings.competition_words
     given = session.graph.words_of(name, settings or session.settings) if words is None else tuple(words)
     return make_with(f"make {target}", session.settings.located(given))
+
+
+def typed(session: Session, options: Namespace, flags: Sequence[str]) -> str:
+    """The user's command with the variables that it was given, by their flags: `make all TIME=2h`."""
+    given = {flag.upper(): value for flag in flags if (value := getattr(options, flag))}
+    words = [f"{name}={1 if value is True else shlex.quote(str(value))}" for name, value in given.items()]
+    return command(session, " ".join([options.command, *words]))
 
 
 def say(

@@ -14,7 +14,7 @@ not own drawing the line (`engine/live.py`), nor the bars of single steps in the
      "eta_seconds": 312.0,          null: nothing is known yet
      "needs": [{"name": "fold/0123456789abcdef", "stage": "fold", "title": "fold lite0 fold 1",
                 "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
-                "epoch": 3, "epochs": 10, "message": ""}, …]}
+                "epoch": 3, "epochs": 10, "message": "", "inside": ""}, …]}
 
 Of the needs that are done, the last 500 are listed; `counts` has all: a search may have many thousands.
 It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
@@ -37,6 +37,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import StoppedError
 from pipeline.core.language import ENGLISH, joined, say
 from pipeline.core.secrets import hidden
 from pipeline.core.terminal import can_redraw
@@ -75,6 +76,7 @@ class Item:
     epochs: int | None = None
     message: str = ""
     usual: float | None = None
+    inside: str = ""  # the need that the same process builds around it
     holds: bool = False  # its time is that of others, which are built inside it
 
     def seconds(self, now: float) -> float | None:
@@ -97,6 +99,7 @@ class Item:
             "seconds": None if seconds is None else round(seconds, 1),
             **{name: getattr(self, name) for name in ("epoch", "epochs")},
             "message": hidden(self.message),
+            "inside": self.inside,
         }
 
 
@@ -114,6 +117,7 @@ class Progress:
         self.command, self.executor, self.parallel = "", "here", 1
         self.competition, self.typed = "", ""
         self._items: dict[str, Item] = {}
+        self._open: list[str] = []
         self._began, self._written, self._said_at = time.time(), 0.0, time.monotonic()
         self._live = Live(self.live_line)
         # Known to be missing, and not begun yet: of a command that builds one need after another.
@@ -178,7 +182,11 @@ class Progress:
         item.state, item.since, item.where, item.pid = WAITING, None, "", None
 
     def ended(self, name: str, error: BaseException | None = None) -> None:
-        """A need is done, or failed."""
+        """A need is done, or failed; one that was stopped on purpose is none of this command any more."""
+        if isinstance(error, StoppedError):
+            del self._items[name]
+            self.update()
+            return
         item = self._items[name]
         item.state, item.until = (DONE if error is None else FAILED), time.time()
         item.message = "" if error is None else str(error) or type(error).__name__
@@ -192,7 +200,9 @@ class Progress:
     def building(self, name: str, stage: str, title: str) -> Iterator[None]:
         """In this context the process of the command builds a need."""
         self.expect(name, stage, title)
+        self._items[name].inside = self._open[-1] if self._open else ""
         self.started(name, HERE, os.getpid())
+        self._open.append(name)
         try:
             yield
         except KeyboardInterrupt:
@@ -202,6 +212,8 @@ class Progress:
             self.ended(name, error)
             self.hide()
             raise
+        finally:
+            self._open.pop()
         self.ended(name)
         if not self.count(RUNNING):
             self.hide()  # the command may print or ask something now

@@ -87,6 +87,9 @@ class Session:
         self.study: str | None = None
         self.on_epoch: OnEpoch | None = None
         self.seconds: dict[str, float] = {}
+        # One line for each run that people compare, and none for what it is made of: for a command that says
+        # itself what its many runs brought.
+        self.brief: bool = beside.brief if beside else False
         # Lines for the very end of the command, such as the next command.
         self.ending: list[str] = beside.ending if beside else []
         # Called after each new run that people compare: a long command is watched on a page.
@@ -365,7 +368,7 @@ class Session:
             self._in_use.add(artifact.address)
             os.utime(artifact.folder / MANIFEST)  # the last used result is freed last
         once = (artifact.stage, artifact.key)
-        if once in self._printed or (reused and not stage.tracked):
+        if once in self._printed or ((reused or self.brief) and not stage.tracked):
             return artifact
         self._printed.add(once)
         name = artifact.stage.replace("_", "-")
@@ -374,9 +377,10 @@ class Session:
         how = REUSED if reused else TOOK.format(seconds=artifact.seconds)
         said_how = terminal.padded(language.say(how, self.language), -9)
         self.say(f"{name:<15} {which:<28} {said_how}  {artifact.key[:SHORT]}")
-        said = artifact.manifest.get("said", {}).get(self.language)
-        for line in said or artifact.manifest.get("lines", []):
-            self.say(f"    {line}")
+        if not (self.brief and stage.compared):
+            said = artifact.manifest.get("said", {}).get(self.language)
+            for line in said or artifact.manifest.get("lines", []):
+                self.say(f"    {line}")
         if not reused and stage.compared and self.after_run is not None:
             self.after_run()
         return artifact

@@ -127,7 +127,9 @@ def build_ensemble(job: Job) -> Built:
     names = ", ".join(blend.members)
     title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
-    tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
+    tags = scoring.tags(card, rival, job.resolved, job.request) | {
+        "changed": texts.BLENDED.format(members=names)
+    }
     name = texts.BLEND_NAME.format(members=names)
     return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
 

@@ -138,9 +138,15 @@ def is_missing(artifacts: Path, need: dict[str, Any]) -> bool:
 
 
 def unfinished(artifacts: Path, one: dict[str, Any]) -> list[dict[str, Any]]:
-    """The needs that failed in a command, or ran when it was killed, and whose results are still missing."""
+    """The needs that failed in a command, or ran when it was killed, and whose results are still missing.
+
+    A need around another one that ended in the same way, such as a training around its fold, is left out.
+    """
     ended = {KILLED: (FAILED, RUNNING), "stopped": (FAILED, RUNNING)}.get(one["state"], (FAILED,))
-    return [n for n in one["needs"] if n.get("state") in ended and is_missing(artifacts, n)]
+    found = [n for n in one["needs"] if n.get("state") in ended and is_missing(artifacts, n)]
+    ways = ("state", "message")
+    around = {(n.get("inside"), *(n.get(way) for way in ways)) for n in found}
+    return [n for n in found if (n.get("name"), *(n.get(way) for way in ways)) not in around]
 
 
 def command(target: str, *words: str) -> str:

@@ -199,6 +199,7 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     submission.refuse(session.settings, session.need("data"), session.home)
     members.refuse(session.settings, load.samples(session.need("data"), "test", session.home))
     session.need("images")
+    session.brief = True  # the steps say what each member brought
     settings, listed = _with_folds(session, listed, clock)
     session.settings = settings
     scene = Scene.of(session, settings)

@@ -392,6 +392,7 @@ def improve(session: Session, options: Options) -> None:
     )
     images = len(scene.samples) + scene.n_test
     reserve = Reserve.expected(clock, images, 0.0)
+    session.brief = True  # the steps say what each piece of advice brought
     runner = Runner(session, settings, scene, clock, [], reserve, is_open=False)
     asked = case.again(made, settings) if made.has(BLEND) else case.again(about, settings)
     runner.done = {naming.label_of(a): a for a in inferences(made, session.store)}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from pipeline.plan.clock import SLACK, Clock, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
 from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
-from pipeline.plan.steps import Best, Step, keep_best, stable_path
+from pipeline.plan.steps import Best, Step, is_better, keep_best, stable_path
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import AUTO
 from pipeline.settings.load import Settings
@@ -177,10 +177,22 @@ class Runner:
             if made is not None:
                 del free[made.key]
                 self.done[recipe.name] = made
+        self.recipes = [self._as_begun(recipe) for recipe in self.recipes]
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
             self._take_former()
+
+    def _as_begun(self, recipe: Recipe) -> Recipe:
+        """The recipe with the size of images with which an earlier command began it."""
+        if recipe.name in self.done or recipe.faults or recipes.begun(self.session, recipe) is not None:
+            return recipe
+        for size in recipe.sizes[1:]:
+            name = texts.AT_SIZE.format(name=recipe.name, size=size)
+            smaller = replace(recipe, name=name, settings=recipe.at(size=size))
+            if recipes.begun(self.session, smaller) is not None:
+                return smaller
+        return recipe
 
     def _take_former(self) -> None:
         """Keep what earlier commands found to be the best, if it still is."""
@@ -306,7 +318,8 @@ class Runner:
         need, kind = Need("infer", settings), planned.ladder.kind
         missing = self.scene.missing(settings)
         watch = Watch(self.clock, missing * planned.epochs, self.reserve.blend + self.reserve.end)
-        self.session.say(texts.BEGINS.format(
+        begins = texts.GOES_ON if kind == "network" and planned.rung.is_fixed else texts.BEGINS
+        self.session.say(begins.format(
             name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)
         ))  # fmt: skip
         self.done[recipe.name] = None
@@ -369,7 +382,9 @@ class Runner:
         pool = self._pool()
         settings, artifact = self.blend(pool)
         self._take(settings, artifact, len(pool))
-        if made is not None:  # alone it may be better than all together, if there are few images
+        # Alone it may be better than all together, if there are few images; by luck it often seems so.
+        config = self.settings.config
+        if made is not None and is_better(config, self.labelled, made, artifact, len(pool)):
             self._take(self.settings, made, 1)
         taken = self.clock.now() - began
         self.reserve.blend = max(taken, 1.0)

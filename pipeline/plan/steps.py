@@ -124,5 +124,10 @@ def compared(config: Config, samples: Samples, new: Artifact, old: Artifact, tri
     )
 
 
+def is_better(config: Config, samples: Samples, new: Artifact, old: Artifact, tries: int) -> bool:
+    """Whether a result is better than another one beyond noise, as one of so many attempts."""
+    return new.key != old.key and compared(config, samples, new, old, tries).verdict == "better"
+
+
 def _score(artifact: Artifact, metric: metrics.Metric) -> float:
     return float(artifact.metrics[f"oof_{metric.name}"])

@@ -31,7 +31,7 @@ class Kept(Protocol):
 
 
 def lines(plan: Plan, clock: Clock, kept: Kept, folds: int, again: bool) -> list[str]:
-    """The plan as a table; `again`: it replaces an earlier one."""
+    """The plan as a table; `again`: it replaces an earlier one, and only says what is to be trained."""
     end = datetime.now() + timedelta(seconds=clock.left)
     head = (texts.PLANNED_AGAIN if again else texts.PLANNED).format(
         end=end.strftime("%H:%M:%S"),
@@ -52,6 +52,8 @@ def lines(plan: Plan, clock: Clock, kept: Kept, folds: int, again: bool) -> list
     ]
     wide = max(len(row[0]) for row in [HEAD, *rows])
     made = [head, *(_row(row, wide) for row in [HEAD, *rows])]
+    if again:
+        return made
     return [*made, *(texts.LEFT_OUT.format(name=name, why=why) for name, why in plan.left_out)]
 
 

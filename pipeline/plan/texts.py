@@ -39,6 +39,7 @@ PLANNED_AGAIN = _("plan again      until {end}: {left} left, {members} for membe
 LEFT_OUT = _("    left out: {name}: {why}")
 NEEDS = _("needs about {time}")
 NOT_TIMED = _("not timed yet")
+GOES_ON = _("go on           {name}, which an earlier command began: about {seconds} of {left}")
 BEGINS = _("begin           {name}: about {seconds} of {left}")
 PAUSED = _("paused          {name}: after {done} of {epochs} epochs it was clear that it would not end in time; nothing of it is lost, and it goes on when TIME is given again")
 PAUSED_FEATURES = _("paused          {name}: its features would not have ended in time; those that are there are kept for when TIME is given again")

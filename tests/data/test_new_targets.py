@@ -283,6 +283,12 @@ def test_votes_and_fractions_are_shares(host):
     assert facts(host)[:2] == ("shares", ("disk", "smooth"))
 
 
+def test_decimals_of_their_own_are_no_shares_though_the_samples_sum_to_one(host):
+    host.labels(["valence", "arousal"], lambda n: [n / 24, (7 * n % 24) / 24])
+    host.asks(["valence", "arousal"], 0.5, 0.5).new()
+    assert facts(host) == ("values", ("valence", "arousal"), "values", "rmse")
+
+
 # Ranked answers
 
 

@@ -124,6 +124,8 @@ def test_folds_that_leak_come_first_whatever_else_is_wrong():
     assert "leak" in [a.kind for a in told] and told[0].kind != "leak", "a small leak spoils little"
     assert advise(replace(world(), leaks=(replace(copies, effect=-0.2),)))[0].kind == "leak"
     assert "leak" not in kinds(replace(world(), leaks=(replace(copies, found=False),)))
+    of_test = replace(copies, effect=0.02, direction=1)
+    assert "leak" not in kinds(replace(world(), leaks=(of_test,))), "the folds have no fault"
 
 
 def test_flipped_labels_are_told_from_hard_images():
@@ -234,6 +236,19 @@ def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
         "tf_efficientnet_lite",
         "resnet",
     )
+
+
+def test_a_run_that_was_blended_with_this_one_is_not_advised_again():
+    facts = world()
+    right = np.eye(10, dtype=np.float32)[facts.truth_N] * 0.9 + 0.01
+    tried, fresh = (
+        OtherTraining(name, "resnet", Probabilities(facts.run.oof.ids_N, TEN.classes, right, name), name)
+        for name in ("pixels", "tiny_resnet")
+    )
+    tried = replace(tried, blended=True)
+    assert "blend" not in kinds(replace(facts, others=(tried,)))
+    (one,) = (a for a in advise(replace(facts, others=(tried, fresh))) if a.kind == "blend")
+    assert "tiny_resnet" in one.do and "pixels" not in one.command
 
 
 def test_flips_and_an_open_comparison():

@@ -111,6 +111,22 @@ def test_the_home_of_config_yaml_is_found(tmp_path):
     assert now.competition_of((), tmp_path, base) == ("digits", False)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), ValueError("no loss is finite")])
+def test_of_a_training_around_its_folds_only_the_fold_is_lost(tmp_path, stop):
+    progress = Progress(tmp_path / "artifacts" / FOLDER, print)
+    with pytest.raises(type(stop)):
+        try:
+            with progress.building("train/b1", "train", "train"):
+                with progress.building("fold/a0", "fold", "fold 0"):
+                    pass
+                with progress.building("fold/a1", "fold", "fold 1"):
+                    raise stop
+        finally:
+            progress.close()
+    (left,) = now.states(tmp_path / "artifacts")
+    assert [one["name"] for one in now.unfinished(tmp_path / "artifacts", left)] == ["fold/a1"]
+
+
 def test_what_a_person_stops_has_not_failed(tmp_path):
     progress = Progress(tmp_path / "artifacts" / FOLDER, print)
     progress.command, progress.competition, progress.typed = "train", "pets", "make train"

@@ -6,13 +6,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pipeline.core import metrics
 from pipeline.core.predictions import Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.core.seeds import rng
+from pipeline.data import load
 from pipeline.errors.advice import ledger
 from pipeline.plan import selection
 from pipeline.plan.improving import PRIOR, Move, chance
 from pipeline.plan.selection import Attempt, crossfitted
+from pipeline.plan.steps import is_better
+from pipeline.record import files
+from pipeline.record.store import Artifact
 from pipeline.settings.schema import Config
 
 OUTCOME = {
@@ -109,6 +114,7 @@ SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 LABELS = rng(0, "labels").integers(0, 3, N)
 IDS = np.array([f"i{k:03d}" for k in range(N)])
 TRAIN = Samples(IDS, IDS, np.array([f"g{k // 2}" for k in range(N)]), SPACE, LABELS, "train")
+METRIC = metrics.get("macro_f1")
 CONFIG = Config.model_validate({"statistics": {"draws": 100}}, strict=False)
 
 
@@ -134,6 +140,20 @@ def test_the_score_of_a_choice_is_cross_fitted_over_the_whole_choice(world):
     score = crossfitted(CONFIG, TRAIN, None, pool, [Attempt("longer", "net")])
     alone = crossfitted(CONFIG, TRAIN, None, {"net": pool["net"], "same": pool["net"]}, [])
     assert score.low < score.value < score.high and score.value > alone.value
+
+
+def test_a_member_that_is_luckier_than_the_blend_is_no_better_and_a_stronger_one_is(tmp_path):
+    def artifact(name, skill):
+        (tmp_path / name).mkdir()
+        files.write_probabilities(tmp_path / name / "oof.npz", predictions(name, skill))
+        return Artifact("infer", name, tmp_path / name, {"files": {}})
+
+    blend, strong = artifact("blend", 1.0), artifact("strong", 3.0)
+    peers = [artifact(f"peer{k}", 1.0) for k in range(6)]
+    found = {one.key: is_better(CONFIG, TRAIN, one, blend, 6) for one in (*peers, strong, blend)}
+    assert found == {**{one.key: False for one in peers}, "strong": True, "blend": False}
+    scores = {one.key: METRIC.score(LABELS, load.oof(one, "oof").p_NC) for one in (*peers, blend)}
+    assert max(scores, key=scores.get) != "blend", "some are luckier"
 
 
 def test_lucky_attempts_do_not_make_the_score_better_than_it_is(world):

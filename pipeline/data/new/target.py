@@ -283,7 +283,9 @@ def are_shares(table: Table, named: Sequence[str], sample: Sequence[Sequence[str
     rows = _sums([table.column(c) for c in named])
     if rows is None or rows.min() <= 0:
         return False
-    return _even(rows) or sum_to(sample, 1)
+    # Counts of votes become shares in the answer; two decimals of their own may well be .5 and .5 there.
+    are_counts = all((number_in(cell) or 0.0).is_integer() for c in named for cell in table.column(c))
+    return _even(rows) or (are_counts and sum_to(sample, 1))
 
 
 def sum_to(cells_AN: Sequence[Sequence[str]], total: float) -> bool:
