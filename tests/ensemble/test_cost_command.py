@@ -90,7 +90,7 @@ def test_weights_follow_the_members_that_a_command_keeps(home):
     listed, weights = members.words_of(blend, inferred, ["tiny_cnn", "tiny_resnet", "mate"])
     key = inferred["tiny_resnet"].key[:8]
     assert listed == f"ensemble.members=[tiny_cnn,key:{key},labels:mate.csv]"
-    assert weights == 'ensemble.weights={"tiny_cnn": 2.0, "tiny_resnet@%s": 1.0, "mate": 0.5}' % key
+    assert weights == f'ensemble.weights={{"tiny_cnn": 2.0, "tiny_resnet@{key}": 1.0, "mate": 0.5}}'
     assert members.words_of(blend, inferred, ["tiny_cnn"])[1] == 'ensemble.weights={"tiny_cnn": 2.0}'
 
 
