@@ -48,7 +48,10 @@ ANOTHER = _("train another kind of member, in seconds on a CPU")
 CURVE = _("find out whether more data would help")
 BLEND = _("blend the {n} finished runs")
 COMPARE = _("see where the newest submission is wrong, and what to try next")
-ADVISED = _("follow the first advice of the newest error report")
+NEWER = _("see what {n:run} after the newest error report brought, and what to try next")
+ADVISED = _("follow advice {number} of the newest error report")
+BY_EYE = _("read the newest error report: what it advises is done by eye")
+LIST = _("list all runs, the best first")
 EXPLAIN = _("see what the network looks at")
 HAND_IN = _("check the newest submission; nothing is sent")
 SCORES = _("compare out-of-fold and public scores")
@@ -221,18 +224,18 @@ def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Su
     blends = [m for _, m in newest(artifacts, "ensemble", competition)]
     reports = [(folder, m) for folder, m in newest(artifacts, "error_analysis", competition)]
     rest = []
-    made = max((str(m.get("created", "")) for m in (*whole, *blends)), default="")
     if len(whole) > 1 and (not blends or any(_later(m, blends[0]) for m in whole)):
         folds = fold_words(whole[0])
         alike = sum(fold_words(m) == folds for m in whole)
         if alike > 1:
             rest.append(suggest(BLEND.format(n=alike), "ensemble", *folds, "ensemble.members=[auto]"))
-    if not reports or str(reports[0][1].get("created", "")) < made:
+    since = runs_since(artifacts, competition, reports[0][1]) if reports else []
+    if since:
+        rest.append(suggest(NEWER.format(n=len(since)), "error-analysis"))
+    elif not reports:
         rest.append(suggest(COMPARE, "error-analysis"))
     else:
-        advised = _json(reports[0][0] / "advice.json").get("next")
-        if isinstance(advised, str) and advised.startswith("make "):
-            rest.append(Suggestion(ADVISED, advised))
+        rest += _advised(_json(reports[0][0] / "advice.json"))
     csv = _newest_csv(home, competition)
     if csv:
         rest.append(suggest(HAND_IN, f"submit FILE={csv} DRY=1"))
@@ -241,6 +244,35 @@ def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Su
     if next(newest(artifacts, "explain", competition), None) is None:
         rest.append(suggest(EXPLAIN, "explain"))
     return [*rest, suggest(SCORES, "leaderboard"), suggest(LOOK, "eda")]
+
+
+def runs_since(artifacts: Path, competition: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The manifests of the complete runs that are newer than an error report, which does not know them.
+
+    A training and the inference on it are one run: the training is left out.
+    """
+    made = [
+        (f"{stage}/{folder.name}", manifest)
+        for stage in ("train", "infer", "ensemble")
+        for folder, manifest in newest(artifacts, stage, competition)
+        if _later(manifest, dict(report)) and manifest.get("metrics", {}).get("complete") == 1.0
+    ]
+    inferred = {(manifest.get("inputs") or {}).get("train") for _, manifest in made}
+    return [manifest for name, manifest in made if name not in inferred]
+
+
+def _advised(reported: Mapping[str, Any]) -> list[Suggestion]:
+    """The first command that a report advises, with the number of its advice; how to go on if there is none."""
+    command = reported.get("next")
+    if not isinstance(command, str) or not command.startswith("make "):
+        return []
+    advice = reported.get("advice")
+    told = [one.get("command") for one in advice if isinstance(one, dict)] if isinstance(advice, list) else []
+    if command in told:
+        return [Suggestion(ADVISED.format(number=told.index(command) + 1), command)]
+    if told:
+        return [Suggestion(BY_EYE, "make serve")]
+    return [Suggestion(LIST, command)] if command.startswith("make runs") else []
 
 
 def _later(one: dict[str, Any], other: dict[str, Any]) -> bool:

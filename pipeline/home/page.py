@@ -344,11 +344,13 @@ def _failures(place: Place, states: Sequence[dict[str, Any]]) -> list[dict[str, 
 
 
 def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]]:
-    """The advice of the newest error report, then what fits what is there."""
+    """The advice of the newest error report, then what fits what is there.
+
+    A report does not know newer runs, which may have followed its advice: then the first step is a new one.
+    """
     steps = []
     report = next((r for r in reversed(own) if r.stage == "error_analysis"), None)
-    newer = [r for r in own if r.stage in PREDICTED and report is not None and r.created > report.created]
-    if report is not None and not newer:
+    if report is not None and not now.runs_since(place.artifacts, name, {"created": report.created}):
         steps = _advised(place.artifacts / report.stage / report.key / "advice.json", place.language)
     words = [] if name == place.current else [f"competition={name}"]
     fitting = now.suggestions(place.home, name, words, compose=place.compose)
@@ -356,7 +358,7 @@ def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]
     steps += [
         {"what": _capital(one.what, place.language), "command": one.command, "why": ""}
         for one in fitting
-        if one.command not in commands and one.what != now.ADVISED
+        if one.command not in commands
     ]
     return steps[: NEXT_TO_SHOW + 2]
 

@@ -1,5 +1,6 @@
 """`make` without a target: three commands that fit what is there, with nothing but the standard library."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -38,10 +39,50 @@ def test_each_step_is_followed_by_the_next_one(tmp_path):
     assert commands(tmp_path)[:2] == ['make ensemble ARGS="ensemble.members=[auto]"', "make error-analysis"]
     scored(tmp_path, "ensemble", "b1", 5, 0.5)
     assert commands(tmp_path)[0] == "make error-analysis"
-    files = {"advice.json": '{"next": "make train ARGS=\\"images.size=96\\""}'}
-    result(tmp_path, "error_analysis", "r1", 6, files=files)
+    advised = 'make train ARGS="images.size=96"'
+    report(tmp_path, 6, {"next": advised, "advice": [{"do": "Larger images", "command": advised}]})
     assert commands(tmp_path)[0] == 'make train ARGS="images.size=96"'
     assert any(one.startswith("make submit FILE=") for one in commands(tmp_path))
+
+
+def report(home: Path, day: int, told: dict) -> None:
+    result(home, "error_analysis", f"r{day}", day, files={"advice.json": json.dumps(told)})
+
+
+def test_runs_after_the_newest_report_ask_for_a_new_one_before_its_advice(tmp_path):
+    """Its advice may be what was just trained: the report is older and cannot know."""
+    scored(tmp_path, "train", "t1", 1, 0.5)
+    scored(tmp_path, "infer", "i1", 2, 0.5, inputs={"train": "train/t1"})
+    advised = 'make train ARGS="images.size=240"'
+    report(tmp_path, 3, {"next": advised, "advice": [{"do": "Larger images", "command": advised}]})
+    assert commands(tmp_path)[0] == advised
+    scored(tmp_path, "train", "t2", 4, 0.6)
+    (first, *_) = now.suggestions(tmp_path, "pets")
+    assert first.command == "make error-analysis" and "1 run after the newest error report" in first.what
+    assert advised not in commands(tmp_path)
+    inputs = {"train": "train/t2", "data": "data/d0", "folds": "folds/f0"}
+    scored(tmp_path, "infer", "i2", 5, 0.6, inputs=inputs)
+    scored(tmp_path, "train", "t3", 5, 0.6, metrics={"complete": 0.0})
+    scored(tmp_path, "ensemble", "b1", 6, 0.7)
+    (first, *_) = now.suggestions(tmp_path, "pets")
+    assert first.command == "make error-analysis" and "2 runs after" in first.what, "a run has two results"
+    report(tmp_path, 7, {"next": "make eda", "advice": [{"do": "Look", "command": "make eda"}]})
+    assert commands(tmp_path)[0] == "make eda"
+
+
+def test_what_is_suggested_after_a_report_is_what_its_advice_says(tmp_path):
+    scored(tmp_path, "infer", "i1", 1, 0.5)
+    eye = {"do": "Judge the 9 flips by eye", "command": "look at the section below"}
+    longer = {"do": "Train longer", "command": "make train"}
+    report(tmp_path, 2, {"next": "make train", "advice": [eye, longer]})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert (first.what, first.command) == ("follow advice 2 of the newest error report", "make train")
+    report(tmp_path, 3, {"next": "make runs", "advice": [eye]})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert first.command == "make serve" and first.what.startswith("read the newest error report")
+    report(tmp_path, 4, {"next": "make runs", "advice": []})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert (first.what, first.command) == ("list all runs, the best first", "make runs")
 
 
 def test_runs_on_folds_of_their_own_are_blended_with_the_words_that_find_them(tmp_path):
