@@ -62,6 +62,7 @@ ABOVE_WHAT_WOULD_BE_CUT = """most => {
   const boxes = [...document.querySelectorAll("img, svg, [role=img]")].map(e => e.getBoundingClientRect());
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.data.trim()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     boxes.push(...range.getClientRects());
@@ -130,10 +131,10 @@ MLFLOW_CLOSES = (
 )
 # The way of README from raw files to a verdict.
 STORY = (
-    ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 356)),
+    ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 360)),
     (
         "make eda: what is wrong in them",
-        Picture("finding", EDA, "report", "#findings article .pill", 540, 356),
+        Picture("finding", EDA, "report", "#findings article .pill", 540, 360),
     ),
     (
         "make ensemble: is the blend better?",
@@ -202,7 +203,7 @@ PICTURES = (
         height=580,
     ),
     Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640, alone=True),
-    Picture("data", EDA, "report", height=590),
+    Picture("data", EDA, "report", height=582),
     Picture(
         "images",
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
@@ -214,7 +215,13 @@ PICTURES = (
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
-    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760, alone=True),
+    Picture(
+        "training",
+        ('make train ARGS="competition=emoji experiment=probe"',),
+        width=760,
+        height=620,
+        alone=True,
+    ),
     Picture(
         "experiments",
         ('make learning-curve ARGS="competition=emoji experiment=probe"',),
