@@ -1,7 +1,8 @@
 """The pictures of docs/img, made anew by the commands whose pages they show.
 
-    python tools/docs_pictures.py                    all of them: 42 minutes on 2 CPU cores that other
-                                                     programs used too; 12 of them train lite0
+    python tools/docs_pictures.py                    all of them: 47 minutes on 2 CPU cores that other
+                                                     programs used too (the sum of what each took);
+                                                     lite0 takes 12 of them, and `time` its 8
     python tools/docs_pictures.py data folds         some of them
     python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
 
@@ -177,7 +178,7 @@ PICTURES = (
         "#telling",
         height=920,
     ),
-    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=556),
     Picture(
         "predict",
         (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
