@@ -23,7 +23,7 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.language import _
-from pipeline.core.predictions import Probabilities, align
+from pipeline.core.predictions import Probabilities, align, compared
 from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.voting import fitting, soft_voting
@@ -127,7 +127,9 @@ def build_ensemble(job: Job) -> Built:
     names = ", ".join(blend.members)
     title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
-    tags = scoring.tags(card, rival, job.resolved) | {"changed": texts.BLENDED.format(members=names)}
+    tags = scoring.tags(card, rival, job.resolved, job.request) | {
+        "changed": texts.BLENDED.format(members=names)
+    }
     name = texts.BLEND_NAME.format(members=names)
     return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
 
@@ -255,8 +257,8 @@ def build_cost(job: Job) -> Built:
     answer = texts.COST_ANSWER.format(
         blend=total.ms_64,
         member=best,
-        alone=f"{ms[best]:.2f}" if best in ms else "unknown",
-        comparison=facts["against_best_member"],
+        alone=f"{ms[best]:.2f}" if best in ms else texts.UNKNOWN_TIME,
+        comparison=compared(facts["against_best_member"]),
     )
     page = EnsemblePage(
         title=config.competition.title or config.competition.name,

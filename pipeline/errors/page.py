@@ -373,7 +373,8 @@ def _change_lines(changes: tuple[Change, ...]) -> list[str]:
         if change.tested is not None and not change.command:
             text, tested = texts.TESTED_ALONE, change.tested.in_words
         old, new = change.old or texts.NO_MEMBER, change.new or texts.NO_MEMBER
-        printed.append(text.format(what=Text(change.what), old=old, new=new, comparison=tested))
+        words = {"old": old, "new": new, "comparison": tested, "between": change.between}
+        printed.append(text.format(what=Text(change.what), **words))
     rest = len(changes) - CHANGES_IN_TERMINAL
     return printed + ([texts.DIFFERS_MORE.format(count=rest)] if rest > 0 else [])
 

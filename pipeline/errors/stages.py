@@ -133,7 +133,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        11,
+        12,
         "new against best",
         build_error_analysis,
         reads=(

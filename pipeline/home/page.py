@@ -21,7 +21,7 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pipeline.core.errors import PodiumError, UserError
-from pipeline.core.language import ENGLISH, say
+from pipeline.core.language import ENGLISH, _, say
 from pipeline.core.wording import duration
 from pipeline.home import facts, now, texts
 from pipeline.home.facts import Competition, Facts, Result
@@ -32,6 +32,7 @@ from pipeline.record import board
 from pipeline.record.files import write_atomic
 from pipeline.submit import ledger, submit_log
 from pipeline.submit.ledger import Entry
+from pipeline.train.scoring import SCORED
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ PAGE = Path("reports") / "index.html"
 # From the page to the home.
 UP = ".."
 VERDICTS, NEXT_TO_SHOW = 3, 3
+# Between the values of a setting before and after it changed.
+ARROW = " → "
 FIRST = "first of its kind"
 SURE = ("better", "worse")
 PREDICTED, TRAINED = ("infer", "ensemble"), ("train",)
@@ -74,7 +77,11 @@ def write(place: Place, known: Sequence[Competition] = ()) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, page.encode())
     except Exception as error:
-        log.warning("%s was not written: %s: %s", path, type(error).__name__, error)
+        log.warning(
+            _("{path} was not written: {name}: {error}").format(
+                path=path, name=type(error).__name__, error=error
+            )
+        )
         return None
     return path
 
@@ -247,10 +254,19 @@ def _verdict(result: Result, language: str) -> dict[str, str]:
         "state": _state(result),
         "about": _capital(_titled(result), language),
         "words": _against(result),
-        "changed": result.changed,
+        "changed": _changed(result),
         "when": _moment(result.created),
         "link": _link(result, result.pages[0]) if result.pages else "",
     }
+
+
+def _changed(result: Result) -> str:
+    """The settings that changed; where there are none, as beside a blend, what the run is."""
+    if ARROW in result.changed:
+        return texts.CHANGED.format(what=result.changed)
+    if result.changed or result.stage not in SCORED:
+        return result.changed
+    return texts.MADE_WITH.format(words=result.label)
 
 
 def _moment(created: str) -> str:

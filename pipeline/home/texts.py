@@ -19,6 +19,8 @@ COMPARED = {
     "worse": _("worse than {rival}: {delta} [{low}, {high}]"),
     "unclear": _("can't tell from {rival}: {delta} [{low}, {high}]"),
 }
+CHANGED = _("changed: {what}")
+MADE_WITH = _("made with {words}")
 VERDICT_ALONE = _("{verdict}, compared with {rival}")
 REPORTED = {
     "better": _("the newer submission is better, compared with {rival}"),

@@ -71,24 +71,29 @@ def text_width(text: str, font: float = FONT) -> float:
     return font * (0.56 * (len(text) - wide) + 1.0 * wide)
 
 
+def _fits(text: str, width: float, font: float) -> bool:
+    """Whether a text is no wider; a width that was made of its own, as w + 10 - 10, may be a little less."""
+    return text_width(text, font) <= width + 1e-6
+
+
 def shorten(text: str, width: float, font: float = FONT) -> str:
     """`text`, shortened with an ellipsis if it is wider than `width`."""
-    if text_width(text, font) <= width:
+    if _fits(text, width, font):
         return text
     kept = text
-    while kept and text_width(kept + "…", font) > width:
+    while kept and not _fits(kept + "…", width, font):
         kept = kept[:-1]
     return kept.rstrip() + "…"
 
 
 def wrap(text: str, width: float, font: float = FONT) -> list[str]:
     """At most two lines of at most `width`, broken at a space if there is one."""
-    if text_width(text, font) <= width:
+    if _fits(text, width, font):
         return [text]
     words = text.split(" ")
     first = words[0]
     used = 1
-    while used < len(words) and text_width(f"{first} {words[used]}", font) <= width:
+    while used < len(words) and _fits(f"{first} {words[used]}", width, font):
         first = f"{first} {words[used]}"
         used += 1
     rest = " ".join(words[used:])

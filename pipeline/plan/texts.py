@@ -6,6 +6,9 @@ not own when a text is shown, or the page's template (`templates/plan.html`).
 
 from pipeline.core.language import _
 
+# --- Times
+MINUTES, HOURS = _("{n:.1f} min"), _("{n:.2f} h")
+
 # --- TIME
 TIME_MISSING = _("this command needs TIME: the time that it may spend")
 TIME_MISSING_REMEDY = _("e.g. TIME=30m; the least is TIME=1m")

@@ -22,10 +22,11 @@ from pipeline.core.samples import FoldPlan, Samples, Strings
 from pipeline.data import load
 from pipeline.data.folds import parts_of_groups
 from pipeline.engine import naming
-from pipeline.engine.slices import flat
+from pipeline.engine.slices import flat, plain
 from pipeline.engine.stage import OnEpoch
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.record.tracking import Run
+from pipeline.settings.load import Request
 from pipeline.settings.schema import Config
 from pipeline.train import columns, texts
 from pipeline.train.columns import F1, MAE, PREFIXES
@@ -215,23 +216,51 @@ def same_as(card: Card, title: str) -> Card:
     return replace(card, against=against, figures=figures)
 
 
-def changed(settings: Mapping[str, Any], rival: Artifact) -> str:
-    """The settings that differ from those of a rival, as `path: theirs → ours`."""
+def changed(settings: Mapping[str, Any], rival: Artifact, typed: Sequence[str] = ()) -> str:
+    """The settings that differ from those of a rival, as `path: theirs → ours`; what was typed comes first.
+
+    A setting that only one of the two reads, such as the epochs of a network beside a solved head, is told if
+    somebody set it: if it was typed, or has not its default.
+
+    Args:
+        settings: of the new run, as plain data.
+        typed: dotted paths that the request of the new run sets, in its order.
+    """
     ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))
+    defaults = flat(plain(Config()))
+
+    def place(path: str) -> int:
+        """Where in the request a setting was typed; behind all others if it was not."""
+        named = (n for n, one in enumerate(typed) if path == one or path.startswith(f"{one}."))
+        return next(named, len(typed))
+
+    def is_told(path: str) -> bool:
+        if path in ours and path in theirs:
+            return ours[path] != theirs[path]
+        return place(path) < len(typed) or ours.get(path, theirs.get(path)) != defaults.get(path)
+
+    told = [path for path in ours.keys() | theirs.keys() if is_told(path)]
+    both = ours.keys() & theirs.keys()
+    told.sort(key=lambda path: (place(path), path not in both, path))
     return ", ".join(
-        f"{path}: {theirs[path]} → {ours[path]}"
-        for path in sorted(ours.keys() & theirs.keys())
-        if ours[path] != theirs[path]
+        f"{path}: {theirs.get(path, texts.NOT_READ)} → {ours.get(path, texts.NOT_READ)}" for path in told
     )
 
 
-def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of the MLflow table: the verdict, the rival, and the settings that changed."""
+def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any], request: Request) -> dict[str, str]:
+    """The tags of the MLflow table: the verdict, the rival, and the settings that changed.
+
+    A blend has settings of its own only: beside one, the words of the run say what it is.
+    """
     caution = {"caution": card.interval.note} if card.interval.note else {}
     if rival is None or card.against is None:
         return {"verdict": texts.FIRST_RUN, **caution}
     verdict = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}
-    return verdict | {"changed": changed(settings, rival.artifact)}
+    what = changed(settings, rival.artifact, [path for path, _ in request.values])
+    if rival.artifact.stage == "ensemble":
+        words = [word for word in request.words if not word.startswith(("competition=", "folds."))]
+        what = texts.MADE_WITH.format(words=" ".join(words))
+    return verdict | {"changed": what}
 
 
 def why(card: Card) -> str:

@@ -342,7 +342,9 @@ def build_train(job: Job) -> Built:
     complete = float(len(folds) == len(load.plan(inputs["folds"])))
     figures = card.figures | {"complete": complete} | pooling.figures(inputs, folds, by_seed, pseudo)
     description = pooling.description(job, lines, scoring.why(card))
-    return Built(figures, tuple(lines), description, attach, scoring.tags(card, rival, job.resolved))
+    return Built(
+        figures, tuple(lines), description, attach, scoring.tags(card, rival, job.resolved, job.request)
+    )
 
 
 def refuse_train(settings: Settings) -> None:

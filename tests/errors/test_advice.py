@@ -238,6 +238,19 @@ def test_other_runs_are_asked_to_vote_and_their_oracle_bounds_the_gain():
     )
 
 
+def test_a_run_that_was_blended_with_this_one_is_not_advised_again():
+    facts = world()
+    right = np.eye(10, dtype=np.float32)[facts.truth_N] * 0.9 + 0.01
+    tried, fresh = (
+        OtherTraining(name, "resnet", Probabilities(facts.run.oof.ids_N, TEN.classes, right, name), name)
+        for name in ("pixels", "tiny_resnet")
+    )
+    tried = replace(tried, blended=True)
+    assert "blend" not in kinds(replace(facts, others=(tried,)))
+    (one,) = (a for a in advise(replace(facts, others=(tried, fresh))) if a.kind == "blend")
+    assert "tiny_resnet" in one.do and "pixels" not in one.command
+
+
 def test_flips_and_an_open_comparison():
     new = Submission("new", IDS, np.zeros(40, np.int64))
     old = replace(new, name="old", answers=np.r_[np.ones(9, np.int64), np.full(4, 2), np.zeros(27, np.int64)])

@@ -36,7 +36,15 @@ class World:
         self.count = 0
 
     def finish(
-        self, stage, experiment, settings, skill=1.0, inputs=None, values=(["train.lr", 0.1],), metrics=None
+        self,
+        stage,
+        experiment,
+        settings,
+        skill=1.0,
+        inputs=None,
+        values=(["train.lr", 0.1],),
+        metrics=None,
+        facts=None,
     ) -> Artifact:
         self.count += 1
         key = f"{self.count:016x}"
@@ -60,6 +68,8 @@ class World:
         }
         with self.store.draft(stage, key) as draft:
             files.write_probabilities(draft / "oof.npz", oof)
+            if facts is not None:
+                files.write_json(draft / "blend.json", facts)
             return self.store.publish(stage, key, draft, manifest)
 
     def runs(self, metric="macro_f1") -> FinishedRuns:
@@ -78,14 +88,23 @@ def settings(**train):
 
 
 def test_a_change_is_tested_by_the_pair_that_differs_in_nothing_else(world):
-    world.finish("train", "plain", settings(), 1.0)
-    world.finish("train", "longer", settings(epochs=9), 3.0)
+    old = world.finish("train", "old", settings(lr=0.2), 1.0)
+    world.finish("train", "longer", settings(lr=0.2, epochs=9), 3.0)
+    new = world.finish("train", "new", settings(lr=0.3, epochs=9))
+    world.finish("train", "slow", settings(lr=0.1, epochs=9), 3.0)
+    epochs, lr = changes.changes(world.runs(), new, old)
+    assert (epochs.what, epochs.old, epochs.new) == ("train.epochs", "3", "9")
+    assert epochs.tested.verdict == "better" and epochs.between.startswith("old train.lr=0.1 (train")
+    assert lr.tested is not None and lr.tested.verdict == "worse", "it is tested in the new surroundings, too"
+
+
+def test_a_change_that_was_tested_among_other_settings_only_has_no_evidence(world):
+    world.finish("train", "plain", settings(lr=0.5), 1.0)
+    world.finish("train", "longer", settings(lr=0.5, epochs=9), 3.0)
     old = world.finish("train", "old", settings(lr=0.2))
     new = world.finish("train", "new", settings(lr=0.3, epochs=9))
     epochs, lr = changes.changes(world.runs(), new, old)
-    assert (epochs.what, epochs.old, epochs.new) == ("train.epochs", "3", "9")
-    assert epochs.tested.verdict == "better" and epochs.between.startswith("plain train.lr=0.1 (train")
-    assert lr.tested is None
+    assert epochs.tested is None and lr.tested is None
     assert lr.command == 'make train ARGS="competition=toy experiment=old train.lr=0.3"'
 
 
@@ -152,6 +171,101 @@ def test_how_members_vote_is_tried_by_the_blend(world):
     )
     method = next(c for c in changes.changes(world.runs(), third, old) if c.what == "ensemble.method")
     assert method.command == 'make ensemble ARGS="competition=toy experiment=toy ensemble.method=rank"'
+
+
+def test_how_other_members_vote_is_no_evidence(world):
+    one, two, three, four = (
+        inferred(world, name, lr) for name, lr in zip("abcd", (0.1, 0.2, 0.3, 0.4), strict=True)
+    )
+    for method in ("mean", "geometric"):
+        world.finish("ensemble", "toy", {"ensemble": {"method": method}}, 1.0, members_of(one, two), ())
+    old, new = (
+        world.finish("ensemble", "toy", {"ensemble": {"method": method, "stack_c": c}}, 1.0, voting, ())
+        for method, c, voting in (
+            ("mean", 1.0, members_of(three, four)),
+            ("geometric", 2.0, members_of(three, four)),
+        )
+    )
+    method = next(c for c in changes.changes(world.runs(), new, old) if c.what == "ensemble.method")
+    assert method.tested is None and method.command
+
+
+def inferred(world, name, lr, skill=1.0):
+    trained = world.finish("train", name, settings(lr=lr), skill)
+    return world.finish("infer", name, settings(lr=lr), skill, inputs={"train": trained.address})
+
+
+def members_of(*those):
+    return {f"member:{a.manifest['experiment']}": a.address for a in those}
+
+
+def blended(world, weights, *those):
+    """A blend with its facts, as `ensemble/blend.py` writes them."""
+    facts = {
+        "method": "weighted",
+        "members": {a.manifest["experiment"]: a.address for a in those},
+        "weights": dict(zip((a.manifest["experiment"] for a in those), weights, strict=True)),
+        "temperatures": {a.manifest["experiment"]: 1.0 for a in those},
+    }
+    how = {"ensemble": {"method": "weighted"}}
+    return world.finish("ensemble", "toy", how, 2.0, members_of(*those), (), facts=facts)
+
+
+def test_what_a_member_added_to_other_members_is_no_evidence_for_this_blend(world):
+    """A strong member adds much to a weak one, and nothing to a blend that gives it no weight."""
+    weak, strong = inferred(world, "pixels", 0.1, 0.1), inferred(world, "features", 0.2, 3.0)
+    good, fair = inferred(world, "lite0", 0.3, 3.0), inferred(world, "lite1", 0.4, 2.0)
+    blended(world, (0.0, 1.0), weak, strong)
+    old = blended(world, (0.5, 0.5), good, fair)
+    new = blended(world, (0.6, 0.4, 0.0), good, weak, strong)
+    added = {c.new.split()[0]: c for c in changes.changes(world.runs(), new, old) if c.new}
+    assert added["features"].tested.delta == 0.0, "the blend gives it no weight"
+    assert (
+        added["features"].between == f"toy (ensemble {new.key[:8]}): without features train.lr=0.1 → with it"
+    )
+    lost = {c.old.split()[0]: c for c in changes.changes(world.runs(), old, new) if c.old}
+    gain = added["pixels"].tested
+    assert gain.verdict == "worse", "noise takes votes away"
+    assert lost["pixels"].tested.delta == -gain.delta and lost["pixels"].tested.verdict == "better"
+    assert lost["pixels"].between.endswith("with pixels train.lr=0.1 → without it")
+
+
+def test_a_blend_that_was_tried_counts_for_the_run_and_for_others_of_its_network(world):
+    """A member without a vote beside a network has none with larger images, mostly."""
+    net = {"model": {"name": "lite0"}}
+    small = world.finish("train", "lite0", settings() | net, 2.0)
+    large = world.finish("train", "lite0", settings(epochs=9) | net, 2.0)
+    weak = world.finish("train", "pixels", settings() | {"model": {"name": "pixels"}}, 0.1)
+    good = world.finish("train", "resnet", settings() | {"model": {"name": "resnet18"}}, 2.0)
+    told = {
+        a.key: world.finish("infer", a.manifest["experiment"], {}, inputs={"train": a.address})
+        for a in (small, weak, good)
+    }
+    assert not advisor._was_blended(small, weak, world.runs())
+    blended(world, (0.58, 0.02, 0.4), *(told[a.key] for a in (small, weak, good)))
+    runs = world.runs()
+    assert advisor._was_blended(small, weak, runs) and advisor._was_blended(small, good, runs)
+    assert advisor._was_blended(large, weak, runs), "it had next to no vote beside this network"
+    assert not advisor._was_blended(large, good, runs), "it may be worth more or less beside larger images"
+
+
+def test_a_decision_step_that_was_tried_is_known(world):
+    one, other = inferred(world, "a", 0.1), inferred(world, "b", 0.2)
+    trained, untried = (world.store.at(a.inputs["train"]) for a in (one, other))
+    before = ledger.digest(world.home, world.runs())
+    steps = {"decision": {"steps": ["thresholds"]}}
+    world.finish("decide", "a", steps, 1.0, {"of": one.address})
+    runs = world.runs()
+    assert runs.steps_tried(trained) == ("thresholds",) and runs.steps_tried(untried) == ()
+    assert ledger.digest(world.home, runs) != before, "the next report is a new one"
+
+
+def test_a_member_is_tested_by_the_blends_around_it(world):
+    good, fair, more = (inferred(world, n, lr, 2.0) for n, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3)))
+    old = blended(world, (0.5, 0.5), good, fair)
+    new = blended(world, (0.4, 0.4, 0.2), good, fair, more)
+    (added,) = changes.changes(world.runs(), new, old)
+    assert added.between == f"toy (ensemble {old.key[:8]}) → toy (ensemble {new.key[:8]})"
 
 
 def test_statistics_and_unset_settings_are_no_change_and_unread_ones_cannot_be_tried(world):

@@ -338,6 +338,8 @@ class TestAdvice:
         assert "thresholds" not in {
             a.kind for a in advise(self.facts("labels", already, oof=timid), COLUMN_RULES)
         }
+        tried = replace(facts, decided=("thresholds",))
+        assert "thresholds" not in {a.kind for a in advise(tried, COLUMN_RULES)}
 
     def test_a_weak_label_gets_a_page_of_its_own(self):
         case = columns_world.world("labels")
@@ -380,6 +382,8 @@ class TestAdvice:
         facts = self.facts(kind, oof=noisy, others=(better,), members=("probe",))
         found = next(a for a in advise(facts, COLUMN_RULES) if a.kind == "blend")
         assert "ensemble.members=[probe,other]" in found.command
+        tried = replace(facts, others=(replace(better, blended=True),))
+        assert "blend" not in {a.kind for a in advise(tried, COLUMN_RULES)}
         worse = OtherTraining("other", "vit", noisy, "other")
         facts = self.facts(kind, others=(worse,), members=("probe",))
         kinds = {a.kind for a in advise(facts, COLUMN_RULES)}

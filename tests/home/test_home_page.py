@@ -32,6 +32,21 @@ def test_it_leads_with_the_best_run_its_interval_and_its_verdict(tmp_path):
     assert "best of 3 runs on these data and folds" in text and "Cats and dogs" in text
 
 
+def test_what_changed_is_told_and_beside_a_blend_what_the_run_is(tmp_path):
+    home = whole(tmp_path)
+    lost = {"delta_vs_best": -0.1, "delta_low": -0.2, "delta_high": -0.05}
+    tags = {"verdict": "worse", "compared_with": "pets (ensemble b1)", "changed": ""}
+    scored(home, "infer", "i7", 7, 0.41, experiment="resnet", tags=tags, metrics=lost)
+    tags |= {"changed": "made with experiment=lite0 train.lr=10"}
+    scored(home, "infer", "i8", 8, 0.42, experiment="lite0", tags=tags, metrics=lost)
+    text = text_of(home, PETS)
+    assert "UTC; made with experiment=lite0 train.lr=10" in text
+    assert "UTC; made with resnet" in text, "of an older record, which says nothing"
+    tags |= {"changed": "train.lr: 0.1 → 10"}
+    scored(home, "infer", "i9", 9, 0.43, experiment="lite0", tags=tags, metrics=lost)
+    assert "UTC; changed: train.lr: 0.1 → 10" in text_of(home, PETS)
+
+
 def test_of_a_loss_the_least_is_best(tmp_path):
     for day, (key, score) in enumerate((("i1", 0.9), ("i2", 0.3), ("i3", 0.6)), start=1):
         figures = {"oof_log_loss": score, "ci_low": score, "ci_high": score, "complete": 1.0}

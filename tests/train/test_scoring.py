@@ -1,13 +1,17 @@
 """Which run a score is held against, on manifests as the store keeps them."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from pipeline.core.predictions import Probabilities
+from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import strings
+from pipeline.record import board
 from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
-from pipeline.settings.load import load
+from pipeline.settings.load import Request, load
 from pipeline.train import scoring
 
 CONFIG = load(["competition=digits"]).config
@@ -88,3 +92,50 @@ def test_other_data_folds_metrics_and_parts_of_the_images_are_no_rivals(runs):
     runs.add("train", "low loss", 0.5, ["b"], metrics={"oof_log_loss": 1.0})
     assert runs.rival("new", ["x"]) == "high loss"
     assert runs.rival("new", ["x"], other) == "low loss", "of a loss, the least is the best"
+
+
+class TestWhatChanged:
+    """A network against a solved head: they read different settings."""
+
+    HEAD = {
+        "images": {"size": 96},
+        "train": {"head": "logistic", "head_c": CONFIG.train.head_c},
+        "resample": {"method": "over"},
+    }
+    NETWORK = {
+        "images": {"size": 128},
+        "train": {"head": "linear", "epochs": 2, "lr": 10.0, "optimizer": "sgd", "clip_norm": None},
+        "resample": {"method": "none"},
+    }
+
+    def rival(self, stage="train", settings=None):
+        manifest = {"experiment": "features", "settings": settings or self.HEAD}
+        return Artifact(stage, "a" * 16, None, manifest)
+
+    def test_what_was_typed_comes_first_also_where_the_rival_does_not_read_it(self):
+        typed = ["train.epochs", "train.lr", "train.optimizer"]
+        told = scoring.changed(self.NETWORK, self.rival(), typed)
+        assert told.startswith(
+            'train.epochs: not read → 2, train.lr: not read → 10.0, train.optimizer: not read → "sgd", '
+            "images.size: 96 → 128, "
+        )
+        assert board.brief(told).startswith(
+            "epochs not read → 2, lr not read → 10.0, optimizer not read → sgd"
+        )
+
+    def test_a_setting_that_one_reads_and_nobody_set_is_left_out(self):
+        told = scoring.changed(self.NETWORK | {"loss": {"label_smoothing": 0.0}}, self.rival())
+        assert "clip_norm" not in told and "label_smoothing" not in told
+        assert "train.head_c" not in told, "it has its default"
+        strict = self.HEAD | {"train": {"head": "logistic", "head_c": 7.5}}
+        assert "train.head_c: 7.5 → not read" in scoring.changed(self.NETWORK, self.rival(settings=strict))
+
+    def test_beside_a_blend_a_run_is_told_by_its_words(self):
+        request = Request("waste", None, ("lite0",), (("folds.n", 3), ("train.lr", 10)))
+        card = scoring.Card(
+            "macro_f1", None, {}, Comparison(0.1, 0.0, 0.2, 0.9, 9, "better"), "blend", "blend"
+        )
+        card = replace(card, interval=SimpleNamespace(note=""))
+        rival = scoring.Rival(self.rival("ensemble", {"ensemble": {"method": "mean"}}), scoring.PREDICTED)
+        tags = scoring.tags(card, rival, self.NETWORK, request)
+        assert tags["changed"] == "made with experiment=lite0 train.lr=10"

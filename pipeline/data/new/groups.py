@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.core.language import joined
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
@@ -219,7 +220,7 @@ def _examples(names: Sequence[str], paths: Sequence[str]) -> str:
         first.setdefault(group, path)
     shown = list(first.items())[:SHOWN_EXAMPLES]
     named = [(path.rsplit("/", 1)[-1], group) for group, path in shown]
-    return ", ".join(texts.GROUP_EXAMPLE.format(path=name, group=group) for name, group in named)
+    return joined(", ", (texts.GROUP_EXAMPLE.format(path=name, group=group) for name, group in named))
 
 
 def _like_groups(groups: int, images: int) -> bool:

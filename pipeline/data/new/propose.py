@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import containers, texts
@@ -206,7 +206,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
         asked_shape = packed.question(held)
-        proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
+        proposal.question = joined("; ", [q for q in (proposal.question, asked_shape) if q])
         sides_known = tuple(packed.sides(place, table, held, request.encoding))
     if parts is not None:
         paths = tuple(several.first_files(parts, paths))
@@ -369,7 +369,7 @@ def _in_names(paths: Sequence[str]) -> _Labelled | None:
     pattern, labels = named
     first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
     shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
-    why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
+    why = texts.NAME_PATTERN.format(count=len(first), examples=joined(", ", shown))
     return _Labelled(pattern, labels, (worded(texts.NAMED_IMAGES, images=len(paths)), why, texts.NAME_LABELS))
 
 

@@ -162,7 +162,7 @@ class Proposal:
         old = "` and `".join(f"{key}: {scalar(written[key])}" for key in keys)
         out = [texts.CHOOSE.format(old=old)] if self.choices else []
         for meaning, settings in self.choices:
-            out += [f"  {meaning}", *(f"    {key}: {scalar(value)}" for key, value in settings.items())]
+            out += ["  " + meaning, *(f"    {key}: {scalar(value)}" for key, value in settings.items())]
         return out
 
     def yaml(self) -> str:

@@ -61,6 +61,8 @@ COLUMN_RULES: tuple[Rule, ...] = (
 )
 # Augmentation policies that advice may suggest, mildest first.
 STRONGER = ("medium", "heavy")
+# A member with a smaller weight has next to no vote.
+LITTLE = 0.1
 # With more images, looking for copies takes longer than the rest of the report.
 MOST_IMAGES = 20_000
 
@@ -193,6 +195,7 @@ def gather(
         members=_members(artifact, about, runs, base),
         shared=shared,
         overlays=_overlays(about, shared),
+        decided=runs.steps_tried(about),
     )
 
 
@@ -272,9 +275,27 @@ def _others(about: Artifact, runs: FinishedRuns, base: Settings) -> tuple[OtherT
             load.oof(a, naming.label_of(a)),
             runs.word_of(a, base),
             request_words(a.manifest.get("request"), runs.settings),
+            _was_blended(about, a, runs),
         )
         for a in best.values()
     )
+
+
+def _was_blended(about: Artifact, other: Artifact, runs: FinishedRuns) -> bool:
+    """Whether a finished blend has shown what two runs bring together.
+
+    It has both of them; or it has the other one with a run of the same network as this, such as one with
+    smaller images, and gave it next to no vote.
+    """
+    family = family_of(str(about.setting("model.name")))
+    alike = {a.key for a in runs.of("train") if family_of(str(a.setting("model.name"))) == family}
+    for votes in runs.votes:
+        vote = votes.get(other.key)
+        if vote is None:
+            continue
+        if about.key in votes or (vote < LITTLE and alike & (votes.keys() - {other.key})):
+            return True
+    return False
 
 
 def _straddling(train: Samples, plan: FoldPlan) -> float:

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pipeline.core.predictions import Comparison
+from pipeline.core.predictions import Comparison, align
 from pipeline.core.samples import Samples
+from pipeline.core.voting.fitting import Fitted
+from pipeline.core.voting.soft_voting import RULES
 from pipeline.data import load
 from pipeline.engine import naming, request
 from pipeline.engine.slices import flat
 from pipeline.ensemble.members import MEMBER
 from pipeline.ensemble.stages import BLEND
+from pipeline.errors import texts
 from pipeline.errors.case import again
 from pipeline.errors.diff.conclusion import Change
 from pipeline.pages.command_words import make_with
@@ -36,6 +39,8 @@ NOT_READ = "not read"
 ENSEMBLE = "make ensemble"
 NETWORK = ("model.name", "model.weights")
 PREDICTED = ("infer.", "decision.", "ensemble.")
+# A blend whose fitted model is not in its facts.
+STACKING = "stacking"
 Values = Mapping[str, str]
 
 
@@ -96,19 +101,51 @@ class FinishedRuns:
         others = (a for a in reversed(self.of(old.stage)) if a.key != old.key)
         return next((a for a in others if self.values[a.key] == target), None)
 
-    def alone(self, old: Values, new: Values) -> tuple[Artifact, Artifact] | None:
-        """The newest pair (new, old) of runs that have these values and differ in nothing else."""
+    def alone(self, old: Values, new: Values, around: Sequence[Artifact]) -> tuple[Artifact, Artifact] | None:
+        """The newest pair (new, old) of runs that have these values and differ in nothing else.
+
+        What a setting brings depends on the others: apart from these values, the pair has the settings, and
+        of blends the members, of one of the results `around`.
+        """
+        sides = [{p: t for p, t in values_of(a).items() if p not in old}.items() for a in around]
+        members = [self._members(a) for a in around]
         for stage in scoring.SCORED:
-            having = [
-                a for a in self.of(stage) if all(self.values[a.key].get(p, "null") == old[p] for p in old)
-            ]
-            for artifact in reversed(having):
+            for artifact in reversed(self.of(stage)):
+                own = self.values[artifact.key]
+                had = all(own.get(p, "null") == old[p] for p in old)
+                if not had or not any(side <= own.items() for side in sides):
+                    continue
                 other = self.differing(artifact, new)
                 if other is None:
                     continue
-                if not artifact.has(BLEND) or self._members(other) == self._members(artifact):
+                its = self._members(artifact)
+                if not artifact.has(BLEND) or (its in members and self._members(other) == its):
                     return other, artifact
         return None
+
+    @cached_property
+    def votes(self) -> tuple[Mapping[str, float], ...]:
+        """Of each finished blend the weight of every member, by the key of its training."""
+        found = []
+        for blend in self.of("ensemble"):
+            weights = blend.json(BLEND)["weights"] if blend.has(BLEND) else {}
+            inputs = [(n.removeprefix(MEMBER), a) for n, a in blend.inputs.items() if n.startswith(MEMBER)]
+            inferred = [(name, self.store.at(address)) for name, address in inputs]
+            trained = [(n, a.inputs.get("train", "").partition("/")[2]) for n, a in inferred if a]
+            found.append({key: float(weights.get(name, 1.0)) for name, key in trained if key})
+        return tuple(found)
+
+    @cached_property
+    def decisions(self) -> tuple[Artifact, ...]:
+        """Every finished decision on these data and folds, oldest first."""
+        places = (self.data, self.folds)
+        found = self.store.all("decide")
+        return tuple(a for a in found if (a.inputs.get("data"), a.inputs.get("folds")) == places)
+
+    def steps_tried(self, training: Artifact) -> tuple[str, ...]:
+        """The decision steps that were tried on a submission with this training, kept or not."""
+        of = [a for a in self.decisions if training.key in self._members(a)]
+        return tuple(dict.fromkeys(str(step) for a in of for step in a.setting("decision.steps") or ()))
 
     def _members(self, blend: Artifact) -> set[str]:
         return {a.key for a in trainings(blend, self.store).values()}
@@ -126,8 +163,13 @@ class FinishedRuns:
         inferred = {a.inputs.get("train"): a for a in (*self.of("infer"), *own)}
         return naming.member_of(training, inferred.get(training.address), self.experiments(base))
 
-    def with_and_without(self, training: str) -> tuple[Artifact, Artifact] | None:
-        """The newest pair (with, without): one uses this training as well, and nothing else differs."""
+    def with_and_without(self, training: str, around: Sequence[Artifact]) -> tuple[Artifact, Artifact] | None:
+        """The newest pair (with, without): one uses this training as well, and nothing else differs.
+
+        A member adds much to a weak member and little to a strong blend: the other members of the pair are
+        those of one of the submissions `around`.
+        """
+        others = [self._members(a) - {training} for a in around]
         voted = self.of("infer", "ensemble")
         members = {a.key: self._members(a) for a in voted}
         rules = {a.key: _rules(a) for a in voted}
@@ -135,9 +177,33 @@ class FinishedRuns:
             for less in reversed(voted):
                 fewer = members[less.key]
                 same = not less.has(BLEND) or rules[less.key] == rules[more.key]
-                if fewer and training not in fewer and members[more.key] == fewer | {training} and same:
+                if fewer and fewer in others and members[more.key] == fewer | {training} and same:
                     return more, less
         return None
+
+    def contribution(self, submission: Artifact, training: Artifact) -> tuple[Comparison, Artifact] | None:
+        """What a member adds to the blend of a submission, and that blend: with it against without it.
+
+        As the ensemble's report measures it: the weights of the others are scaled up, nothing is fitted
+        again. None: it is no member, or the blend cannot be computed again from its facts.
+        """
+        blend = submission
+        while "of" in blend.inputs and (below := self.store.at(blend.inputs["of"])) is not None:
+            blend = below
+        facts = blend.json(BLEND) if blend.has(BLEND) else {}
+        method, weights = str(facts.get("method", "")), facts.get("weights", {})
+        found = {name: self.store.at(address) for name, address in facts.get("members", {}).items()}
+        inferred = {name: a for name, a in found.items() if a is not None}
+        name = next((n for n, a in inferred.items() if a.inputs.get("train") == training.address), None)
+        if name is None or len(weights) < 2 or not weights.keys() <= inferred.keys() or method == STACKING:
+            return None
+        oofs = align([load.oof(inferred[n], n) for n in weights])
+        rule = RULES.get(method, RULES["mean"]).suited(oofs[0].target)
+        heat = tuple(float(facts["temperatures"].get(n, 1.0)) for n in weights)
+        fitted = Fitted(tuple(float(w) for w in weights.values()), rule, heat)
+        without = replace(oofs[0], p_NC=fitted.without_each(oofs)[list(weights).index(name)])
+        known = self.train.take(oofs[0].ids_N)
+        return scoring.compare(self.config, known, fitted.apply(oofs, "blend"), without), blend
 
 
 def _rules(blend: Artifact) -> Values:
@@ -243,14 +309,28 @@ class _Members:
 def _member(of: _Members, name: str, training: Artifact, added: bool) -> Change:
     """A member of only one submission."""
     old, new = ("", name) if added else (name, "")
-    pair = of.runs.with_and_without(training.key)
+    pair = of.runs.with_and_without(training.key, (of.new, of.old))
     if pair is not None:
         new_one, old_one = pair if added else reversed(pair)
         between = f"{scoring.title(old_one)} → {scoring.title(new_one)}"
         return Change("member", old, new, "", of.runs.compare(new_one, old_one), between)
+    measured = of.runs.contribution(of.new if added else of.old, training)
+    if measured is not None:
+        gain, blend = measured
+        text = texts.WITH_MEMBER if added else texts.WITHOUT_MEMBER
+        between = text.format(blend=scoring.title(blend), member=name)
+        return Change("member", old, new, "", gain if added else _reversed(gain), between)
     others = {other: a for other, a in of.before.items() if added or other != name}
     left = [*others.values(), training] if added else [*others.values()]
     return Change("member", old, new, of.command(left))
+
+
+def _reversed(comparison: Comparison) -> Comparison:
+    """The same comparison with its sides exchanged."""
+    verdict = {"better": "worse", "worse": "better"}.get(comparison.verdict, comparison.verdict)
+    delta, low, high = -comparison.delta, -comparison.high, -comparison.low
+    p_better = 1 - comparison.p_better
+    return replace(comparison, delta=delta, low=low, high=high, p_better=p_better, verdict=verdict)
 
 
 def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]:
@@ -259,32 +339,32 @@ def _predicted(runs: FinishedRuns, new: Artifact, old: Artifact) -> list[Change]
         return []
     ours, theirs = values_of(new), values_of(old)
     paths = [p for p in sorted(ours.keys() & theirs.keys()) if p.startswith(PREDICTED)]
-    return [_change(runs, (p,), ours, theirs, old, "") for p in paths if ours[p] != theirs[p]]
+    return [_change(runs, (p,), new, old, "") for p in paths if ours[p] != theirs[p]]
 
 
 def _settings(runs: FinishedRuns, new: Artifact, old: Artifact, member: str) -> list[Change]:
-    ours, theirs = (flat(a.manifest.get("settings", {})) for a in (new, old))
     differ = {path for path, _ in values_of(new).items() ^ values_of(old).items()}
     # Pretrained weights fit one network only, so the two settings change together.
     sets: list[tuple[str, ...]] = [NETWORK] if differ >= set(NETWORK) else []
     sets += [(path,) for path in sorted(differ - {path for one in sets for path in one})]
-    changed = [_change(runs, paths, ours, theirs, old, member) for paths in sets]
+    changed = [_change(runs, paths, new, old, member) for paths in sets]
     return sorted(changed, key=lambda change: NOT_READ in (change.old, change.new))
 
 
 def _change(
-    runs: FinishedRuns, paths: tuple[str, ...], ours: Values, theirs: Values, made_of: Artifact, member: str
+    runs: FinishedRuns, paths: tuple[str, ...], ours: Artifact, theirs: Artifact, member: str
 ) -> Change:
     """A setting that differs, or several that change together; without a test if one run does not read it."""
-    new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in (ours, theirs))
+    sides = (flat(a.manifest.get("settings", {})) for a in (ours, theirs))
+    new, old = ({path: values.get(path, NOT_READ) for path in paths} for values in sides)
     what = " and ".join(paths)
     of = f"{what} of {member}" if member else what
     before, now = (", ".join(_shown(text) for text in side.values()) for side in (old, new))
     if NOT_READ in (*new.values(), *old.values()):
         return Change(of, before, now, "")
-    pair = runs.alone(old, new)
+    pair = runs.alone(old, new, (ours, theirs))
     if pair is None:
-        return Change(of, before, now, _command(new, made_of, runs.settings))
+        return Change(of, before, now, _command(new, theirs, runs.settings))
     between = " → ".join(scoring.title(a) for a in reversed(pair))
     return Change(of, before, now, "", runs.compare(*pair), between)
 

@@ -55,7 +55,7 @@ def fit_thresholds(facts: Facts) -> Advice | None:
     scored = scored_of(facts)
     if scored is None or scored.target.kind != LABELS or facts.metric.needs == "probabilities":
         return None
-    if "thresholds" in facts.config.decision.steps:
+    if "thresholds" in (*facts.config.decision.steps, *facts.decided):
         return None
     step = thresholds.Thresholds(facts.metric, facts.config.decision.shrink, scored.target)
     if step.off:
@@ -70,7 +70,7 @@ def fit_cut_points(facts: Facts) -> Advice | None:
     if scored is None or scored.target.kind != VALUES or facts.metric.name != "qwk":
         return None
     unfit = thresholds.not_whole(scored.truth_NK, thresholds.MOST_GRADES)
-    if unfit or "cut_points" in facts.config.decision.steps:
+    if unfit or "cut_points" in (*facts.config.decision.steps, *facts.decided):
         return None
     step = thresholds.CutPoints(facts.metric, facts.config.decision.shrink, scored.target)
     fitted = step.fit(scored.p_NK, scored.truth_NK, _rows(scored))
@@ -191,9 +191,9 @@ def larger_images(facts: Facts) -> Advice | None:
 def blend(facts: Facts) -> Advice | None:
     """Other finished runs: the mean of predictions that differ is mostly better."""
     run, scored = facts.run, scored_of(facts)
-    if run is None or scored is None or facts.blended or not facts.others:
+    if run is None or scored is None or not facts.to_blend:
         return None
-    named = [o for o in facts.others if o.word is not None] or list(facts.others)
+    named = [o for o in facts.to_blend if o.word is not None] or list(facts.to_blend)
     wanted = [o for o in named if o.family != family_of(facts.config.model.name)] or named
     first = wanted[0].asked if wanted[0].word is None else ()
     target, metric = Target.of(facts.space), facts.metric

@@ -155,6 +155,7 @@ class OtherTraining:
         oof: its out-of-fold probabilities.
         word: the word of `ensemble.members` that means it; None: there is none.
         asked: the words that asked for it.
+        blended: whether a finished blend has shown what the two bring together.
     """
 
     name: str
@@ -162,6 +163,7 @@ class OtherTraining:
     oof: Probabilities
     word: str | None = None
     asked: tuple[str, ...] = ()
+    blended: bool = False
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Facts:
         shared: the words of a command about several runs on these data and folds.
         overlays: experiments that a new member needs on top to have the same folds, such as `debug`.
         original_px: longer side of the typical original image; None: not known.
+        decided: the decision steps that were tried on a submission with this run.
     """
 
     space: LabelSpace
@@ -200,6 +203,12 @@ class Facts:
     shared: tuple[str, ...] = ()
     overlays: tuple[str, ...] = ()
     original_px: int | None = None
+    decided: tuple[str, ...] = ()
+
+    @property
+    def to_blend(self) -> tuple[OtherTraining, ...]:
+        """Other runs to blend with: none for a blend, and none that a blend has shown already."""
+        return () if self.blended else tuple(other for other in self.others if not other.blended)
 
     @property
     def metric(self) -> Metric:

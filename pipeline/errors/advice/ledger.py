@@ -261,4 +261,5 @@ def digest(home: Path, runs: FinishedRuns) -> str:
         for g in read(home)
         if g.about in by_key and runs.differing(by_key[g.about], g.wanted)
     ]
-    return sha256_text(json.dumps([sorted(by_key), sorted(followed)]))[:16]
+    decided = [a.address for a in runs.decisions]
+    return sha256_text(json.dumps([sorted([*by_key, *decided]), sorted(followed)]))[:16]

@@ -261,11 +261,11 @@ def undecided(facts: Facts) -> Advice | None:
 def blend(facts: Facts) -> Advice | None:
     """Other finished runs are right on images that this one gets wrong."""
     run = facts.run
-    if run is None or facts.blended or not facts.others:
+    if run is None or not facts.to_blend:
         return None
     family = family_of(facts.config.model.name)
     # A run without a word has not predicted yet: it can be blended after `make infer`.
-    named = [o for o in facts.others if o.word is not None] or list(facts.others)
+    named = [o for o in facts.to_blend if o.word is not None] or list(facts.to_blend)
     wanted = [o for o in named if o.family != family] or named
     first = wanted[0].asked if wanted[0].word is None else ()
     some_N = np.zeros(len(facts.truth_N), bool)
