@@ -262,7 +262,7 @@ def runs_since(artifacts: Path, competition: str, report: Mapping[str, Any]) -> 
 
 
 def _advised(reported: Mapping[str, Any]) -> list[Suggestion]:
-    """The first command that a report advises, with the number of its advice; how to go on if there is none."""
+    """The first command that a report advises, with the number of its advice; else how to go on."""
     command = reported.get("next")
     if not isinstance(command, str) or not command.startswith("make "):
         return []
