@@ -1,6 +1,7 @@
 """`make` without a target: three commands that fit what is there, with nothing but the standard library."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ from home_world import need, result, scored, state, submission, whole
 
 from pipeline.cli import COMMANDS
 from pipeline.engine.progress import FOLDER, Progress
-from pipeline.home import now
+from pipeline.home import facts, now
+from pipeline.home.facts import Competition
+from pipeline.submit import ledger
+from pipeline.submit.ledger import Entry
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -83,6 +87,53 @@ def test_what_is_suggested_after_a_report_is_what_its_advice_says(tmp_path):
     report(tmp_path, 4, {"next": "make runs", "advice": []})
     first = now.suggestions(tmp_path, "pets")[0]
     assert (first.what, first.command) == ("list all runs, the best first", "make runs")
+
+
+def handed_in(home: Path) -> str:
+    (line,) = (one for one in commands_all(home) if one.startswith("make submit"))
+    return line.split("FILE=")[1].split()[0].rpartition("/")[2].removesuffix(".csv")
+
+
+def commands_all(home: Path) -> list[str]:
+    """Everything that follows a prediction, not only the first three."""
+
+    def suggest(what: str, target: str, *more: str) -> now.Suggestion:
+        return now.Suggestion(what, now.command(target, *more))
+
+    return [one.command for one in now._after_prediction(home, "pets", suggest)]
+
+
+def submitted(home: Path, key: str, day: int, score: float, on: str = "f0", metric: str = "macro_f1") -> None:
+    inputs = {"data": "data/d0", "folds": f"folds/{on}"}
+    figures = {f"oof_{metric}": score, "complete": 1.0}
+    result(home, "infer", key, day, metrics=figures, inputs=inputs)
+    entry = Entry(f"pets-{key}", f"2026-01-{day:02d}", "member", "pets", "lite0", key, metric, score)
+    ledger.add(home / "submissions" / "leaderboard.csv", entry)
+    path = home / "submissions" / f"pets-{key}.csv"
+    path.write_text("id,label\n", encoding="utf-8")
+    path.with_suffix(".json").write_text('{"competition": "pets"}', encoding="utf-8")
+    os.utime(path.with_suffix(".json"), (day, day))
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher", "best"), [("macro_f1", True, "pets-i2"), ("rmse", False, "pets-i3")]
+)
+def test_the_best_submission_is_handed_in_and_not_the_newest(tmp_path, metric, higher, best):
+    for key, day, score, on in (("i0", 1, 0.99, "old"), ("i00", 1, 0.01, "old"), ("i2", 2, 0.7, "f0")):
+        submitted(tmp_path, key, day, score, on, metric)
+    submitted(tmp_path, "i3", 3, 0.4, metric=metric)
+    submitted(tmp_path, "i4", 4, 0.5, metric=metric)
+    facts.read(tmp_path / "artifacts", [Competition("pets", "", metric, higher)])
+    assert handed_in(tmp_path) == best, "scores on other folds are not compared"
+    (tmp_path / "artifacts" / ".home.json").write_text('{"results": [], "competitions": 3}', encoding="utf-8")
+    assert handed_in(tmp_path) == "pets-i4", "nothing is known of the metric: the newest"
+    facts.read(tmp_path / "artifacts", [Competition("pets", "", metric, higher)])
+    for suffix in (".csv", ".json"):
+        made = (tmp_path / "submissions" / "pets-i2").with_suffix(suffix).read_bytes()
+        (tmp_path / "submissions" / "pets-best").with_suffix(suffix).write_bytes(made)
+    assert handed_in(tmp_path) == "pets-best", "the commands that keep this file know what is best"
+    ledger.pin(tmp_path / "submissions" / "leaderboard.csv", "pets-i4", "pets")
+    assert handed_in(tmp_path) == "pets-i4", "a person said so"
 
 
 def test_runs_on_folds_of_their_own_are_blended_with_the_words_that_find_them(tmp_path):
