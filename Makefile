@@ -13,6 +13,15 @@ PYTEST = $(PY) -m pytest $(TESTS)
 TESTS ?=
 export MLFLOW_DISABLE_TELEMETRY := true
 
+# A variable that nothing reads would be ignored silently. Names with `_` may be meant for other programs.
+VARIABLES = A ANYWAY ARGS B BUDGET DB DRY ENCODING FILE FOLD FORMAT GRID GROUP HIDDEN HOST_PYTHON ID \
+	IMAGES IMAGE_TABLE INT8 JOBS KEY LABEL LIMIT MESSAGE MODEL N NAME NAMES NEW OLDEST OUT PORT \
+	PORTFOLIO PRIVATE PUBLIC PYTHON REVEAL ROOT RUN SAMPLE SCRATCH SOURCE SPACE STAGE STUDIES STUDY \
+	TABLE TARGET TEST TESTS TIME TIMEOUT TRAIN TRIALS UPGRADE VERDICTS WHAT WHEELS YES
+UNKNOWN := $(strip $(foreach v,$(filter-out $(VARIABLES),$(.VARIABLES)),$(if $(filter command,$(origin $v)),$(if \
+	$(findstring _,$v),,$v))))
+$(if $(UNKNOWN),$(error $(UNKNOWN): no command reads this variable; `make help` lists them, settings go into ARGS="key=value"))
+
 .DEFAULT_GOAL := now
 .PHONY: now help install env new use all eda folds resample preview models train ablate infer refit distill learning-curve \
 	robustness tune dashboard ensemble improve error-analysis explain score leaderboard pin-best final validate submit reproduce \
@@ -35,7 +44,7 @@ env:
 new: env
 	@$(PIPELINE) new --name "$(NAME)" --images "$(IMAGES)" $(if $(TRAIN),--train "$(TRAIN)") \
 		$(if $(TEST),--test "$(TEST)") $(if $(SAMPLE),--sample "$(SAMPLE)") \
-		$(if $(LABEL),--label "$(LABEL)") $(if $(ENCODING),--encoding "$(ENCODING)") \
+		$(if $(LABEL),--label "$(LABEL)") $(if $(GROUP),--group "$(GROUP)") $(if $(ENCODING),--encoding "$(ENCODING)") \
 		$(if $(TARGET),--target "$(TARGET)") $(if $(IMAGE_TABLE),--image-table "$(IMAGE_TABLE)") $(ARGS)
 
 use: env

@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.core.language import ENGLISH, _, say
+from pipeline.core.predictions import compared
 from pipeline.core.terminal import padded
 from pipeline.data import host
 from pipeline.engine.need import Need
@@ -142,7 +143,7 @@ def row(name: str, value: str, language: str) -> str:
 
 
 def _against_best_member(facts: Mapping[str, Any]) -> dict[str, str]:
-    told = AGAINST_BEST.format(comparison=facts["against_best_member"], member=facts["best_member"])
+    told = AGAINST_BEST.format(comparison=compared(facts["against_best_member"]), member=facts["best_member"])
     return {AGAINST: told}
 
 

@@ -51,9 +51,9 @@ class Host:
         self.test = table(self.root / "test.csv", ["image", *header], rows)
         return self
 
-    def new(self, images="train", label=None, encoding=None, target=None):
+    def new(self, images="train", label=None, encoding=None, target=None, group=""):
         files = (self.root / images, self.train, self.test, self.sample, self.root)
-        given = (*files, label, encoding, target)
+        given = (*files, label, encoding, target, None, group)
         (self.folder / "competition" / "x.yaml").unlink(missing_ok=True)
         settings = load([f"runtime.home={self.root}", "runtime.mlflow=false"], self.folder)
         self.said = commands.create(NewRequest("x", *given), settings)

@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,20 @@ def test_a_command_of_the_pages_is_accepted(words, configs):
         assert all(f'"{word}"' in script for word in words[2:] if word.startswith("--"))
 
 
+@pytest.mark.parametrize("word", ["GROUPS=bag", "experiment=lite0", "train.epochs=3"])
+def test_a_variable_of_make_that_nothing_reads_is_refused_by_name(word):
+    said = subprocess.run(["make", "-n", "now", word], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 2 and word.partition("=")[0] in said.stderr and "ARGS=" in said.stderr
+
+
+def test_every_variable_that_the_makefile_reads_is_known_to_it():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (known,) = re.findall(r"^VARIABLES = (.*?[^\\])$", makefile, re.MULTILINE | re.DOTALL)
+    own = {"PY", "PIPELINE", "PYTEST", "VARIABLES", "UNKNOWN"}
+    read = set(re.findall(r"\$\(([A-Z][A-Z0-9_]*)\)", makefile)) - own
+    assert read == set(known.replace("\\", " ").split())
+
+
 def _make(words, configs):
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     variables = dict(word.split("=", 1) for word in words if "=" in word)
@@ -178,7 +193,9 @@ def test_a_picture_is_small_and_shown_somewhere(path):
 @pytest.mark.parametrize("picture", drawn(), ids=lambda picture: picture.name)
 def test_a_picture_can_be_made_anew(picture, configs):
     assert (ROOT / "docs" / "img" / f"{picture.name}.png").is_file()
-    for command in picture.commands:
+    panels = [command for _, panel in picture.panels for command in panel.commands]
+    assert picture.commands or panels
+    for command in (*picture.commands, *panels):
         # Without what a shell puts in for $(…), and without what follows the first command of a line.
         words = shlex.split(re.sub(r"\$\([^)]*\)", "x", command).partition(";")[0])
         if words[0] == "make" and len(words) > 1:

@@ -1,6 +1,8 @@
 """The pictures of docs/img, made anew by the commands whose pages they show.
 
-    python tools/docs_pictures.py                    all of them: about 40 minutes on 2 CPU cores
+    python tools/docs_pictures.py                    all of them: 47 minutes on 2 CPU cores that other
+                                                     programs used too (the sum of what each took);
+                                                     lite0 takes 12 of them, and `time` its 8
     python tools/docs_pictures.py data folds         some of them
     python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
 
@@ -25,12 +27,15 @@ import sys
 import tempfile
 import time
 import urllib.request
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
+from scipy.spatial import cKDTree
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 OUT = CHECKOUT / "docs" / "img"
@@ -44,12 +49,21 @@ pre { margin: 0; padding: 18px 20px; color: #d8dee9; font: 14px/1.45 "DejaVu San
   white-space: pre-wrap; overflow-wrap: anywhere; }
 b { color: #a3d18a; font-weight: 600; }
 </style><pre>%s</pre>"""
+PANELS = """<!doctype html><meta charset="utf-8"><style>
+body { margin: 0; padding: 12px; background: #fff; font: 600 17px "DejaVu Sans", sans-serif; color: #1b2130;
+  display: grid; grid-template-columns: 540px 540px; gap: 14px; width: 1094px; }
+figure { margin: 0; border: 1px solid #d5dae3; border-radius: 10px; overflow: hidden; background: #f6f7f9; }
+figcaption { padding: 9px 14px; background: #e8edf6; }
+b { color: #2f5bb7; padding-right: 4px; }
+img { display: block; width: 538px; }
+</style>%s"""
 
 # Where a picture of at most so many px ends, so that it cuts no line of text and no image in two.
 ABOVE_WHAT_WOULD_BE_CUT = """most => {
-  const boxes = [...document.querySelectorAll("img, svg")].map(e => e.getBoundingClientRect());
+  const boxes = [...document.querySelectorAll("img, svg, [role=img]")].map(e => e.getBoundingClientRect());
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.data.trim()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     boxes.push(...range.getClientRects());
@@ -58,7 +72,7 @@ ABOVE_WHAT_WOULD_BE_CUT = """most => {
   let end = most;
   for (let above = 0; above !== end; ) {
     above = end;
-    for (const b of seen) if (b.top < end - 1 && b.bottom > end - 6) end = Math.floor(b.top) - 2;
+    for (const b of seen) if (b.top < end && b.bottom > end) end = Math.floor(b.top) - 1;
   }
   return end > most / 2 ? end : most;
 }"""
@@ -78,10 +92,12 @@ class Picture:
         served: the last command is a server: the first address that it prints is shown, then it is ended.
         awaited: CSS selector of what a served page shows once it is complete.
         pressed: CSS selectors of buttons that are pressed first, as a reader closes a panel.
+        alone: the commands run in a fresh copy, where nothing that other pictures made is reused.
+        panels: pictures with a caption each that this one shows side by side; it has no commands of its own.
     """
 
     name: str
-    commands: tuple[str, ...]
+    commands: tuple[str, ...] = ()
     page: str = ""
     at: str = ""
     width: int = 1100
@@ -89,6 +105,8 @@ class Picture:
     served: bool = False
     awaited: str = ""
     pressed: tuple[str, ...] = ()
+    alone: bool = False
+    panels: tuple[tuple[str, Picture], ...] = ()
 
 
 EDA = ('make eda ARGS="competition=emoji"',)
@@ -112,7 +130,24 @@ MLFLOW_CLOSES = (
     "mlflow_header.toggle_sidebar_button",
     "mlflow.experiment_page.shared_view.dismiss",
 )
+# The way of README from raw files to a verdict.
+STORY = (
+    ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 360)),
+    (
+        "make eda: what is wrong in them",
+        Picture("finding", EDA, "report", "#findings article .pill", 540, 360),
+    ),
+    (
+        "make ensemble: is the blend better?",
+        Picture("blend", (*PROBES, BLEND), "report", "#answer", 540, 420),
+    ),
+    (
+        "make error-analysis: better or not, and why",
+        Picture("verdict", (*PROBES, BLEND, ERRORS), "report", "#verdict", 540, 420),
+    ),
+)
 PICTURES = (
+    Picture("story", panels=STORY, width=1120, height=920),
     Picture(
         "home",
         (*PROBES, BLEND, SCORED, ERRORS, 'make home ARGS="competition=emoji"'),
@@ -143,7 +178,7 @@ PICTURES = (
         "#telling",
         height=920,
     ),
-    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=556),
     Picture(
         "predict",
         (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
@@ -158,8 +193,9 @@ PICTURES = (
         "cluster",
         ('make train ARGS="competition=emoji experiment=tiny_cnn runtime.threads=1 runtime.executor=local"',),
         width=860,
+        alone=True,
     ),
-    Picture("store", ("make du",), width=760, height=620),
+    Picture("store", ("make du",), width=760, height=680),
     Picture(
         "plugins",
         (OWN, 'make preview ARGS="competition=emoji augment.policy=myaug:stripes"'),
@@ -167,8 +203,8 @@ PICTURES = (
         "#rows",
         height=580,
     ),
-    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640),
-    Picture("data", EDA, "report", height=590),
+    Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640, alone=True),
+    Picture("data", EDA, "report", height=582),
     Picture(
         "images",
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
@@ -180,7 +216,13 @@ PICTURES = (
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
-    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760),
+    Picture(
+        "training",
+        ('make train ARGS="competition=emoji experiment=probe"',),
+        width=760,
+        height=620,
+        alone=True,
+    ),
     Picture(
         "experiments",
         ('make learning-curve ARGS="competition=emoji experiment=probe"',),
@@ -312,7 +354,8 @@ def cut_out(picture: Picture, address: str, browser: object) -> bytes:
         tab.locator(picture.at).first.evaluate("e => window.scrollTo(0, e.getBoundingClientRect().top - 12)")
     height = picture.height
     if not (picture.page or picture.served):
-        height = min(height, int(tab.locator("pre").bounding_box()["height"]))
+        whole = tab.locator("pre, body").last.bounding_box()
+        height = min(height, int(whole["height"]))
     height = tab.evaluate(ABOVE_WHAT_WOULD_BE_CUT, height)
     png = tab.screenshot(clip={"x": 0, "y": 0, "width": picture.width, "height": height})
     tab.close()
@@ -322,16 +365,49 @@ def cut_out(picture: Picture, address: str, browser: object) -> bytes:
 
 
 def few_colours(image: Image.Image) -> Image.Image:
-    """The image in 256 colours: those of large areas exactly, and all that are far from them.
+    """The image in 256 colours: some by area, some by the root of the area, some by the range of colours.
 
-    By area alone a small orange dot becomes grey; by range alone a white page is tinted.
+    With one of these alone a white page is tinted, a photograph coarse, or a small orange dot grey.
     """
-    counted = sorted(image.getcolors(image.width * image.height) or (), reverse=True)
-    exact = [colour for _, colour in counted[:128]]
-    wide = image.quantize(256 - len(exact), method=Image.Quantize.MAXCOVERAGE).getpalette() or []
-    palette = Image.new("P", (1, 1))
-    palette.putpalette([*(part for colour in exact for part in colour), *wide][: 3 * 256])
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+    pixels = np.asarray(image).reshape(-1, 3)
+    colours, place, areas = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    weighted = Image.fromarray(np.repeat(colours, np.ceil(np.sqrt(areas)).astype(int), axis=0)[None])
+    cut = weighted.quantize(128, method=Image.Quantize.MEDIANCUT)
+    wide = image.quantize(64, method=Image.Quantize.MAXCOVERAGE)
+    others = [np.array(few.getpalette(), np.uint8).reshape(-1, 3) for few in (cut, wide)]
+    palette = np.concatenate([colours[np.argsort(-areas)[:64]], *others])[:256]
+    # Image.quantize(palette=…) looks colours up coarsely, so that white becomes a light grey.
+    nearest = cKDTree(palette).query(colours)[1].astype(np.uint8)
+    few = Image.fromarray(nearest[place.ravel()].reshape(image.height, image.width))
+    few.putpalette(palette.tobytes())
+    return few
+
+
+def taken(picture: Picture, folder: Path, browser: object) -> bytes:
+    """The picture of what its commands make."""
+    if picture.alone:
+        folder = folder / "alone" / picture.name
+        shutil.rmtree(folder, ignore_errors=True)
+        copy_tracked(folder)
+    *before, last = picture.commands
+    for command in before:
+        run(command, folder)
+    if picture.served:
+        with server(last, folder) as address:
+            return cut_out(picture, address, browser)
+    return cut_out(picture, source_of(picture, run(last, folder), folder), browser)
+
+
+def story(picture: Picture, folder: Path, browser: object) -> bytes:
+    """The panels of a picture with their captions, two a row."""
+    figures = [
+        f"<figure><figcaption><b>{number}</b> {html.escape(caption)}</figcaption>"
+        f'<img src="data:image/png;base64,{b64encode(taken(panel, folder, browser)).decode()}"></figure>'
+        for number, (caption, panel) in enumerate(picture.panels, start=1)
+    ]
+    page = folder / f"story-{picture.name}.html"
+    page.write_text(PANELS % "".join(figures), encoding="utf-8")
+    return cut_out(picture, page.as_uri(), browser)
 
 
 def make(pictures: list[Picture], folder: Path) -> None:
@@ -347,14 +423,7 @@ def make(pictures: list[Picture], folder: Path) -> None:
         for picture in pictures:
             print(picture.name, flush=True)
             began = time.monotonic()
-            *before, last = picture.commands
-            for command in before:
-                run(command, folder)
-            if picture.served:
-                with server(last, folder) as address:
-                    png = cut_out(picture, address, browser)
-            else:
-                png = cut_out(picture, source_of(picture, run(last, folder), folder), browser)
+            png = story(picture, folder, browser) if picture.panels else taken(picture, folder, browser)
             if len(png) > MOST_BYTES:
                 print(f"  {len(png):,} bytes are more than {MOST_BYTES:,}: make it smaller")
             (OUT / f"{picture.name}.png").write_bytes(png)

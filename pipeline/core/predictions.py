@@ -8,6 +8,7 @@ Shape legend: N samples, C classes, V views, D features. The arrays in these val
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -31,6 +32,8 @@ from pipeline.core.wording import worded
 
 COMPARED = _("{delta} [{low}, {high}], {verdict}")
 COMPARED_NOTE = _("{delta} [{low}, {high}], {verdict} ({note})")
+# The beginning of a comparison that was recorded as text.
+RECORDED = re.compile(r"([-+][0-9.]+) \[([-+][0-9.]+), ([-+][0-9.]+)\], (better|worse|can't tell)")
 COMPARISONS = {"better": _("better"), "worse": _("worse"), "can't tell": _("can't tell")}
 
 
@@ -79,7 +82,7 @@ class Probabilities:
             sort = "probabilities" if self.kind != VALUES else "values"
             raise DataError(
                 worded(
-                    "{name}: {n:row} {n:is|are} not {sort} ({rule})",
+                    _("{name}: {n:row} {n:is|are} not {sort} ({rule})"),
                     name=self.name,
                     n=len(rows),
                     sort=sort,
@@ -146,7 +149,7 @@ def align(members: Sequence[Probabilities]) -> tuple[Probabilities, ...]:
             faults += [_("extra: {name}").format(name=i) for i in extra]
             raise DataError(
                 worded(
-                    "{name}: {n:id} missing and {extra} extra against {first}",
+                    _("{name}: {n:id} missing and {extra} extra against {first}"),
                     name=member.name,
                     n=len(missing),
                     extra=len(extra),
@@ -407,3 +410,13 @@ class Comparison:
         text = COMPARED_NOTE if self.note else COMPARED
         verdict = COMPARISONS.get(self.verdict, self.verdict)
         return text.format(delta=delta, low=low, high=high, verdict=verdict, note=self.note)
+
+
+def compared(recorded: str) -> str:
+    """A comparison that was recorded as text, as one that can be said in another language."""
+    found = RECORDED.match(recorded)
+    if found is None:
+        return recorded
+    delta, low, high, verdict = found.groups()
+    told = COMPARED.format(delta=delta, low=low, high=high, verdict=COMPARISONS[verdict])
+    return told + recorded[found.end() :]

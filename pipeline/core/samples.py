@@ -52,7 +52,7 @@ def refuse_duplicates(ids: Strings, what: str) -> None:
     if (counts > 1).any():
         twice = unique[counts > 1]
         raise DataError(
-            worded("{what}: {n:id} {n:occurs|occur} more than once", what=what, n=len(twice)),
+            worded(_("{what}: {n:id} {n:occurs|occur} more than once"), what=what, n=len(twice)),
             [str(i) for i in twice],
         )
 
@@ -70,7 +70,7 @@ def positions(of: Strings, within: Strings, what: str) -> Ints:
     if not found.all():
         missing = [str(i) for i in of[~found]]
         raise DataError(
-            worded("{what}: {n:id} missing (first: {first})", what=what, n=len(missing), first=missing[0]),
+            worded(_("{what}: {n:id} missing (first: {first})"), what=what, n=len(missing), first=missing[0]),
             missing,
         )
     return np.asarray(order[clipped], dtype=np.int64)
@@ -283,7 +283,7 @@ class Samples:
         if bad_N.any():
             raise DataError(
                 worded(
-                    "{split} table: {n:row} {n:has|have} a truth that is no {kind}",
+                    _("{split} table: {n:row} {n:has|have} a truth that is no {kind}"),
                     split=self.split,
                     n=int(bad_N.sum()),
                     kind=kind,

@@ -88,7 +88,7 @@ def new(session: Session, options: Options) -> None:
         test = None  # the sample lists the test images
     target = _target(options.target)
     images = Path(options.image_table) if options.image_table else None
-    given = options.label or None, options.encoding or None, target, images
+    given = options.label or None, options.encoding or None, target, images, options.group.strip()
     request = NewRequest(options.name, Path(options.images), train, test, sample, session.home, *given)
     session.say(texts.COMPETITION_NEW.format(name=options.name))
     folder = session.settings.folder

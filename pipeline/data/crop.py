@@ -291,7 +291,7 @@ def read_csv(
             else:
                 boxes[key] = box
     if not boxes and not faults and not may_be_empty:
-        faults.append(worded("none of its {n:id} is one of the {m:image}", n=len(rows), m=len(sizes)))
+        faults.append(worded(_("none of its {n:id} is one of the {m:image}"), n=len(rows), m=len(sizes)))
     if faults:
         raise DataError(
             _("{path}: {n} invalid boxes").format(path=path, n=len(faults)), faults, _("fix these rows")

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.predictions import Prediction, Probabilities
 from pipeline.core.samples import LabelSpace, Strings, refuse_duplicates
 from pipeline.core.tables import Table, format_table, read_table
@@ -173,7 +173,7 @@ def renamed_line(renamed: dict[str, str]) -> str:
     """One line about ids that were read as numbers."""
     pairs = [texts.READ_AS_NUMBERS_PAIR.format(old=old, new=new) for old, new in list(renamed.items())[:3]]
     more = " …" if len(renamed) > len(pairs) else ""
-    return texts.READ_AS_NUMBERS.format(ids=_count(renamed), pairs=", ".join(pairs) + more)
+    return texts.READ_AS_NUMBERS.format(ids=_count(renamed), pairs=joined(", ", pairs) + more)
 
 
 def _by_number(ids: Iterable[str]) -> dict[int, list[str]]:
@@ -259,7 +259,11 @@ def read(
     wanted = ids if host is None else _sample_ids(host, settings)
     renamed = found_again(wanted, ids)
     if renamed:
-        log.warning("%s: %s; these ids are used", table.name, renamed_line(renamed))
+        log.warning(
+            _("{table}: {renamed_line}; these ids are used").format(
+                table=table.name, renamed_line=renamed_line(renamed)
+            )
+        )
         ids = [renamed.get(i, i) for i in ids]
     faults = id_faults(wanted, ids)
     if settings.long and not faults:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.core.errors import ConfigError, DataError, Suggestions
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.samples import Attribute, Floats, Ints, LabelSpace, Truth
 from pipeline.core.tables import Table, number_in, read_table
 from pipeline.core.wording import worded
@@ -255,7 +255,7 @@ def _patch(
             continue
         kind, what = checkers[word].fault(nfc(value))
         if kind:
-            faults.add("unknown patch values", f"{where}: {word}: {what}")
+            faults.add("unknown patch values", joined(": ", (where, word, what)))
         rows = [rows_of_id[name]] if name in rows_of_id else []
         if attribute.constant_in_group:
             rows = rows_of_group.get(groups[rows[0]] if rows else name, [])
@@ -284,7 +284,7 @@ def _patch_note(table: Table, changed: Counter[str], settings: CompetitionSettin
     return texts.PATCHES.format(
         table=table.name,
         patches=len(table),
-        changes=", ".join(changes) or texts.PATCHES_NOTHING,
+        changes=joined(", ", changes) or texts.PATCHES_NOTHING,
         which=texts.PATCHES_BOTH if settings.patch_scoring else texts.PATCHES_TRAINING,
     )
 
@@ -351,4 +351,4 @@ def soft_notes(table: str, soft_NC: Floats | None, settings: CompetitionSettings
     soft = [a for a in settings.attributes if a.soft_width]
     widths = [texts.SOFT_WIDTH.format(attribute=a.name, width=a.soft_width) for a in soft]
     count = int((~np.isnan(soft_NC).any(axis=1)).sum())
-    return [worded(texts.SOFT, table=table, images=count, widths=", ".join(widths))]
+    return [worded(texts.SOFT, table=table, images=count, widths=joined(", ", widths))]

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import joined
 from pipeline.core.samples import Samples, strings
 from pipeline.core.wording import worded
 from pipeline.data import (
@@ -342,8 +343,7 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     splits = load.splits(job.inputs["data"], job.home)
     every = [(split.split, name) for split in splits for own in several.names(split) for name in own]
     keys = [key for key in every if key not in white]
-    source = str(job.settings.config.crop.boxes)
-    if source.endswith(".csv"):
+    if (source := str(job.settings.config.crop.boxes)).endswith(".csv"):
         sizes = load.upright_sizes(job.inputs["images"], keys)
         encoding, no_train = job.settings.config.competition.encoding, "train" not in job.inputs
         table = crop.read_csv(boxes_file(job.settings), sizes, may_be_empty=no_train, encoding=encoding)
@@ -354,8 +354,8 @@ def _boxed(job: Job, detected: Callable[[str, Sequence[crop.Key]], pd.DataFrame]
     for name in dict.fromkeys(split for split, _ in keys):
         asked, boxed = sum(split == name for split, _ in keys), int((table["split"] == name).sum())
         counts.append(texts.BOXES_SPLIT.format(boxed=boxed, images=asked, split=name))
-    line = texts.BOXES.format(source=source, splits=" and ".join(counts))
-    return Built(metrics={"boxes": float(len(table))}, lines=(line,))
+    lines = (texts.BOXES.format(source=source, splits=joined(texts.AND, counts)),)
+    return Built(metrics={"boxes": float(len(table))}, lines=lines)
 
 
 def boxes_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -42,6 +42,7 @@ PREPARED_SPACE_REMEDY = _("use a smaller images.size, free space (`make du`, `ma
 SPACE = _("{announced} {needed:.0f} MB (free: {free:.1f} GB)")
 NO_SPACE = _("{home}: about {needed:.1f} GB of {what} do not fit into {free:.1f} GB")
 BOXES = _("boxes of {source}: {splits}")
+AND = _(" and ")
 BOX_IN_BOTH = _("{name} row {line} (id {id}): the id is in both tables; add a column split with train or test")
 BOXES_SPLIT = _("{boxed} of {images} {split} images")
 
@@ -307,6 +308,7 @@ LONG_REMEDY = _("check that SAMPLE is the host's sample submission, with one row
 
 # The host's form.
 OPEN = _("open: see the question below")
+OR, TRAINING_DATA = _(" or "), _("the training data")
 QUESTION_POSITIVE = _("which class is meant by one probability in the sample's column `{column}`: {values}? Set {choices} (if the host scores hard labels: competition.submission.format=class_name, without positive)")
 QUESTION_COLUMNS = _("which of the sample's columns ({columns}) belongs to which class ({values})?")
 QUESTION_WORDS = _("what does the host call the classes? The sample's column `{column}` holds {cells}, and the label holds {values}")
@@ -344,6 +346,8 @@ SAMPLE_PLACEHOLDER = _("a guess: the sample's {cell} is a placeholder and no lab
 SAMPLE_BLANK = _("a guess: the sample's answers are empty; the label's values are written")
 COPIED = _("these columns of the sample say something about the images")
 NUMBER_HINT = _("{column}: a number; as an attribute it needs bins, e.g. bins: [{middle}]")
+GROUP_CODED = _("a guess, because images share such codes: {why}; null if they have nothing in common")
+GROUP_GIVEN, GROUP_IN_NAMES = _("given as GROUP"), _("set competition.group_pattern in the file that is written")
 NO_GROUP = _("nothing looks like a group; every image is its own group")
 GROUP_COLUMN_HINT = _("could also be the group: group_column: {column} ({why})")
 GROUP_PATTERN_HINT = _("could also be the group: group_pattern: '{pattern}' ({why})")

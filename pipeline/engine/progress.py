@@ -37,6 +37,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.errors import StoppedError
 from pipeline.core.language import ENGLISH, joined, say
 from pipeline.core.secrets import hidden
 from pipeline.core.terminal import can_redraw
@@ -181,7 +182,11 @@ class Progress:
         item.state, item.since, item.where, item.pid = WAITING, None, "", None
 
     def ended(self, name: str, error: BaseException | None = None) -> None:
-        """A need is done, or failed."""
+        """A need is done, or failed; one that was stopped on purpose is none of this command any more."""
+        if isinstance(error, StoppedError):
+            del self._items[name]
+            self.update()
+            return
         item = self._items[name]
         item.state, item.until = (DONE if error is None else FAILED), time.time()
         item.message = "" if error is None else str(error) or type(error).__name__

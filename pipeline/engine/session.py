@@ -36,7 +36,6 @@ from pipeline.settings.load import Settings
 log = logging.getLogger(__name__)
 
 REPORT = language._("report: {path}")
-RESULT = language._("{stage:<15} {which:<28} {how:>9}  {key}")
 REUSED, TOOK = language._("reused"), language._("{seconds:.1f} s")
 # Parameters of a need that its line in the terminal shows.
 PART_SCORE = "valid_score"
@@ -376,7 +375,8 @@ class Session:
         label = naming.label_of(artifact) if need.key else self.title(need)
         which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
         how = REUSED if reused else TOOK.format(seconds=artifact.seconds)
-        self.say(RESULT.format(stage=name, which=which, how=how, key=artifact.key[:SHORT]))
+        said_how = terminal.padded(language.say(how, self.language), -9)
+        self.say(f"{name:<15} {which:<28} {said_how}  {artifact.key[:SHORT]}")
         if not (self.brief and stage.compared):
             said = artifact.manifest.get("said", {}).get(self.language)
             for line in said or artifact.manifest.get("lines", []):

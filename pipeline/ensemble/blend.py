@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.core.metric_arithmetic import Reals
-from pipeline.core.predictions import Comparison, Probabilities
+from pipeline.core.predictions import COMPARISONS, Comparison, Probabilities
 from pipeline.core.samples import Kind, Samples
 from pipeline.core.statistics import compare_arms, groups_to_tell
 from pipeline.core.targets import EXCLUSIVE
@@ -117,7 +117,7 @@ def member_lines(report: MemberReport, blend: FittedBlend) -> list[str]:
             row += texts.MEMBER_GAIN.format(gain=report.contributions[m].gain)
         if report.intervals:
             c = report.intervals[m]
-            row += texts.MEMBER_INTERVAL.format(low=c.low, high=c.high, verdict=c.verdict)
+            row += texts.MEMBER_INTERVAL.format(low=c.low, high=c.high, verdict=COMPARISONS[c.verdict])
         rows.append(row)
     if report.intervals:
         rows.append(texts.GAINS.format(count=len(rows)))
@@ -134,7 +134,7 @@ def _disagreement(title: str, names: Sequence[str], share_MM: Reals) -> list[str
         return [texts.DISAGREEMENT_RANGE.format(title=title, **ends)]
     wide, columns = max(map(len, names)), [max(len(name), 6) for name in names]
     header = " ".join(f"{name:>{column}}" for name, column in zip(names, columns, strict=True))
-    rows = [f"{title}:", f"  {'':<{wide}} {header}"]
+    rows = [title + ":", f"  {'':<{wide}} {header}"]
     for name, share_M in zip(names, share_MM, strict=True):
         cells = " ".join(f"{share:>{column}.1%}" for share, column in zip(share_M, columns, strict=True))
         rows.append(f"  {name:<{wide}} {cells}")
@@ -144,7 +144,7 @@ def _disagreement(title: str, names: Sequence[str], share_MM: Reals) -> list[str
 def comparison_text(comparison: Comparison) -> str:
     """The comparison and, where it is undecided, how many groups would be needed to decide it."""
     if comparison.verdict != "can't tell":
-        return str(comparison)
+        return comparison.in_words
     needed = groups_to_tell(comparison)
     if needed is None:
         return texts.NO_DIFFERENCE.format(comparison=comparison)

@@ -68,7 +68,8 @@ def read_probabilities(
     columns = by_index if numbered else list(space.classes)
     table = Table(table.name, tuple(composed), table.rows, table.lines, table.delimiter, table.encoding)
     table.require(
-        [id_column, *columns], "name the columns after the classes, or 0 to C-1, besides the host's id column"
+        [id_column, *columns],
+        _("name the columns after the classes, or 0 to C-1, besides the host's id column"),
     )
     ids, notes = _repaired_ids(table.column(id_column), wanted)
     p_NC, faults = _numbers(table, ids, columns, negative=space.kind == VALUES)
@@ -76,7 +77,7 @@ def read_probabilities(
     target = Target.of(space)
     faults += _unlike_probabilities(p_NC, ids, target)
     if faults:
-        remedy = f"the member must predict exactly these {len(wanted)} images"
+        remedy = _("the member must predict exactly these {n} images").format(n=len(wanted))
         raise DataError(
             _("{name}: {path}: {n}{id_counts}").format(
                 name=name, path=path, n=plural(len(faults), "fault"), id_counts=_id_counts(ids, wanted)
@@ -86,9 +87,9 @@ def read_probabilities(
         )
     rounded = int((target.off_N(p_NC) > ROW_SUM_TOLERANCE).sum())
     if rounded and target.kind != LABELS:
-        notes.append(f"{plural(rounded, 'row')} did not sum to 1 because of rounding, normalised")
+        notes.append(_("{n:row} did not sum to 1 because of rounding, normalised").format(n=rounded))
     if [c for c in table.columns if c in columns] != columns:
-        notes.append("its classes are in another order and are joined by name")
+        notes.append(_("its classes are in another order and are joined by name"))
     predicted = Probabilities.of(target, strings(ids), target.normalised(p_NC), name)
     return ExternalMember(predicted.take(wanted), tuple(f"{name}: {path.name}: {note}" for note in notes))
 
@@ -107,7 +108,7 @@ def read_labels(
     ids, notes = _repaired_ids(submission.ids_N.tolist(), wanted)
     faults = _id_faults(ids, wanted)
     if faults:
-        remedy = f"the submission must label exactly the {len(wanted)} test images"
+        remedy = _("the submission must label exactly the {n} test images").format(n=len(wanted))
         raise DataError(
             _("{name}: {path}: {n}{id_counts}").format(
                 name=name, path=path, n=plural(len(faults), "fault"), id_counts=_id_counts(ids, wanted)
@@ -131,7 +132,7 @@ def _repaired_ids(given: Sequence[str], wanted: Strings) -> tuple[list[str], lis
         return list(given), []
     ids = [name if name in known else by_number.get(_as_number(name), name) for name in given]
     moved = sum(a != b for a, b in zip(ids, given, strict=True))
-    note = f"{plural(moved, 'id')} had lost leading zeros (read as numbers by another program), restored"
+    note = _("{n:id} had lost leading zeros (read as numbers by another program), restored").format(n=moved)
     return ids, [note] if moved else []
 
 
@@ -150,7 +151,11 @@ def _id_counts(given: Sequence[str], wanted: Strings) -> str:
     """How many ids are missing and extra, as an error shows only some of them; empty for none."""
     present, expected = set(given), set(wanted.tolist())
     missing, extra = len(expected - present), len(present - expected)
-    return f", {missing} ids missing and {extra} extra" if missing or extra else ""
+    return (
+        _(", {missing} ids missing and {extra} extra").format(missing=missing, extra=extra)
+        if missing or extra
+        else ""
+    )
 
 
 def _unlike_probabilities(p_NC: Reals, ids: Sequence[str], target: Target) -> list[str]:
@@ -160,12 +165,18 @@ def _unlike_probabilities(p_NC: Reals, ids: Sequence[str], target: Target) -> li
     faults = []
     for n in np.flatnonzero(readable_N).tolist():
         if target.kind == LABELS and p_NC[n].max() > 1 + ROUNDING:
-            faults.append(f"id {ids[n]!r}: {p_NC[n].max():.4g} is above 1; apply a sigmoid to logits first")
+            faults.append(
+                _("id {id!r}: {max:.4g} is above 1; apply a sigmoid to logits first").format(
+                    id=ids[n], max=p_NC[n].max()
+                )
+            )
         elif off_N[n] and target.kind == LABELS:
-            faults.append(f"id {ids[n]!r}: the levels of a label do not sum to 1")
+            faults.append(_("id {id!r}: the levels of a label do not sum to 1").format(id=ids[n]))
         elif off_N[n]:
-            what = f"sums to {p_NC[n].sum():.4g}, not 1; apply a softmax to logits or single scores first"
-            faults.append(f"id {ids[n]!r}: {what}")
+            what = _("sums to {sum:.4g}, not 1; apply a softmax to logits or single scores first").format(
+                sum=p_NC[n].sum()
+            )
+            faults.append(_("id {id!r}: {what}").format(id=ids[n], what=what))
     return faults
 
 
@@ -187,11 +198,19 @@ def _numbers(
     for n in np.flatnonzero(~np.isfinite(p_NC).all(axis=1)).tolist():
         c = int(np.argmin(np.isfinite(p_NC[n])))
         cell = table.column(columns[c])[n]
-        where = f"id {ids[n]!r} (line {table.lines[n]})"
-        faults.append(f"{where}: {columns[c]!r} is {cell!r}, which is not a number")
+        where = _("id {id!r} (line {line})").format(id=ids[n], line=table.lines[n])
+        faults.append(
+            _("{where}: {columns!r} is {cell!r}, which is not a number").format(
+                where=where, columns=columns[c], cell=cell
+            )
+        )
     for n in np.flatnonzero((p_NC < 0).any(axis=1) & (not negative)).tolist():
         column = columns[int(np.nanargmin(p_NC[n]))]
-        faults.append(f"id {ids[n]!r} (line {table.lines[n]}): {column!r} is negative")
+        faults.append(
+            _("id {id!r} (line {line}): {column!r} is negative").format(
+                id=ids[n], line=table.lines[n], column=column
+            )
+        )
     return p_NC, faults
 
 

@@ -195,12 +195,20 @@ def refuse_mismatch(members: Mapping[str, Artifact], inputs: Mapping[str, Artifa
     faults = []
     for name, artifact in members.items():
         if artifact.key in name_of_key:
-            faults.append(f"{name} and {name_of_key[artifact.key]} are the same run {artifact.key}")
+            faults.append(
+                _("{name} and {name_of_key} are the same run {key}").format(
+                    name=name, name_of_key=name_of_key[artifact.key], key=artifact.key
+                )
+            )
         name_of_key[artifact.key] = name
         for stage in ("data", "folds"):
             expected, actual = f"{stage}/{inputs[stage].key}", artifact.inputs.get(stage)
             if expected != actual:
-                faults.append(f"{name} was trained on other {stage} ({actual}, expected {expected})")
+                faults.append(
+                    _("{name} was trained on other {stage} ({actual}, expected {expected})").format(
+                        name=name, stage=stage, actual=actual, expected=expected
+                    )
+                )
     if faults:
         raise ConfigError(_("ensemble.members: these cannot be combined"), faults, texts.SAME_FOLDS)
 
@@ -242,7 +250,7 @@ def member_by_key(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
     """
     wanted = _data_and_folds(ask, settings)
     matches = [a for a in ask.kept("infer") if a.key.startswith(prefix)]
-    word = f"ensemble.members: key:{prefix}"
+    word = _("ensemble.members: key:{prefix}").format(prefix=prefix)
     if len(matches) != 1:
         keys = [f"{a.key} ({naming.label_of(a)})" for a in matches]
         raise ConfigError(
@@ -257,7 +265,9 @@ def member_by_key(ask: Ask, settings: Settings, prefix: str) -> dict[str, str]:
         if artifact.inputs.get(name) != key
     ]
     if faults:
-        headline = f"{word} ({artifact.manifest['experiment']}) was made from other data or folds"
+        headline = _("{word} ({experiment}) was made from other data or folds").format(
+            word=word, experiment=artifact.manifest["experiment"]
+        )
         raise ConfigError(headline, faults, _("members of one blend need the same competition and fold plan"))
     return {_name_with_key(artifact): artifact.key}
 
@@ -280,6 +290,6 @@ def file_digests(members: Sequence[str], index: FileIndex) -> str:
     paths = [Path(path) for word in words for path in (word.path, word.oof) if path]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        remedy = "paths are relative to the folder in which you run make"
+        remedy = _("paths are relative to the folder in which you run make")
         raise DataError(_("ensemble.members: {n} files are missing").format(n=len(missing)), missing, remedy)
     return " ".join(index.digest(path) for path in paths)

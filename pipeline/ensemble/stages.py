@@ -24,7 +24,7 @@ import pandas as pd
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.language import _
-from pipeline.core.predictions import Probabilities, align
+from pipeline.core.predictions import Probabilities, align, compared
 from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.voting import fitting, soft_voting
@@ -259,8 +259,8 @@ def build_cost(job: Job) -> Built:
     answer = texts.COST_ANSWER.format(
         blend=total.ms_64,
         member=best,
-        alone=f"{ms[best]:.2f}" if best in ms else "unknown",
-        comparison=facts["against_best_member"],
+        alone=f"{ms[best]:.2f}" if best in ms else texts.UNKNOWN_TIME,
+        comparison=compared(facts["against_best_member"]),
     )
     page = EnsemblePage(
         title=config.competition.title or config.competition.name,

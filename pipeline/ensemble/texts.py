@@ -58,6 +58,7 @@ NOT_TIMED = _("not timed, so not included in any number here: {members}")
 NO_MEMBER_TIMED = _("none of the members was timed here")
 COST_RUN = "cost of the ensemble"
 COST_WHY = "is the blend worth its time?"
+UNKNOWN_TIME = _("unknown")
 COST_ANSWER = _("The blend takes {blend:.2f} ms per image, its best member {member} takes {alone}; score {comparison}")
 COST_NOTES = (
     "Time is that of forward passes on this machine, over all folds, models and views; a pass of a frozen "

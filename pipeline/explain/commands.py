@@ -63,10 +63,10 @@ def keys_of(text: str, train: Samples, test: Samples) -> list[str]:
         if len(of) == 1:
             keys.append(f"{of[0]}/{word}")
         else:
-            why = "in both tables: write train/… or test/…" if of else "in neither table"
+            why = _("in both tables: write train/… or test/…") if of else _("in neither table")
             faults.append(f"{word}: {why}")
     if faults or not keys:
-        what = f"ID: {len(faults)} of {len(words)} ids cannot be explained"
+        what = _("ID: {n} of {ids} ids cannot be explained").format(n=len(faults), ids=len(words))
         raise DataError(what, faults, _("give ids of the training or test table, separated by commas"))
     return keys
 

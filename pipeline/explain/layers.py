@@ -35,6 +35,7 @@ import torch
 from torch import nn
 
 from pipeline.core.errors import ConfigError, ModelError, nearest
+from pipeline.core.language import _
 from pipeline.core.samples import Ints
 from pipeline.explain import texts
 from pipeline.explain.scene import Layer, Mask, Net
@@ -82,7 +83,7 @@ def find(module: nn.Module, x_1CHW: torch.Tensor, min_grid: int) -> tuple[tuple[
     known = [layer for given in _shapes(module, x_1CHW) if (layer := _layer(given, module, x_1CHW))]
     places = [p for p in known if _depth(p.name) <= 1 or p.form == "tokens"]
     if not places:
-        remedy = "use larger images (images.size), or explain another run: RUN=…"
+        remedy = _("use larger images (images.size), or explain another run: RUN=…")
         raise ModelError(texts.NO_MAP, remedy=remedy)
     felt = _with_gradient(module, x_1CHW, places) or places
     last = felt[-1]
@@ -214,7 +215,7 @@ def named(module: nn.Module, x_1CHW: torch.Tensor, names: Sequence[str]) -> tupl
         else:
             layers[name] = place
     if faults:
-        remedy = f"name modules of the network, e.g. {', '.join(list(known)[:3])}"
+        remedy = _("name modules of the network, e.g. {known}").format(known=", ".join(list(known)[:3]))
         raise ConfigError(texts.LAYERS_REFUSED.format(n=len(faults)), faults, remedy)
     return tuple(layers[name] for name in short)
 

@@ -59,7 +59,7 @@ def check_names(names: Sequence[str]) -> None:
     unknown = [name for name in names if name not in NAMES]
     if unknown or not names:
         hints = [f"{name!r}: {nearest(name, NAMES) or 'no such panel'}" for name in unknown]
-        what = f"{len(unknown)} unknown" if unknown else "names no panel"
+        what = _("{n} unknown").format(n=len(unknown)) if unknown else _("names no panel")
         raise ConfigError(
             _("WHAT (explain.parts): {what}").format(what=what),
             hints,

@@ -230,7 +230,7 @@ def _classes(scene: Scene) -> list[int]:
         raise ConfigError(
             texts.SYNTHESIS_UNKNOWN.format(n=len(unknown)),
             [
-                _("{name!r}: {nearest}").format(name=name, nearest=nearest(name, known) or "no such class")
+                _("{name!r}: {nearest}").format(name=name, nearest=nearest(name, known) or _("no such class"))
                 for name in unknown
             ],
             texts.SYNTHESIS_CLASSES.format(names=some),

@@ -84,7 +84,9 @@ def check(space: LabelSpace, name: str) -> None:
     elif space.kind != VALUES:
         raise ConfigError(texts.NO_COLUMN.format(target=space.kind))
     elif name not in space.classes:
-        remedy = nearest(name, space.classes) or f"the values are: {', '.join(space.classes)}"
+        remedy = nearest(name, space.classes) or _("the values are: {classes}").format(
+            classes=", ".join(space.classes)
+        )
         raise ConfigError(_("LABEL: there is no value {name!r}").format(name=name), remedy=remedy)
 
 

@@ -80,7 +80,7 @@ def known_names() -> list[str]:
 
 def _unknown(name: str, whose: str, known: list[str], all_of: str) -> ModelError:
     theirs = TORCHVISION + name.lower()
-    hint = f"did you mean {theirs}?" if theirs in known else nearest(name, known)
+    hint = _("did you mean {theirs}?").format(theirs=theirs) if theirs in known else nearest(name, known)
     return ModelError(
         _("model.name: {whose} has no model called {name!r}").format(whose=whose, name=name),
         [hint] if hint else [],
@@ -115,7 +115,7 @@ def _timm(settings: ModelSettings, n_classes: int, size: Size | None, channels: 
 
     name = settings.name
     if not timm.is_model(name):
-        raise _unknown(name, "timm", known_names(), "timm.list_models(), or torchvision:NAME")
+        raise _unknown(name, "timm", known_names(), _("timm.list_models(), or torchvision:NAME"))
     wanted: dict[str, Any] = {"num_classes": n_classes, "drop_rate": settings.drop_rate}
     if settings.drop_path_rate:
         wanted["drop_path_rate"] = settings.drop_path_rate
@@ -129,7 +129,11 @@ def _timm(settings: ModelSettings, n_classes: int, size: Size | None, channels: 
             backbone: nn.Module = timm.create_model(name, pretrained=pretrained, **wanted)
         except TypeError as error:
             if "drop_rate" not in str(error) or settings.drop_rate != ModelSettings().drop_rate:
-                raise _refused(settings, name, f"one of {', '.join(wanted)}: {error}") from error
+                raise _refused(
+                    settings,
+                    name,
+                    _("one of {wanted}: {error}").format(wanted=", ".join(wanted), error=error),
+                ) from error
             del wanted["drop_rate"]
             backbone = timm.create_model(name, pretrained=pretrained, **wanted)
     return backbone
@@ -247,7 +251,7 @@ def _own(settings: ModelSettings, n_classes: int, size: Size | None, channels: i
         )
     backbone = own(n_classes=n_classes, **wanted)
     if not isinstance(backbone, nn.Module):
-        raise own.wrong(plugin.described(backbone), "a torch.nn.Module that gives (B, n_classes) logits")
+        raise own.wrong(plugin.described(backbone), _("a torch.nn.Module that gives (B, n_classes) logits"))
     return backbone
 
 
@@ -269,7 +273,9 @@ def _try_out(backbone: nn.Module, name: str, n_classes: int, shape: tuple[int, i
     except Exception as error:
         if plugin.is_plugin(name):
             own = plugin.Own(name, Path.cwd(), "model.name")
-            raise own.failed(error, f" on images of {size[0]} × {size[1]} px") from error
+            raise own.failed(
+                error, _(" on images of {size} px").format(size=f"{size[0]} × {size[1]}")
+            ) from error
         raise _too_small(name, size, error) from error
     finally:
         backbone.train(was)
@@ -311,9 +317,9 @@ def or_its_cache(model: str, url: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         if _is_of_the_network(error):
-            problem = f"no hub reachable for {model}"
+            problem = _("no hub reachable for {model}").format(model=model)
         elif isinstance(error, RuntimeError):
-            problem = f"the hub gave no weights of {model}"
+            problem = _("the hub gave no weights of {model}").format(model=model)
         else:
             raise
         raise ModelError(

@@ -262,25 +262,29 @@ def _read(text: str) -> View | str:
     """The view, or the fault of its text."""
     match = re.fullmatch(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(([^()]*)\))?\s*", text)
     if match is None:
-        return f"{text!r} is not written as name or name(number,…)"
+        return _("{text!r} is not written as name or name(number,…)").format(text=text)
     name, inside = match.group(1), match.group(2)
     if name not in REGISTRY:
-        return f"no view is called {name!r}; {nearest(name, REGISTRY) or 'known: ' + ', '.join(REGISTRY)}"
+        return _("no view is called {name!r}; {nearest}").format(
+            name=name,
+            nearest=nearest(name, REGISTRY) or _("known: {known}").format(known=", ".join(REGISTRY)),
+        )
     given = [part.strip() for part in inside.split(",")] if inside and inside.strip() else []
     wanted = parameters(name)
     if len(given) != len(wanted):
-        return (
-            worded("{text!r} has {n:argument}, ", text=text, n=len(given))
-            + f"wanted {len(wanted)}: {_usage(name)}"
-        )
+        return worded(_("{text!r} has {n:argument}, "), text=text, n=len(given)) + _(
+            "wanted {n}: {usage}"
+        ).format(n=len(wanted), usage=_usage(name))
     values: list[Number] = []
     for part, (argument, kind) in zip(given, wanted.items(), strict=True):
         try:
             values.append(kind(part))
         except ValueError:
-            return f"{text!r}: {argument} is {part!r}, wanted {kind.__name__}: {_usage(name)}"
+            return _("{text!r}: {argument} is {part!r}, wanted {kind}: {usage}").format(
+                text=text, argument=argument, part=part, kind=kind.__name__, usage=_usage(name)
+            )
     if not all(map(math.isfinite, values)):
-        return f"{text!r}: arguments must be finite: {_usage(name)}"
+        return _("{text!r}: arguments must be finite: {usage}").format(text=text, usage=_usage(name))
     written = f"{name}({','.join(map(_written, values))})" if values else name
     return View(written, REGISTRY[name], tuple(values))
 

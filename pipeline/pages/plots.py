@@ -71,24 +71,29 @@ def text_width(text: str, font: float = FONT) -> float:
     return font * (0.56 * (len(text) - wide) + 1.0 * wide)
 
 
+def _fits(text: str, width: float, font: float) -> bool:
+    """Whether a text is no wider; a width that was made of its own, as w + 10 - 10, may be a little less."""
+    return text_width(text, font) <= width + 1e-6
+
+
 def shorten(text: str, width: float, font: float = FONT) -> str:
     """`text`, shortened with an ellipsis if it is wider than `width`."""
-    if text_width(text, font) <= width:
+    if _fits(text, width, font):
         return text
     kept = text
-    while kept and text_width(kept + "…", font) > width:
+    while kept and not _fits(kept + "…", width, font):
         kept = kept[:-1]
     return kept.rstrip() + "…"
 
 
 def wrap(text: str, width: float, font: float = FONT) -> list[str]:
     """At most two lines of at most `width`, broken at a space if there is one."""
-    if text_width(text, font) <= width:
+    if _fits(text, width, font):
         return [text]
     words = text.split(" ")
     first = words[0]
     used = 1
-    while used < len(words) and text_width(f"{first} {words[used]}", font) <= width:
+    while used < len(words) and _fits(f"{first} {words[used]}", width, font):
         first = f"{first} {words[used]}"
         used += 1
     rest = " ".join(words[used:])
@@ -300,7 +305,9 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     ys = [float(y) for line in drawn for y in line.y]
     unit = (0.0, 1.0)
     axes = Axes(unit, unit) if identity else Axes((min(xs), max(xs)), (min(ys), max(ys)))
-    body = axes.frame(x_label, y_label, percent=identity)
+    # Between two epochs there is nothing.
+    whole = [t for t in ticks(*axes.x_range, 6) if t.is_integer()] if all(x.is_integer() for x in xs) else []
+    body = axes.frame(x_label, y_label, percent=identity, x_at=whole)
     if identity:
         body.append(svg_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))
     if len(drawn) > 1:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from pipeline.core.errors import ConfigError
 from pipeline.core.language import _
-from pipeline.core.wording import seconds_of
+from pipeline.core.wording import SECONDS, seconds_of
 from pipeline.engine.hardware import process_age
 from pipeline.plan import texts
 
@@ -49,8 +49,10 @@ def time_of(text: str) -> float:
 def minutes(seconds: float) -> str:
     """A time in minutes with one digit after the point; in seconds or hours where it is short or long."""
     if abs(seconds) < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if abs(seconds) < 5400 else f"{seconds / 3600:.2f} h"
+        return SECONDS.format(n=seconds)
+    return (
+        texts.MINUTES.format(n=seconds / 60) if abs(seconds) < 5400 else texts.HOURS.format(n=seconds / 3600)
+    )
 
 
 def needs(seconds: float) -> str:

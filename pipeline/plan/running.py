@@ -178,10 +178,22 @@ class Runner:
             if made is not None:
                 del free[made.key]
                 self.done[recipe.name] = made
+        self.recipes = [self._as_begun(recipe) for recipe in self.recipes]
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
             self._take_former()
+
+    def _as_begun(self, recipe: Recipe) -> Recipe:
+        """The recipe with the size of images with which an earlier command began it."""
+        if recipe.name in self.done or recipe.faults or recipes.begun(self.session, recipe) is not None:
+            return recipe
+        for size in recipe.sizes[1:]:
+            name = texts.AT_SIZE.format(name=recipe.name, size=size)
+            smaller = replace(recipe, name=name, settings=recipe.at(size=size))
+            if recipes.begun(self.session, smaller) is not None:
+                return smaller
+        return recipe
 
     def _take_former(self) -> None:
         """Keep what earlier commands found to be the best, if it still is."""
@@ -307,7 +319,8 @@ class Runner:
         need, kind = Need("infer", settings), planned.ladder.kind
         missing = self.scene.missing(settings)
         watch = Watch(self.clock, missing * planned.epochs, self.reserve.blend + self.reserve.end)
-        self.session.say(texts.BEGINS.format(
+        begins = texts.GOES_ON if kind == "network" and planned.rung.is_fixed else texts.BEGINS
+        self.session.say(begins.format(
             name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)
         ))  # fmt: skip
         self.done[recipe.name] = None

@@ -6,6 +6,9 @@ not own when a text is shown, or the page's template (`templates/plan.html`).
 
 from pipeline.core.language import _
 
+# --- Times
+MINUTES, HOURS = _("{n:.1f} min"), _("{n:.2f} h")
+
 # --- TIME
 TIME_MISSING = _("this command needs TIME: the time that it may spend")
 TIME_MISSING_REMEDY = _("e.g. TIME=30m; the least is TIME=1m")
@@ -36,6 +39,7 @@ PLANNED_AGAIN = _("plan again      until {end}: {left} left, {members} for membe
 LEFT_OUT = _("    left out: {name}: {why}")
 NEEDS = _("needs about {time}")
 NOT_TIMED = _("not timed yet")
+GOES_ON = _("go on           {name}, which an earlier command began: about {seconds} of {left}")
 BEGINS = _("begin           {name}: about {seconds} of {left}")
 PAUSED = _("paused          {name}: after {done} of {epochs} epochs it was clear that it would not end in time; nothing of it is lost, and it goes on when TIME is given again")
 PAUSED_FEATURES = _("paused          {name}: its features would not have ended in time; those that are there are kept for when TIME is given again")
@@ -90,7 +94,7 @@ KEPT_RUN = _("kept, in the blend")
 KEPT_BLEND = _("kept: not better alone, but the blend with it is: {comparison}")
 NOT_KEPT = _("not kept")
 HONEST = _("Cross-fitted over the whole choice of members: {metric} {score:.4f} [{low:.4f}, {high:.4f}]")
-NO_ADVICE_LEFT = _("no advice that a command can carry out is left")
+NO_ADVICE_LEFT = _("no advice that a command can carry out is left; make all TIME=… trains further members of the portfolio")
 IMPROVED = _("improve         {kept} of {tried:piece} of advice kept; {metric} {before:.4f} at the beginning, {after:.4f} now")
 OF_ADVICE = _("advice of the error report: {do}")
 OF_SEED = _("another seed of a member")

@@ -16,6 +16,8 @@ from pipeline.record.store import MANIFEST, SHORT, Store
 
 PINS = "pins.txt"
 
+USED = _("{place:<28} {mb:>9.1f} MB  {n:>4} finished")
+FREE = _("free on this disk            {mb:>9.1f} MB")
 FREED = _("freed {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}")
 WOULD_FREE = _("would free {mb:.1f} MB in {n:result}; submissions and pins need {kept:result}")
 
@@ -32,17 +34,15 @@ def usage(home: Path, store: Store) -> list[str]:
     for artifact in store.all():
         count, total = sizes.get(artifact.stage, (0, 0))
         sizes[artifact.stage] = (count + 1, total + store.bytes_of(artifact))
-    lines = [
-        f"{'artifacts/' + s:<28} {b / 1e6:>9.1f} MB  {n:>4} finished" for s, (n, b) in sorted(sizes.items())
-    ]
+    lines = [USED.format(place="artifacts/" + s, mb=b / 1e6, n=n) for s, (n, b) in sorted(sizes.items())]
     for name, what in (
         ("data", _("demo files")),
         ("work", _("unfinished folds")),
         ("submissions", _("CSV, provenance, ledger")),
-        ("mlartifacts", "MLflow's files"),
+        ("mlartifacts", _("MLflow's files")),
     ):
-        lines.append(f"{name:<28} {bytes_of(home / name) / 1e6:>9.1f} MB        {what}")
-    lines.append(f"{'free on this disk':<28} {shutil.disk_usage(home).free / 1e6:>9.1f} MB")
+        lines.append(f"{name:<28} {bytes_of(home / name) / 1e6:>9.1f} MB        " + what)
+    lines.append(FREE.format(mb=shutil.disk_usage(home).free / 1e6))
     return lines
 
 

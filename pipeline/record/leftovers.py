@@ -21,6 +21,7 @@ from contextlib import closing
 from pathlib import Path
 
 from pipeline.core.errors import UserError
+from pipeline.core.language import _
 from pipeline.core.wording import worded
 from pipeline.record.claims import CLAIMS
 from pipeline.record.hosts import Host
@@ -52,7 +53,9 @@ def clear(home: Path, store: Store, tracker: Tracker, configs: Path) -> list[str
     ended = _runs(home, store)
     if ended:
         tracker.end_dead(ended)
-        lines.append(worded("MLflow: {n:run} of a process that was stopped {n:is|are} closed", n=len(ended)))
+        lines.append(
+            worded(_("MLflow: {n:run} of a process that was stopped {n:is|are} closed"), n=len(ended))
+        )
     for line in lines:
         log.info(line)
     return lines
@@ -73,7 +76,9 @@ def _files(home: Path, store: Store, configs: Path) -> list[str]:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-    return [f"{len(found) + len(drafts)} unfinished files of a process that was stopped are removed"]
+    return [
+        _("{n} unfinished files of a process that was stopped are removed").format(n=len(found) + len(drafts))
+    ]
 
 
 def _is_dead(path: Path) -> bool:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.language import _
 from pipeline.record.claims import Lock
 from pipeline.record.files import json_bytes, read_json, write_atomic
 
@@ -59,7 +60,11 @@ class Profile:
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:
-            log.warning("%s cannot be read (%s): its timings are measured again", self.path, error)
+            log.warning(
+                _("{path} cannot be read ({error}): its timings are measured again").format(
+                    path=self.path, error=error
+                )
+            )
             return []
 
     def find(self, of: Facts) -> dict[str, Any] | None:

@@ -171,7 +171,11 @@ class Store:
         artifact, fault = self._checked(stage, key)
         if fault:
             folder = self.root / stage / key
-            log.warning("%s %s is damaged (%s): moved away, built again", stage, key[:SHORT], fault)
+            log.warning(
+                _("{stage} {key} is damaged ({fault}): moved away, built again").format(
+                    stage=stage, key=key[:SHORT], fault=fault
+                )
+            )
             with told_as_storage_error(folder):
                 aside = self.root / ".damaged" / f"{stage}-{key}"
                 shutil.rmtree(aside, ignore_errors=True)
@@ -268,7 +272,11 @@ class Store:
                         holder=holder, stage=stage, key=key[:SHORT]
                     )
                 )
-            log.warning("%s is building %s %s: waiting for it", holder, stage, key[:SHORT])
+            log.warning(
+                _("{holder} is building {stage} {key}: waiting for it").format(
+                    holder=holder, stage=stage, key=key[:SHORT]
+                )
+            )
 
         with contextlib.ExitStack() as stack:
             with told_as_storage_error(self.root):
@@ -372,7 +380,11 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         claim = self._building.get((stage, key))
         if claim is not None and not claim.is_held():
-            log.warning("%s %s: another process took over, because this one was silent", stage, key[:SHORT])
+            log.warning(
+                _("{stage} {key}: another process took over, because this one was silent").format(
+                    stage=stage, key=key[:SHORT]
+                )
+            )
         elif target.exists() and self.look(stage, key) is None:
             shutil.rmtree(target)  # e.g. a folder without a manifest: left by a crash of another version
         try:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pipeline.core.errors import StoppedError
 from pipeline.core.secrets import hidden
 from pipeline.record import board
 from pipeline.record.claims import CLAIMS, Lock
@@ -195,8 +196,10 @@ class Run:
         self._do(log)
 
     def _fail(self, error: BaseException) -> None:
-        killed = isinstance(error, KeyboardInterrupt)
-        reason = "interrupted" if killed else _brief(error)
+        # Paused because of the time, or by a search: on purpose, and no failure.
+        paused = isinstance(error, StoppedError)
+        killed = paused or isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed and not paused else _brief(error)
         if self.failed_child:
             reason = f"{self.failed_child}: {reason}"
         self.tag({"error": reason})

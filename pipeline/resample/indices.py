@@ -273,7 +273,7 @@ def _refuse_mixed_groups(samples: Samples, settings: ResampleSettings, classes_N
             _(
                 "set resample.on to an attribute that is constant in a group ({constant}), or set "
                 "resample.unit=image"
-            ).format(constant=", ".join(constant) or "there is none"),
+            ).format(constant=", ".join(constant) or _("there is none")),
         )
 
 
@@ -298,7 +298,9 @@ def _sample(
 
 def _refuse_one_class(targets: Mapping[int, int], fold: int) -> None:
     if len(targets) == 1:
-        message = f"fold {fold}: the training part has only one class, so nothing can be resampled"
+        message = _("fold {fold}: the training part has only one class, so nothing can be resampled").format(
+            fold=fold
+        )
         raise DataError(message, remedy=_("check the labels and the folds, or set resample.method=none"))
 
 
@@ -348,7 +350,7 @@ def _targets(classes_U: Ints, names: Sequence[str], settings: ResampleSettings) 
         return unknown
     if settings.to == "counts":
         if settings.counts is None:
-            remedy = "set resample.counts={class: number, …}"
+            remedy = _("set resample.counts={class: number, …}")
             raise ConfigError(_("resample.to=counts needs counts"), remedy=remedy)
         _refuse_unknown(settings.counts, names, "resample.counts")
         asked = {names.index(name): n for name, n in settings.counts.items()}
@@ -415,9 +417,11 @@ def draw(own: Own, labels_N: Ints, groups_N: Strings, fold: int, epoch: int, roo
     if at.ndim != 1 or not (np.issubdtype(at.dtype, np.integer) or not len(at)):
         raise own.wrong(described(at if at.shape else returned), WANTED)
     if not len(at):
-        raise own.wrong(f"no rows for fold {fold}", WANTED)
+        raise own.wrong(_("no rows for fold {fold}").format(fold=fold), WANTED)
     outside = int(((at < 0) | (at >= len(labels_N))).sum())
     if outside:
-        got = f"{outside} positions outside 0 … {len(labels_N) - 1} (from {at.min()} to {at.max()})"
+        got = _("{outside} positions outside 0 … {n} (from {min} to {max})").format(
+            outside=outside, n=len(labels_N) - 1, min=at.min(), max=at.max()
+        )
         raise own.wrong(got, WANTED)
     return at.astype(np.int64)

@@ -155,7 +155,11 @@ def inner_split(part: Part, own_ids: Strings, share: float, root_seed: int) -> t
     present = int((images_per_class(samples) > 0).sum())
     if left[best] < present:
         lost = present - left[best]
-        log.warning("fold %d: the inner split takes every image of %d classes", part.fold, lost)
+        log.warning(
+            _("fold {fold}: the inner split takes every image of {lost} classes").format(
+                fold=part.fold, lost=lost
+            )
+        )
     train_N = ~inside[best]
     features = None if part.features is None else part.features.take(samples.ids_N[train_N])
     return replace(take(part, train_N), features=features), np.sort(parts[best])

@@ -472,7 +472,7 @@ def _bins(path: str, attribute: AttributeSettings) -> Iterator[Broken]:
             yield (
                 f"{path}.{name}",
                 worded(
-                    "has {n:edge} for {m:value}; there must be one edge fewer",
+                    _("has {n:edge} for {m:value}; there must be one edge fewer"),
                     n=len(edges),
                     m=len(attribute.values),
                 ),

@@ -13,7 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.core.errors import SIMILAR, nearest
+from pipeline.core.language import _
 
+TWO_LINES = _("in a file it takes two lines: `{section}:`, and below it, indented, `{field}: …`")
 # As widely used training scripts and libraries call them (timm's train.py, scikit-learn, Lightning, Keras).
 ELSEWHERE = {
     "arch": "model.name",
@@ -49,6 +51,13 @@ def of_name(settings: type[BaseModel], name: str, siblings: Sequence[str]) -> st
         siblings: the names that are known where it stands.
     """
     return _clause(_meant(settings, name)) or nearest(name, siblings)
+
+
+def as_sections(settings: type[BaseModel], name: str) -> str:
+    """How to write a setting that a file has by its path, as `report.language: ko`; empty if it is none."""
+    section, _dot, field = name.partition(".")
+    known = field and name in set(_paths(settings))
+    return TWO_LINES.format(section=section, field=field) if known else ""
 
 
 def of_section(settings: type[BaseModel], section: str, value: Any) -> str:

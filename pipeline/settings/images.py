@@ -233,7 +233,7 @@ def shape_of_images(s: Sections) -> Iterator[Broken]:
         return
     counts = (1, 3) if images.channels == 3 else (images.channels,)
     if min(images.bands) < 0 or len(images.bands) not in counts:
-        words = _("one or three bands") if images.channels == 3 else worded("{n:band}", n=images.channels)
+        words = _("one or three bands") if images.channels == 3 else worded(_("{n:band}"), n=images.channels)
         yield (
             "images.bands",
             _("{bands} are not {words}, counted from 0, and images.channels={channels}").format(

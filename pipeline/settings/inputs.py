@@ -161,7 +161,7 @@ def files_of_channels(s: Sections) -> Iterator[Broken]:
     if not patterns:
         return
     if len(patterns) != images.channels:
-        found = worded("names {n:file} per image, ", n=len(patterns)) + _(
+        found = worded(_("names {n:file} per image, "), n=len(patterns)) + _(
             "and images.channels={channels}"
         ).format(channels=images.channels)
         yield (

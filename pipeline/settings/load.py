@@ -436,8 +436,8 @@ def _validate(data: Mapping[str, Any], sources: Mapping[str, str]) -> tuple[dict
     sections: dict[str, Any] = {}
     for key in data:
         if key not in Config.model_fields:
-            at = next((s for p, s in sources.items() if p.split(".")[0] == key), "")
-            hint = hints.of_section(Config, key, data[key])
+            at = next((s for p, s in sources.items() if p.split(".")[0] == key or p == key), "")
+            hint = hints.as_sections(Config, key) or hints.of_section(Config, key, data[key])
             hint = hint or _("known sections: {known}").format(known=", ".join(Config.model_fields))
             faults.append(
                 Fault(at, _("`{key}` is not a section of the settings; {hint}").format(key=key, hint=hint))

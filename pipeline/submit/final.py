@@ -94,8 +94,8 @@ def _safest(candidates: Candidates, scored: Sequence[Entry]) -> Pick:
     sound = [e for e in scored if not _contradicted(candidates, e, usual)]
     kept = sound or list(scored)
     first = max(kept, key=candidates.floor)
-    end = "low" if candidates.higher_is_better else "high"
-    why = [texts.SAFEST.format(end=end, bound=abs(candidates.floor(first)))]
+    safest = texts.SAFEST_LOW if candidates.higher_is_better else texts.SAFEST_HIGH
+    why = [safest.format(bound=abs(candidates.floor(first)))]
     if first.public is None:
         why.append(texts.SAFEST_UNTESTED)
     elif sound:

@@ -94,13 +94,17 @@ def read(path: Path) -> tuple[Entry, ...]:
     if not path.exists():
         return ()
     table = read_table(path)
-    table.require(COLUMNS, f"the header must be: {','.join(COLUMNS)}")
+    table.require(COLUMNS, _("the header must be: {columns}").format(columns=",".join(COLUMNS)))
     faults: list[str] = []
     entries = [_entry(table, n, faults) for n in range(len(table.rows))]
     first: dict[str, int] = {}
     for entry, line in zip(entries, table.lines, strict=True):
         if entry.name in first:
-            faults.append(f"line {line}: name {entry.name!r} again, first on line {first[entry.name]}")
+            faults.append(
+                _("line {line}: name {entry!r} again, first on line {first}").format(
+                    line=line, entry=entry.name, first=first[entry.name]
+                )
+            )
         first.setdefault(entry.name, line)
     faults += _pin_faults(entries, table.lines)
     if faults:
@@ -155,7 +159,7 @@ def record_score(
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries]
         if name not in names:
-            raise _unknown(f"{path.name}: no submission {name!r}", name, names)
+            raise _unknown(_("{path}: no submission {name!r}").format(path=path.name, name=name), name, names)
         old = entries[names.index(name)]
         new = replace(
             old,
@@ -179,7 +183,13 @@ def pin(path: Path, name: str | None, competition: str) -> None:
     def change(entries: tuple[Entry, ...]) -> list[Entry]:
         names = [e.name for e in entries if e.competition == competition and not e.former]
         if name is not None and name not in names:
-            raise _unknown(f"{path.name}: no submission {name!r} of {competition}", name, names)
+            raise _unknown(
+                _("{path}: no submission {name!r} of {competition}").format(
+                    path=path.name, name=name, competition=competition
+                ),
+                name,
+                names,
+            )
         return [
             _marked(e, e.name == name) if e.competition == competition and (e.pinned or e.name == name) else e
             for e in entries
@@ -259,7 +269,9 @@ def _why(entries: Sequence[Entry], found: Best, with_noise: bool) -> str:
 
 
 def _unknown(headline: str, name: str, names: Sequence[str]) -> DataError:
-    hint = nearest(name, names) or f"the ledger has: {', '.join(names) or 'nothing yet'}"
+    hint = nearest(name, names) or _("the ledger has: {names}").format(
+        names=", ".join(names) or _("nothing yet")
+    )
     return DataError(headline, remedy=hint)
 
 
@@ -275,10 +287,16 @@ def _pin_faults(entries: Sequence[Entry], lines: Sequence[int]) -> list[str]:
     for entry, line in zip(entries, lines, strict=True):
         cell = dict(entry.extra).get(PIN, "")
         if cell not in ("", PINNED):
-            faults.append(f"line {line}: {PIN} {cell!r} is neither empty nor {PINNED!r}")
+            faults.append(
+                _("line {line}: {pin} {cell!r} is neither empty nor {pinned!r}").format(
+                    line=line, pin=PIN, cell=cell, pinned=PINNED
+                )
+            )
         if entry.pinned and entry.competition in first:
             faults.append(
-                f"line {line}: {PIN} again for {entry.competition}, first on line {first[entry.competition]}"
+                _("line {line}: {pin} again for {competition}, first on line {first}").format(
+                    line=line, pin=PIN, competition=entry.competition, first=first[entry.competition]
+                )
             )
         if entry.pinned:
             first.setdefault(entry.competition, line)
@@ -306,22 +324,34 @@ def _entry(table: Table, n: int, faults: list[str]) -> Entry:
     cells = dict(zip(table.columns, table.rows[n], strict=True))
     where = f"line {table.lines[n]}"
     if not cells["name"]:
-        faults.append(f"{where}: no name")
+        faults.append(_("{where}: no name").format(where=where))
     elif fault := paths.fault_of_submission(cells["name"]):
-        faults.append(f"{where}: {cells['name']!r} is no name of a submission: {fault}")
+        faults.append(
+            _("{where}: {name!r} is no name of a submission: {fault}").format(
+                where=where, name=cells["name"], fault=fault
+            )
+        )
     if cells["key"] and (fault := paths.fault_of(cells["key"])):
-        faults.append(f"{where}: {cells['key']!r} is no key: {fault}")
+        faults.append(
+            _("{where}: {key!r} is no key: {fault}").format(where=where, key=cells["key"], fault=fault)
+        )
     if cells["kind"] not in KINDS:
-        faults.append(f"{where}: kind {cells['kind']!r} is not one of {', '.join(KINDS)}")
+        faults.append(
+            _("{where}: kind {kind!r} is not one of {kinds}").format(
+                where=where, kind=cells["kind"], kinds=", ".join(KINDS)
+            )
+        )
     try:
         datetime.fromisoformat(cells["created"])
     except ValueError:
         faults.append(
-            f"{where}: created {cells['created']!r} is not a date such as 2026-11-22T09:30:00+00:00"
+            _("{where}: created {created!r} is not a date such as 2026-11-22T09:30:00+00:00").format(
+                where=where, created=cells["created"]
+            )
         )
     looks = cells["looks"] or "0"
     if not (looks.isascii() and looks.isdigit()):
-        faults.append(f"{where}: looks {looks!r} is not a count")
+        faults.append(_("{where}: looks {looks!r} is not a count").format(where=where, looks=looks))
         looks = "0"
     values: dict[str, Any] = {column: cells[column] for column in COLUMNS}
     values |= {column: _number(cells[column], f"{where}: {column}", faults) for column in NUMBERS}
@@ -337,7 +367,7 @@ def _number(text: str, where: str, faults: list[str]) -> float | None:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        faults.append(f"{where} {text!r} is not a number")
+        faults.append(_("{where} {text!r} is not a number").format(where=where, text=text))
         return None
     return value
 
@@ -348,7 +378,9 @@ def _ordered(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def _rewrite(path: Path, change: Callable[[tuple[Entry, ...]], list[Entry]]) -> None:
     """Read, change and write under the lock; the file is not written if nothing changes."""
-    headline = f"{path.name}: another process has locked it for {LOCK_SECONDS:.0f} s"
+    headline = _("{path}: another process has locked it for {seconds:.0f} s").format(
+        path=path.name, seconds=LOCK_SECONDS
+    )
     with locked(path, LOCK_SECONDS, headline):
         entries = _ordered(change(read(path)))
         added = list(dict.fromkeys(column for e in entries for column, _ in e.extra))

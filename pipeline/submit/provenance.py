@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from pipeline.core.errors import DataError
+from pipeline.core.language import _
 from pipeline.pages.report import plural
 from pipeline.record import files, paths
 from pipeline.submit import texts
@@ -34,7 +35,7 @@ def _settings_file(name: str) -> str:
     """`config.yaml`, or `<group>/<name>.yaml`."""
     fault = paths.fault_of_path(name)
     if not fault and (not name.endswith(".yaml") or name.count("/") > 1):
-        fault = "it is not the path of a settings file, such as experiment/lite0.yaml"
+        fault = _("it is not the path of a settings file, such as experiment/lite0.yaml")
     return _refused(name, fault)
 
 
@@ -165,7 +166,7 @@ def _inner_faults(record: Mapping[str, Any]) -> list[str]:
         faults.append(texts.PROVENANCE_DECIDED)
     if "sample_sha256" not in record["format"]:
         faults.append(texts.PROVENANCE_SAMPLE)
-    for number, (path, _) in enumerate(record["request"]["values"]):
+    for number, (path, _value) in enumerate(record["request"]["values"]):
         if not isinstance(path, str):
             faults.append(texts.PROVENANCE_VALUE.format(number=number))
     return faults

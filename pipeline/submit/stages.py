@@ -46,7 +46,7 @@ def leaderboard_need(
     """
     names = [e.name for e in entries]
     if name and name not in names:
-        hint = nearest(name, names) or f"the ledger has: {', '.join(names)}"
+        hint = nearest(name, names) or _("the ledger has: {names}").format(names=", ".join(names))
         raise DataError(_("no submission {name!r}").format(name=name), remedy=hint)
     keys = sorted(a.address for a in store.chosen(*RUNS))
     params: dict[str, str | int] = {

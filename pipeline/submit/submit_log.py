@@ -62,17 +62,23 @@ def read(path: Path) -> tuple[Submit, ...]:
     if not path.exists():
         return ()
     table = read_table(path)
-    table.require(COLUMNS, f"the header must be: {','.join(COLUMNS)}")
+    table.require(COLUMNS, _("the header must be: {columns}").format(columns=",".join(COLUMNS)))
     rows = zip(*(table.column(name) for name in COLUMNS), strict=True)
     submits = [Submit(*row) for row in rows]
     faults = []
     for line, submit in zip(table.lines, submits, strict=True):
         if _moment(submit.time) is None:
             faults.append(
-                f"line {line}: time {submit.time!r} is not a time such as 2026-11-22T09:30:00+00:00"
+                _("line {line}: time {time!r} is not a time such as 2026-11-22T09:30:00+00:00").format(
+                    line=line, time=submit.time
+                )
             )
         if submit.status not in STATUSES:
-            faults.append(f"line {line}: status {submit.status!r} is not one of {', '.join(STATUSES)}")
+            faults.append(
+                _("line {line}: status {status!r} is not one of {statuses}").format(
+                    line=line, status=submit.status, statuses=", ".join(STATUSES)
+                )
+            )
     if faults:
         raise DataError(
             _("{path}: {n}").format(path=path.name, n=plural(len(faults), "fault")),
@@ -111,7 +117,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         StorageError: another process has locked it.
     """
-    with ledger.locked(path, LOCK_SECONDS, "another `make submit` is running here"):
+    with ledger.locked(path, LOCK_SECONDS, _("another `make submit` is running here")):
         yield
 
 

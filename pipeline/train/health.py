@@ -67,9 +67,11 @@ class GradientWatch:
             )
         if norm > EXPLODING and max(self.norms, default=0.0) <= EXPLODING:
             log.warning(
-                "%s, step %d: the gradient norm is %.3g; set train.clip_norm=1 or a smaller train.lr",
-                self.where, step, norm,
-            )  # fmt: skip
+                _(
+                    "{where}, step {step}: the gradient norm is {norm:.3g}; set train.clip_norm=1 or a "
+                    "smaller train.lr"
+                ).format(where=self.where, step=step, norm=norm)
+            )
         self.norms.append(norm)
 
     def summary(self) -> dict[str, float]:
@@ -147,10 +149,11 @@ def check_batches(network: nn.Module, sizes: Sequence[int], settings: TrainSetti
     large = settings.batch_size * settings.accumulate
     if has_batch_norm(network):
         log.warning(
-            "train.accumulate=%d: batch normalisation uses batches of %d, so this does not equal a batch "
-            "of %d",
-            settings.accumulate, settings.batch_size, large,
-        )  # fmt: skip
+            _(
+                "train.accumulate={accumulate}: batch normalisation uses batches of {batch_size}, so this "
+                "does not equal a batch of {large}"
+            ).format(accumulate=settings.accumulate, batch_size=settings.batch_size, large=large)
+        )
 
 
 def refuse_single_rows(network: nn.Module, sizes: Sequence[int], settings: TrainSettings) -> None:

@@ -138,7 +138,12 @@ def refuse_seen(origin: Artifact, own: Mapping[str, Artifact], settings: Setting
     Raises:
         ConfigError: with the name of the setting.
     """
-    train, earlier = settings.config.train, f"fold {origin.key[:SHORT]} of {settings.config.train.init_from}"
+    train, earlier = (
+        settings.config.train,
+        _("fold {key} of {init_from}").format(
+            key=origin.key[:SHORT], init_from=settings.config.train.init_from
+        ),
+    )
     same = all(origin.setting(f"train.{n}") == getattr(train, n) for n in ("group_share", "seed"))
     if train.group_share < 1 and not same:
         raise ConfigError(
@@ -188,7 +193,9 @@ def refuse_others(
         return
     theirs = {name: store.at(origin.inputs[name]) for name in mine}
     data, folds = theirs["data"], theirs["folds"]
-    keys = f"{origin.inputs['folds']} of fold {origin.key[:SHORT]} and {mine['folds']} of this run"
+    keys = _("{folds} of fold {key} and {own} of this run").format(
+        folds=origin.inputs["folds"], key=origin.key[:SHORT], own=mine["folds"]
+    )
     if data is None or folds is None:
         raise ConfigError(
             _("train.init_from: cannot compare the fold plans {keys}: one of them was deleted").format(
@@ -207,7 +214,7 @@ def refuse_others(
             ).format(keys=keys),
             faults,
             _("train the earlier run on this competition and these folds (needed by {value})").format(
-                value="a model of all data" if fold is None else f"fold {fold}"
+                value=_("a model of all data") if fold is None else f"fold {fold}"
             ),
         )
 
@@ -216,7 +223,7 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
     """Differences of two sets of samples: ids, groups, and labels (or files, where the classes differ)."""
     odd = np.setxor1d(before.ids_N, after.ids_N)
     if len(odd):
-        return [worded("{n:id} {n:is|are} in one of them only (first: {first})", n=len(odd), first=odd[0])]
+        return [worded(_("{n:id} {n:is|are} in one of them only (first: {first})"), n=len(odd), first=odd[0])]
     before = before.take(after.ids_N)
     same_classes = before.space.classes == after.space.classes
     columns = {
@@ -226,7 +233,7 @@ def _other_samples(before: Samples, after: Samples) -> list[str]:
     }
     differing = {name: after.ids_N[_differ(*pair)] for name, pair in columns.items() if pair}
     return [
-        worded("{n:image} {n:has|have} another {name} (first: {first})", n=len(n), name=name, first=n[0])
+        worded(_("{n:image} {n:has|have} another {name} (first: {first})"), n=len(n), name=name, first=n[0])
         for name, n in differing.items()
         if len(n)
     ]
@@ -248,11 +255,13 @@ def _other_plan(before: FoldPlan, after: FoldPlan, own: Samples) -> list[str]:
         odd = np.setxor1d(one.valid_ids, other.valid_ids)
         if len(odd):
             only = worded(
-                "{n:image} {n:is|are} in one validation part only (first: {first})", n=len(odd), first=odd[0]
+                _("{n:image} {n:is|are} in one validation part only (first: {first})"),
+                n=len(odd),
+                first=odd[0],
             )
-            faults.append(f"fold {number}: {only}")
+            faults.append(_("fold {number}: {only}").format(number=number, only=only))
         elif not np.array_equal(_times(one, own.ids_N), _times(other, own.ids_N)):
-            faults.append(f"fold {number}: the training parts differ")
+            faults.append(_("fold {number}: the training parts differ").format(number=number))
     return faults
 
 

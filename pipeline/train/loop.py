@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from pipeline.core.language import _
 from pipeline.core.predictions import FoldResult, Probabilities
 from pipeline.core.samples import Floats, Samples, TrainRows
 from pipeline.core.targets import Target
@@ -203,7 +204,11 @@ def _try_epoch(
     else:
         training.recorded = None
         pieces *= 2
-        log.warning("fold %d: out of memory; each batch is now passed in %d pieces", job.fold, pieces)
+        log.warning(
+            _("fold {fold}: out of memory; each batch is now passed in {pieces} pieces").format(
+                fold=job.fold, pieces=pieces
+            )
+        )
     training.load(load_checkpoint(path) or Training(job, training.mode).state())
     training.pieces = pieces
     bar.n = schedule.start(training.epoch)

@@ -452,7 +452,9 @@ def _kept(learner: Learner, lesson: Lesson, name: str) -> Member:
     path = folder / "done.pt"
     saved = load_checkpoint(path)
     if saved is not None:
-        log.info("fold %d: %s was finished by an earlier run", lesson.part.fold, name)
+        log.info(
+            _("fold {fold}: {name} was finished by an earlier run").format(fold=lesson.part.fold, name=name)
+        )
         history = tuple(saved["history"])
         p_NC = saved["p"].numpy()
         # An earlier version kept the mode alone.

@@ -173,12 +173,12 @@ def _refuse_unknown(settings: TrainSettings, made_by: Any) -> None:
     faults = []
     for name in settings.optimizer_args:
         if name in _OWN_SETTINGS:
-            faults.append(f"{name}: set {_OWN_SETTINGS[name]} instead")
+            faults.append(_("{name}: set {setting} instead").format(name=name, setting=_OWN_SETTINGS[name]))
         elif name not in known:
             hint = nearest(name, known)
             faults.append(f"{name}: not an argument of {settings.optimizer}; {hint}".rstrip("; "))
     if faults:
-        headline = "train.optimizer_args: invalid arguments"
+        headline = _("train.optimizer_args: invalid arguments")
         raise ConfigError(headline, faults, f"{settings.optimizer} accepts {', '.join(known)}")
 
 

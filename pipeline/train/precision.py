@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.core.language import _
 from pipeline.core.samples import LabelSpace
 from pipeline.engine.hardware import processor
 from pipeline.record.files import write_atomic
@@ -80,8 +81,8 @@ def measure(config: Config, space: LabelSpace, device: str, steps: tuple[int, in
     if config.train.precision != "auto" or steps[0] < STEPS_WORTH_MEASURING:
         return
     if "plain" not in timings:
-        log.info("train.precision=auto: timing a few steps in each precision, once on this machine")
-        seconds, _ = step_timing.race(config, space, device, step_timing.modes(device))
+        log.info(_("train.precision=auto: timing a few steps in each precision, once on this machine"))
+        seconds = step_timing.race(config, space, device, step_timing.modes(device))[0]
         timings = {"plain": _written(seconds)}
         profile.keep(of, timings)
     plain = step_timing.choose(_read(timings["plain"]))
@@ -95,11 +96,15 @@ def _compiled(config: Config, space: LabelSpace, device: str, plain: Mode) -> di
     """The chosen mode against itself compiled; a network that does not compile is noted as such."""
     from pipeline.train import step_timing
 
-    log.info("train.precision=auto: timing torch.compile, once on this machine")
+    log.info(_("train.precision=auto: timing torch.compile, once on this machine"))
     try:
         seconds, first = step_timing.race(config, space, device, [plain, replace(plain, compiled=True)])
     except Exception as error:  # a compiler can fail in any way, and training works without it
-        log.info("torch.compile: %s", str(error).splitlines()[0] if str(error) else type(error).__name__)
+        log.info(
+            _("torch.compile: {why}").format(
+                why=str(error).splitlines()[0] if str(error) else type(error).__name__
+            )
+        )
         return {"failed": type(error).__name__}
     return {"seconds_to_compile": round(first, 3), **_written(seconds)}
 
@@ -123,7 +128,7 @@ def choose(config: Config, device: str, steps: int, home: Path) -> PrecisionChoi
         return PrecisionChoice(Mode(config.train.precision), "")
     timings = Profile(home).find(facts(config, device)) or {}
     if "plain" not in timings:
-        return PrecisionChoice(PLAIN, "precision auto: fp32 (a short run: not measured)")
+        return PrecisionChoice(PLAIN, _("precision auto: fp32 (a short run: not measured)"))
     seconds = _read(timings["plain"])
     mode = choose(seconds)
     per_step = float(np.median(seconds[mode]))
@@ -136,7 +141,9 @@ def choose(config: Config, device: str, steps: int, home: Path) -> PrecisionChoi
         plain, fast = (float(np.median(both[m])) for m in (mode, faster))
         if compile_pays(plain, fast, compiling, steps):
             mode, per_step, gain = faster, fast, gain / ratio(both, faster, mode)
-    return PrecisionChoice(mode, f"precision auto: {_reason(mode, gain, seconds)}", per_step)
+    return PrecisionChoice(
+        mode, _("precision auto: {reason}").format(reason=_reason(mode, gain, seconds)), per_step
+    )
 
 
 def kept(config: Config, device: str, steps: int, home: Path, work: Path) -> Mode:
@@ -163,11 +170,13 @@ def _reason(mode: Mode, gain: float, seconds: Seconds) -> str:
     if mode == PLAIN:
         others = [other for other in seconds if other.precision != PLAIN.precision]
         best = min(others, key=lambda other: ratio(seconds, other, PLAIN), default=None)
-        other = f", {best.precision} is {1 / ratio(seconds, best, PLAIN):.1f}× as fast" if best else ""
-        return f"fp32{other} (measured)"
+        if best is None:
+            return _("fp32 (measured)")
+        told = _("fp32, {other} is {times:.1f}× as fast (measured)")
+        return told.format(other=best.precision, times=1 / ratio(seconds, best, PLAIN))
     extra = f" {mode.layout}" if mode.layout != PLAIN.layout else ""
     extra += ", compiled" if mode.compiled else ""
-    return f"{mode.precision}{extra}, {gain:.1f}× fp32 (measured)"
+    return _("{mode}, {gain:.1f}× fp32 (measured)").format(mode=f"{mode.precision}{extra}", gain=gain)
 
 
 def passing(config: Config, trained: Artifact, device: str) -> Pass:

@@ -330,9 +330,10 @@ def _solve(problem: _Problem, n_classes: int, job: HeadJob) -> tuple[Floats, Flo
     iterations = int(solver.n_iter_.max())
     if iterations >= MAX_ITERATIONS:
         log.warning(
-            "fold %d: logistic regression has not converged after %d iterations; try a smaller train.head_c "
-            "(now %g)",
-            *(job.fold, MAX_ITERATIONS, _c(job)),
+            _(
+                "fold {fold}: logistic regression has not converged after {iterations} iterations; try a "
+                "smaller train.head_c (now {c:g})"
+            ).format(fold=job.fold, iterations=MAX_ITERATIONS, c=_c(job))
         )
     if len(present) == 2:  # scikit-learn then returns one row: the log-odds of the second class
         weight_CD[present] = np.concatenate([-solver.coef_, solver.coef_]) / 2

@@ -151,20 +151,32 @@ def resume(job: FoldJob, path: Path) -> Training:
         return Training(job, job.mode)
     training = Training(job, Mode.parse(state["mode"]))
     if state["job"] != training.fingerprint:
-        log.warning("%s: the checkpoint has other settings or data; the fold starts again", path)
+        log.warning(
+            _("{path}: the checkpoint has other settings or data; the fold starts again").format(path=path)
+        )
         return Training(job, job.mode)
     # Checkpoints of a version with one engine do not name it.
     if state.get("engine", "albumentations") != training.engine:
         log.warning(
-            "%s: the checkpoint was augmented by the engine %s, and %s is used now; the fold starts again",
-            path, state.get("engine", "albumentations"), training.engine,
-        )  # fmt: skip
+            _(
+                "{path}: the checkpoint was augmented by the engine {state}, and {engine} is used now; the "
+                "fold starts again"
+            ).format(path=path, state=state.get("engine", "albumentations"), engine=training.engine)
+        )
         return Training(job, job.mode)
     threads = state["threads"]
     if threads != torch.get_num_threads():
-        log.warning("%s: made with %s threads; the result may differ in its last bits", path, threads)
+        log.warning(
+            _("{path}: made with {threads} threads; the result may differ in its last bits").format(
+                path=path, threads=threads
+            )
+        )
     training.load(state)
-    log.info("fold %d continues after epoch %d of %d", job.fold, training.epoch, job.train.epochs)
+    log.info(
+        _("fold {fold} continues after epoch {epoch} of {epochs}").format(
+            fold=job.fold, epoch=training.epoch, epochs=job.train.epochs
+        )
+    )
     return training
 
 
@@ -244,15 +256,19 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     body = data[_DIGEST_BYTES:]
     if hashlib.sha256(body).digest() != data[:_DIGEST_BYTES]:
-        log.warning("%s: the checkpoint is damaged; the fold starts again", path)
+        log.warning(_("{path}: the checkpoint is damaged; the fold starts again").format(path=path))
         return None
     try:
         state = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        log.warning("%s: the checkpoint cannot be read (%s); the fold starts again", path, error)
+        log.warning(
+            _("{path}: the checkpoint cannot be read ({error}); the fold starts again").format(
+                path=path, error=error
+            )
+        )
         return None
     if not isinstance(state, dict) or state.get("version") != VERSION:
-        log.warning("%s: the checkpoint has another version; the fold starts again", path)
+        log.warning(_("{path}: the checkpoint has another version; the fold starts again").format(path=path))
         return None
     return state
 

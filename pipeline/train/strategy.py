@@ -58,7 +58,7 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
             `train.first_px` or `train.grad_checkpointing` where the network cannot do it.
     """
     if settings.freeze_bn and not any(isinstance(module, _BatchNorm) for module in backbone.modules()):
-        missing = "train.freeze_bn: the model has no batch normalisation"
+        missing = _("train.freeze_bn: the model has no batch normalisation")
         raise ConfigError(missing, remedy=_("leave train.freeze_bn out"))
     if settings.layer_decay is not None and not hasattr(backbone, "group_matcher"):
         raise ConfigError(
@@ -76,7 +76,11 @@ def prepare(backbone: nn.Module, settings: TrainSettings) -> None:
     frozen = sum(p.numel() for p in backbone.parameters() if not p.requires_grad)
     if frozen:
         total = sum(p.numel() for p in backbone.parameters())
-        log.info("%s: %d of %d weights are frozen in all epochs", settings.strategy, frozen, total)
+        log.info(
+            _("{strategy}: {frozen} of {total} weights are frozen in all epochs").format(
+                strategy=settings.strategy, frozen=frozen, total=total
+            )
+        )
 
 
 def _checkpoint(backbone: nn.Module) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline.core.errors import ConfigError, UserError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.wording import seconds_of
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
@@ -167,7 +167,10 @@ def _prepared(session: Session, options: Options, name: str) -> Turn:
             session.settings = session.settings.with_values({"train.folds": [0]})
         prepared = search.prepare(session, own, name)
     except ConfigError as error:
-        return Turn(name, why=f"{error.headline}: {'; '.join(error.faults[:2])}".rstrip(": "))
+        return Turn(
+            name,
+            why=joined(": ", [error.headline, *([joined("; ", error.faults[:2])] if error.faults else [])]),
+        )
     return Turn(name, prepared)
 
 

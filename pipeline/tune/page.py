@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup, escape
 
-from pipeline.core.predictions import Comparison
+from pipeline.core.predictions import COMPARISONS, Comparison
 from pipeline.core.search_space import Dimension, Scalar
 from pipeline.core.wording import worded
 from pipeline.pages import plots
@@ -88,11 +88,11 @@ def lines(page: TuningPage) -> list[str]:
             naive=c.naive,
             score=c.retested,
             delta=_delta(c.comparison),
-            verdict=c.comparison.verdict,
+            verdict=COMPARISONS[c.comparison.verdict],
             settings=page.bench.words(c.trial.point),
         )
         printed.append(line)
-    printed += [texts.LINE_HOW.format(how=verdict.how), *(f"    {text}" for text in page.notes)]
+    printed += [texts.LINE_HOW.format(how=verdict.how), *("    " + text for text in page.notes)]
     adopt = [texts.LINE_ADOPT.format(command=page.adopt)] if page.written else []
     return [*printed, headline(page), *adopt]
 

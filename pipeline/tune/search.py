@@ -99,7 +99,7 @@ class Prepared:
 def kind_of(name: str) -> TuneKind:
     """A stage that can be tuned, by name."""
     if name not in KINDS:
-        hint = nearest(name, KINDS) or f"known: {', '.join(KINDS)}, all"
+        hint = nearest(name, KINDS) or _("known: {kinds}, all").format(kinds=", ".join(KINDS))
         raise ConfigError(texts.UNKNOWN_STAGE.format(name=name), remedy=hint)
     return KINDS[name]
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from pipeline.core import search_space
 from pipeline.core.errors import UserError, nearest
+from pipeline.core.language import _
 from pipeline.core.search_space import Dimension, Scalar
 from pipeline.settings.fields import NEUTRAL
 from pipeline.settings.load import Settings, known_keys
@@ -224,7 +225,7 @@ def _path_fault(path: str, sections: tuple[str, ...]) -> str:
     known = known_keys(parents) if parents else list(Config.model_fields)
     if last not in known:
         inside = known or known_keys(parents[:1]) or list(Config.model_fields)
-        return texts.NO_SETTING.format(hint=nearest(last, inside) or "see `make config`")
+        return texts.NO_SETTING.format(hint=nearest(last, inside) or _("see `make config`"))
     if len(parents) < 1:
         return texts.WHOLE_SECTION.format(path=path)
     if not any(path == s or path.startswith(f"{s}.") for s in sections):

@@ -138,9 +138,9 @@ GRID_ABOUT = "Do {names} improve the score together?"
 
 # --- The report
 TITLE = "{competition}: tuning of {stage}"
-HEADLINE_BETTER = "Trial {trial} is better than the default: {delta} in the re-test"
-HEADLINE_NOT_BETTER = "Nothing better was found: the best trial differs by {delta} in the re-test"
-HEADLINE_NONE = "Nothing better was found: no trial scored better than the default"
+HEADLINE_BETTER = _("Trial {trial} is better than the default: {delta} in the re-test")
+HEADLINE_NOT_BETTER = _("Nothing better was found: the best trial differs by {delta} in the re-test")
+HEADLINE_NONE = _("Nothing better was found: no trial scored better than the default")
 LINE_DEFAULT = _("    default      {default:.4f} in the search, {retested:.4f} re-tested")
 LINE_TRIAL = _("    trial {trial:<6} {naive:.4f} in the search (optimistic), {score:.4f} re-tested: {delta}: {verdict}; {settings}")
 LINE_HOW = _("    re-test: {how}")

@@ -88,19 +88,21 @@ KINDS = {
     kind.name: kind
     for kind in (
         TuneKind(
-            "eda", "preprocessing, crop and image size", "train", ("images", "crop", "preprocess"), True,
+            "eda", _("preprocessing, crop and image size"), "train", ("images", "crop", "preprocess"), True,
             tested_by="ablate",
         ),
-        TuneKind("resample", "resampling and loss", "train", ("resample", "loss"), True, tested_by="ablate"),
-        TuneKind("train", "training", "train", LEARNED, True, tested_by="ablate"),
-        TuneKind("tta", "test-time augmentation", "infer", ("infer",), False, tested_by="infer"),
-        TuneKind("ensemble", "the blend", "ensemble", ("ensemble",), False, tested_by="ensemble"),
         TuneKind(
-            "decision", "post-processing", "decide", ("decision",), False, {"of": "ensemble"},
+            "resample", _("resampling and loss"), "train", ("resample", "loss"), True, tested_by="ablate"
+        ),
+        TuneKind("train", _("training"), "train", LEARNED, True, tested_by="ablate"),
+        TuneKind("tta", _("test-time augmentation"), "infer", ("infer",), False, tested_by="infer"),
+        TuneKind("ensemble", _("the blend"), "ensemble", ("ensemble",), False, tested_by="ensemble"),
+        TuneKind(
+            "decision", _("post-processing"), "decide", ("decision",), False, {"of": "ensemble"},
             tested_by="ensemble",
         ),
         TuneKind(
-            "error-analysis", "finders of the error report", "finders",
+            "error-analysis", _("finders of the error report"), "finders",
             ("finders", "eda.near_bits", "eda.near_ratio", "eda.near_match"), True,
             {"seeds": "0 1 2", "side": "search"}, planting.METRIC,
         ),

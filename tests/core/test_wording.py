@@ -48,15 +48,15 @@ def test_every_text_with_a_noun_is_filled_in_by_the_helper():
     """`str.format` does not know these placeholders, and would fail only when the text is shown."""
     found = 0
     for texts in sorted(ROOT.rglob("texts.py")):
-        for name, template in re.findall(
-            r"^([A-Z_0-9]+) = (\".*\")$", texts.read_text(encoding="utf-8"), re.M
+        for name, marked, template in re.findall(
+            r"^([A-Z_0-9]+) = (_\()?(\".*\")\)?$", texts.read_text(encoding="utf-8"), re.M
         ):
             if not NUMBERED.search(template):
                 continue
             found += 1
             fields = dict.fromkeys(re.findall(r"\{(\w+)", template), 1)
             assert not re.search(r"\b1 \w+s (?:are|have|do)\b", worded(template, **fields)), template
-            for path in texts.parent.rglob("*.py"):
+            for path in () if marked else texts.parent.rglob("*.py"):  # a marked text fills itself in
                 assert f"texts.{name}.format(" not in path.read_text(encoding="utf-8"), f"{path}: {name}"
     assert found > 30
 

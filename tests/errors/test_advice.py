@@ -124,6 +124,8 @@ def test_folds_that_leak_come_first_whatever_else_is_wrong():
     assert "leak" in [a.kind for a in told] and told[0].kind != "leak", "a small leak spoils little"
     assert advise(replace(world(), leaks=(replace(copies, effect=-0.2),)))[0].kind == "leak"
     assert "leak" not in kinds(replace(world(), leaks=(replace(copies, found=False),)))
+    of_test = replace(copies, effect=0.02, direction=1)
+    assert "leak" not in kinds(replace(world(), leaks=(of_test,))), "the folds have no fault"
 
 
 def test_flipped_labels_are_told_from_hard_images():

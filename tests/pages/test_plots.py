@@ -33,6 +33,13 @@ def test_bars_have_lengths_in_proportion():
     assert NAME in texts(svg) and svg.get("aria-label") == f"bars of {NAME}"
 
 
+@pytest.mark.parametrize("length", range(1, 20))
+def test_the_longest_name_of_bars_has_the_room_that_was_made_for_it(length):
+    names = [str(n % 10) * length for n in range(3)]
+    svg = parsed(plots.bars([plots.Bar(name, (n + 1.0,), (str(n),)) for n, name in enumerate(names)], "t"))
+    assert set(names) <= set(texts(svg))
+
+
 def test_bars_of_several_series_have_a_legend_and_zero_rows_draw():
     rows = [plots.Bar("a", (0.0, 0.0), ("0", "0"))]
     svg = parsed(plots.bars(rows, "t", ("before", "after")))

@@ -229,6 +229,12 @@ def test_a_member_of_which_folds_exist_goes_on_with_its_own_schedule():
     assert begun(runner.session, recipe) == 7 and begun(runner.session, Recipe("probe", PROBE)) is None
     store.begun = lambda stage: [fold(NETWORK.with_values({"train.epochs": 9})), *others]
     assert begun(runner.session, recipe) == 9, "a checkpoint of its first fold is a beginning, too"
+    large = Recipe("large", load(["competition=emoji", "experiment=lite0"]))
+    small = fold(large.at(size=large.sizes[-1], epochs=5))
+    store.begun, store.all, runner.done = lambda stage: [small], lambda stage: [], {}
+    going_on = runner._as_begun(large)
+    assert going_on.sizes == [large.sizes[-1]] and going_on.name == f"large at {large.sizes[-1]} px"
+    assert begun(runner.session, going_on) == 5 and runner._as_begun(recipe) is recipe
     scene = SimpleNamespace(cost=lambda settings: Cost(1.0, 2.0, 3.0), missing=lambda s: 2, plan=range(5))
     rung = ladder_of(recipe, scene, 7).rungs[0]
     assert (rung.epochs, rung.share, rung.is_fixed) == (7, 0.4, True)

@@ -21,6 +21,7 @@ from typing import Literal
 import numpy as np
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.language import _
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
@@ -193,7 +194,9 @@ def cross_fit(
             remedy="train and infer more folds, or remove ensemble.max_ms",
         )
     if recipe.fits(len(aligned)) and len(at_parts) < 2:
-        log.warning("ensemble: weights are cross-fitted, which needs at least two folds; nothing is fitted")
+        log.warning(
+            _("ensemble: weights are cross-fitted, which needs at least two folds; nothing is fitted")
+        )
         recipe = Recipe("mean" if recipe.finds_weights else recipe.method, weights=recipe.weights)
     fitted = fit(recipe, aligned, y_N, metric)
     whole = fitted.apply(aligned, "blend")

@@ -32,6 +32,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from pipeline.core.errors import StorageError
+from pipeline.core.language import _
 from pipeline.core.samples import Ints
 from pipeline.core.seeds import rng
 from pipeline.core.terminal import bar_of
@@ -137,7 +138,7 @@ def materialise(settings: EmojiDemo | DigitsDemo, home: Path, name: str) -> Path
         except OSError:
             if not root.is_dir():
                 raise
-            log.info("%s: another process made it first", root)
+            log.info(_("{root}: another process made it first").format(root=root))
     except OSError as error:
         raise StorageError(
             f"{root}: cannot be written: {error.strerror or error}",

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import DataError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.tables import DECIMAL_COMMA, Table, read_table
 from pipeline.data import texts
 from pipeline.data.new import kinds, words
@@ -157,7 +157,7 @@ def _columns(asked: Asked, label: Label, names: Sequence[str], beside: Beside) -
     over = [a for a in asked.answers if a not in named.values()]
     if over:
         kinds.refuse(
-            "answers", where, texts.UNFILLED.format(table="the training data", columns=", ".join(over))
+            "answers", where, texts.UNFILLED.format(table=texts.TRAINING_DATA, columns=", ".join(over))
         )
     renamed = {v: c for v, c in named.items() if v != c}
     return Form("probabilities", texts.COLUMN_PER_CLASS, settings={"columns": named} if renamed else {})
@@ -196,7 +196,7 @@ def _attributes(asked: Asked, label: Label, names: Sequence[str], beside: Beside
     settings |= {"words": given} if given else {}
     why = texts.COLUMN_PER_ATTRIBUTE
     if unclear:
-        question = texts.QUESTION_ATTRIBUTES.format(columns="; ".join(unclear.values()))
+        question = texts.QUESTION_ATTRIBUTES.format(columns=joined("; ", unclear.values()))
         return Form(
             None,
             texts.OPEN,
@@ -247,8 +247,8 @@ def _one_probability(values: Sequence[str], answer: str, cells: set[str]) -> For
     chosen = words.positive(values, answer)
     if chosen is not None:
         return Form("probability", why, answer, {"positive": [chosen]})
-    choices = " or ".join(f"competition.submission.positive={scalar([v])}" for v in values)
-    question = texts.QUESTION_POSITIVE.format(column=answer, values=" or ".join(values), choices=choices)
+    choices = joined(texts.OR, (f"competition.submission.positive={scalar([v])}" for v in values))
+    question = texts.QUESTION_POSITIVE.format(column=answer, values=joined(texts.OR, values), choices=choices)
     trial = (*_TRIAL, "competition.submission.positive=null", "competition.metric=accuracy")
     meant: list[Choice] = [
         (texts.CHOICE_POSITIVE.format(value=v), {"format": "probability", "positive": [v]}) for v in values

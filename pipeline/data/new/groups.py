@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.core.language import joined
 from pipeline.core.seeds import some_of
 from pipeline.core.tables import Table
 from pipeline.core.wording import worded
@@ -75,6 +76,9 @@ IMAGES_A_GROUP = (1.3, 200)
 # A class of so many images whose images are all in one group is the group.
 SWALLOWED = 5
 SHOWN_EXAMPLES = 3
+# Of the values of a column without a typical name: how many must be codes, and how many there must be, at all
+# and for each class.
+CODED, FEWEST_CODED, CODED_A_CLASS = 0.9, 20, 3
 # The name of a file without its folder and extension.
 FILE_NAME = r"([^/]+?)(?:\.[^/.]*)?$"
 # Names of which the pictures are compared, the side of the small copies (px), and how much smaller the usual
@@ -129,6 +133,24 @@ def _named(column: str) -> bool:
 def named_group(columns: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
     """The first of `group_columns` with a typical name."""
     return next(((column, why) for column, why in columns if _named(column)), None)
+
+
+def coded_group(
+    table: Table, columns: Sequence[tuple[str, str]], classes: Sequence[int]
+) -> tuple[str, str] | None:
+    """The only one of `group_columns` whose values are codes of things, as `bag17`; None: none or several.
+
+    Taking a column that is no group costs little; folds that split a group make every score too good.
+    """
+    coded = [(c, why) for c, why in columns if _are_codes(table.column(c), len(set(classes)))]
+    return (coded[0][0], texts.GROUP_CODED.format(why=coded[0][1])) if len(coded) == 1 else None
+
+
+def _are_codes(values: Sequence[str], classes: int) -> bool:
+    """Whether nearly all values have letters and digits, and there are many more of them than classes."""
+    known = {v for v in values if not no_group(v, UNKNOWN_GROUPS)}
+    codes = [v for v in known if any(c.isalpha() for c in v) and any(c.isdigit() for c in v)]
+    return len(codes) >= CODED * len(known) and len(known) >= max(FEWEST_CODED, CODED_A_CLASS * classes)
 
 
 def is_answer(groups: Sequence[str], classes: Sequence[int]) -> bool:
@@ -198,7 +220,7 @@ def _examples(names: Sequence[str], paths: Sequence[str]) -> str:
         first.setdefault(group, path)
     shown = list(first.items())[:SHOWN_EXAMPLES]
     named = [(path.rsplit("/", 1)[-1], group) for group, path in shown]
-    return ", ".join(texts.GROUP_EXAMPLE.format(path=name, group=group) for name, group in named)
+    return joined(", ", (texts.GROUP_EXAMPLE.format(path=name, group=group) for name, group in named))
 
 
 def _like_groups(groups: int, images: int) -> bool:

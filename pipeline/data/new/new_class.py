@@ -14,6 +14,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from pipeline.core.language import joined
 from pipeline.data import texts
 from pipeline.data.new import columns, words
 from pipeline.data.new.asked import Asked
@@ -78,7 +79,7 @@ def propose(proposal: Proposal, found: NewClass) -> None:
     if found.question:
         proposal.set("competition.new_class", texts.TO_FILL, texts.OPEN)
         proposal.trial = (*proposal.trial, "competition.new_class=null")
-        proposal.question = "; ".join(q for q in (proposal.question, found.question) if q)
+        proposal.question = joined("; ", [q for q in (proposal.question, found.question) if q])
         return
     proposal.set("competition.new_class", found.word, found.why)
     proposal.set("decision.steps", ["new_class"], texts.NEW_CLASS_STEP)

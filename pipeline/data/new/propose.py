@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.core.errors import DataError
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.tables import Table, read_table
 from pipeline.core.wording import worded
 from pipeline.data import containers, texts
@@ -28,6 +28,7 @@ from pipeline.data.new import (
     columns,
     folders,
     given,
+    group,
     groups,
     host,
     image_table,
@@ -55,7 +56,6 @@ from pipeline.data.paths import hidden, images_below, nfc
 from pipeline.data.readers.pixels import numbered
 from pipeline.data.readers.reading import ROW, ROW_FROM_0
 from pipeline.data.readers.registry import packed as of_several
-from pipeline.settings.competition import UNKNOWN_GROUPS, no_group
 
 NUMBERED = (ROW, ROW_FROM_0)
 MOST_HINTS, SHOWN_LABELS = 5, 3
@@ -74,6 +74,8 @@ def propose(request: NewRequest) -> Proposal:
             label.
     """
     check_there(request)
+    if request.train is None:
+        group.refuse(request.group)
     proposal = Proposal(request.name)
     root = root_of(request)
     tree = mask_tree(request)
@@ -188,7 +190,8 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     # Only classes can be what a group is by mistake; sets of labels and values are nearly as many as images.
     told_apart = classes if found.target == "exclusive" else [0] * len(classes)
     seen = (place.folder, named_by, told_apart)
-    chosen = _group(proposal, table, likely, (*found.names, found.column), seen)
+    given_group = group.given(request.group, table, taken | used)
+    chosen = group.settle(proposal, table, likely, (*found.names, found.column), seen, given=given_group)
     metadata.propose(proposal, table, test, [c for c in free if c not in used], classes)
     attributes = label_attributes(proposal, found, chosen)
     mirrored.settle(proposal, found, attributes)
@@ -203,7 +206,7 @@ def _table(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRows:
     if of_several(place.folder):
         held = packed.held_at(place, request.encoding) if inside is None else inside.held
         asked_shape = packed.question(held)
-        proposal.question = "; ".join(q for q in (proposal.question, asked_shape) if q)
+        proposal.question = joined("; ", [q for q in (proposal.question, asked_shape) if q])
         sides_known = tuple(packed.sides(place, table, held, request.encoding))
     if parts is not None:
         paths = tuple(several.first_files(parts, paths))
@@ -341,44 +344,6 @@ def _attribute(found: Label, number: int, groups: Sequence[str]) -> dict[str, An
     return attribute
 
 
-def _group(
-    proposal: Proposal,
-    table: Table | None,
-    candidates: list[tuple[str, str]],
-    labels: Sequence[str],
-    seen: tuple[Path, Sequence[str], Sequence[int]],
-    known: tuple[str, str] | None = None,
-) -> list[str]:
-    """Set the group if there is a likely one; returns the group of each row, or an empty list.
-
-    `seen`: the image folder, and the path and the class of each row; `known`: a pattern from the folders.
-    """
-    folder, paths, classes = seen
-    repeated = None if known else groups.repeated_pictures(folder, paths)
-    first = [pattern for pattern in (known, repeated) if pattern]
-    patterns = [*first, *(groups.group_patterns(paths, classes) if paths else [])]
-    answers = [c for c, _ in candidates if table and groups.is_answer(table.column(c), classes)]
-    proposal.hints += [texts.GROUP_IS_ANSWER.format(column=c) for c in answers if c not in labels]
-    candidates = [(c, why) for c, why in candidates if c not in labels and c not in answers]
-    named = groups.named_group(candidates)
-    others = [(c, why) for c, why in candidates if named is None or c != named[0]]
-    group_of_row: list[str] = []
-    if named is not None and table is not None:
-        proposal.set("competition.group_column", *named)
-        group_of_row = [
-            f"{v} {n}" if no_group(v, UNKNOWN_GROUPS) else v for n, v in enumerate(table.column(named[0]))
-        ]
-    elif patterns:
-        pattern, why = patterns.pop(0)
-        proposal.set("competition.group_pattern", pattern, why)
-        group_of_row = [hit[1] for p in paths if (hit := re.search(pattern, nfc(p)))]
-    else:
-        proposal.set("competition.group_column", None, texts.NO_GROUP)
-    proposal.hints += [texts.GROUP_COLUMN_HINT.format(column=c, why=why) for c, why in others]
-    proposal.hints += [texts.GROUP_PATTERN_HINT.format(pattern=p, why=why) for p, why in patterns]
-    return group_of_row
-
-
 @dataclass(frozen=True)
 class _Labelled:
     """Labels that are a part of each path.
@@ -404,7 +369,7 @@ def _in_names(paths: Sequence[str]) -> _Labelled | None:
     pattern, labels = named
     first = {nfc(word): path for word, path in zip(reversed(labels), reversed(paths), strict=True)}
     shown = [texts.NAME_EXAMPLE.format(path=first[w], label=w) for w in sorted(first)[:SHOWN_LABELS]]
-    why = texts.NAME_PATTERN.format(count=len(first), examples=", ".join(shown))
+    why = texts.NAME_PATTERN.format(count=len(first), examples=joined(", ", shown))
     return _Labelled(pattern, labels, (worded(texts.NAMED_IMAGES, images=len(paths)), why, texts.NAME_LABELS))
 
 
@@ -423,7 +388,7 @@ def _by_part(
     proposal.set("competition.train_images", relative(folder, root), texts.IMAGES_HERE)
     host.test_set(proposal, request, root, sample, None)
     found = label.of_folders(sorted({nfc(word) for word in named.labels}), named.labels, CLASS)
-    chosen = _group(proposal, None, [], [CLASS], (folder, paths, found.numbers()), named.group)
+    chosen = group.settle(proposal, None, [], [CLASS], (folder, paths, found.numbers()), named.group)
     attribute = _attribute(found, 0, chosen)
     mirrored.settle(proposal, found, [attribute])
     proposal.set("competition.attributes", [attribute], named.whys[2])
@@ -499,7 +464,7 @@ def _folders(proposal: Proposal, request: NewRequest, root: Path) -> LabelledRow
     found = label.of_folders(names, [path.split("/")[0] for path in inside], CLASS)
     found, unseen = new_class.recognised(found, sample)
     classes = found.numbers()
-    chosen = _group(proposal, None, [], [CLASS], (folder, inside, classes))
+    chosen = group.settle(proposal, None, [], [CLASS], (folder, inside, classes))
     attribute = _attribute(found, 0, chosen)
     mirrored.settle(proposal, found, [attribute])
     proposal.set("competition.attributes", [attribute], texts.FOLDER_NAMES)

@@ -41,6 +41,7 @@ class NewRequest:
         encoding: of tables that are not UTF-8; None: found.
         target: the kind of the label; None: it is guessed.
         image_table: a table with a row for each image beside `train` with a row for each sample; None: found.
+        group: the column whose images belong together, or `none`; empty: it is guessed.
     """
 
     name: str
@@ -53,6 +54,7 @@ class NewRequest:
     encoding: str | None = None
     target: Kind | None = None
     image_table: Path | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ class Proposal:
         old = "` and `".join(f"{key}: {scalar(written[key])}" for key in keys)
         out = [texts.CHOOSE.format(old=old)] if self.choices else []
         for meaning, settings in self.choices:
-            out += [f"  {meaning}", *(f"    {key}: {scalar(value)}" for key, value in settings.items())]
+            out += ["  " + meaning, *(f"    {key}: {scalar(value)}" for key, value in settings.items())]
         return out
 
     def yaml(self) -> str:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.core import metrics
+from pipeline.core.language import joined
 from pipeline.core.metric_arithmetic import Reals, ratio
 from pipeline.core.metrics import Metric
 from pipeline.core.samples import Floats, FoldPlan, Ints, Kind, LabelSpace, Samples, Strings, Truth, positions
@@ -276,7 +277,7 @@ class Diagnosis:
         else:
             start = texts.OUTSIDE_BAND.format(gap=gap, low=band.low, high=band.high)
             start += texts.OUTSIDE_BAND_HIDDEN if first.denied_by(gap) else ""
-        return f"{start} {first.headline}"
+        return joined(" ", (start, first.headline))
 
 
 def in_units_of_score(metric: Metric, delta_right: float, kind: Kind = EXCLUSIVE) -> float | None:

@@ -164,22 +164,30 @@ def _faults(grid: Grid) -> list[str]:
     faults += [f"{p}: `seeds` sets it" for p in SEEDED if p in where]
     if grid.seconds is not None:
         if grid.equal_steps and "equal_steps" in grid.model_fields_set:
-            faults.append("equal_steps: steps and seconds cannot both be equal; leave one out")
+            faults.append(_("equal_steps: steps and seconds cannot both be equal; leave one out"))
         faults += [f"{p}: `seconds` sets it" for p in ("train.epochs",) if p in where]
     elif "most_epochs" in grid.model_fields_set:
-        faults.append("most_epochs: only with `seconds`")
+        faults.append(_("most_epochs: only with `seconds`"))
     for fixed in grid.against:
         for axis, level in fixed.items():
             known = grid.axes.get(axis)
             if known is None:
-                faults.append(f"against: unknown axis `{axis}`; known: {', '.join(grid.axes)}")
+                faults.append(
+                    _("against: unknown axis `{axis}`; known: {axes}").format(
+                        axis=axis, axes=", ".join(grid.axes)
+                    )
+                )
             elif level not in known:
-                faults.append(f"against: unknown level `{level}` of {axis}; known: {', '.join(known)}")
+                faults.append(
+                    _("against: unknown level `{level}` of {axis}; known: {known}").format(
+                        level=level, axis=axis, known=", ".join(known)
+                    )
+                )
         if not fixed:
-            faults.append("against: an entry is empty; give {axis: level}")
+            faults.append(_("against: an entry is empty; give {axis: level}"))
     size = math.prod(len(levels) for levels in grid.axes.values())
     if size > MOST_ARMS:
-        faults.append(f"axes: {size} arms, at most {MOST_ARMS} are allowed")
+        faults.append(_("axes: {size} arms, at most {most} are allowed").format(size=size, most=MOST_ARMS))
     return faults
 
 

@@ -1,0 +1,84 @@
+"""Log lines, the live line, tables and recorded comparisons are in the language of the reader."""
+
+import logging
+
+import pytest
+
+from pipeline.core import terminal
+from pipeline.core.errors import UserError
+from pipeline.core.language import _, say
+from pipeline.core.predictions import Comparison, compared
+from pipeline.engine.progress import Item, Progress
+from pipeline.submit import texts
+from pipeline.submit.ranking import table
+
+HINT = _("did you mean {words}?")
+
+
+def record(message, *arguments):
+    return logging.LogRecord("x", logging.WARNING, "f.py", 1, message, arguments, None)
+
+
+def test_a_log_line_that_is_a_text_is_said_in_the_language_of_the_command():
+    formatter = terminal.Formatter("%(message)s")
+    text = HINT.format(words="100 %s")
+    assert formatter.format(record(text)) == "did you mean 100 %s?"
+    formatter.language = "ko"
+    kept = record(text)
+    assert formatter.format(kept) == "혹시 100 %s를 뜻하셨나요?" and kept.msg is text
+    assert formatter.format(record("%s is %d", "a", 3)) == "a is 3"
+
+
+def test_the_command_says_its_language_to_the_log_lines(monkeypatch):
+    root = logging.getLogger()
+    handler = logging.StreamHandler()
+    handler.setFormatter(terminal.Formatter("%(message)s"))
+    monkeypatch.setattr(root, "handlers", [handler])
+    before = root.level
+    try:
+        terminal.listen("ERROR", "ko")
+        assert root.level == logging.ERROR and handler.formatter.language == "ko"
+    finally:
+        root.setLevel(before)
+    assert terminal.Formatter.language == "en", "another command is not told"
+
+
+@pytest.mark.parametrize("language, told", [("en", "train: 0 of 1 done"), ("ko", "train: 1개 중 0개 완료")])
+def test_the_live_line_is_in_the_language_of_the_command(language, told, tmp_path):
+    progress = Progress(tmp_path, lambda text: None, language)
+    progress.command = "train"
+    progress.plan(Item("fold/1", "fold", "fold 0"))
+    assert progress.live_line().startswith(told)
+
+
+@pytest.mark.parametrize("verdict", ["better", "worse", "can't tell"])
+def test_a_comparison_that_was_recorded_can_be_said_again(verdict):
+    told = str(Comparison(0.25, -0.5, 0.75, 0.9, 40, verdict))
+    again = compared(f"{told}; and more")
+    assert again == f"{told}; and more"
+    assert (
+        say(again, "ko") == f"{say(Comparison(0.25, -0.5, 0.75, 0.9, 40, verdict).in_words, 'ko')}; and more"
+    )
+    assert verdict not in say(again, "ko") and compared("no comparison") == "no comparison"
+
+
+def test_columns_of_a_table_stay_below_each_other_where_letters_are_wide():
+    assert terminal.padded("key", 5) == "key  " and terminal.padded("key", -5) == "  key"
+    assert terminal.padded("키", 5) == "키   " and terminal.padded("재사용", -8) == "  재사용"
+    assert terminal.padded("too long", 3) == "too long"
+
+
+def test_the_head_of_the_runs_is_in_the_language_of_the_reader(tmp_path, monkeypatch):
+    from pipeline.submit import ranking
+
+    monkeypatch.setattr(ranking, "_runs", lambda store, competition: [])
+    empty = table(None, "digits", "ko")
+    assert [say(line, "ko") for line in empty] == ["digits에 완료된 실행이 아직 없습니다"]
+    assert [say(word, "ko") for word in texts.RUNS_HEAD][:3] == ["단계", "실험", "키"]
+
+
+def test_an_error_of_several_is_one_line_in_any_language():
+    error = UserError(HINT.format(words="a"), [HINT.format(words="b")], "c")
+    assert str(error) == "did you mean a?\n  - did you mean b?\n  → c"
+    assert str(error.in_line()) == "did you mean a?   - did you mean b?   → c"
+    assert say(error.in_line(), "ko") == "혹시 a를 뜻하셨나요?   - 혹시 b를 뜻하셨나요?   → 해결 방법: c"
