@@ -33,7 +33,7 @@ now:
 	@$(PYTHON) pipeline/home/now.py $(ARGS)
 
 help:
-	@$(PYTHON) pipeline/cli.py
+	@$(PYTHON) pipeline/help.py
 
 install:
 	@$(PYTHON) tools/bootstrap.py

@@ -282,7 +282,7 @@ COMMANDS = (
             Option("verdicts", "a file of answers exported from the report, to import"),
             Option("label", "of labels that hold together: the one that the report is about"),
         ),
-        make="A=new.csv B=best.csv, or neither; VERDICTS=judged.csv; LABEL=one",
+        make="A=new.csv B=best.csv; VERDICTS=judged.csv; LABEL=one",
     ),
     Command(
         "explain",
@@ -457,25 +457,6 @@ COMMANDS = (
     ),
 )
 
-# Targets of the Makefile besides the commands.
-OTHER_TARGETS = {
-    "now": "print three commands that fit what is there; `make` alone does so, too",
-    "help": "print this list",
-    "install": "build the environment, or find it, and print its path",
-    "ui": "serve the MLflow UI for this machine only: PORT=5000 DB=mlflow.db",
-    "dashboard": "serve Optuna's dashboard for this machine only: PORT=8080 STUDIES=optuna.db",
-    "notebook": "open the notebooks in JupyterLab; the first time it installs JupyterLab",
-    "check": "run linter, formatter, type checker and the architecture test",
-    "test": 'run the default tests; TESTS="-k folds" selects some',
-    "test-slow": "run the slow tests: the whole pipeline on small data, kill and resume",
-    "test-browser": "run the browser tests: reports and the MLflow UI in Chromium",
-    "test-gpu": "run the tests that need a CUDA device",
-    "test-lowest": "run the default tests with the oldest libraries that pyproject.toml allows, except torch",
-    "lock": "pin all dependencies again; UPGRADE=--upgrade takes newer versions",
-    "translations": "add new texts to the catalogues of other languages; NEW=xx begins one",
-    "clean": "delete caches and temporary files, but no results",
-}
-
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose messages, which repeat what was typed, are printable."""
@@ -507,13 +488,6 @@ def parser() -> argparse.ArgumentParser:
         for option in command.options:
             one.add_argument(f"--{option.flag}", help=option.help, **option.how)
     return top
-
-
-def make_help() -> str:
-    """The list of make targets."""
-    rows = {c.name: f"{c.help}{f': {c.make}' if c.make else ''}" for c in COMMANDS} | OTHER_TARGETS
-    lines = (f"  {name:<15} {text}" for name, text in rows.items())
-    return "\n".join(['make TARGET [ARGS="key=value ..."]', *lines])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -594,7 +568,3 @@ def run(options: Options, settings: Settings) -> None:
                 session.tracker.standings(name, ranking.markdown(session.store, name))
         finally:
             session.close()
-
-
-if __name__ == "__main__":
-    print(make_help())

@@ -15,14 +15,14 @@ from typing import Any
 
 from pipeline.core import metrics
 from pipeline.core.language import ENGLISH, _, say
-from pipeline.core.predictions import compared
+from pipeline.core.predictions import cautioned, compared
 from pipeline.core.terminal import padded
 from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble.stages import BLEND
 from pipeline.errors.commands import compare, say_next
-from pipeline.pages.command_words import make_with, shown, ui_command
+from pipeline.pages.command_words import make_with, shown, spoken, ui_command
 from pipeline.record.board import HERE
 from pipeline.record.store import Artifact
 from pipeline.settings.load import Settings
@@ -114,11 +114,12 @@ def lines(
     score = SCORE.format(score=m[f"oof_{metric}"], low=m["ci_low"], high=m["ci_high"])
     caution = blend.manifest.get("tags", {}).get("caution")
     if caution:
-        score = SCORE_WITH_CAUTION.format(score=score, caution=caution)
+        score = SCORE_WITH_CAUTION.format(score=score, caution=cautioned(caution))
     facts = blend.json(BLEND) if blend.has(BLEND) else None
     page = min(report.folder.glob("*.html"))
     command = make_with(
-        f"make score FILE={shlex.quote(shown(path))} PUBLIC=…", settings.located(settings.competition_words)
+        spoken(f"make score FILE={shlex.quote(shown(path))} PUBLIC=…"),
+        settings.located(settings.competition_words),
     )
     public = NOT_SUBMITTED.format(command=command) if entry.public is None else f"{entry.public:.4f}"
     rows = {

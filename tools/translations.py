@@ -20,15 +20,19 @@ from babel.messages.pofile import read_po, write_po
 CHECKOUT = Path(__file__).resolve().parents[1]
 SOURCES, FOLDER = CHECKOUT / "pipeline", CHECKOUT / "pipeline" / "locale"
 KEYWORDS = {"_": None}
+# The table of commands stays plain text, so that it can be read as a table.
+TABLE = {"Command": (2,)}
 JINJA = {"trimmed": "true", "silent": "false"}
 WIDTH = 110
 
 
 def messages(sources: Path = SOURCES) -> Iterator[tuple[str, str]]:
-    """Every text of `_(…)` and `plural(n, …)`, and the file that it is in, below `pipeline/`."""
+    """Every text of `_(…)`, `plural(n, …)` and the table of commands; and the file, below `pipeline/`."""
     for path in sorted(sources.rglob("*.py")):
         name = path.relative_to(sources.parent).as_posix()
         for found in extract_from_file("python", path, keywords=KEYWORDS):
+            yield found[1], name
+        for found in extract_from_file("python", path, keywords=TABLE if path.name == "cli.py" else {}):
             yield found[1], name
         for found in extract_from_file("python", path, keywords={"plural": (2,)}):
             yield f"{{n:,{found[1]}}}", name

@@ -151,6 +151,24 @@ def joined(separator: str, parts: Iterable[str]) -> str:
     return Text("".join(str(part) for part in mixed), parts=tuple(mixed))
 
 
+def recalled(kept: str, *templates: str) -> str:
+    """English that was kept as a plain string, as the text of one of these templates; else as it is.
+
+    Args:
+        kept: from a manifest, a tag or a table.
+        templates: whose placeholders are names, or numbers with a specification such as `.4f`.
+    """
+    for template in templates:
+        fields = list(string.Formatter().parse(template))
+        named = (re.escape(before) + (f"(?P<{name}>.+)" if name else "") for before, name, _, _ in fields)
+        found = re.fullmatch("".join(named), kept)
+        if found is not None:
+            numbers = {name for _, name, specification, _ in fields if specification}
+            values = {k: float(v) if k in numbers else v for k, v in found.groupdict().items()}
+            return Text(kept, template, values)
+    return kept
+
+
 def say(text: object, language: str, escape: Callable[[object], str] | None = None) -> str:
     """A text as a reader of this language reads it; what is no `Text`, or has no translation, stays as it is.
 

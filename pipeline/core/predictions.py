@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pipeline.core.errors import ConfigError, DataError
-from pipeline.core.language import _
+from pipeline.core.language import Text, _, joined
 from pipeline.core.samples import (
     Floats,
     Ints,
@@ -32,8 +32,18 @@ from pipeline.core.wording import worded
 
 COMPARED = _("{delta} [{low}, {high}], {verdict}")
 COMPARED_NOTE = _("{delta} [{low}, {high}], {verdict} ({note})")
-# The beginning of a comparison that was recorded as text.
-RECORDED = re.compile(r"([-+][0-9.]+) \[([-+][0-9.]+), ([-+][0-9.]+)\], (better|worse|can't tell)")
+# A comparison that was recorded as text.
+RECORDED = re.compile(
+    r"([-+][0-9.]+) \[([-+][0-9.]+), ([-+][0-9.]+)\], (better|worse|can't tell)(?: \((.+)\))?"
+)
+# Notes of comparisons and intervals: why they are unreliable.
+FEW_GROUPS, FEW_GROUPS_RECORDED = (
+    _("{n:group}: interval too narrow"),
+    re.compile(r"(\d+) groups?: interval.*"),
+)
+ONE_SEED = _("one seed per arm: the interval does not include the variation between seeds")
+NOTES = "; "
+SCORE_NOTE = _("{score} ({note})")
 COMPARISONS = {"better": _("better"), "worse": _("worse"), "can't tell": _("can't tell")}
 
 
@@ -374,8 +384,13 @@ class Interval:
     note: str = ""
 
     def __str__(self) -> str:
-        text = f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
-        return f"{text} ({self.note})" if self.note else text
+        return str(self.in_words)
+
+    @property
+    def in_words(self) -> str:
+        """The score, its interval and the note, as a text that can be translated."""
+        score = f"{self.value:.4f} [{self.low:.4f}, {self.high:.4f}]"
+        return SCORE_NOTE.format(score=score, note=self.note) if self.note else score
 
 
 @dataclass(frozen=True)
@@ -414,9 +429,19 @@ class Comparison:
 
 def compared(recorded: str) -> str:
     """A comparison that was recorded as text, as one that can be said in another language."""
-    found = RECORDED.match(recorded)
+    found = RECORDED.fullmatch(recorded)
     if found is None:
         return recorded
-    delta, low, high, verdict = found.groups()
-    told = COMPARED.format(delta=delta, low=low, high=high, verdict=COMPARISONS[verdict])
-    return told + recorded[found.end() :]
+    delta, low, high, verdict, note = found.groups()
+    values = {"delta": delta, "low": low, "high": high, "verdict": COMPARISONS[verdict]}
+    return COMPARED_NOTE.format(**values, note=cautioned(note)) if note else COMPARED.format(**values)
+
+
+def cautioned(recorded: str) -> str:
+    """The note of a comparison or an interval that was recorded as text, in the same way."""
+    return joined(NOTES, map(_one_note, recorded.split(NOTES)))
+
+
+def _one_note(recorded: str) -> str:
+    found = FEW_GROUPS_RECORDED.fullmatch(recorded)
+    return Text(recorded) if found is None else FEW_GROUPS.format(n=int(found[1]))

@@ -43,9 +43,10 @@ from pipeline.core.group_resampling import (
     resampled,
     rescored,
 )
+from pipeline.core.language import joined
 from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.metrics import Metric
-from pipeline.core.predictions import Comparison, Interval
+from pipeline.core.predictions import FEW_GROUPS, NOTES, ONE_SEED, Comparison, Interval
 from pipeline.core.samples import Floats, Ints, Strings, Truth
 from pipeline.core.seeds import rng
 
@@ -133,7 +134,7 @@ def few_groups_note(n_groups: int) -> str:
     """Why an interval over so few groups is unreliable; empty if there are enough groups."""
     if n_groups >= ENOUGH_GROUPS:
         return ""
-    return f"{n_groups} group{'' if n_groups == 1 else 's'}: interval too narrow"
+    return FEW_GROUPS.format(n=n_groups)
 
 
 @dataclass(frozen=True)
@@ -184,11 +185,8 @@ def compare_arms(
     error_P = off_PB.std(axis=1)
     factor = max_t_factor(off_PB, error_P)
     n_groups = len(np.unique(groups_N))
-    notes = [
-        few_groups_note(n_groups),
-        *(["one seed per arm: the interval does not include the variation between seeds"] * (not spread)),
-    ]
-    note = "; ".join(text for text in notes if text)
+    notes = [few_groups_note(n_groups), *([ONE_SEED] * (not spread))]
+    note = joined(NOTES, (text for text in notes if text))
     comparisons = [
         _widened(float(d), factor * float(e), off_B, n_groups, note)
         for d, e, off_B in zip(delta_P, error_P, off_PB, strict=True)

@@ -74,6 +74,18 @@ def health(folds: Artifact) -> pd.DataFrame:
     return pd.read_csv(folds.folder / "health.csv", index_col=0)
 
 
+def notes(made: Artifact, language: str) -> tuple[str, ...]:
+    """The remarks that were made when tables or images were read, in a language."""
+    return said(made, made.json("notes.json"), language)
+
+
+def said(made: Artifact, lines: Sequence[str], language: str) -> tuple[str, ...]:
+    """These lines of a result as it said them in a language; others as they are."""
+    known = made.manifest.get("said", {}).get(language, [])
+    told = dict(zip(made.manifest.get("lines", []), known, strict=False))
+    return tuple(told.get(line, line) for line in lines)
+
+
 def fold_checks(folds: Artifact) -> tuple[str, ...]:
     """The faults and warnings of the fold plan, one line each, faults first."""
     return tuple(texts.CHECK_LINE.format(**check) for check in folds.json("checks.json"))

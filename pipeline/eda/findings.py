@@ -233,12 +233,7 @@ def shifted(shift: Shift | None, settings: EdaSettings) -> list[Finding]:
     top = shift.table.head(3).to_dict("records")
     facts = joined(
         ", ",
-        (
-            texts.SHIFT_FACT.format(
-                fact=texts.MEASURES.get(r["fact"], r["fact"]), train=r["train"], test=r["test"]
-            )
-            for r in top
-        ),
+        (texts.SHIFT_FACT.format(fact=texts.fact(r["fact"]), train=r["train"], test=r["test"]) for r in top),
     )
     return [
         Finding(

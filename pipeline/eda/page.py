@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from pipeline.core.language import Text, say
+from pipeline.core.language import ENGLISH, Text, say
 from pipeline.core.samples import FoldPlan, Samples
 from pipeline.eda import texts
 from pipeline.eda.evidence import Evidence, FeaturePair, Finding, gather
@@ -208,6 +208,14 @@ class _Sheet:
     keys: tuple[Key, ...]
 
 
+def _in_words(table: pd.DataFrame, language: str) -> pd.DataFrame:
+    """A table of facts with their names, and its columns, in the language of the page."""
+    if "fact" not in table or language == ENGLISH:
+        return table
+    names = [say(texts.fact(str(name)), language) for name in table["fact"]]
+    return table.assign(fact=names).rename(columns=lambda name: say(texts.fact(name), language))
+
+
 def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
     """The self-contained page of what `explore` found on these inputs."""
     evidence, settings = exploration.evidence, inputs.config.report
@@ -225,7 +233,10 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         language=settings.language,
         texts=texts,
         exploration=exploration,
-        tables={name: table.head(MOST_ROWS) for name, table in exploration.tables.items()},
+        tables={
+            name: _in_words(table.head(MOST_ROWS), settings.language)
+            for name, table in exploration.tables.items()
+        },
         rows={name: len(table) for name, table in exploration.tables.items()},
         shown={name: _shown(name, len(table)) for name, table in exploration.tables.items()},
         metrics=exploration.metrics,

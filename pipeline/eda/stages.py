@@ -39,8 +39,12 @@ def build_eda(job: Job) -> Built:
         image=load.image_of(job.inputs["images"]),
         health=load.health(job.inputs["folds"]),
         notes=(
-            *(note for name in ("data", "images") for note in job.inputs[name].json("notes.json")),
-            *plan.notes,
+            *(
+                note
+                for name in ("data", "images")
+                for note in load.notes(job.inputs[name], config.report.language)
+            ),
+            *load.said(job.inputs["folds"], plan.notes, config.report.language),
             *load.fold_checks(job.inputs["folds"]),
         ),
         config=config,

@@ -6,7 +6,7 @@ them (`eda/templates/explore.html`). Text in backticks is shown as code.
 
 from typing import NamedTuple
 
-from pipeline.core.language import _
+from pipeline.core.language import Text, _
 
 
 class Noun(NamedTuple):
@@ -199,9 +199,17 @@ MEASURES = {
     "width": _("width"), "height": _("height"), "blocks": _("blocks"),
 }  # fmt: skip
 
+# What a language other than English calls facts, where their names are short forms or common words.
+FACTS = {"blur": _("sharpness"), "saturation": _("saturation"), "red": _("red minus green"), "blue": _("blue minus green"), "auc": _("AUC")}
+
 # Headers of tables.
 HEADERS = (
     _("class"), _("label"), _("images"), _("share"), _("groups"), _("group"), _("split"), _("fewest images"), _("median images"), _("most images"),
     _("copies"), _("labels conflict"), _("across groups"), _("train and test"), _("measure"), _("median"), _("5 % below"), _("5 % above"),
     _("value"), _("fact"), _("classes"), _("train images"), _("valid images"), _("train groups"), _("valid groups"),
 )  # fmt: skip
+
+
+def fact(name: str) -> str:
+    """The name of a measured fact, which may be that of a column of the user's."""
+    return Text(name, FACTS[name]) if name in FACTS else MEASURES.get(name, name)

@@ -15,7 +15,7 @@ from pathlib import Path
 from pipeline.core.language import _, joined
 from pipeline.engine import naming
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, shown, spoken
 from pipeline.record.store import Artifact
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -58,7 +58,7 @@ def command(
     if target == NEWEST:
         words = session.settings.competition_words
     given = session.graph.words_of(name, settings or session.settings) if words is None else tuple(words)
-    return make_with(f"make {target}", session.settings.located(given))
+    return make_with(spoken(f"make {target}"), session.settings.located(given))
 
 
 def typed(session: Session, options: Namespace, flags: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ def build_ensemble(job: Job) -> Built:
     title = texts.BLEND_RUN.format(method=options.method, members=names)
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
     tags = scoring.tags(card, rival, job.resolved, job.request) | {
-        "changed": texts.BLENDED.format(members=names)
+        "changed": str(texts.BLENDED.format(members=names))
     }
     name = texts.BLEND_NAME.format(members=names)
     return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
@@ -345,7 +345,7 @@ def build_decide(job: Job) -> Built:
     }
     title = texts.DECISION_RUN.format(stage=of.stage, key=of.key[:8], steps=", ".join(config.decision.steps))
     description = note(title, texts.DECISION_WHY, "make error-analysis", result=total)
-    caution = {"caution": card.interval.note} if card.interval.note else {}
+    caution = {"caution": str(card.interval.note)} if card.interval.note else {}
     tags = {"verdict": effect.verdict, "decision": kept or "none", **caution}
     if "refit" in job.inputs:
         tags["score"] = job.inputs["refit"].manifest["tags"].get("score", "")

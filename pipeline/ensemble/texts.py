@@ -49,7 +49,7 @@ ONLY_MEMBER_SCORES = _("; their scores differ, {blend:.4f} and {alone:.4f}, beca
 NO_DIFFERENCE = _("{comparison}; there is no difference to detect")
 GROUPS_NEEDED = _("{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are {groups:,}")
 BLEND_RUN = "{method} vote of {members}"
-BLENDED = "blends {members}"
+BLENDED = _("blends {members}")
 BLEND_NAME = "blend of {members}"
 
 # Cost

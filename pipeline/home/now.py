@@ -26,7 +26,7 @@ if __name__ == "__main__":  # `make` runs this file by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.core.language import AUTO, ENGLISH, _, of_environment, say
-from pipeline.pages.command_words import fold_words
+from pipeline.pages.command_words import fold_words, spoken
 
 MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
 # What the home page knows of all results, and the ledger of submissions.
@@ -159,7 +159,8 @@ def unfinished(artifacts: Path, one: dict[str, Any]) -> list[dict[str, Any]]:
 
 def command(target: str, *words: str) -> str:
     """A command with words of settings that need no quotes."""
-    return f'make {target} ARGS="{" ".join(words)}"' if words else f"make {target}"
+    made = spoken(f"make {target}")
+    return f'{made} ARGS="{" ".join(words)}"' if words else made
 
 
 def suggestions(

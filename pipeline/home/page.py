@@ -22,8 +22,9 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from pipeline.core.errors import PodiumError, UserError
-from pipeline.core.language import ENGLISH, _, say
+from pipeline.core.language import ENGLISH, _, recalled, say
 from pipeline.core.wording import duration
+from pipeline.ensemble.texts import BLENDED
 from pipeline.home import facts, now, texts
 from pipeline.home.facts import Competition, Facts, Result
 from pipeline.pages import plots
@@ -43,6 +44,7 @@ UP = ".."
 VERDICTS, NEXT_TO_SHOW = 3, 3
 # Between the values of a setting before and after it changed.
 ARROW = " → "
+LANGUAGE = re.compile(r'<html lang="([\w-]+)"')
 FIRST = "first of its kind"
 SURE = ("better", "worse")
 PREDICTED, TRAINED = ("infer", "ensemble"), ("train",)
@@ -220,7 +222,11 @@ def _titled(result: Result) -> str:
     kind = texts.KIND_TITLES.get(result.stage)
     if kind is not None:
         return kind
-    return _named(result) if result.stage == "ensemble" else f"{result.stage} {_named(result)}"
+    if result.stage == "ensemble":
+        return _named(result)
+    if result.stage not in texts.STAGES:
+        return f"{result.stage} {_named(result)}"
+    return texts.STAGES[result.stage].format(label=_named(result))
 
 
 def _capital(text: str, language: str) -> str:
@@ -266,7 +272,7 @@ def _changed(result: Result) -> str:
     if ARROW in result.changed:
         return texts.CHANGED.format(what=result.changed)
     if result.changed or result.stage not in SCORED:
-        return result.changed
+        return recalled(result.changed, BLENDED)
     return texts.MADE_WITH.format(words=result.label)
 
 
@@ -425,19 +431,32 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     return [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
 
 
+def _tongue(page: Path, language: str) -> str:
+    """The language of a page, e.g. `en`, where it is not that of the home page."""
+    try:
+        with page.open(encoding="utf-8") as file:
+            found = LANGUAGE.search(file.read(len("<!doctype html>") + 40))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return "" if found is None or found[1] == language else found[1]
+
+
 def _reports(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, Any]]:
     """Every report by kind, in the order of a competition; of each kind the newest first."""
     kinds: dict[str, list[dict[str, str]]] = {kind: [] for kind in texts.KIND_TITLES}
     for result in reversed(own):
         for page in result.pages:
-            one = {"label": result.label, "when": _moment(result.created), "link": _link(result, page)}
+            link = _link(result, page)
+            one = {"label": result.label, "when": _moment(result.created), "link": link}
+            one["tongue"] = _tongue(place.artifacts / result.address / page, place.language)
             kinds.setdefault(result.stage, []).append(one)
     for folder in ("tuning", "plans"):
         for path in sorted((place.home / folder).glob("*.html"), key=_modified, reverse=True):
             if name in path.stem:
                 when = datetime.fromtimestamp(_modified(path), UTC).strftime("%Y-%m-%d %H:%M")
                 link = f"{UP}/{folder}/{quote(path.name)}"
-                kinds[folder].append({"label": path.stem, "when": when, "link": link})
+                tongue = _tongue(path, place.language)
+                kinds[folder].append({"label": path.stem, "when": when, "link": link, "tongue": tongue})
     return [
         {"title": texts.KIND_TITLES.get(kind, kind.replace("_", " ")), "first": pages[0], "rest": pages[1:]}
         for kind, pages in kinds.items()

@@ -11,6 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.core.language import VARIABLE
+
+# In the words that make hands down, blanks inside a value have a backslash before them.
+TYPED_LANGUAGE = re.compile(rf"(?<!\\)\s{VARIABLE}=(\S+)")
 TRAIN = "make train"
 
 
@@ -36,6 +40,22 @@ def make_with(command: str, given: tuple[str, ...], *settings: str) -> str:
     for_make = " ".join(shlex.quote(word) for word in words).replace("$", "$$")
     typed = re.sub(r'([\\"`$])', r"\\\1", for_make)
     return f'{command} ARGS="{typed}"'
+
+
+def spoken(command: str, environment: Mapping[str, str] = os.environ) -> str:
+    """A command of make that is printed, with the language that was typed behind the present one.
+
+    `make train UI_LANG=ko` holds for that command only, so without it the next one would answer in another
+    language. A language of the shell or of the settings needs no word: it holds for the next command, too.
+
+    Args:
+        command: `make train`, without settings.
+        environment: make puts the variables of its own command line into MAKEFLAGS.
+    """
+    typed = TYPED_LANGUAGE.search(f" {environment.get('MAKEFLAGS', '')}")
+    if typed is None or environment.get(VARIABLE) != typed[1]:
+        return command
+    return f"{command} {VARIABLE}={shlex.quote(typed[1])}"
 
 
 def fold_words(manifest: Mapping[str, Any]) -> tuple[str, ...]:

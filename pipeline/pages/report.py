@@ -84,11 +84,18 @@ def _environment(language: str) -> Environment:
     environment.filters.update(
         count=count, percent=percent, rights=_rights, gain=gain, minutes=minutes, said=told
     )
-    environment.filters["word"] = lambda name: say(Text(name), language) if isinstance(name, str) else name
+    environment.filters["word"] = lambda name: _word(name, language)
     environment.filters["prose"] = lambda text: _prose(say(text, language))
     environment.filters["cell"] = lambda value, right=None: _cell(value, right, language)
     environment.globals.update(_=translated, language=language)
     return environment
+
+
+def _word(name: Any, language: str) -> Any:
+    """A name that may be a word of ours, as a text or as plain English, in this language."""
+    if not isinstance(name, str):
+        return name
+    return say(name if isinstance(name, Text) else Text(name), language)
 
 
 def render(

@@ -16,7 +16,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from pipeline.core import metrics
-from pipeline.core.predictions import Comparison
+from pipeline.core.language import ENGLISH, say
+from pipeline.core.predictions import COMPARISONS, Comparison
 from pipeline.core.wording import worded
 from pipeline.pages import plots
 from pipeline.pages.command_words import shown
@@ -64,11 +65,15 @@ def write(story: Story, home: Path) -> str:
 def render_html(story: Story) -> str:
     """The self-contained page."""
     config, metric = story.config, metrics.get(story.config.competition.metric)
-    last = story.steps[-1].at if story.steps else 0.0
+    last, language = story.steps[-1].at if story.steps else 0.0, config.report.language
     return render(
         "plan.html",
-        title=texts.TITLE.format(
-            competition=config.competition.title or config.competition.name, time=story.time
+        language=language,
+        title=say(
+            texts.TITLE.format(
+                competition=config.competition.title or config.competition.name, time=story.time
+            ),
+            language,
         ),
         headline=worded(
             texts.HEADLINE,
@@ -80,7 +85,7 @@ def render_html(story: Story) -> str:
         lead=texts.LEAD.format(time=story.time),
         honest=story.honest,
         picture=picture(story.steps, story.gains, metric.name, metric.higher_is_better),
-        table=table_of(story.steps, story.gains, metric.name),
+        table=table_of(story.steps, story.gains, metric.name, language),
         path=shown(story.best.stable),
         command=story.command,
         thumbs=Thumbnails.none(),
@@ -125,25 +130,27 @@ def picture(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: s
     return plots.svg(plots.WIDTH, axes.height, texts.PICTURE, body)
 
 
-def table_of(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str) -> pd.DataFrame:
+def table_of(
+    steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str, language: str = ENGLISH
+) -> pd.DataFrame:
     """A row for each step: its time, scores, gain, and whether the gain is more than noise."""
     rows: list[tuple[Any, ...]] = []
     for step, gain in zip(steps, gains, strict=True):
-        name, took = step.name or texts.BEFORE, minutes(step.seconds)
+        name, took = say(step.name or texts.BEFORE, language), say(minutes(step.seconds), language)
+        at = say(minutes(step.at), language)
         alone = None if step.made is None else step.made.metrics[f"oof_{metric}"]
         if step.blend is None:
-            rows.append((minutes(step.at), name, took, alone, None, "", "", step.note))
+            rows.append((at, name, took, alone, None, "", "", say(step.note, language)))
             continue
         score, low, high = _figures(step, metric)
         told, verdict = "", texts.FIRST
         if gain is not None:
             told = f"{signed(gain.delta)} [{signed(gain.low)}, {signed(gain.high)}]"
-            verdict = texts.INSIDE if gain.verdict == texts.NOISE else gain.verdict
+            verdict = texts.INSIDE if gain.verdict == texts.NOISE else COMPARISONS.get(gain.verdict, gain.verdict)
         interval = f"[{low:.4f}, {high:.4f}]"
-        minute = "" if gain is None else per_minute(gain, step)
-        rows.append(
-            (minutes(step.at), name, took, alone, score, interval, told, f"{verdict}; {minute}".rstrip("; "))
-        )
+        minute = "" if gain is None else say(per_minute(gain, step), language)
+        verdict = say(verdict, language)
+        rows.append((at, name, took, alone, score, interval, told, f"{verdict}; {minute}".rstrip("; ")))
     names = [
         "at",
         "step",

@@ -69,13 +69,14 @@ ENDED_EARLY = _("nothing that fits is left to try")
 PAGE = _("report: {path}")
 
 # --- The page
-TITLE = "{competition}: what {time} bought"
-HEADLINE = "{metric} {score:.4f} after {spent}: {members:member} in the blend"
-LEAD = "TIME={time}. Every score is out of fold; that of a blend is cross-fitted. A step is named where it ended."
+TITLE = _("{competition}: what {time} bought")
+HEADLINE = _("{metric} {score:.4f} after {spent}: {members:member} in the blend")
+LEAD = _("TIME={time}. Every score is out of fold; that of a blend is cross-fitted. A step is named where it ended.")
 NOISE = "can't tell"
-INSIDE = "inside the noise"
+INSIDE = _("inside the noise")
 PICTURE = "score over time"
-FIRST = "the first result"
+PAGE_WORDS = (_("at"), _("step"), _("took"), _("alone"), _("together"), _("95 % interval"), _("gain, corrected"), _("verdict; gain a minute"))
+FIRST = _("the first result")
 
 
 # --- make improve

@@ -7,6 +7,7 @@ Owns this order, the folder that stands for the host's, and the lines. Does not 
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,9 @@ from pipeline.core.wording import duration, worded
 from pipeline.data import host as hosts
 from pipeline.data import host_format, load
 from pipeline.engine import request
+from pipeline.engine.next_step import NEXT
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import shown
+from pipeline.pages.command_words import shown, spoken
 from pipeline.predict import bundle, finding, folder, oldest, packing, rehearsal, texts
 from pipeline.predict.hidden import seconds_of
 from pipeline.predict.notebook import Places
@@ -89,7 +91,7 @@ def run(session: Session, options: Options) -> None:
         took = duration(found.shortest(hidden))
         headline = texts.LIMIT_TOO_SHORT.format(limit=limit, took=took, hidden=hidden)
         raise DataError(headline, remedy=texts.LIMIT_REMEDY)
-    session.say(texts.BUNDLE_NEXT.format(folder=shown(out)))
+    session.say(NEXT.format(command=spoken(f"make submit FILE={shlex.quote(shown(out))} DRY=1")))
 
 
 def _oldest(python: str) -> Host:

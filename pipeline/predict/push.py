@@ -25,8 +25,9 @@ from typing import Any
 
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.wording import worded
+from pipeline.engine.next_step import NEXT
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import shown
+from pipeline.pages.command_words import shown, spoken
 from pipeline.predict import bundle, folder, texts
 from pipeline.record import files, paths
 from pipeline.submit import hand_in
@@ -94,7 +95,7 @@ def run(session: Session, options: argparse.Namespace) -> None:
         session.say(submit_texts.COMMAND.format(words=hand_in.shown(words)))
     if options.dry or client is None:
         session.say(submit_texts.DRY_DONE)
-        session.say(texts.PUSH_NEXT.format(folder=shlex.quote(shown(where))))
+        session.say(NEXT.format(command=spoken(f"make submit FILE={shlex.quote(shown(where))}")))
         return
     if not hand_in.confirmed(options.yes, session.language):
         session.say(submit_texts.NOT_SUBMITTED)

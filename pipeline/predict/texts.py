@@ -176,7 +176,6 @@ EXPECTED = _("expected for {hidden:,} images on this machine: {took}, with a mar
 EXPECTED_DROPS = _("that is over the limit: the notebook will drop views, then members, to stay inside it")
 LIMIT_TOO_SHORT = _("LIMIT={limit} is too short: one member with one view takes about {took} for {hidden:,} images on this machine")
 LIMIT_REMEDY = _("raise LIMIT, use a GPU or a smaller network, or say with HIDDEN how many images the hidden set has")
-BUNDLE_NEXT = _("next: make submit FILE={folder} DRY=1")
 BUNDLE_README = """# {name}
 
 Everything that the submission {name} is made of, for a notebook without a network.
@@ -223,7 +222,6 @@ PUSH_OTHER_CLIENT = _("this Kaggle client lacks {faults:command} that a bundle n
 PUSH_LACKS = _("kaggle {command}: {options}")
 PUSH_ASKS = _("asks: {words}")
 PUSH_WHAT = _("{folder} ({megabytes:.0f} MB) becomes the dataset {dataset}, and the notebook of the same name runs it")
-PUSH_NEXT = _("next: make submit FILE={folder}")
 PUSHED = _("pushed: the notebook {notebook} runs on the host now; when it has finished, submit what it wrote: {words}")
 PUSH_NOT_READY = _("{dataset}: the host has not unpacked the dataset after {minutes:.0f} min; the notebook was not pushed")
 PUSH_NOT_READY_REMEDY = _("run the same command again: it sends a new version")

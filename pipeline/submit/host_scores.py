@@ -15,10 +15,11 @@ import pandas as pd
 
 from pipeline.core import metrics, truths
 from pipeline.core.errors import DataError
-from pipeline.core.language import joined
+from pipeline.core.language import joined, recalled
 from pipeline.core.samples import positions
 from pipeline.core.targets import Target
 from pipeline.data import host, host_format, load
+from pipeline.infer.texts import REFIT_SCORE
 from pipeline.record import board, paths
 from pipeline.record.files import write_atomic
 from pipeline.record.store import Artifact
@@ -146,7 +147,7 @@ def described(entry: ledger.Entry, reveal: bool) -> str:
     """One line for the terminal, with the private score if `reveal`."""
     oof = texts.NO_OOF_SCORE if entry.oof is None else texts.OOF.format(oof=entry.oof)
     if entry.kind == "refit":
-        oof = texts.NO_OOF_NOTE.format(note=entry.note)
+        oof = texts.NO_OOF_NOTE.format(note=recalled(entry.note, REFIT_SCORE))
     public = texts.NO_PUBLIC if entry.public is None else texts.PUBLIC.format(public=entry.public)
     parts = [f"{entry.name:<40}", oof, public]
     if entry.private is not None and reveal:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from pipeline.core.language import ENGLISH, say
 from pipeline.core.statistics import Band
 from pipeline.core.wording import worded
 from pipeline.pages import plots
@@ -182,11 +183,11 @@ def causes_table(diagnosis: Diagnosis | None) -> pd.DataFrame:
     """One row per cause, the most likely first: cause, found, effect, headline, answer."""
     columns = ["cause", "found", "effect", "headline", "answer"]
     causes = () if diagnosis is None else diagnosis.causes
-    rows = [(c.kind, c.found, c.effect, c.headline, c.answer) for c in causes]
+    rows = [(c.kind, c.found, c.effect, str(c.headline), str(c.answer)) for c in causes]
     return pd.DataFrame(rows, columns=columns)
 
 
-def render_html(board: Leaderboard, thumbnail_px: int) -> str:
+def render_html(board: Leaderboard, thumbnail_px: int, language: str = ENGLISH) -> str:
     """The self-contained HTML document."""
     dots = [
         plots.Dot(
@@ -206,7 +207,8 @@ def render_html(board: Leaderboard, thumbnail_px: int) -> str:
     band = drawn or (bands[-1] if bands else None)
     return render(
         "leaderboard.html",
-        title=f"{board.title}: submissions",
+        language=language,
+        title=say(texts.LEADERBOARD_TITLE.format(title=board.title), language),
         board=board,
         table=table(board),
         plot=plots.against(dots, band, board.metric),
@@ -222,5 +224,5 @@ def render_html(board: Leaderboard, thumbnail_px: int) -> str:
 def _pill(cause: Cause) -> tuple[str, str]:
     """The CSS class and the word of a cause's pill."""
     if not cause.found:
-        return "info", "not found"
-    return ("low", "harmless") if cause.kind in HARMLESS else ("high", "found")
+        return "info", texts.CAUSE_NOT_FOUND
+    return ("low", texts.CAUSE_HARMLESS) if cause.kind in HARMLESS else ("high", texts.CAUSE_FOUND)

@@ -109,7 +109,7 @@ def build_leaderboard(job: Job) -> Built:
         public=public.text,
         diagnosis=diagnosis,
     )
-    html = page.render_html(board, config.report.thumbnail_px)
+    html = page.render_html(board, config.report.thumbnail_px, config.report.language)
     (job.draft / "leaderboard.html").write_text(html, encoding="utf-8")
     page.causes_table(diagnosis).to_csv(job.draft / "diagnosis.csv", index=False)
     figures = {"submissions": float(len(entries))}
@@ -150,7 +150,7 @@ STAGES = (
         build_leaderboard,
         reads=(
             *("eda", "statistics", "competition.metric", "competition.title", "competition.public_share"),
-            "report.thumbnail_px",
+            *("report.thumbnail_px", "report.language"),
         ),
         inputs=needs("data", "images", "folds", "prepared"),
         identity=leaderboard_identity,

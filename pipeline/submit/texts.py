@@ -64,6 +64,13 @@ EXAMINED_INSTEAD = _("{name}, whose gap is examined because the best has no publ
 SAME_FILE = _("{name} is the same file as {other}, byte for byte; where their OOF scores differ, only the way of computing them does")
 NEXT_CAUSE = _("  also: {headline}")
 CAUSE_ANSWER = _("  do: {answer}")
+LEADERBOARD_TITLE = _("{title}: submissions")
+CAUSE_NOT_FOUND, CAUSE_HARMLESS, CAUSE_FOUND = _("not found"), _("harmless"), _("found")
+# Columns of the page's table, and the causes, which the page looks up by their names.
+LEADERBOARD_WORDS = (
+    _("no"), _("submission"), _("kind"), _("run"), _("member"), _("blend"), _("refit"), _("outside"), _("95 % interval"), _("public"), _("public − OOF"), _("luck alone"), _("the gap"), _("looks"), _("note"),
+    _("group leak"), _("duplicates"), _("transform"), _("covariate shift"), _("label shift"), _("over selection"), _("unexplained"), _("averaging"), _("noise"),
+)
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
 LEADERBOARD_WHY = "can out-of-fold scores be trusted?"
 

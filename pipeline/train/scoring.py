@@ -253,7 +253,7 @@ def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any], request: 
 
     A blend has settings of its own only: beside one, the words of the run say what it is.
     """
-    caution = {"caution": card.interval.note} if card.interval.note else {}
+    caution = {"caution": str(card.interval.note)} if card.interval.note else {}
     if rival is None or card.against is None:
         return {"verdict": texts.FIRST_RUN, **caution}
     verdict = {"verdict": card.against.verdict, "compared_with": card.rival, **caution}

@@ -10,6 +10,7 @@ import argparse
 from pipeline.engine import next_step
 from pipeline.engine.executors.chosen import executor_of_jobs
 from pipeline.engine.session import Session
+from pipeline.pages.command_words import spoken
 from pipeline.tune import budget, running, search, winners
 from pipeline.tune.search_record import SearchRecord
 
@@ -33,4 +34,5 @@ def tune(session: Session, options: Options) -> None:
     if written is None:
         next_step.say(session, winners.NEXT[prepared.bench.kind.name])
     else:
-        session.end_with(next_step.NEXT.format(command=winners.adopt_command(prepared.bench, written.stem)))
+        command = spoken(winners.adopt_command(prepared.bench, written.stem))
+        session.end_with(next_step.NEXT.format(command=command))

@@ -20,7 +20,7 @@ import yaml
 from pipeline.core.errors import ConfigError
 from pipeline.engine import next_step
 from pipeline.engine.session import Session
-from pipeline.pages.command_words import make_with, shown
+from pipeline.pages.command_words import make_with, shown, spoken
 from pipeline.record.files import write_atomic
 from pipeline.settings import named
 from pipeline.settings.load import Settings
@@ -108,13 +108,13 @@ def next_steps(session: Session, winners: Sequence[StageWinner], day: date) -> l
         grid = _grid(session, fitting, day)
         words = session.settings.located(session.settings.words)
         lines.append(texts.TEST_TOGETHER)
-        lines.append(f"      {make_with(f'make ablate GRID={shlex.quote(shown(grid))}', words)}")
+        lines.append(f"      {make_with(spoken(f'make ablate GRID={shlex.quote(shown(grid))}'), words)}")
     views = [w for w in winners if KINDS[w.stage].tested_by == "infer"]
     voted = [w for w in winners if KINDS[w.stage].tested_by == "ensemble"]
     for target, some in (("infer", [*fitting, *views]), ("ensemble", voted)):
         if len(some) > 1 or (foreign and some is not voted):
             lines.append(texts.COMBINE)
-            lines.append(f"      {make_with(f'make {target}', _combined(session.settings, some))}")
+            lines.append(f"      {make_with(spoken(f'make {target}'), _combined(session.settings, some))}")
     return [texts.TESTED_ALONE, *lines] if len(winners) > 1 or foreign else lines
 
 
@@ -125,7 +125,7 @@ def next_command(session: Session, winners: Sequence[StageWinner], steps: Sequen
         return commands[-1]
     if not winners:
         return next_step.command(session, "train")
-    return make_with(f"make {NEXT[winners[0].stage]}", _combined(session.settings, winners[:1]))
+    return make_with(spoken(f"make {NEXT[winners[0].stage]}"), _combined(session.settings, winners[:1]))
 
 
 def _fitting(settings: Settings, winners: Sequence[StageWinner]) -> tuple[list[StageWinner], list[str]]:

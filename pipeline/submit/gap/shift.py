@@ -24,8 +24,10 @@ import pandas as pd
 from sklearn.linear_model import LogisticRegression
 
 from pipeline.core import seeds
+from pipeline.core.language import joined
 from pipeline.core.neighbours import linked, search_each, squares
 from pipeline.eda import shift
+from pipeline.eda.texts import fact
 from pipeline.pages.report import percent
 from pipeline.submit import texts
 from pipeline.submit.gap.leak import MOST_IMAGES, nearest, pixels, plan_rows
@@ -83,10 +85,13 @@ class SetDifference:
     @property
     def figures(self) -> str:
         """The AUCs in words."""
-        return ", ".join(
-            texts.SHIFT_FIGURE.format(columns=texts.SHIFT_COLUMNS[name], auc=one.auc, chance=one.chance)
-            for name, one in (("facts", self.facts), ("thumbs", self.thumbs))
-            if one is not None
+        return joined(
+            ", ",
+            (
+                texts.SHIFT_FIGURE.format(columns=texts.SHIFT_COLUMNS[name], auc=one.auc, chance=one.chance)
+                for name, one in (("facts", self.facts), ("thumbs", self.thumbs))
+                if one is not None
+            ),
         )
 
 
@@ -173,7 +178,7 @@ def _transform(scene: GapScene, how: str) -> Cause:
     top = beyond.iloc[0]
     if top["share"] >= BEYOND:
         headline = texts.BEYOND.format(
-            share=percent(top["share"]), fact=top["fact"], train=top["train"], test=top["test"]
+            share=percent(top["share"]), fact=fact(str(top["fact"])), train=top["train"], test=top["test"]
         )
         return Cause("transform", True, headline, how, texts.TRANSFORM_ANSWER)
     return Cause("transform", False, texts.UNEXPLAINED_SHIFT, how, texts.NOTHING_TO_DO)
@@ -300,9 +305,10 @@ def _covariate(scene: GapScene, difference: SetDifference, how: str, submitted: 
     facts, thumbs = difference.facts, difference.thumbs
     strongest = facts if facts.auc >= thumbs.auc else thumbs
     rows = strongest.table.head(3).to_dict("records")
-    shown = ", ".join(
-        texts.COVARIATE_FACT.format(fact=r["fact"], train=r["train"], test=r["test"]) for r in rows
+    facts_read = (
+        texts.COVARIATE_FACT.format(fact=fact(str(r["fact"])), train=r["train"], test=r["test"]) for r in rows
     )
+    shown = joined(", ", facts_read)
     effect = None if submitted is None else _weighted(scene, strongest.on == "facts", submitted)
     effect_text = "" if effect is None else texts.COVARIATE_EFFECT.format(effect=effect)
     headline = texts.COVARIATE_SHIFT.format(figures=difference.figures, facts=shown, effect=effect_text)
