@@ -1,7 +1,8 @@
 """The pictures of docs/img, made anew by the commands whose pages they show.
 
-    python tools/docs_pictures.py                    all of them: 42 minutes on 2 CPU cores that other
-                                                     programs used too; 12 of them train lite0
+    python tools/docs_pictures.py                    all of them: 47 minutes on 2 CPU cores that other
+                                                     programs used too (the sum of what each took);
+                                                     lite0 takes 12 of them, and `time` its 8
     python tools/docs_pictures.py data folds         some of them
     python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
 
@@ -62,6 +63,7 @@ ABOVE_WHAT_WOULD_BE_CUT = """most => {
   const boxes = [...document.querySelectorAll("img, svg, [role=img]")].map(e => e.getBoundingClientRect());
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    if (!node.data.trim()) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     boxes.push(...range.getClientRects());
@@ -130,10 +132,10 @@ MLFLOW_CLOSES = (
 )
 # The way of README from raw files to a verdict.
 STORY = (
-    ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 356)),
+    ("A folder of images and a table", Picture("files", EDA, "report", "#sheets h3", 540, 360)),
     (
         "make eda: what is wrong in them",
-        Picture("finding", EDA, "report", "#findings article .pill", 540, 356),
+        Picture("finding", EDA, "report", "#findings article .pill", 540, 360),
     ),
     (
         "make ensemble: is the blend better?",
@@ -176,7 +178,7 @@ PICTURES = (
         "#telling",
         height=920,
     ),
-    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=680),
+    Picture("tuning", ('make tune STAGE=ensemble TRIALS=20 ARGS="competition=emoji"',), "report", height=556),
     Picture(
         "predict",
         (*PROBES, NEW, f"make predict FILE={PROBE} IMAGES=new OUT=new.csv; cut -d, -f1-3 new.csv"),
@@ -202,7 +204,7 @@ PICTURES = (
         height=580,
     ),
     Picture("time", ('make ensemble TIME=8m ARGS="competition=emoji"',), "report", height=640, alone=True),
-    Picture("data", EDA, "report", height=590),
+    Picture("data", EDA, "report", height=582),
     Picture(
         "images",
         ('make preview ARGS="competition=emoji augment.policy=heavy"',),
@@ -214,7 +216,13 @@ PICTURES = (
     Picture(
         "targets", ('make eda ARGS="competition=emoji-labels"',), "report", "#balance", width=640, height=520
     ),
-    Picture("training", ('make train ARGS="competition=emoji experiment=probe"',), width=760, alone=True),
+    Picture(
+        "training",
+        ('make train ARGS="competition=emoji experiment=probe"',),
+        width=760,
+        height=620,
+        alone=True,
+    ),
     Picture(
         "experiments",
         ('make learning-curve ARGS="competition=emoji experiment=probe"',),

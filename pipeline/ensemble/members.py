@@ -7,6 +7,7 @@ the syntax of `ensemble.members` (`settings/ensemble.py`) nor reading CSVs (`ens
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.core.samples import Samples, Strings
 from pipeline.core.voting import soft_voting
 from pipeline.data import load
 from pipeline.engine import naming
+from pipeline.engine.naming import KEY
 from pipeline.engine.need import Need
 from pipeline.engine.stage import Ask
 from pipeline.ensemble import external, texts
@@ -148,6 +150,25 @@ def load_members(
 def by_name(inputs: Mapping[str, Artifact], prefix: str) -> dict[str, Artifact]:
     """The inputs whose name starts with the prefix, by the rest of their name."""
     return {name.removeprefix(prefix): a for name, a in inputs.items() if name.startswith(prefix)}
+
+
+def words_of(blend: Artifact, inferred: Mapping[str, Artifact], names: Sequence[str]) -> tuple[str, ...]:
+    """The words of settings that ask for some members of a blend again, and for their given weights.
+
+    A member's name is its word only where it was asked for by it; other inferences are meant by their keys.
+
+    Args:
+        blend: that has these members.
+        inferred: its members that are inferences, by name.
+        names: of the wanted members.
+    """
+    asked = {word_of(str(word)).name: str(word) for word in blend.setting("ensemble.members") or ()}
+    keyed = {n: a for n, a in inferred.items() if n in names and n not in asked}
+    words = [f"{KEY}{keyed[n].key[:SHORT]}" if n in keyed else asked[n] for n in names]
+    given = blend.setting("ensemble.weights") or {}
+    kept = {_name_with_key(keyed[n]) if n in keyed else n: given[n] for n in names if n in given}
+    weights = (f"ensemble.weights={json.dumps(kept, ensure_ascii=False)}",) if given else ()
+    return (f"ensemble.members=[{','.join(words)}]", *weights)
 
 
 def refuse(settings: Settings, test: Samples) -> None:

@@ -6,7 +6,7 @@ Owns the tables, the plot of score over time, and the terminal lines. Does not o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,16 @@ class EnsemblePage:
     importance: pd.DataFrame | None = None
 
 
-def recommended(facts: Mapping[str, Any], delta: float, times: float | None) -> str:
+def recommended(
+    facts: Mapping[str, Any], delta: float, times: float | None, command: Callable[[Sequence[str]], str]
+) -> str:
     """What to submit: the blend or its best member, by their out-of-fold comparison; and what to leave out.
 
     Args:
         facts: the contents of blend.json.
         delta: score of the blend minus that of its best member; positive is better.
         times: time of the blend divided by that of its best member; None: not timed.
+        command: the command that blends the members with these names.
     """
     best, alone = str(facts["best_member"]), str(facts.get("only_member", ""))
     if alone:
@@ -79,7 +82,8 @@ def recommended(facts: Mapping[str, Any], delta: float, times: float | None) -> 
     idle = [name for name, gain in gains.items() if gain <= 0 and name != best]
     kept = [name for name in gains if name not in idle]
     if idle and len(kept) > 1:
-        advice += texts.RECOMMEND_WITHOUT.format(names=", ".join(idle), kept=",".join(kept))
+        again = command([*kept, *facts.get("test_only", ())])
+        advice += texts.RECOMMEND_WITHOUT.format(names=", ".join(idle), command=again)
     return advice
 
 

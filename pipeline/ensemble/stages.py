@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -48,6 +49,7 @@ from pipeline.ensemble.priors import PriorCorrection, class_shares, label_shares
 from pipeline.ensemble.thresholds import MOST_GRADES, Clip, CutPoints, Round, Thresholds, not_whole
 from pipeline.ensemble.trees import Trees
 from pipeline.nets.stages import features_need
+from pipeline.pages.command_words import make_with
 from pipeline.record import files
 from pipeline.record.tracking import note
 from pipeline.resample.page import shown, shown_rows
@@ -268,7 +270,7 @@ def build_cost(job: Job) -> Built:
         members=tuple(timed),
         disagreement=soft_voting.disagreement(oofs),
         kind=oofs[0].kind,
-        advice=recommended(facts, blend.metrics["delta_vs_member"], times),
+        advice=recommended(facts, blend.metrics["delta_vs_member"], times, partial(_blend_of, job)),
         answer=answer,
         importance=_importance(job),
         notes=(*texts.COST_NOTES, *([f"{warning[0].upper()}{warning[1:]}."] if not_timed else [])),
@@ -280,6 +282,13 @@ def build_cost(job: Job) -> Built:
     description = note(texts.COST_RUN, texts.COST_WHY, "make distill", "ensemble.html", answer)
     figures = {"parameters": total.parameters, "ms_1": total.ms_1, "ms_64": total.ms_64}
     return Built(figures, lines, description, ("ensemble.html", "cost.csv"))
+
+
+def _blend_of(job: Job, names: Sequence[str]) -> str:
+    """The command that blends these members of the blend only."""
+    inferred = members.by_name(job.inputs, members.MEMBER)
+    words = members.words_of(job.inputs["ensemble"], inferred, names)
+    return make_with("make ensemble", job.words["ensemble"], *words)
 
 
 def _importance(job: Job) -> pd.DataFrame | None:
@@ -545,11 +554,12 @@ STAGES = (
     ),
     Stage(
         "cost",
-        2,
+        3,
         "the cost of an ensemble and its members",
         build_cost,
         reads=("competition.metric", "competition.title", "report.thumbnail_px"),
         inputs=cost_inputs,
+        words=("ensemble",),
         tracked=True,
     ),
     Stage(

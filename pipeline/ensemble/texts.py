@@ -75,7 +75,7 @@ RECOMMEND_MEMBER = _("Submit {member} and not the blend: out of fold the blend i
 RECOMMEND_EITHER = _("Submit the blend where time does not count, and {member} where it does: out of fold the blend scores higher by {delta:.4f}, which may be noise{times}.")
 RECOMMEND_SIMPLER = _("Submit {member}: out of fold the blend does not score higher{times}.")
 RECOMMEND_TIMES = _(", and it takes {times:.1f} times as long")
-RECOMMEND_WITHOUT = _(" Try it without {names}, which added nothing: `ensemble.members=[{kept}]`.")
+RECOMMEND_WITHOUT = _(" Try it without {names}, which added nothing: `{command}`.")
 CHEAPER_BLEND = "{size} largest weights"
 BLEND_POINT = "blend (cross-fitted)"
 PLOT = "OOF {metric} over ms per image"

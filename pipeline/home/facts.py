@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.engine import naming
+from pipeline.home.now import KEPT
 from pipeline.record.files import write_atomic
 from pipeline.record.store import MANIFEST, STUDY, Artifact
 from pipeline.settings.load import Settings
 from pipeline.train.scoring import SCORED
 
-KEPT = ".home.json"
 # Increased when what is read changes: then everything is read again.
 VERSION = 1
 

@@ -11,6 +11,7 @@ Nothing but the standard library: `make` runs this file with any Python, before 
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import os
 import re
@@ -28,6 +29,10 @@ from pipeline.core.language import AUTO, ENGLISH, _, of_environment, say
 from pipeline.pages.command_words import fold_words, spoken
 
 MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
+# What the home page knows of all results, and the ledger of submissions.
+KEPT, LEDGER = ".home.json", "leaderboard.csv"
+# The column and the mark of the submission that a person named the best.
+PIN, PINNED = "best", "pinned"
 # Manifests of one stage that are read until one is about the competition, the newest first.
 MOST = 200
 RUNNING, KILLED, FAILED = "running", "killed", "failed"
@@ -48,9 +53,12 @@ ANOTHER = _("train another kind of member, in seconds on a CPU")
 CURVE = _("find out whether more data would help")
 BLEND = _("blend the {n} finished runs")
 COMPARE = _("see where the newest submission is wrong, and what to try next")
-ADVISED = _("follow the first advice of the newest error report")
+NEWER = _("see what {n:run} after the newest error report brought, and what to try next")
+ADVISED = _("follow advice {number} of the newest error report")
+BY_EYE = _("read the newest error report: what it advises is done by eye")
+LIST = _("list all runs, the best first")
 EXPLAIN = _("see what the network looks at")
-HAND_IN = _("check the newest submission; nothing is sent")
+HAND_IN = _("check the best submission; nothing is sent")
 SCORES = _("compare out-of-fold and public scores")
 WATCH = _("watch the command that runs: {command}")
 AGAIN = {
@@ -222,21 +230,21 @@ def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Su
     blends = [m for _, m in newest(artifacts, "ensemble", competition)]
     reports = [(folder, m) for folder, m in newest(artifacts, "error_analysis", competition)]
     rest = []
-    made = max((str(m.get("created", "")) for m in (*whole, *blends)), default="")
     if len(whole) > 1 and (not blends or any(_later(m, blends[0]) for m in whole)):
         folds = fold_words(whole[0])
         alike = sum(fold_words(m) == folds for m in whole)
         if alike > 1:
             rest.append(suggest(BLEND.format(n=alike), "ensemble", *folds, "ensemble.members=[auto]"))
-    if not reports or str(reports[0][1].get("created", "")) < made:
+    since = runs_since(artifacts, competition, reports[0][1]) if reports else []
+    if since:
+        rest.append(suggest(NEWER.format(n=len(since)), "error-analysis"))
+    elif not reports:
         rest.append(suggest(COMPARE, "error-analysis"))
     else:
-        advised = _json(reports[0][0] / "advice.json").get("next")
-        if isinstance(advised, str) and advised.startswith("make "):
-            rest.append(Suggestion(ADVISED, advised))
-    csv = _newest_csv(home, competition)
-    if csv:
-        rest.append(suggest(HAND_IN, f"submit FILE={csv} DRY=1"))
+        rest += _advised(_json(reports[0][0] / "advice.json"))
+    file = _best_csv(home, competition)
+    if file:
+        rest.append(suggest(HAND_IN, f"submit FILE={file} DRY=1"))
     if len(whole) == 1:
         rest.append(suggest(ANOTHER, "infer", "experiment=probe"))
     if next(newest(artifacts, "explain", competition), None) is None:
@@ -244,22 +252,99 @@ def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Su
     return [*rest, suggest(SCORES, "leaderboard"), suggest(LOOK, "eda")]
 
 
+def runs_since(artifacts: Path, competition: str, report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The manifests of the complete runs that are newer than an error report, which does not know them.
+
+    A training and the inference on it are one run: the training is left out.
+    """
+    made = [
+        (f"{stage}/{folder.name}", manifest)
+        for stage in ("train", "infer", "ensemble")
+        for folder, manifest in newest(artifacts, stage, competition)
+        if _later(manifest, dict(report)) and manifest.get("metrics", {}).get("complete") == 1.0
+    ]
+    inferred = {(manifest.get("inputs") or {}).get("train") for _, manifest in made}
+    return [manifest for name, manifest in made if name not in inferred]
+
+
+def _advised(reported: Mapping[str, Any]) -> list[Suggestion]:
+    """The first command that a report advises, with the number of its advice; else how to go on."""
+    command = reported.get("next")
+    if not isinstance(command, str) or not command.startswith("make "):
+        return []
+    advice = reported.get("advice")
+    told = [one.get("command") for one in advice if isinstance(one, dict)] if isinstance(advice, list) else []
+    if command in told:
+        return [Suggestion(ADVISED.format(number=told.index(command) + 1), command)]
+    if told:
+        return [Suggestion(BY_EYE, "make serve")]
+    return [Suggestion(LIST, command)] if command.startswith("make runs") else []
+
+
 def _later(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return str(one.get("created", "")) > str(other.get("created", ""))
 
 
-def _newest_csv(home: Path, competition: str) -> str:
-    """The newest submission that was written for this competition, as a path that needs no quotes."""
-    found = [
-        path
-        for path in sorted((home / "submissions").glob("*.json"), key=_modified, reverse=True)[:MOST]
+def _best_csv(home: Path, competition: str) -> str:
+    """The best submission that was written for this competition, as a path that needs no quotes.
+
+    It is the one that a person pinned, or the file of the stable name; else the best by out-of-fold score on
+    the data and folds of the newest one that has a score. Without any score it is the newest.
+    """
+    folder = home / "submissions"
+    found = {
+        path.stem: path.with_suffix(".csv")
+        for path in sorted(folder.glob("*.json"), key=_modified, reverse=True)[:MOST]
         if path.with_suffix(".csv").is_file() and _json(path).get("competition") == competition
-    ]
+    }
     if not found:
         return ""
-    path = os.path.relpath(found[0].with_suffix(".csv"))
-    path = str(found[0].with_suffix(".csv").resolve()) if path.startswith("..") else path
+    rows = [row for row in _rows(folder / LEDGER) if row.get("name") in found]
+    pinned = [str(row["name"]) for row in rows if row.get(PIN) == PINNED]
+    stable = [name for name in (f"{competition}-best",) if name in found]
+    best = [*pinned, *stable, *_best_scored(home / "artifacts" / KEPT, competition, rows), *found][0]
+    path = os.path.relpath(found[best])
+    path = str(found[best].resolve()) if path.startswith("..") else path
     return path if re.fullmatch(r"[\w./+@-]+", path) else ""
+
+
+def _best_scored(kept: Path, competition: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The name of the submission with the best comparable score; empty: none has one, or the way is unknown.
+
+    Args:
+        kept: what the home page knows of the results: their data and folds, and whether higher is better.
+        competition: that the submissions are about.
+        rows: of the ledger, oldest first.
+    """
+    known = _json(kept)
+    about = _part(_part(known, "competitions"), competition)
+    results = [_part(one, "result") for one in _part(known, "results").values()]
+    on = {str(one.get("key")): str(one.get("on", "")) for one in results}
+    scored = []
+    for row in rows:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            if row["metric"] == about["metric"]:
+                scored.append((float(row["oof"]), str(row["name"]), on.get(row["key"], "")))
+    last = next((place for _, _, place in reversed(scored) if place), "")
+    alike = [(score, name) for score, name, place in scored if place in ("", last)]
+    sign = 1.0 if about.get("higher_is_better", True) else -1.0
+    best = max(alike, key=lambda one: sign * one[0], default=None)
+    return [] if best is None else [best[1]]
+
+
+def _part(of: object, name: str) -> dict[str, Any]:
+    """The object of this name in another one; empty where the file was damaged."""
+    found = of.get(name) if isinstance(of, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of the ledger; empty if it is missing or damaged, which other commands say."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def home_of(words: Sequence[str], base: Path) -> Path:

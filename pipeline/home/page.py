@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -167,7 +168,7 @@ def _tab(place: Place, name: str, read: Facts, states: Sequence[dict[str, Any]])
         "next": _next(place, name, own),
         "compared": [_verdict(r, place.language) for r in reversed(own) if _is_verdict(r)][:VERDICTS],
         "history": _history(scored, known),
-        "learning": _learning(place.artifacts, own),
+        **_learning(place.artifacts, own),
         "reports": _reports(place, name, own),
     }
 
@@ -349,11 +350,13 @@ def _failures(place: Place, states: Sequence[dict[str, Any]]) -> list[dict[str, 
 
 
 def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]]:
-    """The advice of the newest error report, then what fits what is there."""
+    """The advice of the newest error report, then what fits what is there.
+
+    A report does not know newer runs, which may have followed its advice: then the first step is a new one.
+    """
     steps = []
     report = next((r for r in reversed(own) if r.stage == "error_analysis"), None)
-    newer = [r for r in own if r.stage in PREDICTED and report is not None and r.created > report.created]
-    if report is not None and not newer:
+    if report is not None and not now.runs_since(place.artifacts, name, {"created": report.created}):
         steps = _advised(place.artifacts / report.stage / report.key / "advice.json", place.language)
     words = [] if name == place.current else [f"competition={name}"]
     fitting = now.suggestions(place.home, name, words, compose=place.compose)
@@ -361,7 +364,7 @@ def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]
     steps += [
         {"what": _capital(one.what, place.language), "command": one.command, "why": ""}
         for one in fitting
-        if one.command not in commands and one.what != now.ADVISED
+        if one.command not in commands
     ]
     return steps[: NEXT_TO_SHOW + 2]
 
@@ -395,11 +398,12 @@ def _ends(result: Result) -> tuple[float, float, float]:
     return score, score if result.low is None else result.low, score if result.high is None else result.high
 
 
-def _learning(artifacts: Path, own: Sequence[Result]) -> Markup | None:
-    """The curves of the newest training, as means over its folds; None: it has fewer than two epochs."""
+def _learning(artifacts: Path, own: Sequence[Result]) -> dict[str, Any]:
+    """The curves of the newest training, as means over its folds; empty: it has fewer than two epochs."""
     trained = next((r for r in reversed(own) if r.stage == "train" and r.folds), None)
+    none = {"learning": None, "learned": ""}
     if trained is None:
-        return None
+        return none
     by_epoch: dict[float, dict[str, list[float]]] = {}
     for address in trained.folds[:10]:
         for entry in _entries(artifacts / address / "history.json"):
@@ -409,13 +413,14 @@ def _learning(artifacts: Path, own: Sequence[Result]) -> Markup | None:
                     values.setdefault(name, []).append(float(entry[name]))
     epochs = sorted(by_epoch)
     if len(epochs) < 2:
-        return None
+        return none
     lines = []
     for name, words in (("train_loss", texts.TRAIN_LOSS), ("valid_loss", texts.VALID_LOSS)):
         there = [epoch for epoch in epochs if by_epoch[epoch].get(name)]
         means = [statistics.fmean(by_epoch[epoch][name]) for epoch in there]
         lines.append(plots.Curve(words, [epoch + 1 for epoch in there], means))
-    return plots.curves(lines, texts.LEARNING.format(label=trained.label), texts.EPOCHS, texts.LOSS)
+    title = texts.LEARNING.format(label=trained.label)
+    return {"learning": plots.curves(lines, title, texts.EPOCHS, texts.LOSS), "learned": trained.label}
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
@@ -473,7 +478,12 @@ def _submitted(
     entries: Sequence[Entry],
     submits: Sequence[submit_log.Submit],
 ) -> dict[str, Any]:
-    """The submissions of a competition, the newest first, and how many are left today."""
+    """The submissions of a competition, the best out of fold first, and how many are left today."""
+    sign = -1 if known is None or known.higher_is_better else 1
+
+    def rank(entry: Entry) -> float:
+        return math.inf if entry.oof is None else sign * entry.oof
+
     sent = {s.name: _moment(s.time) for s in submits if s.competition == name}
     rows = [
         {
@@ -485,7 +495,7 @@ def _submitted(
             "sent": sent.get(entry.name, ""),
             "pinned": entry.pinned,
         }
-        for entry in reversed(entries)
+        for entry in sorted(entries, key=rank)
         if entry.competition == name
         for csv in [place.home / "submissions" / f"{entry.name}.csv"]
     ]

@@ -282,8 +282,7 @@ def _explore(runner: Runner) -> None:
 
 def _finish(runner: Runner, options: Options, command: str) -> Spent:
     """The error report, what each minute bought, and the page about it."""
-    best, session = runner.best, copy.copy(runner.session)
-    assert best is not None, "a command that ends has a submission"
+    best, session = runner.submitted(), copy.copy(runner.session)
     session.settings = best.settings
     report = runner.report() if runner.reserve.report else None
     samples = load.samples(session.need("data"), "train", session.home)

@@ -412,8 +412,7 @@ def improve(session: Session, options: Options) -> None:
 def _finish(improver: Improver, options: Options, before: float) -> None:
     """What the advice brought, the page, and the next command."""
     runner, session = improver.runner, improver.runner.session
-    best = runner.best
-    assert best is not None, "there is a submission to improve"
+    best = runner.submitted()
     config = runner.settings.config
     metric = metrics.get(config.competition.metric).name
     gains = steps.gains(config, runner.labelled, runner.steps)

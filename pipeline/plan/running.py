@@ -157,7 +157,8 @@ class Runner:
         """What Ctrl-C leaves, in words."""
         if self.best is None:
             return texts.STOPPED_EARLY
-        return texts.STOPPED.format(path=self.best.shown, score=self.best.score, metric=self.metric.name)
+        best = self.submitted()
+        return texts.STOPPED.format(path=best.shown, score=best.score, metric=self.metric.name)
 
     def _reuse(self) -> None:
         """Mark the recipes of which a member is finished, and blend what is there."""
@@ -395,13 +396,22 @@ class Runner:
         score = artifact.metrics[f"oof_{self.metric.name}"]
         if self.best is not None and self.metric.sign * (score - self.best.score) <= 0:
             return
-        path = submission.publish(artifact, settings, self.session.store)
         stable = stable_path(self.session.home, settings.config.competition.name)
-        if not self._is_better_there(stable, artifact, score):
-            stable = keep_best(path, stable, self.session.say)
-        else:
-            stable = path
-        self.best = Best(artifact, settings, path, stable, score, members)
+        if self._is_better_there(stable, artifact, score):
+            # Nothing takes its submission as long as the file of an earlier command is better.
+            path = submission.path_of(artifact, self.session.home)
+            self.best = Best(artifact, settings, path, path, score, members, written=False)
+            return
+        path = submission.publish(artifact, settings, self.session.store)
+        self.best = Best(artifact, settings, path, keep_best(path, stable, self.session.say), score, members)
+
+    def submitted(self) -> Best:
+        """The best result with its submission, which is written now if an earlier one is better."""
+        assert self.best is not None, "a command that ends has a submission"
+        if not self.best.written:
+            submission.publish(self.best.artifact, self.best.settings, self.session.store)
+            self.best = replace(self.best, written=True)
+        return self.best
 
     def _is_better_there(self, stable: Path, artifact: Artifact, score: float) -> bool:
         """Whether the file with the stable name is of a better result on the same data and folds."""
@@ -437,8 +447,7 @@ class Runner:
 
     def report(self) -> Artifact:
         """The error report on the best result so far; made once for each."""
-        best = self.best
-        assert best is not None, "a report is on a submission"
+        best = self.submitted()
         if self.reported is None or self.reported[0] != best.artifact.key:
             began, own = self.clock.now(), copy.copy(self.session)
             own.settings = best.settings

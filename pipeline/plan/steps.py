@@ -58,6 +58,7 @@ class Best:
         stable: the same file under the stable name.
         score: out of fold.
         members: how many there are in it.
+        written: whether its submission was written; not yet, if that of an earlier command is better.
     """
 
     artifact: Artifact
@@ -66,6 +67,7 @@ class Best:
     stable: Path
     score: float
     members: int
+    written: bool = True
 
     @property
     def shown(self) -> str:

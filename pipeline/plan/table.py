@@ -70,7 +70,8 @@ def step_line(step: Step, best: Best | None, metric: str) -> str:
     m = step.blend.metrics
     blend = texts.BLEND_SCORE.format(metric=metric, score=m[name], low=m["ci_low"], high=m["ci_high"])
     new = {a.key for a in (step.blend, step.made) if a is not None}
-    where = texts.BEST_AT.format(path=best.shown) if best.artifact.key in new else texts.NOT_BETTER
+    is_new = best.written and best.artifact.key in new
+    where = texts.BEST_AT.format(path=best.shown) if is_new else texts.NOT_BETTER
     return texts.STEP.format(
         at=minutes(step.at), name=step.name or texts.BEFORE, own=own, blend=blend, where=where
     )

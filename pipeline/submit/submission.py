@@ -68,10 +68,15 @@ def kind_of(artifact: Artifact) -> str:
     return str(artifact.manifest["config"]["of"]) if artifact.has(DECISION) else artifact.stage
 
 
+def path_of(artifact: Artifact, home: Path) -> Path:
+    """Where the CSV of a result is, or would be written."""
+    return paths.below(home / "submissions", f"{name_of(artifact)}.csv")
+
+
 def publish(artifact: Artifact, settings: Settings, store: Store) -> Path:
     """Write submissions/<name>.csv and .json and the ledger's entry, unless they are up to date."""
     home = store.home
-    path = paths.below(home / "submissions", f"{name_of(artifact)}.csv")
+    path = path_of(artifact, home)
     config = settings.config.competition
     data = input_of(artifact, "data", store)
     space = load.samples(data, "test", home).space

@@ -224,6 +224,7 @@ def changed(settings: Mapping[str, Any], rival: Artifact, typed: Sequence[str] =
 
     Args:
         settings: of the new run, as plain data.
+        rival: the run that it is compared with.
         typed: dotted paths that the request of the new run sets, in its order.
     """
     ours, theirs = flat(settings), flat(rival.manifest.get("settings", {}))

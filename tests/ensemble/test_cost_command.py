@@ -1,15 +1,21 @@
 """Costs of members are measured at inference, shown with the ensemble, and limited by a budget."""
 
 import csv
+import shlex
+from types import SimpleNamespace
 
 import pytest
 import torch
 from main_world import MEMBERS, SMALL, artifacts, named, run, weights
 
 from pipeline.ensemble import cost as prices
+from pipeline.ensemble import members, stages
 from pipeline.nets.model import build
+from pipeline.record.files import FileIndex
+from pipeline.record.store import Store
 from pipeline.settings.model import ModelSettings
 
+RUNTIME = ("runtime.mlflow=false", "runtime.threads=1")
 PROBES = "ensemble.members=[probe,probe_mlp]"
 
 
@@ -43,6 +49,49 @@ def test_the_page_shows_cost_gain_and_disagreement(home):
     page = (cost.folder / "ensemble.html").read_text(encoding="utf-8")
     assert "<svg" in page and "src=" not in page.replace("img-src", "") and "https:" not in page
     assert "disagree" in " ".join(cost.manifest["lines"]) and "tiny_cnn" in page
+
+
+def test_the_printed_command_of_a_blend_of_all_runs_works_when_it_is_pasted(home):
+    """A run's title is not its word: of `auto` and of keys the command names keys, of words the words."""
+
+    def pasted(blend, given):
+        inferred = {
+            n: Store(home, FileIndex(home / "i.json")).at(a) for n, a in blend.inputs.items() if ":" in n
+        }
+        job = SimpleNamespace(inputs={**inferred, "ensemble": blend}, words={"ensemble": given})
+        command = stages._blend_of(job, list(members.by_name(job.inputs, members.MEMBER)))
+        (words,) = shlex.split(command)[2:]
+        said = run(home, "ensemble", *shlex.split(words.removeprefix("ARGS=")), small=RUNTIME)
+        assert said.code == 0, said.err
+        return command
+
+    shared = [word for word in SMALL if word.startswith(("competition", "folds", "statistics"))]
+    earlier = {a.key for a in artifacts(home, "ensemble")}
+    assert (
+        run(
+            home, "ensemble", "ensemble.members=[auto]", "ensemble.method=mean", small=(*shared, *RUNTIME)
+        ).code
+        == 0
+    )
+    (blend,) = (a for a in artifacts(home, "ensemble") if a.key not in earlier)
+    command = pasted(blend, (*shared, "ensemble.members=[auto]", "ensemble.method=mean"))
+    assert command.count("key:") == 2 and "images.size" not in command
+    named = next(a for a in artifacts(home, "ensemble") if a.key in earlier)
+    assert "ensemble.members=[tiny_resnet,tiny_cnn]" in pasted(named, SMALL[:-2])
+
+
+def test_weights_follow_the_members_that_a_command_keeps(home):
+    inferred = {a.manifest["experiment"]: a for a in artifacts(home, "infer")}
+    settings = {
+        "ensemble.members": ["tiny_cnn", "auto", "labels:mate.csv"],
+        "ensemble.weights": {"tiny_cnn": 2.0, "tiny_resnet": 1.0, "mate": 0.5},
+    }
+    blend = SimpleNamespace(setting=settings.get)
+    listed, weights = members.words_of(blend, inferred, ["tiny_cnn", "tiny_resnet", "mate"])
+    key = inferred["tiny_resnet"].key[:8]
+    assert listed == f"ensemble.members=[tiny_cnn,key:{key},labels:mate.csv]"
+    assert weights == f'ensemble.weights={{"tiny_cnn": 2.0, "tiny_resnet@{key}": 1.0, "mate": 0.5}}'
+    assert members.words_of(blend, inferred, ["tiny_cnn"])[1] == 'ensemble.weights={"tiny_cnn": 2.0}'
 
 
 def test_a_budget_selects_and_the_measured_costs_are_in_the_key(home, monkeypatch):

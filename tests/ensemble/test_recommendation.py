@@ -8,6 +8,12 @@ from pipeline.ensemble.cost import Point
 from pipeline.ensemble.page import pareto, recommended
 
 FACTS = {"best_member": "lite0", "only_member": "", "verdict": "better"}
+
+
+def command(names):
+    return f"make ensemble of {' and '.join(names)}"
+
+
 GAINS = {"lite0": 0.02, "probe": 0.01, "cnn": -0.003}
 
 
@@ -21,20 +27,24 @@ GAINS = {"lite0": 0.02, "probe": 0.01, "cnn": -0.003}
     ],
 )
 def test_the_comparison_with_the_best_member_decides_what_to_submit(verdict, delta, expected):
-    advice = recommended(FACTS | {"verdict": verdict, "contributions": {}}, delta, 2.5)
+    advice = recommended(FACTS | {"verdict": verdict, "contributions": {}}, delta, 2.5, command)
     assert advice.startswith(expected) and "2.5 times as long" in advice
-    assert "times as long" not in recommended(FACTS | {"verdict": verdict, "contributions": {}}, delta, None)
+    assert "times as long" not in recommended(
+        FACTS | {"verdict": verdict, "contributions": {}}, delta, None, command
+    )
 
 
 def test_members_that_add_nothing_are_named_with_the_blend_without_them():
-    advice = recommended(FACTS | {"contributions": GAINS}, 0.02, None)
-    assert advice.endswith("Try it without cnn, which added nothing: `ensemble.members=[lite0,probe]`.")
+    advice = recommended(FACTS | {"contributions": GAINS}, 0.02, None, command)
+    assert advice.endswith("Try it without cnn, which added nothing: `make ensemble of lite0 and probe`.")
+    advice = recommended(FACTS | {"contributions": GAINS, "test_only": {"mate": 1.0}}, 0.02, None, command)
+    assert advice.endswith("`make ensemble of lite0 and probe and mate`."), "who has no score still votes"
     two = {"lite0": 0.02, "cnn": -0.003}
-    assert "without" not in recommended(FACTS | {"contributions": two}, 0.02, None)
+    assert "without" not in recommended(FACTS | {"contributions": two}, 0.02, None, command)
 
 
 def test_a_blend_that_is_one_member_is_not_recommended_over_it():
-    advice = recommended(FACTS | {"only_member": "lite0", "contributions": GAINS}, 0.0, 1.0)
+    advice = recommended(FACTS | {"only_member": "lite0", "contributions": GAINS}, 0.0, 1.0, command)
     assert advice.startswith("Submit lite0: the blend is lite0 alone")
 
 

@@ -47,6 +47,15 @@ def test_what_changed_is_told_and_beside_a_blend_what_the_run_is(tmp_path):
     assert "UTC; changed: train.lr: 0.1 → 10" in text_of(home, PETS)
 
 
+def test_advice_is_not_listed_once_a_run_is_newer_than_its_report(tmp_path):
+    home = whole(tmp_path)
+    assert "Train longer" in text_of(home, PETS)
+    scored(home, "train", "t9", 8, 0.6)
+    text = text_of(home, PETS)
+    assert "Train longer" not in text and "See what 1 run after the newest error report brought" in text
+    assert 'data-copy="make error-analysis"' in text
+
+
 def test_of_a_loss_the_least_is_best(tmp_path):
     for day, (key, score) in enumerate((("i1", 0.9), ("i2", 0.3), ("i3", 0.6)), start=1):
         figures = {"oof_log_loss": score, "ci_low": score, "ci_high": score, "complete": 1.0}

@@ -1,5 +1,7 @@
 """`make` without a target: three commands that fit what is there, with nothing but the standard library."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,10 @@ from home_world import need, result, scored, state, submission, whole
 
 from pipeline.cli import COMMANDS
 from pipeline.engine.progress import FOLDER, Progress
-from pipeline.home import now
+from pipeline.home import facts, now
+from pipeline.home.facts import Competition
+from pipeline.submit import ledger
+from pipeline.submit.ledger import Entry
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -38,10 +43,97 @@ def test_each_step_is_followed_by_the_next_one(tmp_path):
     assert commands(tmp_path)[:2] == ['make ensemble ARGS="ensemble.members=[auto]"', "make error-analysis"]
     scored(tmp_path, "ensemble", "b1", 5, 0.5)
     assert commands(tmp_path)[0] == "make error-analysis"
-    files = {"advice.json": '{"next": "make train ARGS=\\"images.size=96\\""}'}
-    result(tmp_path, "error_analysis", "r1", 6, files=files)
+    advised = 'make train ARGS="images.size=96"'
+    report(tmp_path, 6, {"next": advised, "advice": [{"do": "Larger images", "command": advised}]})
     assert commands(tmp_path)[0] == 'make train ARGS="images.size=96"'
     assert any(one.startswith("make submit FILE=") for one in commands(tmp_path))
+
+
+def report(home: Path, day: int, told: dict) -> None:
+    result(home, "error_analysis", f"r{day}", day, files={"advice.json": json.dumps(told)})
+
+
+def test_runs_after_the_newest_report_ask_for_a_new_one_before_its_advice(tmp_path):
+    """Its advice may be what was just trained: the report is older and cannot know."""
+    scored(tmp_path, "train", "t1", 1, 0.5)
+    scored(tmp_path, "infer", "i1", 2, 0.5, inputs={"train": "train/t1"})
+    advised = 'make train ARGS="images.size=240"'
+    report(tmp_path, 3, {"next": advised, "advice": [{"do": "Larger images", "command": advised}]})
+    assert commands(tmp_path)[0] == advised
+    scored(tmp_path, "train", "t2", 4, 0.6)
+    (first, *_) = now.suggestions(tmp_path, "pets")
+    assert first.command == "make error-analysis" and "1 run after the newest error report" in first.what
+    assert advised not in commands(tmp_path)
+    inputs = {"train": "train/t2", "data": "data/d0", "folds": "folds/f0"}
+    scored(tmp_path, "infer", "i2", 5, 0.6, inputs=inputs)
+    scored(tmp_path, "train", "t3", 5, 0.6, metrics={"complete": 0.0})
+    scored(tmp_path, "ensemble", "b1", 6, 0.7)
+    (first, *_) = now.suggestions(tmp_path, "pets")
+    assert first.command == "make error-analysis" and "2 runs after" in first.what, "a run has two results"
+    report(tmp_path, 7, {"next": "make eda", "advice": [{"do": "Look", "command": "make eda"}]})
+    assert commands(tmp_path)[0] == "make eda"
+
+
+def test_what_is_suggested_after_a_report_is_what_its_advice_says(tmp_path):
+    scored(tmp_path, "infer", "i1", 1, 0.5)
+    eye = {"do": "Judge the 9 flips by eye", "command": "look at the section below"}
+    longer = {"do": "Train longer", "command": "make train"}
+    report(tmp_path, 2, {"next": "make train", "advice": [eye, longer]})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert (first.what, first.command) == ("follow advice 2 of the newest error report", "make train")
+    report(tmp_path, 3, {"next": "make runs", "advice": [eye]})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert first.command == "make serve" and first.what.startswith("read the newest error report")
+    report(tmp_path, 4, {"next": "make runs", "advice": []})
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert (first.what, first.command) == ("list all runs, the best first", "make runs")
+
+
+def handed_in(home: Path) -> str:
+    (line,) = (one for one in commands_all(home) if one.startswith("make submit"))
+    return line.split("FILE=")[1].split()[0].rpartition("/")[2].removesuffix(".csv")
+
+
+def commands_all(home: Path) -> list[str]:
+    """Everything that follows a prediction, not only the first three."""
+
+    def suggest(what: str, target: str, *more: str) -> now.Suggestion:
+        return now.Suggestion(what, now.command(target, *more))
+
+    return [one.command for one in now._after_prediction(home, "pets", suggest)]
+
+
+def submitted(home: Path, key: str, day: int, score: float, on: str = "f0", metric: str = "macro_f1") -> None:
+    inputs = {"data": "data/d0", "folds": f"folds/{on}"}
+    figures = {f"oof_{metric}": score, "complete": 1.0}
+    result(home, "infer", key, day, metrics=figures, inputs=inputs)
+    entry = Entry(f"pets-{key}", f"2026-01-{day:02d}", "member", "pets", "lite0", key, metric, score)
+    ledger.add(home / "submissions" / "leaderboard.csv", entry)
+    path = home / "submissions" / f"pets-{key}.csv"
+    path.write_text("id,label\n", encoding="utf-8")
+    path.with_suffix(".json").write_text('{"competition": "pets"}', encoding="utf-8")
+    os.utime(path.with_suffix(".json"), (day, day))
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher", "best"), [("macro_f1", True, "pets-i2"), ("rmse", False, "pets-i3")]
+)
+def test_the_best_submission_is_handed_in_and_not_the_newest(tmp_path, metric, higher, best):
+    for key, day, score, on in (("i0", 1, 0.99, "old"), ("i00", 1, 0.01, "old"), ("i2", 2, 0.7, "f0")):
+        submitted(tmp_path, key, day, score, on, metric)
+    submitted(tmp_path, "i3", 3, 0.4, metric=metric)
+    submitted(tmp_path, "i4", 4, 0.5, metric=metric)
+    facts.read(tmp_path / "artifacts", [Competition("pets", "", metric, higher)])
+    assert handed_in(tmp_path) == best, "scores on other folds are not compared"
+    (tmp_path / "artifacts" / ".home.json").write_text('{"results": [], "competitions": 3}', encoding="utf-8")
+    assert handed_in(tmp_path) == "pets-i4", "nothing is known of the metric: the newest"
+    facts.read(tmp_path / "artifacts", [Competition("pets", "", metric, higher)])
+    for suffix in (".csv", ".json"):
+        made = (tmp_path / "submissions" / "pets-i2").with_suffix(suffix).read_bytes()
+        (tmp_path / "submissions" / "pets-best").with_suffix(suffix).write_bytes(made)
+    assert handed_in(tmp_path) == "pets-best", "the commands that keep this file know what is best"
+    ledger.pin(tmp_path / "submissions" / "leaderboard.csv", "pets-i4", "pets")
+    assert handed_in(tmp_path) == "pets-i4", "a person said so"
 
 
 def test_runs_on_folds_of_their_own_are_blended_with_the_words_that_find_them(tmp_path):

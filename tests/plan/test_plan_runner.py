@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.engine.slices import config_slice
+from pipeline.plan import running
 from pipeline.plan.clock import SLACK, Clock
 from pipeline.plan.planning import Cost, Ladder, Rung
 from pipeline.plan.recipes import Recipe, begun
@@ -80,7 +81,7 @@ class Toy(Runner):
 
     def submit(self, name, seconds, made):
         self.clock.now.at += BLEND
-        self.best = SimpleNamespace(shown="digits-best.csv", score=0.5)
+        self.best = SimpleNamespace(shown="digits-best.csv", score=0.5, written=True)
         self.steps.append(SimpleNamespace(name=name, at=self.clock.spent))
 
     def note(self, name, seconds, why, blend=None):
@@ -254,3 +255,32 @@ def test_features_that_take_too_long_are_paused_between_two_views():
     assert runner.session.built == [0], "after the first view it was clear"
     assert [s.name for s in runner.steps] == ["probe", "probe_large"] and runner.clock.spent < 200
     assert any("its features would not have ended in time" in line for line in runner.said)
+
+
+def test_a_result_that_an_earlier_submission_beats_is_written_at_the_end_only(monkeypatch, tmp_path):
+    """A repeated command with everything reused blends single members first, which nothing takes."""
+    written, kept = [], []
+
+    def publish(artifact, settings, store):
+        written.append(artifact.key)
+        return tmp_path / f"{artifact.key}.csv"
+
+    monkeypatch.setattr(running.submission, "publish", publish)
+    monkeypatch.setattr(running.submission, "path_of", lambda artifact, home: home / f"{artifact.key}.csv")
+    monkeypatch.setattr(running, "keep_best", lambda path, stable, say: kept.append(path.stem) or stable)
+    scene = SimpleNamespace(plan=[0])
+    session = SimpleNamespace(home=tmp_path, store=None, say=print)
+    runner = Runner(session, NETWORK, scene, Clock(60, Hands()), [], Reserve(1.0, 1.0))
+    runner._is_better_there = lambda stable, artifact, score: score <= 0.5
+    metric = runner.metric.name
+
+    def scored(key, score):
+        return SimpleNamespace(key=key, metrics={f"oof_{metric}": score})
+
+    for key, score in (("one", 0.3), ("two", 0.4)):
+        runner._take(NETWORK, scored(key, score), 1)
+    assert written == [] and runner.best.artifact.key == "two" and not runner.best.written
+    assert runner.submitted().path.stem == "two" and written == ["two"] and kept == []
+    runner._take(NETWORK, scored("three", 0.6), 2)
+    assert written == ["two", "three"] and kept == ["three"] and runner.best.written
+    assert runner.submitted() is runner.best and len(written) == 2

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -97,12 +98,12 @@ def test_other_data_folds_metrics_and_parts_of_the_images_are_no_rivals(runs):
 class TestWhatChanged:
     """A network against a solved head: they read different settings."""
 
-    HEAD = {
+    HEAD: ClassVar = {
         "images": {"size": 96},
         "train": {"head": "logistic", "head_c": CONFIG.train.head_c},
         "resample": {"method": "over"},
     }
-    NETWORK = {
+    NETWORK: ClassVar = {
         "images": {"size": 128},
         "train": {"head": "linear", "epochs": 2, "lr": 10.0, "optimizer": "sgd", "clip_norm": None},
         "resample": {"method": "none"},
