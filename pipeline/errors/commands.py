@@ -25,7 +25,7 @@ from pipeline.errors import case, texts
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns
 from pipeline.errors.judging import answers_file, value_verdicts
-from pipeline.pages.command_words import shown
+from pipeline.pages.command_words import shown, spoken
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
 from pipeline.settings import read
@@ -169,7 +169,7 @@ def _attach(session: Session, new: Path, report: Artifact) -> None:
 
 def say_next(session: Session, report: Artifact) -> None:
     """The last line: the first command that the report advises."""
-    session.end_with(next_step.NEXT.format(command=report.json(ledger.REPORTED)["next"]))
+    session.end_with(next_step.NEXT.format(command=spoken(report.json(ledger.REPORTED)["next"])))
 
 
 def _best_other(session: Session, new: Path) -> tuple[Path | None, str]:

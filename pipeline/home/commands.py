@@ -18,7 +18,7 @@ from pipeline.engine.session import Session
 from pipeline.home import facts, page, serve, texts
 from pipeline.home.facts import Competition
 from pipeline.home.page import Place
-from pipeline.pages.command_words import make_with, shown, ui_command
+from pipeline.pages.command_words import make_with, shown, spoken, ui_command
 from pipeline.record.serve import refuse_port
 from pipeline.settings import current, read
 from pipeline.settings.load import load
@@ -122,7 +122,7 @@ def home(session: Session, options: Options) -> None:
         what = texts.NOT_WRITTEN.format(path=place.home / page.PAGE)
         raise StorageError(what, remedy=texts.NOT_WRITTEN_REMEDY)
     session.say(texts.PRINTED.format(path=shown(path)))
-    session.end_with(next_step.NEXT.format(command=place.compose("serve")))
+    session.end_with(next_step.NEXT.format(command=spoken(place.compose("serve"))))
 
 
 def served(session: Session, options: Options) -> None:

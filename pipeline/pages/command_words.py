@@ -49,13 +49,14 @@ def spoken(command: str, environment: Mapping[str, str] = os.environ) -> str:
     language. A language of the shell or of the settings needs no word: it holds for the next command, too.
 
     Args:
-        command: `make train`, without settings.
+        command: `make train`, with or without settings; one that names a language keeps it.
         environment: make puts the variables of its own command line into MAKEFLAGS.
     """
     typed = TYPED_LANGUAGE.search(f" {environment.get('MAKEFLAGS', '')}")
-    if typed is None or environment.get(VARIABLE) != typed[1]:
+    target, settings, given = command.partition(" ARGS=")
+    if typed is None or environment.get(VARIABLE) != typed[1] or f" {VARIABLE}=" in target:
         return command
-    return f"{command} {VARIABLE}={shlex.quote(typed[1])}"
+    return f"{target} {VARIABLE}={shlex.quote(typed[1])}{settings}{given}"
 
 
 def fold_words(manifest: Mapping[str, Any]) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core.language import ENGLISH, joined, say
+from pipeline.core.language import ENGLISH, joined, recalled, say
 from pipeline.core.statistics import Band
 from pipeline.core.wording import worded
+from pipeline.infer.texts import REFIT_SCORE
 from pipeline.pages import plots
 from pipeline.pages.report import MISSING, Thumbnails, render
 from pipeline.submit import texts
@@ -142,7 +143,7 @@ def table(board: Leaderboard, language: str = ENGLISH) -> pd.DataFrame:
             "luck alone": MISSING if band is None else between("{:+.4f}", band.low, band.high),
             "the gap": row.verdict,
             "looks": str(e.looks),
-            "note": e.note,
+            "note": say(recalled(e.note, REFIT_SCORE), language),
         }
         rows.append(cells)
     return pd.DataFrame(rows)

@@ -13,6 +13,8 @@ def test_a_language_that_was_typed_behind_make_is_in_the_next_command():
     assert spoken("make infer", {**TYPED, "MAKEFLAGS": " -- UI_LANG=ko"}) == "make infer UI_LANG=ko"
     both = make_with(spoken("make gc DRY=1", TYPED), ("competition=pets",))
     assert both == 'make gc DRY=1 UI_LANG=ko ARGS="competition=pets"'
+    assert spoken(make_with("make gc DRY=1", ("competition=pets",)), TYPED) == both, "advice of a page"
+    assert spoken(both, TYPED) == both
 
 
 @pytest.mark.parametrize(
