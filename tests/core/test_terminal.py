@@ -19,6 +19,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 # Where something is printed; every other file hands its texts to `Session.say` or to a logger.
 PRINTING = (
     "cli.py",
+    "help.py",
     "home/now.py",
     "core/terminal.py",
     "engine/session.py",

@@ -13,7 +13,7 @@ from pipeline.record.store import Store
 from pipeline.settings.load import load
 from pipeline.stages import CATALOGUE
 
-PAGES = {"eda", "error_analysis"}
+PAGES = {"eda", "error_analysis", "leaderboard"}
 WORDS = ["competition=digits", "experiment=small_cnn"]
 
 
