@@ -159,8 +159,7 @@ def unfinished(artifacts: Path, one: dict[str, Any]) -> list[dict[str, Any]]:
 
 def command(target: str, *words: str) -> str:
     """A command with words of settings that need no quotes."""
-    made = spoken(f"make {target}")
-    return f'{made} ARGS="{" ".join(words)}"' if words else made
+    return f'make {target} ARGS="{" ".join(words)}"' if words else f"make {target}"
 
 
 def suggestions(
@@ -386,7 +385,7 @@ def lines(words: Sequence[str], base: Path, language: str = ENGLISH) -> list[str
     kept = [word for word in words if re.fullmatch(r"[\w.]+=[\w./+@,:\[\]-]+", word)]
     printed: list[str] = [HEAD.format(name=name), NOW]
     for number, one in enumerate(suggestions(home, name, kept, is_chosen), start=1):
-        printed.append(LINE.format(number=number, what=say(one.what, language), command=one.command))
+        printed.append(LINE.format(number=number, what=say(one.what, language), command=spoken(one.command)))
     if (home / PAGE).is_file():
         printed.append(HOME.format(path=os.path.relpath(home / PAGE)))
     return [say(line, language) for line in (*printed, REST)]
