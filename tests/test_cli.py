@@ -85,6 +85,7 @@ def test_the_ensemble_is_held_against_the_best_other_run_members_included(made):
     assert blend.metrics["delta_vs_member"] == pytest.approx(gain, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_itself(tmp_path):
     """Another seed of one experiment is a rival; what was trained on the way to a result is none."""
     first = run(tmp_path, "train", RESNET)
@@ -99,6 +100,7 @@ def test_a_run_is_compared_with_an_earlier_one_of_the_same_name_but_never_with_i
     assert third.out.count("compared with digits-tiny_resnet-") == 1, "other views of one training"
 
 
+@pytest.mark.slow
 def test_auto_blends_every_finished_run_and_tells_seeds_apart(copied):
     assert run(copied, "infer", RESNET, "train.seed=5").code == 0
     small = [*READ_BY_EDA, "statistics.draws=100"]
@@ -136,6 +138,7 @@ def test_a_finished_ensemble_answers_without_torch(made):
     assert re.search(r"^ensemble .* reused", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_folds_one_by_one_equal_folds_together(made, tmp_path):
     """Fold 0 alone in another home, then the rest: nothing is retrained, and every bit is the same."""
     together = weights(made[0])
@@ -155,6 +158,7 @@ def test_folds_one_by_one_equal_folds_together(made, tmp_path):
     assert {a.key for a in named(tmp_path, "train")} > {a.key for a in named(made[0], "train")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["ensemble", "all", "error-analysis"])
 def test_some_folds_alone_submit_nothing(copied, command):
     shutil.rmtree(copied / "submissions")

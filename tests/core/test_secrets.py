@@ -224,6 +224,7 @@ def test_a_record_that_cannot_be_reached_does_not_tell_the_password(tmp_path, ca
     assert "MLflow record" in caplog.text and PASSWORD not in caplog.text
 
 
+@pytest.mark.slow
 def test_what_is_recorded_has_no_password(tmp_path):
     address = ADDRESSES[0]
     info = RunInfo(

@@ -103,6 +103,7 @@ def figures(x_NHWC):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("name", RANDOM)
 def test_changes_have_the_mean_and_spread_of_albumentations(name, device, made, image_HWC):

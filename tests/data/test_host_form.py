@@ -253,6 +253,7 @@ def test_the_encoding_of_the_competition_holds_for_the_sample_as_for_every_table
     assert read.labels_N.tolist() == [0, 1, 2] * 2
 
 
+@pytest.mark.slow
 def test_every_table_of_a_host_is_read_with_the_encoding_of_the_competition():
     """Podium's own files are UTF-8; every other call of a reader names the encoding."""
     own = {"submit/ledger.py", "submit/submit_log.py", "data/load.py"}

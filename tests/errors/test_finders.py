@@ -25,6 +25,7 @@ def home(tmp_path_factory):
     return tmp_path_factory.mktemp("home")
 
 
+@pytest.mark.slow
 def test_thresholds_are_tuned_on_one_half_and_tested_on_the_other(tmp_path, home, configs, monkeypatch):  # noqa: F811
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     blind = configs / "experiment" / "tiny_resnet.yaml"

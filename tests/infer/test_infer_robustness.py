@@ -35,6 +35,7 @@ def test_curves_are_measured_memoised_and_shown(tmp_path):
     assert _page(tmp_path, again.out).count('class="band s0"') == 5
 
 
+@pytest.mark.slow
 def test_kinds_can_be_left_out_and_bad_strengths_are_told(tmp_path):
     said = run(tmp_path, "robustness", "robustness.blur=[0.0]", "experiment=tiny_cnn", small=SMALL)
     assert said.code == 2 and "robustness.blur" in said.err

@@ -183,6 +183,7 @@ def network():
     return random_head(build(ModelSettings(name="test_resnet", weights="none"), 10, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 1e-2)])
 def test_every_view_gives_equal_results_for_any_batch_size(network, precision, tolerance):
     images, every = digit_images(20), parse_all(list(examples()))

@@ -562,6 +562,7 @@ def test_a_hash_inside_quotes_is_no_comment():
     assert not faults and dict(request.values)["ensemble.members"] == ["file:/data/set #2/a.csv", "b#c"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

@@ -187,6 +187,7 @@ def test_on_epoch_ends_a_fold(hard_job, tmp_path):
     assert len(result.history) == 2 and calls[1][2] == result.history[1]
 
 
+@pytest.mark.slow
 def test_a_fold_is_the_same_alone_first_and_last(hard_job, whole, tmp_path):
     fit(replace(hard_job, fold=0), tmp_path / "0")
     torch.manual_seed(123)
@@ -312,6 +313,7 @@ def test_the_validation_loss_is_the_training_loss_class_weights_included(loss, t
     assert result.history[0]["valid_loss"] == pytest.approx(float(expected), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_deferred_class_weights_survive_a_kill(tmp_path):
     job = fold_job(epochs=4, policy="none")
     job = replace(job, loss=LossSettings(name="ldam", scale=4.0, class_weights="inverse", defer=0.5))

@@ -1,6 +1,7 @@
 """`make learning-curve`: ordinary cached trainings on growing shares of groups, and one table."""
 
 import pandas as pd
+import pytest
 from main_world import artifacts, run
 
 SMALL = (
@@ -15,6 +16,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_points_are_cached_trainings_and_the_page_says_what_follows(tmp_path):
     said = run(tmp_path, "learning-curve", "learning_curve.shares=[0.3,1.0]", small=SMALL)
     assert said.code == 0, said.err

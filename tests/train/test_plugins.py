@@ -69,6 +69,7 @@ def test_the_source_of_an_example_and_of_its_helper_enters_the_key_of_what_it_ch
     assert [before[s] == after[s] for s in stages] == [i < changed for i in range(len(stages))]
 
 
+@pytest.mark.slow
 def test_all_examples_at_once_go_from_images_to_a_submission(folder):
     words = ["infer.views=[identity]", *(word for name in TOGETHER for word in EXAMPLES[name][2])]
     said = run(folder, "infer", "experiment=tiny_resnet", *words)

@@ -98,6 +98,7 @@ def test_a_batch_of_one_row_is_told_by_the_probe_too():
         race(config(batch_size=1), SPACE, "cpu", [FP32])
 
 
+@pytest.mark.slow
 def test_a_step_that_fills_the_memory_is_told_or_timed_in_halves(monkeypatch):
     """It runs before the fold that would halve its batches, so it must not be where a run ends."""
     forward, seen = Classifier.forward, []

@@ -74,6 +74,7 @@ def test_trials_that_can_be_pruned_are_the_same_on_every_executor(tmp_path, conf
     assert {state for state, *_ in states(tmp_path / "here")} == {"complete", "pruned"}
 
 
+@pytest.mark.slow
 def test_a_search_that_is_stopped_gives_all_of_its_trials_back(tmp_path, configs, monkeypatch):
     class Stops(HerePool):
         def wait(self, seconds):
@@ -116,6 +117,7 @@ def test_only_processes_of_this_very_host_are_waited_for(monkeypatch):
     assert bar.wait_for_others() and shown == [[False, True]]
 
 
+@pytest.mark.slow
 def test_trials_that_all_fail_at_once_end_the_search(tmp_path, configs, monkeypatch):
     def fails(bench, study, trial, at_once):
         study.fail(trial.number, "no")

@@ -71,6 +71,7 @@ def points(home):
     return [[(t.point, t.values) for t in found.trials(name) if t.is_done] for name in found.names()]
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_both_figures_and_goes_on_where_it_was(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     home, space = tmp_path / "home", space_at(tmp_path, TTA)
