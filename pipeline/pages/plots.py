@@ -306,7 +306,7 @@ def curves(lines: Sequence[Curve], title: str, x_label: str, y_label: str, ident
     unit = (0.0, 1.0)
     axes = Axes(unit, unit) if identity else Axes((min(xs), max(xs)), (min(ys), max(ys)))
     # Between two epochs there is nothing.
-    whole = [t for t in ticks(*axes.x_range, 6) if t.is_integer()] if all(x.is_integer() for x in xs) else []
+    whole = [t for t in ticks(*axes.x_range, 6) if t == int(t)] if all(x == int(x) for x in xs) else []
     body = axes.frame(x_label, y_label, percent=identity, x_at=whole)
     if identity:
         body.append(svg_line(axes.x(0), axes.y(0), axes.x(1), axes.y(1), "guide"))

@@ -64,6 +64,14 @@ def test_empty_drawings_say_so():
     assert plots.curves([], "c", "x", "y") == plots.whiskers([], "w") == plots.EMPTY
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 3, 7, 15, 30, 1000])
+def test_epochs_are_marked_by_whole_numbers(epochs):
+    at = [float(n + 1) for n in range(epochs)]
+    svg = parsed(plots.curves([plots.Curve("loss", at, [1 / x for x in at])], "t", "epoch", "loss"))
+    under = [n.text for n in svg.iter(f"{SVG}text") if n.get("class") == "mid tiny"]
+    assert under and all(text.replace(",", "").isdigit() for text in under)
+
+
 def test_curves_rise_upwards():
     svg = parsed(plots.curves([plots.Curve("f", [0.0, 1.0], [0.2, 0.9])], "c", "x", "y", identity=True))
     low, high = (float(c.get("cy", "0")) for c in svg.iter(f"{SVG}circle"))
