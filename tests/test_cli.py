@@ -769,3 +769,13 @@ def test_a_wrong_command_line_exits_2(words, capsys):
     with pytest.raises(SystemExit) as done:
         main(words)
     assert done.value.code == 2 and "usage: " in capsys.readouterr().err
+
+
+def test_a_run_on_other_folds_than_all_earlier_ones_says_how_to_be_compared(copied):
+    three = tuple("folds.n=3" if word == "folds.n=2" else word for word in SMALL)
+    said = run(copied, "train", RESNET, small=three)
+    assert said.code == 0, said.err
+    (line,) = [line for line in said.out.splitlines() if line.startswith("other folds ")]
+    assert "folds.n=2 in ARGS makes this one comparable" in line
+    again = run(copied, "train", RESNET)
+    assert again.code == 0 and "other folds " not in again.out

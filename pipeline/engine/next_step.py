@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.language import _, joined
+from pipeline.core.wording import worded
 from pipeline.engine import naming
 from pipeline.engine.session import Session
 from pipeline.pages.command_words import make_with, shown, spoken
@@ -26,6 +27,10 @@ NEXT = _("next: {command}")
 WROTE = _("wrote {path}: experiment={name} means these settings from now on")
 WILL_WRITE = _("NAME= in the next command gives these overrides a name: {path}")
 OFFER = _("name: {command}\n      (writes {path}, so that one word means this run; nothing is built again)")
+OTHER_FOLDS = _(
+    "other folds     {runs:earlier run} of these data {runs:has|have} other folds, the newest folds.n={n}: "
+    "only runs on the same folds are compared; folds.n={n} in ARGS makes this one comparable"
+)
 WORSE = "worse"
 # With words about an experiment, it would blend instead of taking the newest submission.
 NEWEST = "error-analysis"
@@ -82,6 +87,7 @@ def say_with_file(session: Session, target: str, variable: str, path: Path, more
 
 def after_training(session: Session, trained: Artifact) -> None:
     """After `make train`: the missing folds, or prediction, which names overrides that did not lose."""
+    say_other_folds(session, trained)
     if trained.metrics.get("complete") != 1.0:
         values = tuple((p, v) for p, v in session.settings.request.values if p != "train.folds")
         say(session, "train", session.settings.with_only(values))
@@ -94,8 +100,18 @@ def after_training(session: Session, trained: Artifact) -> None:
     say(session, f"infer NAME={name}")
 
 
+def say_other_folds(session: Session, run: Artifact) -> None:
+    """A line if runs of the same data have other folds and none has these: they are not compared with it."""
+    same_data = [a for a in session.store.chosen(run.stage) if a.inputs.get("data") == run.inputs.get("data")]
+    others = [a for a in same_data if a.inputs.get("folds") != run.inputs.get("folds")]
+    if others and len(same_data) == len(others) + 1:
+        n = others[-1].setting("folds.n")
+        session.say(worded(OTHER_FOLDS, runs=len(others), n=n))
+
+
 def offer_name(session: Session, run: Artifact) -> None:
     """After `make infer`: how to give overrides that were no failure a name."""
+    say_other_folds(session, run)
     name = name_to_offer(session, run)
     if name is not None:
         again = command(session, f"infer NAME={name}")
