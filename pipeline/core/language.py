@@ -79,7 +79,8 @@ def plural_of(noun: str) -> str:
     """The regular plural of a noun: `images`, `copies`, `classes`."""
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
-    return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"
+    hisses = noun.endswith(("s", "x", "ch", "sh")) and not noun.endswith("epoch")  # its ch is a k
+    return f"{noun}es" if hisses else f"{noun}s"
 
 
 def filled(

@@ -20,6 +20,7 @@ def test_a_number_has_its_noun_and_verb():
     assert worded("{n:id} missing", n=1) == "1 id missing"
     assert worded(text, images=2, rows=1) == "2 images do not decode, in 1 row"
     assert worded("{x:.2f} {y!r} {n:>3}", x=1, y="a", n=5) == "1.00 'a'   5", "others as usual"
+    assert plural_of("epoch") == "epochs"
     assert [plural_of(n) for n in ("class", "copy", "patch", "day")] == [
         "classes",
         "copies",
