@@ -217,6 +217,9 @@ def test_in_the_sandbox_a_preselected_text_area_holds_the_answers(opened, made):
     assert "Nothing is stored in this frame" in frame.locator("#judge-kept").inner_text()
     text = export(frame)
     fresh = opened(framed=True).frame_locator("iframe")
+    # On a busy machine a second frame may be read before the script that unfolds it was there.
+    fresh.locator("#judge-in").wait_for(state="attached")
+    fresh.locator("details.fold").evaluate_all("nodes => nodes.forEach(n => (n.open = true))")
     fresh.locator("#judge-in summary").click()
     fresh.locator("#judge-paste").fill(text)
     fresh.locator("#judge-take").click()
