@@ -287,8 +287,9 @@ def _later(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _best_csv(home: Path, competition: str) -> str:
     """The best submission that was written for this competition, as a path that needs no quotes.
 
-    It is the one that a person pinned, or the file of the stable name; else the best by out-of-fold score on
-    the data and folds of the newest one that has a score. Without any score it is the newest.
+    It is the one that a person pinned, else the best by out-of-fold score on the data and folds of the newest
+    one that has a score. Without any score it is the file of the stable name, which only commands with TIME
+    keep up to date, or else the newest.
     """
     folder = home / "submissions"
     found = {
@@ -301,7 +302,10 @@ def _best_csv(home: Path, competition: str) -> str:
     rows = [row for row in _rows(folder / LEDGER) if row.get("name") in found]
     pinned = [str(row["name"]) for row in rows if row.get(PIN) == PINNED]
     stable = [name for name in (f"{competition}-best",) if name in found]
-    best = [*pinned, *stable, *_best_scored(home / "artifacts" / KEPT, competition, rows), *found][0]
+    scored = _best_scored(home / "artifacts" / KEPT, competition, rows)
+    if stable and [_json(folder / f"{stable[0]}.json").get("name")] == scored:
+        scored = stable  # the same under its lasting name
+    best = [*pinned, *scored, *stable, *found][0]
     path = os.path.relpath(found[best])
     path = str(found[best].resolve()) if path.startswith("..") else path
     return path if re.fullmatch(r"[\w./+@-]+", path) else ""

@@ -111,7 +111,8 @@ def submitted(home: Path, key: str, day: int, score: float, on: str = "f0", metr
     ledger.add(home / "submissions" / "leaderboard.csv", entry)
     path = home / "submissions" / f"pets-{key}.csv"
     path.write_text("id,label\n", encoding="utf-8")
-    path.with_suffix(".json").write_text('{"competition": "pets"}', encoding="utf-8")
+    told = {"competition": "pets", "name": path.stem}
+    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
     os.utime(path.with_suffix(".json"), (day, day))
 
 
@@ -131,7 +132,8 @@ def test_the_best_submission_is_handed_in_and_not_the_newest(tmp_path, metric, h
     for suffix in (".csv", ".json"):
         made = (tmp_path / "submissions" / "pets-i2").with_suffix(suffix).read_bytes()
         (tmp_path / "submissions" / "pets-best").with_suffix(suffix).write_bytes(made)
-    assert handed_in(tmp_path) == "pets-best", "the commands that keep this file know what is best"
+    lasting = "pets-best" if best == "pets-i2" else best
+    assert handed_in(tmp_path) == lasting, "its lasting name, unless a later run is better"
     ledger.pin(tmp_path / "submissions" / "leaderboard.csv", "pets-i4", "pets")
     assert handed_in(tmp_path) == "pets-i4", "a person said so"
 
