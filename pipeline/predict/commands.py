@@ -47,8 +47,8 @@ def predict(session: Session, options: Options) -> None:
     """Predict the images of a folder or a table; those that do not decode are named in a file beside.
 
     Raises:
-        DataError: there is no such submission, it cannot be packed, there are no images, or a table lacks
-            columns of metadata.
+        DataError: there is no such submission, it cannot be packed, there are no images, none of them
+            decodes, or a table lacks columns of metadata.
     """
     from pipeline.predict import pictures
 
@@ -70,6 +70,8 @@ def predict(session: Session, options: Options) -> None:
     seconds = time.perf_counter() - begin
     for line in write(out, answers):
         session.say(line)
+    if not len(answers.p):
+        raise DataError(worded(texts.NONE_DECODES, images=len(given), place=where))
     figures = {"seconds": seconds, "ms": 1000 * seconds / max(len(given), 1)}
     session.say(worded(texts.WRITTEN, path=shown(out), images=len(answers.p), **figures))
     target = "export" if Path(options.file).is_dir() else "bundle"

@@ -98,6 +98,7 @@ FILE_REMEDY = _("make predict FILE=submissions/NAME.csv IMAGES=folder; `make sco
 IMAGES_MISSING = _("IMAGES is missing")
 IMAGES_REMEDY = _("give a folder with images, or a CSV with one row for each image; TABLE is the table of a folder")
 WRITTEN = _("{path}: {images:image}, {seconds:.1f} s, {ms:.1f} ms an image")
+NONE_DECODES = _("{place}: none of {images:image} decodes, so nothing was predicted")
 UNREADABLE = _("{faults:image} {faults:does|do} not decode; see {path}")
 NOTE = _("note: {text}")
 DEVICE = _("device: {device}, batches of {batch}")

@@ -31,6 +31,17 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
+def test_a_folder_of_which_nothing_decodes_is_an_error_that_names_the_images(people, made, tmp_path):
+    photos = tmp_path / "new"
+    photos.mkdir()
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    out = tmp_path / "answers.csv"
+    options = ("--file", str(made), "--images", str(photos), "--out", str(out))
+    said = people.run("predict", options=options, code=2)
+    assert "none of 1 image decodes" in said.err
+    assert [fault["id"] for fault in rows(tmp_path / "answers-unreadable.csv")] == ["broken.jpg"]
+
+
 def test_a_folder_with_broken_images_is_predicted_and_they_are_named(people, made, tmp_path):
     photos = tmp_path / "new"
     (photos / "deep").mkdir(parents=True)
