@@ -1,8 +1,7 @@
 """The pictures of docs/img, made anew by the commands whose pages they show.
 
-    python tools/docs_pictures.py                    all of them: 47 minutes on 2 CPU cores that other
-                                                     programs used too (the sum of what each took);
-                                                     lite0 takes 12 of them, and `time` its 8
+    python tools/docs_pictures.py                    all of them: 42 minutes for 23 of them, on 2 CPU
+                                                     cores that other programs used too
     python tools/docs_pictures.py data folds         some of them
     python tools/docs_pictures.py --at=/tmp/shots    keeps the folder and its results; a second run is quick
 
