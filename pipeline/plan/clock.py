@@ -25,9 +25,13 @@ from pipeline.plan import texts
 LEAST = 60.0
 # How far beyond its end a command may be expected to run, as a share of TIME.
 SLACK = 0.02
+# The same of a training that is all that the command does: paused a moment before its end, it yields nothing.
+SLACK_OF_ALL = 0.05
 # Of an unfinished training: its first epochs say little about the others. Before this share of them only a
 # clear delay counts, by this factor.
 EARLY, CLEARLY = 0.2, 1.25
+# And a pace of so few seconds is chance: short epochs differ several times from each other.
+CHANCE = 2.0
 
 
 def time_of(text: str) -> float:
@@ -106,11 +110,13 @@ class Watch:
         clock: of the command.
         epochs: that are left to train, over all folds, from their first epochs on.
         after: seconds that follow the training.
+        is_all: nothing else could use the time, so it is paused at the end only.
     """
 
     clock: Clock
     epochs: int
     after: float
+    is_all: bool = False
     done: int = 0
     paused: bool = False
     first: float = 0.0
@@ -134,7 +140,12 @@ class Watch:
 
         The first one does not count: before it, workers start, files are read and libraries are loaded.
         """
-        each = (self.clock.now() - self.first) / max(self.done - 1, 1)
+        taken = self.clock.now() - self.first
+        each = taken / max(self.done - 1, 1)
+        if self.is_all:
+            return each + self.after <= self.clock.left + SLACK_OF_ALL * self.clock.seconds
+        if taken < CHANCE:
+            return True
         needed = left * each
         if self.done < EARLY * self.epochs:
             needed /= CLEARLY

@@ -44,8 +44,6 @@ Options = argparse.Namespace
 FEW_FOLDS, MOST_OF_TIME = 3, 0.5
 # Words that name the experiment of `make train TIME=…`, so that no portfolio is needed.
 OF_EXPERIMENT = ("experiment=", "model=", "model.", "train.", "loss.")
-# A training that has begun is left for a new one where there is time for so many times its epochs.
-ANEW = 2
 # Words that choose one experiment, where a portfolio has several.
 ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
@@ -104,7 +102,7 @@ def train_in_time(session: Session, options: Options) -> None:
     chosen = _one(session, scene, listed, clock, bool(own))
     session.settings = chosen[0]
     session.check(Need("train", session.settings))
-    watch = Watch(clock, chosen[1], 0.0)
+    watch = Watch(clock, chosen[1], 0.0, is_all=True)
     session.on_epoch = watch
     try:
         trained = session.need("train")
@@ -136,7 +134,7 @@ def _one(
         fit = int((planning.FILL * clock.left - cost.fixed) / max(cost.epoch, 1e-9))
         fewest = 1 if asked else max(round(planning.SHORTEST * epochs), 1)
         known = recipes.begun(session, recipe)
-        if known is not None and fit < ANEW * known and scene.missing(recipe.at(epochs=known)):
+        if known is not None and scene.missing(recipe.at(epochs=known)):  # as the paused command promised
             settings = recipe.at(epochs=known)
             return settings, scene.missing(settings) * known
         if fit >= fewest:

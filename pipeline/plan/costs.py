@@ -34,6 +34,8 @@ from pipeline.train.studies import walltime
 FORWARD = 0.35
 # Seconds of a fold that do not depend on its images: building the network, its file, its record.
 START = 1.5
+# Seconds of an epoch that do not: its checkpoint, its loaders, its figures (digits at 16 px, 75 to 600 rows).
+EPOCH = 0.05
 # Seconds of a head on features: the start of its stages; a row of a solved one, and a row of an epoch of one
 # that is trained by steps (emoji, 5 folds: logistic regression 8 s, linear 6 s, an MLP 18 s in 30 epochs).
 HEAD_START, SOLVED_ROW, STEPPED_ROW = 2.0, 8e-4, 6e-5
@@ -86,7 +88,8 @@ class Scene:
             return self._probe(settings, work, row, prepare)
         each = FORWARD * row * (n + len(self.plan) * self.n_test)
         side_by_side = work.folds / math.ceil(work.folds / self.at_once)
-        return Cost(prepare + START * work.folds, work.rows * row / side_by_side, each)
+        epoch = work.rows * row + EPOCH * work.folds
+        return Cost(prepare + START * work.folds, epoch / side_by_side, each)
 
     def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""

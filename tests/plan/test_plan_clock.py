@@ -47,10 +47,10 @@ def test_a_clock_counts_from_its_beginning():
     assert [minutes(s) for s in (42, 89, 120, 7200)] == ["42 s", "89 s", "2.0 min", "2.00 h"]
 
 
-def watched(epochs, seconds, each, start=0.0, after=0.0):
+def watched(epochs, seconds, each, start=0.0, after=0.0, is_all=False):
     """The number of epochs after which a training is paused; None: it may go on to its end."""
     hands = Hands()
-    watch = Watch(Clock(seconds, hands), epochs, after)
+    watch = Watch(Clock(seconds, hands), epochs, after, is_all)
     hands.at += start
     for number in range(epochs):
         hands.at += each(number) if callable(each) else each
@@ -70,6 +70,16 @@ def test_a_training_twice_as_slow_as_planned_is_paused_early():
     assert watched(100, 1000, 20.0) == 2
     late = watched(20, 100, lambda n: 4.0 if n < 10 else 16.0)
     assert 10 < late < 15, "and as soon as it becomes slow"
+
+
+def test_a_pace_of_very_little_time_says_nothing():
+    """Epochs of milliseconds: the second of 148 took three times as long as the others."""
+    assert watched(148, 20, lambda n: 0.35 if n == 1 else 0.1) is None
+
+
+def test_a_training_that_has_all_of_the_time_is_paused_at_its_end_only():
+    assert watched(20, 100, 10.0, is_all=True) == 10
+    assert watched(20, 100, 4.9, is_all=True) is None
 
 
 def test_a_slow_start_is_no_slow_training():
