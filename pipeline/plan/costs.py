@@ -103,12 +103,11 @@ class Scene:
         found = self.session.graph.found
         seen = {v: n for v in (*trained, *views) if found(features_need(settings, "train", v)) is None}
         test = {v: self.n_test for v in views if found(features_need(settings, "test", v)) is None}
-        features = FORWARD * row * sum(seen.get(view, 0) for view in trained)
-        others = sum(images for view, images in seen.items() if view not in trained)
-        each = FORWARD * row * (others + sum(test.values())) / len(views)
+        # With fewer views, it trains on fewer, too.
+        each = FORWARD * row * (sum(seen.values()) + sum(test.values())) / len(views)
         if not seen and not test:
             prepare = 0.0
-        return Cost(prepare + HEAD_START + head + features, view=each)
+        return Cost(prepare + HEAD_START + head, view=each)
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""

@@ -31,7 +31,7 @@ SMALLEST = 32
 LARGE_GPU = 30e9
 PORTFOLIOS = {"cpu": "cpu", "small": "t4", "large": "h100"}
 # What one plan may change of a recipe without making another recipe of it.
-FREE = ("train.epochs", "infer.views")
+FREE = ("train.epochs", "infer.views", "train.probe_views")
 MEMBERS = "ensemble.members"
 # The longest side that is kept of decoded images; a recipe may raise it, for its own images, to the default.
 KEPT = "images.cache_px"
@@ -60,11 +60,21 @@ class Recipe:
         return "probe" if is_probe(self.settings) else "network"
 
     def at(self, **values: Any) -> Settings:
-        """Its settings with other epochs, size or views; unchanged ones add no override."""
-        names = {"epochs": "train.epochs", "size": "images.size", "views": "infer.views"}
+        """Its settings with other epochs, size or views; unchanged ones add no override.
+
+        A head that predicts fewer views trains on no others.
+        """
         config = self.settings.config
-        own = {"epochs": config.train.epochs, "size": config.images.size, "views": config.infer.views}
-        changed = {names[n]: v for n, v in values.items() if v != own[n]}
+        if self.kind == "probe" and "views" in values:
+            trained = [v for v in config.train.probe_views if v in ("identity", *values["views"])]
+            values["probe_views"] = trained
+        own = {
+            "epochs": ("train.epochs", config.train.epochs),
+            "size": ("images.size", config.images.size),
+            "views": ("infer.views", config.infer.views),
+            "probe_views": ("train.probe_views", config.train.probe_views),
+        }
+        changed = {own[n][0]: v for n, v in values.items() if v != own[n][1]}
         return self.settings.with_values(changed) if changed else self.settings
 
     @property

@@ -484,9 +484,7 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     for size in recipe.sizes:
         sides = size if isinstance(size, list) else [size, size]
         area = sides[0] * sides[1] / (height * width)
-        # Of a head, nearly everything is its features.
-        fixed_part = cost.fixed * (area if recipe.kind == "probe" else 1.0)
-        scaled = Cost(fixed_part, cost.epoch * area, cost.view * area)
+        scaled = Cost(cost.fixed, cost.epoch * area, cost.view * area)
         label = (
             recipe.name if size == config.images.size else texts.AT_SIZE.format(name=recipe.name, size=size)
         )

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pipeline.plan.costs import Scene
+from pipeline.plan.costs import FORWARD, Scene
+from pipeline.plan.recipes import Recipe
 from pipeline.settings.load import load
 from pipeline.train import head_penalty
 from pipeline.train.studies.walltime import Work
@@ -31,3 +32,14 @@ def test_a_penalty_that_is_chosen_takes_the_solutions_that_it_is_chosen_by():
     assert choosing() == pytest.approx(10 * solved), "five penalties, each on two of three parts, three times"
     some = Work(5, 5 * head_penalty.ENOUGH, 0, 0)
     assert choosing(Work(5, 200_000, 0, 0)) == pytest.approx(choosing(some)), "more samples choose no better"
+
+
+def test_a_head_with_fewer_views_costs_the_features_of_these_only():
+    session = SimpleNamespace(graph=SimpleNamespace(found=lambda need: None))
+    settings = load(["competition=emoji", "experiment=probe_logistic"])
+    cost = Scene(session, range(500), range(5), 100)._probe(settings, WORK, 0.01, 0.0)
+    one = Recipe("one", settings).at(views=["identity"])
+    alone = Scene(session, range(500), range(5), 100)._probe(one, WORK, 0.01, 0.0)
+    views = len(settings.config.infer.views)
+    assert views > 1 and alone.view == pytest.approx(cost.view)
+    assert cost.view == pytest.approx(FORWARD * 0.01 * (500 + 100)), "training and test images, once"

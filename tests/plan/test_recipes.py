@@ -81,6 +81,15 @@ def test_overrides_hold_for_every_recipe_and_a_size_that_is_given_stays(configs)
     assert wide.at(epochs=2) is wide.settings and wide.at(epochs=3).config.train.epochs == 3
 
 
+def test_a_head_that_predicts_fewer_views_trains_on_no_others():
+    head = Recipe("head", load(["competition=emoji", "experiment=probe_logistic"]))
+    one = head.at(views=["identity"])
+    assert one.config.train.probe_views == one.config.infer.views == ["identity"]
+    assert same_recipe(head.settings, finished(one)), "it is the same recipe"
+    network = Recipe("net", load(["competition=emoji", "experiment=lite0"])).at(views=["identity"])
+    assert "train.probe_views" not in dict(network.request.values)
+
+
 def finished(settings):
     return SimpleNamespace(manifest={"settings": config_slice(settings.config, SECTIONS)})
 
