@@ -744,6 +744,7 @@ def test_ctrl_c_exits_130_and_says_that_the_next_run_continues(tmp_path, monkeyp
     assert said.code == 130 and "the next run continues here" in said.err and said.out == ""
 
 
+@pytest.mark.slow
 def test_python_without_docstrings_and_assertions_runs_it_too(tmp_path):
     """PYTHONOPTIMIZE=2 is a default of some container images."""
     words = ["-OO", "-m", "pipeline", "config", "competition=digits", f"runtime.home={tmp_path}"]

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import pytest
 
 from pipeline.core import errors
 from pipeline.core.errors import Suggestions
@@ -43,6 +44,7 @@ def test_many_unknown_labels_of_many_classes_are_told_in_seconds():
     assert "did you mean class_0" in faults[0] and all("is not one of" in fault for fault in faults)
 
 
+@pytest.mark.slow
 def test_many_unknown_answers_of_a_submission_are_told_in_seconds():
     classes = names("class", 2000)
     space = LabelSpace.product([Attribute("kind", tuple(classes))])

@@ -99,6 +99,7 @@ def _printing(path):
             yield f"{node.lineno}: {name}"
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_past_the_one_function():
     root = CHECKOUT / "pipeline"
     found = {
@@ -122,6 +123,7 @@ def command(*words, **env):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "env",
     [

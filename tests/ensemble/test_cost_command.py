@@ -15,6 +15,8 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import Store
 from pipeline.settings.model import ModelSettings
 
+pytestmark = pytest.mark.slow
+
 RUNTIME = ("runtime.mlflow=false", "runtime.threads=1")
 PROBES = "ensemble.members=[probe,probe_mlp]"
 

@@ -11,6 +11,8 @@ from pipeline.data import load
 from pipeline.record import files
 from pipeline.resample import page
 
+pytestmark = pytest.mark.slow
+
 POST = """
 import numpy as np
 

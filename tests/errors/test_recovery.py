@@ -36,6 +36,7 @@ def test_one_that_finds_more_is_better_and_one_alike_is_not():
     assert better.delta == pytest.approx(scores[1] - scores[0]) and scores[0] == planting.figure(tables[0])
 
 
+@pytest.mark.slow
 def test_among_ten_choices_alike_one_is_seldom_called_better():
     false = 0
     for number in range(60):

@@ -8,6 +8,8 @@ from main_world import READ_BY_EDA, SMALL, artifacts, equal, ledger, run
 from pipeline.train.all_data import epochs_of, without_held_out
 from pipeline.train.committee import Committee
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("experiment=tiny_resnet", "train.epochs=2")
 TWO = tuple(word for word in SMALL if "epochs" not in word)
 

@@ -94,6 +94,7 @@ def test_luck_of_selection_grows_with_the_number_of_equal_runs(scene):
     assert not selection.check(seen, one, -0.5, Band(-0.1, 0.1, 0.05, 9)).found
 
 
+@pytest.mark.slow
 def test_beyond_luck_the_good_side_is_averaging_and_the_bad_side_unexplained():
     """A sound world, asked about gaps that its predictions do not have."""
     found = planted.world(rng(8, "sound"))

@@ -78,6 +78,7 @@ def test_lines_and_page_say_the_cause_and_stay_harmless():
     assert pages.causes_table(told)["cause"].tolist() == ["label_shift", "transform"]
 
 
+@pytest.mark.slow
 def test_the_page_says_everything_in_the_language_of_its_reader(tmp_path, monkeypatch):
     add_marked(tmp_path)
     monkeypatch.setattr(language, "FOLDER", tmp_path)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from main_world import MEMBERS, ledger, named, run
 
+pytestmark = pytest.mark.slow
+
 SMALL = (
     *("competition=digits", "competition.demo.limit=200", "images.size=16", "folds.n=2"),
     *("statistics.draws=100", "runtime.mlflow=false"),

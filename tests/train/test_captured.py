@@ -168,6 +168,7 @@ SETTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", SETTINGS, ids=str)
 def test_replayed_steps_end_with_the_bits_of_steps_that_run(tmp_path, graphs, more):
     job = job_of(**more)
@@ -192,6 +193,7 @@ def test_replayed_steps_of_cosines_end_with_the_bits_of_steps_that_run(tmp_path,
     assert recorder.recorded == 1 and recorder.replayed > 0 and equal_states(state, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_fold_leaves_nothing_behind_that_only_the_garbage_collector_would_free(
     tmp_path, graphs, monkeypatch, fails
@@ -230,6 +232,7 @@ def test_deferred_class_weights_are_another_step(tmp_path, graphs):
     assert equal_states(fit(job, tmp_path / "graph")[1], plain) and recorder.recorded == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [1, 2])
 def test_resuming_across_the_border_of_both_kinds_of_steps_changes_no_bit(tmp_path, graphs, after):
     job = job_of(epochs=4, ema_decay=0.9)

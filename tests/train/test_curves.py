@@ -20,6 +20,7 @@ def trained(tmp_path_factory):
     return home, run(home, "train", small=WORDS)
 
 
+@pytest.mark.slow
 def test_early_stopping_is_told_counted_and_kept(trained):
     home, said = trained
     assert said.code == 0, said.err

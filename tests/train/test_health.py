@@ -150,6 +150,7 @@ def small_gpu(limit, calls):
     return make
 
 
+@pytest.mark.slow
 def test_oom_halving_goes_on_in_smaller_pieces_and_resumes_alike(tmp_path, monkeypatch, caplog):
     job = fold_job(oom_halving=True)
     monkeypatch.setitem(losses.REGISTRY, "cross_entropy", small_gpu(5, calls := []))

@@ -116,6 +116,7 @@ def asked(setting, function):
     return steps if setting == "decision.steps" else [f"{setting}={function}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", FAULTS)
 def test_what_breaks_its_word_is_told_with_its_file_and_exit_2(folder, setting):
     source, expected = FAULTS[setting]

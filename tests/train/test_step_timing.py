@@ -70,6 +70,7 @@ def test_compiling_must_be_won_back_by_the_steps_of_a_fold(compiled, steps, pays
     assert compile_pays(1.0, compiled, 60.0, steps) == pays
 
 
+@pytest.mark.slow
 def test_real_steps_are_timed_in_turns():
     wanted = modes("cpu")
     assert wanted[0] == FP32 and {m.precision for m in wanted} == {"fp32", "bf16"}
@@ -140,6 +141,7 @@ def test_a_compiled_network_trains_and_is_timed():
     assert len(seconds[Mode(compiled=True)]) >= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", [1, 2])
 def test_a_mode_without_room_beside_the_others_leaves_the_race_and_the_reference_may_not(monkeypatch, call):
     """Training needs the memory of one mode only."""

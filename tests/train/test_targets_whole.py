@@ -9,7 +9,8 @@ def homes(tmp_path_factory):
     return {kind: world.written(tmp_path_factory.mktemp(kind), kind, 40) for kind in world.OF}
 
 
-@pytest.mark.parametrize("kind", ["labels", "values", pytest.param("shares", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["labels", "values", "shares"])
 def test_a_network_is_trained_and_inferred(homes, kind):
     said = world.command(homes[kind], kind, "infer", "experiment=tiny_cnn", "train.epochs=1")
     assert said.code == 0, said.err

@@ -118,7 +118,7 @@ CASES |= {
     "network distill": (*NETWORK, "train.distill={teachers: [tiny_cnn, tiny_resnet], inner: 2}"),
     "network own": (*NETWORK, "train.distill={teachers: [tiny_cnn, tiny_resnet], inner: 0}"),
 }
-QUICK = ("probe pseudo", "probe distill", "network own")
+QUICK = ("probe pseudo",)
 
 
 @pytest.mark.parametrize(

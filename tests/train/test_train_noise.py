@@ -36,6 +36,7 @@ def test_weight_noise_is_relative_and_leaves_no_trace():
     assert torch.equal(net[0].weight, before["0.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["input_noise", "weight_noise"])
 def test_noise_reaches_training_and_is_drawn_from_the_seed(tmp_path, setting):
     runs = [{setting: 0.2}, {setting: 0.2}, {setting: 0.1}, {}, {setting: 0.2, "seed": 1}]

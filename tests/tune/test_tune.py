@@ -102,6 +102,7 @@ trials: 2
 """
 
 
+@pytest.mark.slow
 def test_what_a_trial_made_becomes_a_run_once_it_is_asked_for(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     home = tmp_path / "home"
@@ -113,6 +114,7 @@ def test_what_a_trial_made_becomes_a_run_once_it_is_asked_for(tmp_path, configs,
     assert not any("study" in a.manifest for a in artifacts(home, "infer"))
 
 
+@pytest.mark.slow
 def test_a_search_without_a_re_test_draws_none(tmp_path, configs, monkeypatch):
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
     general = configs / "config.yaml"
@@ -303,6 +305,7 @@ def test_an_override_of_what_is_varied_is_refused(tmp_path, configs):
         )
 
 
+@pytest.mark.slow
 def test_a_time_too_short_for_one_trial_and_a_study_of_another_space_are_refused(
     tmp_path, configs, monkeypatch
 ):
