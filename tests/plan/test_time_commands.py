@@ -99,11 +99,11 @@ def test_there_is_nothing_to_improve_without_a_submission(tmp_path):
 
 @pytest.mark.slow
 def test_all_ends_in_time_with_the_best_submission(own, home):
-    said = in_time(home, "all", "25s")
+    said = in_time(home, "all", "40s")
     assert said.code == 0, said.out + said.err
-    assert re.search(r"^time +25s for make all, until .*portfolio/cpu.yaml$", said.out, re.MULTILINE)
-    (ended,) = re.findall(r"^ended +after (\d+) s of 25 s", said.out, re.MULTILINE)
-    assert int(ended) <= 60, "on a busy machine: its exact end is held by a clock of its own"
+    assert re.search(r"^time +40s for make all, until .*portfolio/cpu.yaml$", said.out, re.MULTILINE)
+    (ended,) = re.findall(r"^ended +after (\d+) s of 40 s", said.out, re.MULTILINE)
+    assert int(ended) <= 90, "on a busy machine: its exact end is held by a clock of its own"
     best = home / "submissions" / "digits-best.csv"
     sample = next((home / "data").glob("digits-*")) / "sample_submission.csv"
     mine, asked = (list(csv.reader(p.read_text(encoding="utf-8").splitlines())) for p in (best, sample))
@@ -129,7 +129,7 @@ def test_the_stable_name_is_known_to_commands_about_submissions(own, home):
 @pytest.mark.slow
 def test_a_later_command_goes_on_from_there(own, home):
     before = {a.key for a in artifacts(home, "infer")}
-    said = in_time(home, "ensemble", "12s")
+    said = in_time(home, "ensemble", "20s")
     assert said.code == 0, said.out + said.err
     assert re.search(rf"^reused +{len(before)} finished member", said.out, re.MULTILINE)
     assert before <= {a.key for a in artifacts(home, "infer")}
@@ -137,7 +137,7 @@ def test_a_later_command_goes_on_from_there(own, home):
 
 @pytest.mark.slow
 def test_advice_is_carried_out_and_noted(own, home):
-    said = in_time(home, "improve", "15s")
+    said = in_time(home, "improve", "30s")
     assert said.code == 0, said.out + said.err
     assert re.search(r"^improve +\d+ of \d+ pieces? of advice", said.out, re.MULTILINE)
     assert said.out.splitlines()[-1].startswith("next: make submit FILE=")
