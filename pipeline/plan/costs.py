@@ -18,6 +18,7 @@ from typing import Any
 
 from pipeline.core.errors import UserError
 from pipeline.core.samples import FoldPlan, Samples
+from pipeline.core.targets import VALUES
 from pipeline.data import load
 from pipeline.engine.hardware import machine, set_up
 from pipeline.engine.need import Need
@@ -39,7 +40,8 @@ EPOCH = 0.05
 # Seconds of a head on features: the start of its stages; a row of a solved one, and a row of an epoch of one
 # that is trained by steps (emoji, 5 folds: logistic regression 8 s, linear 6 s, an MLP 18 s in 30 epochs).
 HEAD_START, SOLVED_ROW, STEPPED_ROW = 2.0, 8e-4, 6e-5
-# train.head_c=auto solves so many smaller problems before: about five penalties on two of three parts, each.
+# train.head_c=auto solves so many smaller problems of values before: about five penalties on two of three parts,
+# each.
 PENALTIES = 5 * head_penalty.PARTS * (1 - 1 / head_penalty.PARTS)
 # Seconds per image and size: making prepared images from decoded ones.
 PREPARE = 1.5e-3
@@ -96,7 +98,7 @@ class Scene:
         train = settings.config.train
         rows: float = work.rows * train.head_seeds
         solved = train.head == "logistic"
-        if solved and train.head_c == AUTO:
+        if solved and train.head_c == AUTO and settings.config.competition.target == VALUES:
             rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
         head = SOLVED_ROW * rows if solved else STEPPED_ROW * rows * train.epochs
         views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)

@@ -13,10 +13,10 @@ from pipeline.train.studies.walltime import Work
 WORK = Work(5, 2000, 500, 1000)
 
 
-def expected(*words, work=WORK):
+def expected(*words, work=WORK, competition="digits-values"):
     """Seconds of a head whose features are there already."""
     session = SimpleNamespace(graph=SimpleNamespace(found=lambda need: need))
-    settings = load(["competition=emoji", "experiment=probe_logistic", *words])
+    settings = load([f"competition={competition}", "experiment=probe_logistic", *words])
     cost = Scene(session, range(500), range(5), 100)._probe(settings, work, 0.01, 0.0)
     assert cost.view == 0, "nothing is computed again"
     return cost.fixed
@@ -32,6 +32,12 @@ def test_a_penalty_that_is_chosen_takes_the_solutions_that_it_is_chosen_by():
     assert choosing() == pytest.approx(10 * solved), "five penalties, each on two of three parts, three times"
     some = Work(5, 5 * head_penalty.ENOUGH, 0, 0)
     assert choosing(Work(5, 200_000, 0, 0)) == pytest.approx(choosing(some)), "more samples choose no better"
+
+
+def test_classes_have_one_penalty_and_no_choice_to_wait_for():
+    assert expected("train.head_c=auto", competition="emoji") == expected(
+        "train.head_c=0.03", competition="emoji"
+    )
 
 
 def test_a_head_with_fewer_views_costs_the_features_of_these_only():
