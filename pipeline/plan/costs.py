@@ -40,8 +40,7 @@ EPOCH = 0.05
 # Seconds of a head on features: the start of its stages; a row of a solved one, and a row of an epoch of one
 # that is trained by steps (emoji, 5 folds: logistic regression 8 s, linear 6 s, an MLP 18 s in 30 epochs).
 HEAD_START, SOLVED_ROW, STEPPED_ROW = 2.0, 8e-4, 6e-5
-# train.head_c=auto solves so many smaller problems of values before: about five penalties on two of three parts,
-# each.
+# train.head_c=auto solves so many problems of values before: about five penalties, on parts of the rows.
 PENALTIES = 5 * head_penalty.PARTS * (1 - 1 / head_penalty.PARTS)
 # Seconds per image and size: making prepared images from decoded ones.
 PREPARE = 1.5e-3
