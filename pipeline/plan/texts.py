@@ -74,7 +74,8 @@ HEADLINE = _("{metric} {score:.4f} after {spent}: {members:member} in the blend"
 LEAD = _("TIME={time}. Every score is out of fold; that of a blend is cross-fitted. A step is named where it ended.")
 NOISE = "can't tell"
 INSIDE = _("inside the noise")
-PICTURE = "score over time"
+PICTURE, PICTURE_X = _("score over time"), _("minutes")
+DOT, DOT_GAIN = _("{name}: {score:.4f}"), _("{name}: {score:.4f}, {gain}")
 PAGE_WORDS = (_("at"), _("step"), _("took"), _("alone"), _("together"), _("95 % interval"), _("gain, corrected"), _("verdict; gain a minute"))
 FIRST = _("the first result")
 
