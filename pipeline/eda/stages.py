@@ -89,7 +89,7 @@ def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "eda",
-        8,
+        9,
         "what is in the data, worst harm first",
         build_eda,
         reads=(

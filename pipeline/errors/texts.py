@@ -240,7 +240,7 @@ LEAK_BOUND = _("the score becomes correct, not better")
 
 LABELS_DO = _("Correct labels that look wrong")
 LABELS_SEEN = _("About {floor} of the labels look wrong: this share of the {tenth} most confident predictions disagrees with the label, and {risk} of the more confident half.")
-LABELS_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv beside the training table, and train with them.")
+LABELS_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv in the folder named there, and train with them.")
 LABELS_MORE_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, add the corrections that you agree with to your file of label patches, and train again.")
 LABELS_BOUND = _("if the {count} most suspicious labels were wrong and were corrected")
 
@@ -327,7 +327,7 @@ WEAK_LABEL_WHY = _("Its own page shows its flips, slices, suspicious answers and
 WEAK_LABEL_BOUND = _("if every answer about it were right")
 HUBER_DO = _("Train with a loss for outliers: huber")
 HUBER_SEEN = _("A tenth of the images has {share} of the squared error; {value} has R² {r2:.3f}.")
-HUBER_WHY = _("A squared error follows the few largest residuals, which may be wrong values in the table.")
+HUBER_WHY = _("A squared error follows the few largest residuals, which may be wrong values.")
 SMALL_SEEN = _("The typical image is {original} px long, and the network sees {now} px.")
 SMALL_WHY = _("Details that are lost in small images cannot be learned.")
 BLEND_MEAN_SEEN = _("The mean with {names} is better out of fold; their predictions differ by up to {apart}.")
