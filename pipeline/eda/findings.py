@@ -76,8 +76,8 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
     """All findings, worst first, what is certain before what may be; equal harm keeps the order of the rules.
 
     Nothing is advised that `config` has on already; where folders are the classes, advice is about the files
-    and not about a table. Advised commands start with `asked`, the words of the command line that gave these
-    settings.
+    and not about a table; a solved head is advised no other loss. Advised commands start with `asked`, the
+    words of the command line that gave these settings.
     """
     survey = evidence.survey
     rules = [
@@ -96,6 +96,8 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
     ]
     if config.competition.layout == "folders":
         rules = [replace(f, answer=texts.IN_FOLDERS.get(f.answer, f.answer)) for f in rules]
+    if config.train.solved:
+        rules = [replace(f, answer=texts.FOR_SOLVED.get(f.answer, f.answer)) for f in rules]
     harm = {finding.kind: finding.harm for finding in rules}
 
     def rank(finding: Finding) -> float:

@@ -94,7 +94,7 @@ STAGES = (
         build_eda,
         reads=(
             *("eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize"),
-            *("report.language", "resample.method"),
+            *("report.language", "resample.method", "train.head"),
         ),
         inputs=eda_inputs,
         words=("train",),

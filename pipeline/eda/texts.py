@@ -212,6 +212,12 @@ IN_FOLDERS = {
     FAR_ANSWER: _("Check them, and rename or move the images whose value is wrong; `suspects.csv` lists them. If they are right, try `loss.name=huber`."),
     NO_GROUPS_ANSWER: _("Set `competition.group_pattern` if the paths of the images name their group, such as a person's number."),
 }
+# And where these settings solve a head, which takes no other loss.
+FOR_SOLVED = {
+    FAR_ANSWER: _("Check them, and correct the training table; `suspects.csv` lists them. If they are right, train a network with `loss.name=huber`: the solved head of these settings takes no other loss."),
+    IN_FOLDERS[FAR_ANSWER]: _("Check them, and rename or move the images whose value is wrong; `suspects.csv` lists them. If they are right, train a network with `loss.name=huber`: the solved head of these settings takes no other loss."),
+    LONG_TAIL_ANSWER: _("Compare a network with `loss.name=huber`; the solved head of these settings takes no other loss."),
+}
 
 # Headers of tables.
 HEADERS = (

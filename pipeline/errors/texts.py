@@ -271,6 +271,7 @@ WEAKEST_SEEN = _("“{name}” is the weakest class: F1 {f1:.2f} (recall {recall
 WEAKEST_BOUND = _("if its {count} errors, in both directions, were fixed")
 OVERSAMPLE_DO = _("Oversample rare classes")
 OVERSAMPLE_WHY = _("The class is rare: show it as often as the others.")
+LOOK_AT_CLASS_SOLVED_WHY = _("A head that is solved takes no other loss and no augmentation: see what its errors have in common, or train a network.")
 WEIGH_DO = _("Give difficult images more weight")
 WEIGH_RARE_WHY = _("The class is rare, and showing it more often or weighing it more was not enough, so give difficult images more weight.")
 WEIGH_HARD_WHY = _("The class is difficult rather than rare, so give difficult images more weight.")
@@ -314,11 +315,17 @@ ADVICE_FAULTS = _("{file}: lines that are no advice are skipped; correct or dele
 ADVICE_LINE = _("line {line}: {what}")
 
 # Advice for labels, values and shares.
-DECIDE_DO = {"thresholds": _("Fit thresholds for the labels"), "cut_points": _("Fit cut points between the grades")}
+DECIDE_DO = {
+    "thresholds": _("Fit thresholds for the labels"),
+    "cut_points": _("Fit cut points between the grades"),
+    "class_scales": _("Fit a multiplier for each class"),
+}
 DECIDE_SEEN = {
     "thresholds": _("One half is not the best threshold of these labels: {fitted}."),
     "cut_points": _("Halves are not the best borders of these grades: {fitted}."),
+    "class_scales": _("The most probable class is not the best answer for this metric: {name} would be multiplied by {scale:.2f}."),
 }
+SCALES_SOLVED_WHY = _("A head that is solved takes no loss that weighs rare classes, but its probabilities can be weighed afterwards.")
 DECIDE_WHY = _("The step is cross-fitted, and kept only if it is better on images that did not fit it.")
 DECIDE_BOUND = _("as fitted on the images that it is scored on")
 WEAK_LABEL_DO = _("Look at {label} alone")
