@@ -20,7 +20,7 @@ from pipeline.core.samples import Kind
 from pipeline.core.targets import EXCLUSIVE
 from pipeline.ensemble import texts
 from pipeline.ensemble.cost import Point
-from pipeline.pages import plots
+from pipeline.pages import plots, text_table
 from pipeline.pages.dot_names import Named, names
 from pipeline.pages.report import Thumbnails, render
 
@@ -94,7 +94,12 @@ def page_lines(page: EnsemblePage) -> list[str]:
         if shown[name].dtype.kind == "f":
             digits = 2 if name.startswith("ms") or name == "M parameters" else 4
             shown[name] = [f"{v:.{digits}f}" if np.isfinite(v) else "–" for v in shown[name]]
-    return [*shown.to_string(index=False).splitlines(), page.answer, page.advice, *_pairs(page)]
+    return [
+        *text_table.of_frame(shown, left=(0,), words=(texts.BLEND_ROW,)),
+        page.answer,
+        page.advice,
+        *_pairs(page),
+    ]
 
 
 def render_html(page: EnsemblePage, thumbnail_px: int) -> str:

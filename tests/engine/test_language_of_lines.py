@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline.core import terminal
+from pipeline.core import columns, terminal
 from pipeline.core.errors import UserError
 from pipeline.core.language import _, joined, recalled, say
 from pipeline.core.predictions import ONE_SEED, Comparison, Interval, cautioned, compared
@@ -95,9 +95,9 @@ def test_a_comparison_that_was_recorded_can_be_said_again(verdict):
 
 
 def test_columns_of_a_table_stay_below_each_other_where_letters_are_wide():
-    assert terminal.padded("key", 5) == "key  " and terminal.padded("key", -5) == "  key"
-    assert terminal.padded("키", 5) == "키   " and terminal.padded("재사용", -8) == "  재사용"
-    assert terminal.padded("too long", 3) == "too long"
+    assert columns.padded("key", 5) == "key  " and columns.padded("key", -5) == "  key"
+    assert columns.padded("키", 5) == "키   " and columns.padded("재사용", -8) == "  재사용"
+    assert columns.padded("too long", 3) == "too long"
 
 
 def test_the_head_of_the_runs_is_in_the_language_of_the_reader(tmp_path, monkeypatch):
