@@ -235,8 +235,8 @@ class Axes:
 
     @property
     def area(self) -> tuple[float, float, float, float]:
-        """The plotting area: left, top, right and bottom, px."""
-        return self.left + 2, self.top, WIDTH - 2, self.height - self.bottom - 2
+        """Where names may stand, px: left, top (below the title of the y axis), right and bottom."""
+        return self.left + 2, self.top - 9, WIDTH - 2, self.height - self.bottom - 2
 
     def frame(
         self,

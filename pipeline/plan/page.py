@@ -6,6 +6,7 @@ Owns the drawing and the page, `plans/<competition>-<time>.html` of the home. Do
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -117,25 +118,26 @@ def picture(
     line = []
     for at, (score, _, _), _, _ in points:
         if best is not None:
-            line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
+            line.append((axes.x(at), axes.y(best)))
         best = score if best is None or (score > best if higher else score < best) else best
-        line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
-    body.append(f'<polyline points="{" ".join(line)}" class="curve c1"/>')
-    bars, dots = [], []
+        line.append((axes.x(at), axes.y(best)))
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+    body.append(f'<polyline points="{joined}" class="curve c1"/>')
+    lines, dots = list(itertools.pairwise(line)), []
     for at, (score, under, over), name, gain in points:
         tells = gain is not None and gain.verdict != texts.NOISE
         tip = texts.DOT.format(name=name, score=score)
         if gain is not None:
             tip = texts.DOT_GAIN.format(name=name, score=score, gain=gain)
         x, y = axes.x(at), axes.y(score)
-        bars.append(((x, axes.y(over)), (x, axes.y(under))))
+        lines.append(((x, axes.y(over)), (x, axes.y(under))))
         dots.append(Named(x, y, name))
         body.append(plots.svg_line(x, axes.y(over), x, axes.y(under), "axis"))
         body.append(
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{"s1" if tells else "s0"}">'
             f"<title>{escape(say(tip, language))}</title></circle>"
         )
-    named, height = names(dots, axes, (NAME_FONT, "tiny", NAME_PX), lines=bars)
+    named, height = names(dots, axes, (NAME_FONT, "tiny", NAME_PX), lines=lines)
     return plots.svg(plots.WIDTH, height, say(texts.PICTURE, language), body + named)
 
 
