@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import metrics
+from pipeline.core.columns import padded
 from pipeline.core.language import ENGLISH, _, say
 from pipeline.core.predictions import cautioned, compared
-from pipeline.core.terminal import padded
 from pipeline.data import host
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session

@@ -40,13 +40,17 @@ class UserError(PodiumError):
         headline: where the error is and which rule is broken, e.g. `train.csv: 3 duplicate ids`.
         faults: all errors of this kind, one line each.
         remedy: what the user should do, as an instruction.
+        mend: words of settings with which the same command may succeed, such as `train.lr=0.001`.
     """
 
-    def __init__(self, headline: str, faults: Sequence[str] = (), remedy: str = "") -> None:
+    def __init__(
+        self, headline: str, faults: Sequence[str] = (), remedy: str = "", mend: Sequence[str] = ()
+    ) -> None:
         super().__init__(headline)
         self.headline = headline
         self.faults = tuple(faults)
         self.remedy = remedy
+        self.mend = tuple(mend)
 
     def __str__(self) -> str:
         return self.said(ENGLISH)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core import particles
+from pipeline.core.columns import padded
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ LOCALE = ("LC_ALL", "LC_MESSAGES", "LANG")
 FOLDER = Path(__file__).resolve().parents[1] / "locale"
 # A noun, and a comma in front of it for digits in groups of three.
 NOUN = re.compile(r"(,?)([a-z][a-z -]+)")
+# A text at the left or the right of so many columns of a terminal.
+COLUMNS = re.compile(r"([<>])(\d+)")
 
 
 class _Wording(string.Formatter):
@@ -59,12 +62,15 @@ class _Wording(string.Formatter):
         return self._before(value), key
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """A number with `noun`, one of `singular|plural`, or a value with any other specification."""
+        """A number with `noun`, one of `singular|plural`, a text in `<12` columns, or any other value."""
         if isinstance(value, _Place):
             return str(value)
         one, either, many = format_spec.partition("|")
         if either:
             return one if value == 1 else many
+        placed = COLUMNS.fullmatch(format_spec) if isinstance(value, str) else None
+        if placed is not None:
+            return self._after(value, padded(value, int(placed[2]) * (-1 if placed[1] == ">" else 1)))
         found = NOUN.fullmatch(format_spec)
         if found is None:
             return self._after(value, str(super().format_field(value, format_spec)))

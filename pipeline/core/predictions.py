@@ -38,8 +38,8 @@ RECORDED = re.compile(
 )
 # Notes of comparisons and intervals: why they are unreliable.
 FEW_GROUPS, FEW_GROUPS_RECORDED = (
-    _("{n:group}: interval too narrow"),
-    re.compile(r"(\d+) groups?: interval.*"),
+    _("{n:group}: few to resample, so the true interval is wider"),
+    re.compile(r"(\d+) groups?: (?:interval|few).*"),
 )
 ONE_SEED = _("one seed per arm: the interval does not include the variation between seeds")
 NOTES = "; "

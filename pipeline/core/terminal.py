@@ -38,18 +38,6 @@ WHOLE = ("next",)
 UTF8_MODE = "PYTHONUTF8"
 
 
-def padded(text: str, columns: int) -> str:
-    """A text with spaces up to this number of columns of a terminal, in which Hangul takes two.
-
-    Args:
-        text: as its reader gets it.
-        columns: negative ones put the spaces in front.
-    """
-    wide = len(text) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
-    space = " " * (abs(columns) - wide)
-    return space + text if columns < 0 else text + space
-
-
 def printable(text: str) -> str:
     """The text with every control character as its code, and without passwords of addresses; see `hidden`.
 

@@ -32,6 +32,7 @@ from pipeline.data.team_tables import refuse, write_folds
 from pipeline.engine import next_step
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
+from pipeline.pages import text_table
 from pipeline.pages.command_words import shown
 from pipeline.pages.report import plural
 from pipeline.record import paths
@@ -64,7 +65,9 @@ def folds(session: Session, options: Options) -> None:
     session.check(Need("folds", session.settings))
     artifact = session.need("folds")
     table = health(artifact)
-    session.say(table[table.columns[:5]].to_string(index=False))
+    table = table[table.columns[:5]].rename(columns=lambda name: name.replace("_", " "))
+    for line in text_table.of_frame(table):
+        session.say(line)
     session.show(artifact)
     checks = fold_checks(artifact)
     faults = [text for text in checks if text.startswith("fault")]

@@ -49,7 +49,7 @@ WHITE = 255
 HASH_SIDE, HASH_LOW = 32, 8
 PLACEHOLDER_PX = 32
 HEIC = _("an iPhone's HEIC, which is not supported: convert it to JPEG first")
-REMEDY = _("replace these files, or remove their rows from the tables")
+REMEDY = _("replace these files, or remove them, and their rows where a table lists them")
 # What a decoder raises for a file that is not an image, is cut off, damaged or lies about itself: anything.
 # Of 24,000 mutated files, 159 raised what no decoder documents (RuntimeError, KeyError, MemoryError, …).
 UNDECODABLE: tuple[type[Exception], ...] = (Exception,)

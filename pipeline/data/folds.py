@@ -141,9 +141,9 @@ def _check_sizes(samples: Samples, n: int, by_group: bool) -> None:
     if by_group and groups < n:
         raise DataError(
             _("folds: {groups} groups cannot fill folds.n={n} folds").format(groups=groups, n=n),
-            remedy=_("set folds.n to at most {groups}, or check competition.group_column").format(
-                groups=groups
-            ),
+            remedy=_(
+                "set folds.n to at most {groups}, or check competition.group_column or group_pattern"
+            ).format(groups=groups),
         )
     if len(samples) < n:
         raise DataError(
@@ -302,7 +302,7 @@ def _holdout(samples: Samples, settings: FoldSettings) -> FoldPlan:
     if finest < 2:
         raise DataError(
             _("folds: {groups:group} cannot be split in two").format(groups=groups),
-            remedy=_("check competition.group_column"),
+            remedy=_("check competition.group_column or group_pattern"),
         )
     share = Fraction(settings.valid_share).limit_denominator(finest)
     n = max(share.denominator, 2)
@@ -330,7 +330,8 @@ def _bootstrap(samples: Samples, settings: FoldSettings) -> FoldPlan:
     n_groups = int(group_N.max()) + 1
     if n_groups < 2:
         raise DataError(
-            _("folds: with one group no image is ever out of bag"), remedy=_("check competition.group_column")
+            _("folds: with one group no image is ever out of bag"),
+            remedy=_("check competition.group_column or group_pattern"),
         )
     splits = []
     for draw in range(settings.n):

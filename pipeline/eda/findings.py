@@ -75,8 +75,9 @@ KINDS = (
 def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tuple[Finding, ...]:
     """All findings, worst first, what is certain before what may be; equal harm keeps the order of the rules.
 
-    Nothing is advised that `config` has on already. Advised commands start with `asked`, the words of the
-    command line that gave these settings.
+    Nothing is advised that `config` has on already; where folders are the classes, advice is about the files
+    and not about a table; a solved head is advised no other loss. Advised commands start with `asked`, the
+    words of the command line that gave these settings.
     """
     survey = evidence.survey
     rules = [
@@ -93,6 +94,10 @@ def judge(evidence: Evidence, config: Config, asked: tuple[str, ...] = ()) -> tu
         *sizes(survey, config),
         groups(survey),
     ]
+    if config.competition.layout == "folders":
+        rules = [replace(f, answer=texts.IN_FOLDERS.get(f.answer, f.answer)) for f in rules]
+    if config.train.solved:
+        rules = [replace(f, answer=texts.FOR_SOLVED.get(f.answer, f.answer)) for f in rules]
     harm = {finding.kind: finding.harm for finding in rules}
 
     def rank(finding: Finding) -> float:

@@ -128,9 +128,12 @@ def _group_table(counted: Survey) -> pd.DataFrame:
         images = counted.split(split)
         if len(images):
             sizes = images.groupby("group").size()
-            rows.append((split, len(images), len(sizes), sizes.min(), float(sizes.median()), sizes.max()))
+            found = (len(sizes), sizes.min(), float(sizes.median()), sizes.max())
+            # Where no two test images share a group, the host has not said who or what is on them.
+            unknown = split == "test" and counted.grouped and len(sizes) == len(images)
+            rows.append((split, len(images), *((pd.NA,) * 4 if unknown else found)))
     columns = ["split", "images", "groups", "fewest images", "median images", "most images"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).convert_dtypes()
 
 
 def _largest_groups(counted: Survey) -> pd.DataFrame:
@@ -233,6 +236,7 @@ def render_html(exploration: Exploration, inputs: ExploreInputs) -> str:
         language=settings.language,
         texts=texts,
         exploration=exploration,
+        files=tuple(f"{name}.csv" for name in exploration.tables),
         tables={
             name: _in_words(table.head(MOST_ROWS), settings.language)
             for name, table in exploration.tables.items()

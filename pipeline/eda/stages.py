@@ -89,12 +89,12 @@ def eda_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "eda",
-        8,
+        9,
         "what is in the data, worst harm first",
         build_eda,
         reads=(
             *("eda", "competition.title", "report.thumbnail_px", "report.per_class", "images.resize"),
-            *("report.language", "resample.method"),
+            *("report.language", "resample.method", "train.head"),
         ),
         inputs=eda_inputs,
         words=("train",),

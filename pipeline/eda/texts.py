@@ -202,6 +202,23 @@ MEASURES = {
 # What a language other than English calls facts, where their names are short forms or common words.
 FACTS = {"blur": _("sharpness"), "saturation": _("saturation"), "red": _("red minus green"), "blue": _("blue minus green"), "auc": _("AUC")}
 
+# What to do where folders are the classes and there is no table, in the place of the answer for a table.
+IN_FOLDERS = {
+    CONFLICT[2]: _("Check the pictures, then move the images to the folder of their class (with `competition.label_pattern`: rename them), or remove them; `suspects.csv` lists them."),
+    ACROSS_GROUPS[2]: _("Keep one image of each set and remove the others, or let `competition.group_pattern` find the same group in their paths; `suspects.csv` lists them."),
+    INSIDE[2]: _("Nothing to do, or remove the copies from the folders."),
+    LOOK[2]: _("Check them, and remove images that show nothing from the folders. `suspects.csv` lists them."),
+    DISAGREE_ANSWER: _("Move the images to the folder of their class (`suspects.csv` lists them, rarest values first), or set `constant_in_group: false` for this attribute."),
+    FAR_ANSWER: _("Check them, and rename or move the images whose value is wrong; `suspects.csv` lists them. If they are right, try `loss.name=huber`."),
+    NO_GROUPS_ANSWER: _("Set `competition.group_pattern` if the paths of the images name their group, such as a person's number."),
+}
+# And where these settings solve a head, which takes no other loss.
+FOR_SOLVED = {
+    FAR_ANSWER: _("Check them, and correct the training table; `suspects.csv` lists them. If they are right, train a network with `loss.name=huber`: the solved head of these settings takes no other loss."),
+    IN_FOLDERS[FAR_ANSWER]: _("Check them, and rename or move the images whose value is wrong; `suspects.csv` lists them. If they are right, train a network with `loss.name=huber`: the solved head of these settings takes no other loss."),
+    LONG_TAIL_ANSWER: _("Compare a network with `loss.name=huber`; the solved head of these settings takes no other loss."),
+}
+
 # Headers of tables.
 HEADERS = (
     _("class"), _("label"), _("images"), _("share"), _("groups"), _("group"), _("split"), _("fewest images"), _("median images"), _("most images"),

@@ -169,6 +169,7 @@ def _job(
         resolved=resolved,
         words={n: need.settings.located(w) for n, w in session.graph.words(stage, need.settings).items()},
         words_of=lambda command, other: need.settings.located(session.graph.words_of(command, other)),
+        accepts=session.graph.accepts,
         request=need.settings.request,
         title=session.title(need),
         on_epoch=session.reports(need),

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.core.errors import ConfigError, PodiumError
+from pipeline.core.errors import ConfigError, PodiumError, StorageError, UserError
 from pipeline.core.language import _
 from pipeline.core.secrets import hidden
 from pipeline.engine.need import PART, Inputs, Need
@@ -112,6 +112,28 @@ class Graph:
         read = {path for stage in stages for path in stage.sections(settings)}
         asked = [(word, word.partition("=")[0]) for word in settings.words]
         return tuple(word for word, path in asked if path in GROUPS or any(covers(r, path) for r in read))
+
+    def accepts(self, command: str, settings: Settings, paths: Iterable[str]) -> bool:
+        """Whether a command with these settings would start: no stage refuses them, and these paths are read.
+
+        A command whose stages the catalogue does not list is accepted.
+        """
+        if command not in self.catalogue.commands:
+            return True
+        needs = [Need(self.catalogue.commands[command][-1], settings)]
+        try:
+            chain = self.chain(needs)
+            check(needs, self)
+            for need in chain:
+                refuses = self.stage(need).refuse
+                if refuses is not None:
+                    refuses(need.settings)
+        except StorageError:
+            raise
+        except UserError:
+            return False
+        read = {path for need in chain for path in self.stage(need).sections(need.settings)}
+        return all(any(covers(r, path) for r in read) for path in paths)
 
     def inputs(self, need: Need, made_by: str = "") -> Inputs:
         """The inputs of a need; none for a need with a fixed key, which exists already.

@@ -14,13 +14,14 @@ not own drawing the line (`engine/live.py`), nor the bars of single steps in the
      "eta_seconds": 312.0,          null: nothing is known yet
      "needs": [{"name": "fold/0123456789abcdef", "stage": "fold", "title": "fold lite0 fold 1",
                 "state": "running", "where": "gpu 0", "pid": 18, "since": "…", "seconds": 31.2,
-                "epoch": 3, "epochs": 10, "message": "", "inside": ""}, …]}
+                "epoch": 3, "epochs": 10, "message": "", "mend": [], "inside": ""}, …]}
 
 Of the needs that are done, the last 500 are listed; `counts` has all: a search may have many thousands.
 It is also rewritten when a need begins that may take long, so that it never lacks what runs for long.
 `since` and `seconds` are null before a need starts; `epoch` and `epochs` are null for needs without epochs;
-`message` is the error of a need that failed; `typed` repeats the command with its settings, without its
-passwords. A file whose process has ended while its state is `running` was left by a killed command.
+`message` is the error of a need that failed, `mend` the words of settings that may mend it; `typed` repeats
+the command with its settings, without its passwords. A file whose process has ended while its state is
+`running` was left by a killed command.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.errors import StoppedError
+from pipeline.core.errors import StoppedError, UserError
 from pipeline.core.language import ENGLISH, joined, say
 from pipeline.core.secrets import hidden
 from pipeline.core.terminal import can_redraw
@@ -75,6 +76,7 @@ class Item:
     epoch: int | None = None
     epochs: int | None = None
     message: str = ""
+    mend: tuple[str, ...] = ()
     usual: float | None = None
     inside: str = ""  # the need that the same process builds around it
     holds: bool = False  # its time is that of others, which are built inside it
@@ -99,6 +101,7 @@ class Item:
             "seconds": None if seconds is None else round(seconds, 1),
             **{name: getattr(self, name) for name in ("epoch", "epochs")},
             "message": hidden(self.message),
+            "mend": list(self.mend),
             "inside": self.inside,
         }
 
@@ -190,6 +193,7 @@ class Progress:
         item = self._items[name]
         item.state, item.until = (DONE if error is None else FAILED), time.time()
         item.message = "" if error is None else str(error) or type(error).__name__
+        item.mend = error.mend if isinstance(error, UserError) else ()
         self.update()
 
     def gave_up(self, name: str) -> None:

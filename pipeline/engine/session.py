@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pipeline.core import language, metrics, terminal
+from pipeline.core.columns import padded
 from pipeline.core.errors import StorageError, UserError
 from pipeline.core.terminal import printable
 from pipeline.engine import build, naming
@@ -375,7 +376,7 @@ class Session:
         label = naming.label_of(artifact) if need.key else self.title(need)
         which = " ".join([label, *(f"{k} {need.params[k]}" for k in SHOWN_PARAMS if k in need.params)])
         how = REUSED if reused else TOOK.format(seconds=artifact.seconds)
-        said_how = terminal.padded(language.say(how, self.language), -9)
+        said_how = padded(language.say(how, self.language), -9)
         self.say(f"{name:<15} {which:<28} {said_how}  {artifact.key[:SHORT]}")
         if not (self.brief and stage.compared):
             said = artifact.manifest.get("said", {}).get(self.language)

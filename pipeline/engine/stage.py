@@ -72,6 +72,7 @@ class Job:
         words: command -> the words that repeat it with these settings, for the commands that the stage
             declares in `words`.
         words_of: the same for the settings of another run; the choice of that run must be in the key.
+        accepts: whether a command with these settings would start, and reads these paths of them.
         title: the name under which the result is shown, such as `lite0 images.size=96`.
         request: the user's request, for the record of runs only: it is not part of the key.
         on_epoch: called after each epoch of a training; False ends it early.
@@ -89,6 +90,7 @@ class Job:
     resolved: Mapping[str, Any]
     words: Mapping[str, tuple[str, ...]]
     words_of: Callable[[str, Settings], tuple[str, ...]]
+    accepts: Callable[[str, Settings, Iterable[str]], bool]
     request: Request
     title: str = ""
     on_epoch: OnEpoch | None = None

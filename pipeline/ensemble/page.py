@@ -6,6 +6,7 @@ Owns the tables, the plot of score over time, and the terminal lines. Does not o
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +20,12 @@ from pipeline.core.samples import Kind
 from pipeline.core.targets import EXCLUSIVE
 from pipeline.ensemble import texts
 from pipeline.ensemble.cost import Point
-from pipeline.pages import plots
+from pipeline.pages import plots, text_table
+from pipeline.pages.dot_names import Named, names
 from pipeline.pages.report import Thumbnails, render
 
-# Size of names in the plot, their distance from each other, and the part of the plot below its axis.
-NAME_FONT, LINE_PX, FOOT_PX = 11.0, 13.0, 36.0
-# How much higher the name of the blend is than those of other dots.
-ABOVE_PX = 22.0
+# Names in the plot: their size, and the widest one.
+NAME_FONT, NAME_PX = 11.0, 140.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,12 @@ def page_lines(page: EnsemblePage) -> list[str]:
         if shown[name].dtype.kind == "f":
             digits = 2 if name.startswith("ms") or name == "M parameters" else 4
             shown[name] = [f"{v:.{digits}f}" if np.isfinite(v) else "–" for v in shown[name]]
-    return [*shown.to_string(index=False).splitlines(), page.answer, page.advice, *_pairs(page)]
+    return [
+        *text_table.of_frame(shown, left=(0,), words=(texts.BLEND_ROW,)),
+        page.answer,
+        page.advice,
+        *_pairs(page),
+    ]
 
 
 def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
@@ -116,8 +121,7 @@ def render_html(page: EnsemblePage, thumbnail_px: int) -> str:
 def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
     """Score over milliseconds; the points of the Pareto front are joined by a line.
 
-    Members and the blend are named, and so are cheaper blends on the front. The line rises to the blend, so
-    its name is above its dot; the others are below, and names that would cover others are moved down.
+    Members and the blend are named, and so are cheaper blends on the front.
 
     `title` is for screen readers, `score` the name of the metric.
     """
@@ -128,7 +132,8 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
     front = sorted((p for p in points if p.best), key=lambda p: p.ms)
     joined = " ".join(f"{axes.x(p.ms):.1f},{axes.y(p.score):.1f}" for p in front)
     body.append(f'<polyline points="{joined}" class="curve c0"/>')
-    taken: list[tuple[float, float, float]] = []
+    line = [(axes.x(p.ms), axes.y(p.score)) for p in front]
+    named = []
     for point in sorted(points, key=lambda p: (p.kind == "member", not p.best)):
         x, y = axes.x(point.ms), axes.y(point.score)
         tip = texts.TOOLTIP.format(
@@ -138,23 +143,11 @@ def pareto(points: Sequence[Point], title: str, score: str) -> Markup:
         title_of = f"<title>{escape(tip)}</title>"
         body.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" class="{kind}">{title_of}</circle>')
         if point.best or point.kind != "cheaper blend":
-            body += _name(point.name, (x, y - ABOVE_PX if point.kind == "blend" else y), axes.height, taken)
-    return plots.svg(plots.WIDTH, axes.height, title, body)
-
-
-def _name(
-    name: str, dot: tuple[float, float], bottom: float, taken: list[tuple[float, float, float]]
-) -> list[str]:
-    """The name of a dot beside it, below names that are there already (`taken`: left, right, baseline)."""
-    text = plots.shorten(name, 140, NAME_FONT)
-    width, (x, y) = plots.text_width(text, NAME_FONT), (dot[0], dot[1] + 13)
-    left = x - 7 - width if x > plots.WIDTH * 0.7 else x + 7
-    while any(a < left + width and left < b and abs(y - at) < LINE_PX for a, b, at in taken):
-        y += LINE_PX
-    if y > bottom - FOOT_PX:
-        return []  # a crowd: the tooltip of the dot names it
-    taken.append((left, left + width, y))
-    return [f'<text x="{left:.1f}" y="{y:.1f}" class="small">{escape(text)}</text>']
+            named.append(Named(x, y, point.name))
+    every = [(axes.x(p.ms), axes.y(p.score)) for p in points]
+    style = (NAME_FONT, "small", NAME_PX)
+    drawn, height = names(named, axes, style, every, list(itertools.pairwise(line)))
+    return plots.svg(plots.WIDTH, height, title, body + drawn)
 
 
 def _pairs(page: EnsemblePage) -> list[str]:

@@ -554,7 +554,7 @@ STAGES = (
     ),
     Stage(
         "cost",
-        3,
+        4,
         "the cost of an ensemble and its members",
         build_cost,
         reads=("competition.metric", "competition.title", "report.thumbnail_px"),

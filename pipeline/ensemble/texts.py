@@ -56,6 +56,8 @@ BLEND_NAME = "blend of {members}"
 
 NOT_TIMED = _("not timed, so not included in any number here: {members}")
 NO_MEMBER_TIMED = _("none of the members was timed here")
+HEADERS = (_("member"), _("M parameters"), _("ms ×1"), _("ms ×64"), _("score per ms"), _("weight"), _("gain"))
+BLEND_ROW = _("blend")
 COST_RUN = "cost of the ensemble"
 COST_WHY = "is the blend worth its time?"
 UNKNOWN_TIME = _("unknown")

@@ -133,7 +133,7 @@ STAGES = (
     ),
     Stage(
         "error_analysis",
-        12,
+        13,
         "new against best",
         build_error_analysis,
         reads=(

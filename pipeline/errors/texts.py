@@ -240,7 +240,7 @@ LEAK_BOUND = _("the score becomes correct, not better")
 
 LABELS_DO = _("Correct labels that look wrong")
 LABELS_SEEN = _("About {floor} of the labels look wrong: this share of the {tenth} most confident predictions disagrees with the label, and {risk} of the more confident half.")
-LABELS_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv beside the training table, and train with them.")
+LABELS_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, save the corrections that you agree with as label_patches.csv in the folder named there, and train with them.")
 LABELS_MORE_WHY = _("A hard image makes a model unsure; a wrong label does not. Look at the suspects under Labels, add the corrections that you agree with to your file of label patches, and train again.")
 LABELS_BOUND = _("if the {count} most suspicious labels were wrong and were corrected")
 
@@ -271,6 +271,7 @@ WEAKEST_SEEN = _("“{name}” is the weakest class: F1 {f1:.2f} (recall {recall
 WEAKEST_BOUND = _("if its {count} errors, in both directions, were fixed")
 OVERSAMPLE_DO = _("Oversample rare classes")
 OVERSAMPLE_WHY = _("The class is rare: show it as often as the others.")
+LOOK_AT_CLASS_SOLVED_WHY = _("A head that is solved takes no other loss and no augmentation: see what its errors have in common, or train a network.")
 WEIGH_DO = _("Give difficult images more weight")
 WEIGH_RARE_WHY = _("The class is rare, and showing it more often or weighing it more was not enough, so give difficult images more weight.")
 WEIGH_HARD_WHY = _("The class is difficult rather than rare, so give difficult images more weight.")
@@ -314,11 +315,17 @@ ADVICE_FAULTS = _("{file}: lines that are no advice are skipped; correct or dele
 ADVICE_LINE = _("line {line}: {what}")
 
 # Advice for labels, values and shares.
-DECIDE_DO = {"thresholds": _("Fit thresholds for the labels"), "cut_points": _("Fit cut points between the grades")}
+DECIDE_DO = {
+    "thresholds": _("Fit thresholds for the labels"),
+    "cut_points": _("Fit cut points between the grades"),
+    "class_scales": _("Fit a multiplier for each class"),
+}
 DECIDE_SEEN = {
     "thresholds": _("One half is not the best threshold of these labels: {fitted}."),
     "cut_points": _("Halves are not the best borders of these grades: {fitted}."),
+    "class_scales": _("The most probable class is not the best answer for this metric: {name} would be multiplied by {scale:.2f}."),
 }
+SCALES_SOLVED_WHY = _("A head that is solved takes no loss that weighs rare classes, but its probabilities can be weighed afterwards.")
 DECIDE_WHY = _("The step is cross-fitted, and kept only if it is better on images that did not fit it.")
 DECIDE_BOUND = _("as fitted on the images that it is scored on")
 WEAK_LABEL_DO = _("Look at {label} alone")
@@ -327,7 +334,7 @@ WEAK_LABEL_WHY = _("Its own page shows its flips, slices, suspicious answers and
 WEAK_LABEL_BOUND = _("if every answer about it were right")
 HUBER_DO = _("Train with a loss for outliers: huber")
 HUBER_SEEN = _("A tenth of the images has {share} of the squared error; {value} has R² {r2:.3f}.")
-HUBER_WHY = _("A squared error follows the few largest residuals, which may be wrong values in the table.")
+HUBER_WHY = _("A squared error follows the few largest residuals, which may be wrong values.")
 SMALL_SEEN = _("The typical image is {original} px long, and the network sees {now} px.")
 SMALL_WHY = _("Details that are lost in small images cannot be learned.")
 BLEND_MEAN_SEEN = _("The mean with {names} is better out of fold; their predictions differ by up to {apart}.")

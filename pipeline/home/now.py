@@ -26,7 +26,7 @@ if __name__ == "__main__":  # `make` runs this file by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pipeline.core.language import AUTO, ENGLISH, _, of_environment, say
-from pipeline.pages.command_words import fold_words, spoken
+from pipeline.pages.command_words import fold_words, mended, spoken
 
 MANIFEST, CURRENT, PAGE = "manifest.json", "current-competition", "reports/index.html"
 # What the home page knows of all results, and the ledger of submissions.
@@ -66,6 +66,9 @@ AGAIN = {
     KILLED: _("build only what is missing of the command that was killed"),
     "stopped": _("build only what is missing of the command that was stopped"),
 }
+MEND = _("train with a setting that may mend the failure: {words}")
+# Commands about one run, whose settings a mended setting may join; of several members it would change all.
+OF_ONE_RUN = ("train", "infer", "refit")
 HEAD = _("competition     {name}")
 NOW = _("what you can do now:")
 LINE = "  {number}  {what}\n     {command}"
@@ -157,6 +160,18 @@ def unfinished(artifacts: Path, one: dict[str, Any]) -> list[dict[str, Any]]:
     return [n for n in found if (n.get("name"), *(n.get(way) for way in ways)) not in around]
 
 
+def repeated(one: Mapping[str, Any]) -> str:
+    """The command of a state file as it was typed."""
+    return str(one.get("typed") or f"make {one['command']}")
+
+
+def mend_of(one: Mapping[str, Any], need: Mapping[str, Any]) -> tuple[str, ...]:
+    """The words of settings that may mend a need that failed; empty: none is known, or it is one of many."""
+    words = need.get("mend")
+    known = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    return tuple(words) if known and words and one["command"] in OF_ONE_RUN else ()
+
+
 def command(target: str, *words: str) -> str:
     """A command with words of settings that need no quotes."""
     return f'make {target} ARGS="{" ".join(words)}"' if words else f"make {target}"
@@ -215,10 +230,14 @@ def _of_states(artifacts: Path, competition: str) -> list[Suggestion]:
     running = [one for one in mine if one["state"] == RUNNING]
     if running:
         return [Suggestion(WATCH.format(command=running[0]["command"]), "make serve")]
-    if not mine or mine[0]["state"] not in AGAIN or not unfinished(artifacts, mine[0]):
+    left = unfinished(artifacts, mine[0]) if mine and mine[0]["state"] in AGAIN else []
+    if not left:
         return []
-    typed = mine[0].get("typed") or f"make {mine[0]['command']}"
-    return [Suggestion(AGAIN[mine[0]["state"]], str(typed))]
+    typed = repeated(mine[0])
+    words = next((found for need in left if (found := mend_of(mine[0], need))), ())
+    if words:
+        return [Suggestion(MEND.format(words=" ".join(words)), mended(typed, words))]
+    return [Suggestion(AGAIN[mine[0]["state"]], typed)]
 
 
 def _after_prediction(home: Path, competition: str, suggest: Suggest) -> list[Suggestion]:

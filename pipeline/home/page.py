@@ -28,7 +28,7 @@ from pipeline.ensemble.texts import BLENDED
 from pipeline.home import facts, now, texts
 from pipeline.home.facts import Competition, Facts, Result
 from pipeline.pages import plots
-from pipeline.pages.command_words import ui_command
+from pipeline.pages.command_words import mended, ui_command
 from pipeline.pages.report import Thumbnails, render, signed
 from pipeline.record import board
 from pipeline.record.files import write_atomic
@@ -343,10 +343,18 @@ def _failures(place: Place, states: Sequence[dict[str, Any]]) -> list[dict[str, 
                     "title": texts.FAILED.format(title=title) if is_fault else lost,
                     "message": str(need.get("message", "")),
                     "when": _moment(str(state["updated"])),
-                    "command": str(state.get("typed") or f"make {state['command']}"),
+                    **_remedy(state, need),
                 }
             )
     return found
+
+
+def _remedy(state: Mapping[str, Any], need: Mapping[str, Any]) -> dict[str, str]:
+    """The command that goes on after a failure, and what it does: some need other settings."""
+    typed, words = now.repeated(state), now.mend_of(state, need)
+    if words:
+        return {"how": texts.MENDED, "command": mended(typed, words)}
+    return {"how": texts.REPEAT, "command": typed}
 
 
 def _next(place: Place, name: str, own: Sequence[Result]) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ def make_with(command: str, given: tuple[str, ...], *settings: str) -> str:
     for_make = " ".join(shlex.quote(word) for word in words).replace("$", "$$")
     typed = re.sub(r'([\\"`$])', r"\\\1", for_make)
     return f'{command} ARGS="{typed}"'
+
+
+def mended(command: str, words: Sequence[str]) -> str:
+    """A command that `make_with` composed, with these settings on top of its own."""
+    head, _given, typed = command.partition(' ARGS="')
+    for_make = re.sub(r'\\([\\"`$])', r"\1", typed.removesuffix('"'))
+    return make_with(head, tuple(shlex.split(for_make.replace("$$", "$"))), *words)
 
 
 def spoken(command: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -233,6 +233,11 @@ class Axes:
         low, high = self.y_range
         return self.top + (high - value) / ((high - low) or 1) * (self.height - self.top - self.bottom)
 
+    @property
+    def area(self) -> tuple[float, float, float, float]:
+        """Where names may stand, px: left, top (below the title of the y axis), right and bottom."""
+        return self.left + 2, self.top - 9, WIDTH - 2, self.height - self.bottom - 2
+
     def frame(
         self,
         x_label: str,

@@ -85,7 +85,7 @@ def _environment(language: str) -> Environment:
         count=count, percent=percent, rights=_rights, gain=gain, minutes=minutes, said=told
     )
     environment.filters["word"] = lambda name: _word(name, language)
-    environment.filters["prose"] = lambda text: _prose(say(text, language))
+    environment.filters["prose"] = lambda text, files=(): _prose(say(text, language), files)
     environment.filters["cell"] = lambda value, right=None: _cell(value, right, language)
     environment.globals.update(_=translated, language=language)
     return environment
@@ -299,9 +299,14 @@ def plural(number: int, one: str, many: str = "") -> str:
     return Text(english, f"{{n:,{one}}}", {"n": number})
 
 
-def _prose(text: str) -> Markup:
-    """Our own sentences: text in backticks is shown as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+def _prose(text: str, files: Sequence[str] = ()) -> Markup:
+    """Our own sentences: text in backticks is shown as code, and links to one of `files` beside the page."""
+
+    def code(found: re.Match[str]) -> str:
+        told = f"<code>{found[1]}</code>"
+        return f'<a href="{found[1]}">{told}</a>' if found[1] in files else told
+
+    return Markup(re.sub(r"`([^`]+)`", code, str(escape(text))))
 
 
 def _cell(value: Any, right: bool | None = None, language: str = ENGLISH) -> Markup:

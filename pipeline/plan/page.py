@@ -6,6 +6,7 @@ Owns the drawing and the page, `plans/<competition>-<time>.html` of the home. Do
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from pipeline.core.predictions import COMPARISONS, Comparison
 from pipeline.core.wording import worded
 from pipeline.pages import plots
 from pipeline.pages.command_words import shown
+from pipeline.pages.dot_names import Named, names
 from pipeline.pages.report import Thumbnails, render, signed
 from pipeline.plan import texts
 from pipeline.plan.clock import minutes
@@ -31,7 +33,7 @@ from pipeline.record.files import write_atomic
 from pipeline.settings.schema import Config
 
 FOLDER = "plans"
-HEIGHT, NAME_PX = 300.0, 110.0
+HEIGHT, NAME_PX, NAME_FONT = 300.0, 110.0, 9.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def render_html(story: Story) -> str:
         ),
         lead=texts.LEAD.format(time=story.time),
         honest=story.honest,
-        picture=picture(story.steps, story.gains, metric.name, metric.higher_is_better),
+        picture=picture(story.steps, story.gains, metric.name, metric.higher_is_better, language),
         table=table_of(story.steps, story.gains, metric.name, language),
         path=shown(story.best.stable),
         command=story.command,
@@ -93,7 +95,13 @@ def render_html(story: Story) -> str:
     )
 
 
-def picture(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: str, higher: bool) -> Markup:
+def picture(
+    steps: Sequence[Step],
+    gains: Sequence[Comparison | None],
+    metric: str,
+    higher: bool,
+    language: str = ENGLISH,
+) -> Markup:
     """The blend's score with its interval at the end of each step; the best so far as a line.
 
     Steps whose interval excludes no change have the first colour, the others the second one.
@@ -101,33 +109,36 @@ def picture(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: s
     made = [(s, g) for s, g in zip(steps, gains, strict=True) if s.blend is not None]
     if not made:
         return plots.EMPTY
-    points = [(s.at / 60, _figures(s, metric), s.name or texts.BEFORE, g) for s, g in made]
+    points = [(s.at / 60, _figures(s, metric), say(s.name or texts.BEFORE, language), g) for s, g in made]
     low, high = min(f[1] for _, f, _, _ in points), max(f[2] for _, f, _, _ in points)
     pad = 0.06 * (high - low) or 0.01
     axes = plots.Axes((0.0, max(points[-1][0], 1e-3) * 1.05), (low - pad, high + pad), HEIGHT)
-    body = axes.frame("minutes", metric, percent=False)
+    body = axes.frame(say(texts.PICTURE_X, language), metric, percent=False)
     best: float | None = None
     line = []
     for at, (score, _, _), _, _ in points:
         if best is not None:
-            line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
+            line.append((axes.x(at), axes.y(best)))
         best = score if best is None or (score > best if higher else score < best) else best
-        line.append(f"{axes.x(at):.1f},{axes.y(best):.1f}")
-    body.append(f'<polyline points="{" ".join(line)}" class="curve c1"/>')
-    for number, (at, (score, under, over), name, gain) in enumerate(points):
+        line.append((axes.x(at), axes.y(best)))
+    joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+    body.append(f'<polyline points="{joined}" class="curve c1"/>')
+    lines, dots = list(itertools.pairwise(line)), []
+    for at, (score, under, over), name, gain in points:
         tells = gain is not None and gain.verdict != texts.NOISE
-        tip = f"{name}: {score:.4f}" + (f", {gain}" if gain is not None else "")
-        x = axes.x(at)
+        tip = texts.DOT.format(name=name, score=score)
+        if gain is not None:
+            tip = texts.DOT_GAIN.format(name=name, score=score, gain=gain)
+        x, y = axes.x(at), axes.y(score)
+        lines.append(((x, axes.y(over)), (x, axes.y(under))))
+        dots.append(Named(x, y, name))
         body.append(plots.svg_line(x, axes.y(over), x, axes.y(under), "axis"))
         body.append(
-            f'<circle cx="{x:.1f}" cy="{axes.y(score):.1f}" r="4.5" class="{"s1" if tells else "s0"}">'
-            f"<title>{escape(tip)}</title></circle>"
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{"s1" if tells else "s0"}">'
+            f"<title>{escape(say(tip, language))}</title></circle>"
         )
-        # Names of neighbours would lie over each other: they take turns above and below.
-        y = axes.y(over) - 5 if number % 2 == 0 else axes.y(under) + 12
-        place = "end" if x > 0.75 * plots.WIDTH else "mid" if x > 0.2 * plots.WIDTH else ""
-        body.append(plots.svg_text(x, y, plots.shorten(name, NAME_PX, 10), f"{place} tiny".strip()))
-    return plots.svg(plots.WIDTH, axes.height, texts.PICTURE, body)
+    named, height = names(dots, axes, (NAME_FONT, "tiny", NAME_PX), lines=lines)
+    return plots.svg(plots.WIDTH, height, say(texts.PICTURE, language), body + named)
 
 
 def table_of(

@@ -10,12 +10,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from pipeline.core.predictions import Comparison
+from pipeline.pages import text_table
 from pipeline.plan import texts
 from pipeline.plan.clock import Clock, minutes
 from pipeline.plan.planning import Plan
 from pipeline.plan.steps import Best, Step
-
-HEAD = ("member", "px", "epochs", "folds", "views", "expected")
 
 
 class Kept(Protocol):
@@ -50,16 +49,10 @@ def lines(plan: Plan, clock: Clock, kept: Kept, folds: int, again: bool) -> list
         )
         for p in plan.members
     ]
-    wide = max(len(row[0]) for row in [HEAD, *rows])
-    made = [head, *(_row(row, wide) for row in [HEAD, *rows])]
+    made = [head, *text_table.lines([texts.HEAD, *rows], indent="    ")]
     if again:
         return made
     return [*made, *(texts.LEFT_OUT.format(name=name, why=why) for name, why in plan.left_out)]
-
-
-def _row(cells: Sequence[str], wide: int) -> str:
-    first, *others = cells
-    return f"    {first:<{wide}}" + "".join(f"{cell:>9}" for cell in others)
 
 
 def step_line(step: Step, best: Best | None, metric: str) -> str:

@@ -36,6 +36,7 @@ OF_USER = _("the members of ensemble.members")
 FOLDS_FEWER = _("    folds.n={n}: with {before} folds the first network would take more than half of the time (folds.n=… in ARGS keeps yours)")
 PLANNED = _("plan            until {end}: {left} left, {members} for members, {kept} kept for the end")
 PLANNED_AGAIN = _("plan again      until {end}: {left} left, {members} for members, {kept} kept for the end")
+HEAD = (_("member"), _("px"), _("epochs"), _("folds"), _("views"), _("expected"))
 LEFT_OUT = _("    left out: {name}: {why}")
 NEEDS = _("needs about {time}")
 NOT_TIMED = _("not timed yet")
@@ -74,7 +75,8 @@ HEADLINE = _("{metric} {score:.4f} after {spent}: {members:member} in the blend"
 LEAD = _("TIME={time}. Every score is out of fold; that of a blend is cross-fitted. A step is named where it ended.")
 NOISE = "can't tell"
 INSIDE = _("inside the noise")
-PICTURE = "score over time"
+PICTURE, PICTURE_X = _("score over time"), _("minutes")
+DOT, DOT_GAIN = _("{name}: {score:.4f}"), _("{name}: {score:.4f}, {gain}")
 PAGE_WORDS = (_("at"), _("step"), _("took"), _("alone"), _("together"), _("95 % interval"), _("gain, corrected"), _("verdict; gain a minute"))
 FIRST = _("the first result")
 

@@ -549,6 +549,14 @@ def neighbours_of_a_network(s: Sections) -> Iterator[Broken]:
         yield "train.neighbours", _("is not for model.heads=attributes; use joint or cosine")
 
 
+def _linear_instead(train: TrainSettings) -> str:
+    """The words for a linear head in place of a solved one, whose own settings get their defaults back."""
+    usual = TrainSettings()
+    own = [name for name, head in _HEAD_OF.items() if head == train.head]
+    changed = [name for name in own if getattr(train, name) != getattr(usual, name)]
+    return " ".join(["train.head=linear", *(f"train.{name}={getattr(usual, name)}" for name in changed)])
+
+
 @rule("train", "loss", "resample", "model")
 def solved_head(s: Sections) -> Iterator[Broken]:
     """A solved head has no steps: one problem with one loss, or none, solved once."""
@@ -556,17 +564,18 @@ def solved_head(s: Sections) -> Iterator[Broken]:
     if not s["train"].solved:
         return
     what = {"logistic": _("minimises cross-entropy"), "knn": _("minimises nothing")}[head]
+    instead = _linear_instead(s["train"])
     for name in LossSettings.model_fields:
         if getattr(s["loss"], name) != getattr(usual, name):
-            message = _("is not used by head={head}, which {what}; use train.head=linear").format(
-                head=head, what=what
+            message = _("is not used by head={head}, which {what}; use {instead}").format(
+                head=head, what=what, instead=instead
             )
             yield f"loss.{name}", message
     if s["model"].heads != "joint":
         message = _("{heads} is not for train.head={head}, which is over classes").format(
             heads=s["model"].heads, head=head
         )
-        yield "model.heads", _("{message}; use train.head=linear").format(message=message)
+        yield "model.heads", _("{message}; use {instead}").format(message=message, instead=instead)
     if s["resample"].redraw:
         message = _("is not for train.head={head}, which is solved once, on one draw; remove it").format(
             head=head

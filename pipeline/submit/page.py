@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline.core.language import ENGLISH, joined, recalled, say
+from pipeline.core.language import ENGLISH, Text, recalled, say
 from pipeline.core.statistics import Band
 from pipeline.core.wording import worded
 from pipeline.infer.texts import REFIT_SCORE
-from pipeline.pages import plots
+from pipeline.pages import plots, text_table
 from pipeline.pages.report import MISSING, Thumbnails, render
 from pipeline.submit import texts
 from pipeline.submit.gap.scene import HARMLESS, Cause, Diagnosis
@@ -156,13 +156,9 @@ def _numbers(form: str, *values: float | None) -> str:
 def lines(board: Leaderboard) -> list[str]:
     """The lines for the terminal."""
     shown = table(board).drop(columns=["no", "looks", "note", "kind", "run", "the gap"])
-    # The last column is words, which a reader's language may change.
-    cells = [texts.GAP_COLUMN, *(row.verdict for row in board.rows)]
-    wide = max(map(len, cells))
-    rows = [
-        joined("", (row, " " * (wide + 1 - len(cell)), cell))
-        for row, cell in zip(shown.to_string(index=False).splitlines(), cells, strict=True)
-    ]
+    told = zip(shown.itertuples(index=False, name=None), (row.verdict for row in board.rows), strict=True)
+    head = [*map(Text, shown.columns), texts.GAP_COLUMN]
+    rows = text_table.lines([head, *([*(recalled(c, texts.RANGE) for c in row), v] for row, v in told)])
     rows.append(board.public)
     rows.append(correlation_text(correlation(board.rows)))
     rows += same_lines(board)

@@ -18,10 +18,10 @@ import numpy as np
 from pipeline.core import best as core_best
 from pipeline.core import metrics, statistics
 from pipeline.core.best import Candidate
+from pipeline.core.columns import padded
 from pipeline.core.language import ENGLISH, say
 from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
-from pipeline.core.terminal import padded
 from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.engine import naming

@@ -145,7 +145,7 @@ def _diagnosis(job: Job, artifact: Artifact | None, question: Question) -> Diagn
 STAGES = (
     Stage(
         "leaderboard",
-        4,
+        5,
         "out-of-fold against public scores",
         build_leaderboard,
         reads=(

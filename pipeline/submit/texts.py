@@ -69,7 +69,7 @@ CAUSE_NOT_FOUND, CAUSE_HARMLESS, CAUSE_FOUND = _("not found"), _("harmless"), _(
 GAP_COLUMN, RANGE = _("the gap"), _("{low} to {high}")
 # Columns of the page's table, and the causes, which the page looks up by their names.
 LEADERBOARD_WORDS = (
-    _("no"), _("submission"), _("kind"), _("run"), _("member"), _("blend"), _("refit"), _("outside"), _("95 % interval"), _("public"), _("public − OOF"), _("luck alone"), _("looks"), _("note"),
+    _("no"), _("submission"), _("kind"), _("run"), _("member"), _("blend"), _("refit"), _("outside"), _("95 % interval"), _("public"), _("public − OOF"), _("public − OOF"), _("luck alone"), _("looks"), _("note"),
     _("group leak"), _("duplicates"), _("transform"), _("covariate shift"), _("label shift"), _("over selection"), _("unexplained"), _("averaging"), _("noise"),
 )
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
@@ -287,7 +287,7 @@ UNKNOWN_GROUPS_HOW = _("Measured the distance to the most similar training image
 UNKNOWN_GROUPS_ANSWER = _("Find out which images belong together (a person, a scene, a series) and set `competition.group_column` or `competition.group_pattern`; then train again.")
 COPIES_HOW = _("Compared all files, then perceptual hashes and thumbnails, of train and test.")
 COPIES_LEAK = _("{share} of validation images have a copy in training: a look-up is right {gain:.1f} points more often than without the copies. Out-of-fold scores are too optimistic.")
-COPIES_LEAK_ANSWER = _("Give all copies of an image the same value in `competition.group_column` (`make eda` lists them in suspects.csv).")
+COPIES_LEAK_ANSWER = _("Give all copies of an image the same group, by `competition.group_column` or `competition.group_pattern`, or keep one of them; the report of `make eda` shows them, and links to the list of all.")
 COPIES_IN_TEST = _("{images} ({share}) are copies of training images: the model has seen their answers, and the leaderboard is too optimistic there.")
 COPIES_IN_TEST_ANSWER = _("Read the competition's rules before you use this; the gain says nothing about the quality of the model.")
 NO_COPIES = _("No relevant number of copies across folds, or in both train and test.")

@@ -22,7 +22,7 @@ from pipeline.data.device_images import is_full
 from pipeline.nets.model import Classifier
 from pipeline.settings.train import TrainSettings
 from pipeline.train import texts
-from pipeline.train.losses import diverged
+from pipeline.train.losses import diverged, slower
 
 # Steps after which their figures are read from the device; reading waits for a GPU, and is free on a CPU.
 READ_EVERY = {"cpu": 1, "cuda": 50}
@@ -61,9 +61,10 @@ class GradientWatch:
                     where=self.where, step=step
                 ),
                 remedy=_(
-                    "try a smaller train.lr (now {lr:g}), a longer train.warmup_epochs, or "
+                    "try {mend} (now {lr:g}), a longer train.warmup_epochs, or "
                     "train.precision=fp32 (now {precision})"
-                ).format(lr=self.settings.lr, precision=self.settings.precision),
+                ).format(mend=slower(self.settings), lr=self.settings.lr, precision=self.settings.precision),
+                mend=[slower(self.settings)],
             )
         if norm > EXPLODING and max(self.norms, default=0.0) <= EXPLODING:
             log.warning(

@@ -49,6 +49,8 @@ from pipeline.train.targets import ClassFacts
 
 # How far cosines stay from ±1 in the loss of angles.
 _END_OF_COSINES = 1e-6
+# How much smaller a learning rate is advised after a loss that is not a finite number.
+SLOWER = 10.0
 Terms = Callable[[torch.Tensor], torch.Tensor]
 Rows = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Make = Callable[[OneLossSettings, ClassFacts, torch.Tensor | None], Rows]
@@ -195,10 +197,16 @@ def diverged(where: str, settings: TrainSettings) -> UserError:
     return UserError(
         _("{where}: the loss is not a finite number").format(where=where),
         remedy=_(
-            "try a smaller train.lr (now {lr:g}), train.clip_norm=1, a longer train.warmup_epochs, or "
+            "try {mend} (now {lr:g}), train.clip_norm=1, a longer train.warmup_epochs, or "
             "train.precision=fp32 (now {precision})"
-        ).format(lr=settings.lr, precision=settings.precision),
+        ).format(mend=slower(settings), lr=settings.lr, precision=settings.precision),
+        mend=[slower(settings)],
     )
+
+
+def slower(settings: TrainSettings) -> str:
+    """The word of a learning rate with which a training that diverged may succeed: a tenth."""
+    return f"train.lr={settings.lr / SLOWER:.3g}"
 
 
 def _cross_entropy(s: OneLossSettings, facts: ClassFacts, weight_C: torch.Tensor | None) -> Rows:

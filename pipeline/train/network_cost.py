@@ -17,12 +17,14 @@ from dataclasses import dataclass
 import torch
 
 from pipeline.core import plugin
+from pipeline.core.columns import padded
 from pipeline.core.errors import ModelError, UserError, nearest
-from pipeline.core.language import _
+from pipeline.core.language import _, joined
 from pipeline.core.terminal import bar_of
 from pipeline.nets.forward import Mode, Pass, autocast, pixels
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, describe, frozen, to_device
+from pipeline.pages import text_table
 from pipeline.settings import read
 from pipeline.settings.load import Settings, load
 from pipeline.settings.model import ModelSettings
@@ -166,7 +168,9 @@ def _milliseconds(call: Callable[[], object], device: str, seconds: float = SECO
 
 # The settings that the table depends on; other overrides are rejected.
 READS = ("images.size", "train.precision", "train.optimizer", "train.weight_decay", "train.lr", "competition")
-HEAD = ("model", "M params", "MB", "GMACs", "ms ×1", "ms ×32", "ms train", "native px")
+HEAD = (_("model"), _("M params"), "MB", "GMACs", "ms ×1", "ms ×32", _("ms train"), _("native px"))
+# Columns of a figure.
+FIGURE = 9
 
 
 def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str]:
@@ -179,15 +183,15 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
     """
     config = settings.config
     chosen = _chosen(names)
-    wide = max(len(name) for name in [*chosen, HEAD[0]])
+    wide = [max(len(name) for name in [*chosen, HEAD[0]]), *[FIGURE] * (len(HEAD) - 1)]
     n_classes = len(columns_of(config.competition))
     yield _heading(settings, device)
-    yield f"{HEAD[0]:<{wide}}" + "".join(f"{word:>10}" for word in HEAD[1:])
+    yield text_table.row(HEAD, wide)
     for name, model in bar_of("models", "model", chosen.items()):
         try:
             cost = measure(model, config, n_classes, device)
         except UserError as error:  # a network that does not accept the size is a line of the table
-            yield f"{name:<{wide}}  {error.headline}"
+            yield joined("", (padded(name, wide[0] + 2), error.headline))
             continue
         figures = (
             f"{cost.parameters / 1e6:.2f}",
@@ -196,7 +200,7 @@ def table(settings: Settings, names: Sequence[str], device: str) -> Iterator[str
             *(f"{ms:.2f}" for ms in (cost.ms_one, cost.ms_batch, cost.ms_train)),
             str(cost.native_px),
         )
-        yield f"{name:<{wide}}" + "".join(f"{figure:>10}" for figure in figures)
+        yield text_table.row((name, *figures), wide)
 
 
 def _heading(settings: Settings, device: str) -> str:

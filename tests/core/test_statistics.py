@@ -116,7 +116,10 @@ def test_few_groups_are_noted_and_enough_are_not():
     y, p, _ = draw(7, n=600)
     few = np.arange(600) % (statistics.ENOUGH_GROUPS - 1)
     enough = np.arange(600) % statistics.ENOUGH_GROUPS
-    assert statistics.interval(MACRO, y, p, few.astype(str), 10, 0).note == "299 groups: interval too narrow"
+    assert (
+        statistics.interval(MACRO, y, p, few.astype(str), 10, 0).note
+        == "299 groups: few to resample, so the true interval is wider"
+    )
     assert statistics.compare(MACRO, y, p, p, few.astype(str), 10, 0).note.startswith("299 groups")
     assert statistics.interval(MACRO, y, p, enough.astype(str), 10, 0).note == ""
 
@@ -125,7 +128,9 @@ def test_one_group_tells_nothing():
     y, strong, _ = draw(2, skill=3.0)
     _, weak, _ = draw(2, skill=0.3)
     one = statistics.compare(MACRO, y, strong, weak, np.full(len(y), "a"), 20, 0)
-    assert one.verdict == "can't tell" and one.note == "1 group: interval too narrow"
+    assert (
+        one.verdict == "can't tell" and one.note == "1 group: few to resample, so the true interval is wider"
+    )
     assert statistics.groups_to_tell(one) is None
 
 

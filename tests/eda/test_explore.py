@@ -1,6 +1,7 @@
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas as pd
 import pytest
 from analyze_cases import HOSTILE, SPACE, case, explore_inputs
 from markupsafe import escape
@@ -55,9 +56,10 @@ def test_page_is_whole_and_opens_with_findings(page):
         "sheets",
     ]
     anchors = [attrs["href"] for tag, attrs in Tags(page).found if tag == "a"]
-    (home,) = [anchor for anchor in anchors if not anchor.startswith("#")]
+    beside = [anchor for anchor in anchors if anchor.endswith(".csv")]
+    (home,) = [anchor for anchor in anchors if not anchor.startswith("#") and anchor not in beside]
     assert home.endswith("reports/index.html")
-    anchors.remove(home)
+    anchors = [anchor for anchor in anchors if anchor not in (home, *beside)]
     assert all(anchor.startswith("#") and anchor[1:] in ids for anchor in anchors)
     assert "train images" in page and "fold 1" in page
 
@@ -119,3 +121,24 @@ def test_unmeasured_images_stop_it():
     inputs = explore_inputs(made)
     with pytest.raises(DataError):
         explore(type(inputs)(**{**vars(inputs), "facts": made.facts.iloc[1:]}))
+
+
+def test_a_finding_that_names_the_list_of_suspects_links_to_it():
+    made = case()
+    facts = made.facts.assign(blur=[0.0, *made.facts["blur"][1:]])
+    inputs = explore_inputs(replace(made, facts=facts))
+    told = render_html(explore(inputs), inputs)
+    assert '<a href="suspects.csv"><code>suspects.csv</code></a>' in told
+
+
+def test_groups_of_a_test_set_that_names_none_are_not_counted():
+    made = case()
+    alone = replace(made, test=replace(made.test, groups_N=made.test.ids_N))
+    inputs = explore_inputs(alone)
+    explored = explore(inputs)
+    train, test = explored.tables["groups"].itertuples(index=False)
+    assert train.groups > 1 and test.images == 40
+    assert all(pd.isna(value) for value in test[2:])
+    assert "The groups of the test images are not known." in render_html(explored, inputs)
+    inputs = explore_inputs(made)
+    assert "not known" not in render_html(explore(inputs), inputs), "the host names them"

@@ -4,9 +4,11 @@ import numpy as np
 from analyze_cases import case
 
 from pipeline.core.samples import FoldPlan, Split
+from pipeline.eda import texts
 from pipeline.eda.evidence import ORDER, SHOWN, Finding, gather, severity_of
-from pipeline.eda.findings import judge
+from pipeline.eda.findings import KINDS, judge
 from pipeline.eda.survey import survey
+from pipeline.settings.competition import CompetitionSettings
 from pipeline.settings.eda import EdaSettings
 from pipeline.settings.folds import FoldSettings
 from pipeline.settings.images import ImageSettings
@@ -15,6 +17,7 @@ from pipeline.settings.schema import Config
 
 # Digits look alike; these tests are about other rules.
 NO_NEAR = Config(eda=EdaSettings(near_ratio=0))
+FOLDERS = CompetitionSettings(layout="folders")
 
 
 def found(made=None, config=None, plan=None, **changes) -> tuple[Finding, ...]:
@@ -225,3 +228,30 @@ def test_identical_images_come_before_near_duplicates_that_do_the_same_harm_howe
     assert places == sorted(places), "what stands first is at least as severe"
     harm = {finding.kind: finding.harm for finding in judge(evidence, NO_NEAR)}
     assert harm["near_train_test"] > harm["copy_train_test"], "more of them, and yet less certain"
+
+
+def test_where_folders_are_the_classes_nothing_is_said_about_a_table():
+    made = case()
+    label, ids = made.train.labels, made.train.ids_N
+    other = next(k for k in range(9, 120) if label[k] != label[8])
+    pair = (("train", str(ids[8])), ("train", str(ids[other])))
+    facts = with_digest(made.facts, pair).assign(blur=[0.0, *made.facts["blur"][1:]])
+    lone = replace(made.train, groups_N=ids)
+    in_folders = Config(eda=EdaSettings(near_ratio=0), competition=FOLDERS)
+    findings = found(made, in_folders, facts=facts, train=lone)
+    assert "folder of their class" in one(findings, "with different labels").answer
+    assert "competition.group_pattern" in one(findings, "group of its own").answer
+    assert "from the folders" in one(findings, "in brightness, contrast").answer
+    assert not [f.answer for f in findings if "table" in f.answer or "row" in f.answer]
+    in_table = found(made, facts=facts, train=lone)
+    assert "training table" in one(in_table, "with different labels").answer
+
+
+def test_every_answer_about_a_table_has_one_about_folders():
+    """Labels that hold together, and unknown ones, are of tables only."""
+    only = {texts.UNKNOWN_ANSWER}
+    answers = {v for n, v in vars(texts).items() if n.endswith("_ANSWER")}
+    answers |= {kind.answer for kind in KINDS} | {texts.LOOK[2], texts.SHAPE[2]}
+    of_table = {a for a in answers if "table" in a or "rows" in a or "group_column" in a}
+    assert of_table - only <= texts.IN_FOLDERS.keys()
+    assert not [a for a in texts.IN_FOLDERS.values() if "table" in a or "row" in a]

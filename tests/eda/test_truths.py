@@ -152,3 +152,14 @@ def test_rare_labels_and_imbalance_count_labels():
     assert (
         survey(samples(LABELS, y_NK), None, facts_of([f"i{n}" for n in range(60)], "train")).attributes == {}
     )
+
+
+def test_a_solved_head_is_advised_no_other_loss():
+    age = np.exp(np.random.default_rng(2).normal(0, 2, 100)).astype(np.float32)
+    train = samples(LabelSpace.numbers(["age"]), age[:, None])
+    by_steps, _ = explored(train)
+    solved, _ = explored(train, words=("competition=digits", "experiment=probe_pixels"))
+    for found, refused in ((by_steps, False), (solved, True)):
+        answers = [f.answer for f in found.findings if "loss.name=huber" in f.answer]
+        assert len(answers) == 2, "of values far from all others, and of a long tail"
+        assert all(("takes no other loss" in answer) == refused for answer in answers)

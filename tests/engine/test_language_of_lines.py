@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from pipeline.core import terminal
+from pipeline.core import columns, terminal
 from pipeline.core.errors import UserError
 from pipeline.core.language import _, joined, recalled, say
 from pipeline.core.predictions import ONE_SEED, Comparison, Interval, cautioned, compared
@@ -65,9 +65,13 @@ def test_the_note_of_a_recorded_comparison_is_said_again_with_it(note):
 
 def test_the_note_of_a_score_is_in_the_language_of_the_reader():
     score = Interval(0.5, 0.4, 0.6, 1, few_groups_note(1))
-    assert str(score) == "0.5000 [0.4000, 0.6000] (1 group: interval too narrow)"
+    assert str(score) == "0.5000 [0.4000, 0.6000] (1 group: few to resample, so the true interval is wider)"
     told = say(train_texts.OOF_SCORE.format(metric="macro_f1", score=score), "ko")
-    assert "0.5000 [0.4000, 0.6000](" in told and "narrow" not in told
+    assert "0.5000 [0.4000, 0.6000](" in told and "wider" not in told
+
+
+def test_a_note_that_was_recorded_in_earlier_words_is_said_in_those_of_today():
+    assert cautioned("252 groups: interval too narrow") == few_groups_note(252)
 
 
 def test_a_text_that_was_kept_is_found_among_its_templates():
@@ -91,9 +95,9 @@ def test_a_comparison_that_was_recorded_can_be_said_again(verdict):
 
 
 def test_columns_of_a_table_stay_below_each_other_where_letters_are_wide():
-    assert terminal.padded("key", 5) == "key  " and terminal.padded("key", -5) == "  key"
-    assert terminal.padded("키", 5) == "키   " and terminal.padded("재사용", -8) == "  재사용"
-    assert terminal.padded("too long", 3) == "too long"
+    assert columns.padded("key", 5) == "key  " and columns.padded("key", -5) == "  key"
+    assert columns.padded("키", 5) == "키   " and columns.padded("재사용", -8) == "  재사용"
+    assert columns.padded("too long", 3) == "too long"
 
 
 def test_the_head_of_the_runs_is_in_the_language_of_the_reader(tmp_path, monkeypatch):

@@ -453,3 +453,34 @@ def test_without_evidence_no_advice_and_every_sentence_has_a_number():
     )
     told = advise(facts)
     assert told and all(re.search(r"\d", a.sentence) for a in told)
+
+
+def solved(facts, **sections):
+    """The same facts, of a logistic regression on features."""
+    train = facts.config.train.model_copy(update={"strategy": "linear_probe", "head": "logistic"})
+    return replace(with_run(with_config(facts, train=train, **sections), pixels=False), policies=())
+
+
+def test_a_solved_head_is_advised_what_it_can_take():
+    rare = solved(world(counts=COUNTS, lost=(8, 9)))
+    one = next(a for a in advise(rare) if a.kind == "imbalance")
+    assert one.settings == ("resample.method=over", "resample.to=balanced")
+    over = ResampleSettings(method="over")
+    for facts in (rare, solved(world(counts=COUNTS, lost=(8, 9)), resample=over), solved(world(flipped=0.1))):
+        advised = [word for a in advise(facts) for word in a.settings]
+        assert not [word for word in advised if word.startswith(("loss.", "augment.", "train."))]
+
+
+def test_where_rows_do_not_help_a_solved_head_its_answers_are_weighed_afterwards():
+    facts = solved(world(counts=COUNTS, lost=(8, 9)), resample=ResampleSettings(method="over"))
+    (scales,) = (a for a in advise(facts) if a.kind == "class_scales")
+    assert "decision.steps=[class_scales]" in scales.command and scales.command.startswith("make ensemble")
+    assert scales.bound >= 0.005 and load(scales.settings).config.decision.steps == ["class_scales"]
+    assert "class_scales" not in kinds(replace(facts, decided=("class_scales",))), "it was tried"
+    assert "class_scales" not in kinds(world(counts=COUNTS, lost=(8, 9))), "a network may take a loss"
+
+
+def test_a_network_that_makes_the_same_small_copy_of_any_image_is_advised_no_larger_ones():
+    facts = replace(with_config(world(), images=ImageSettings(size=64)), original_px=400)
+    assert steps.larger(facts) is not None
+    assert steps.larger(with_config(facts, model=ModelSettings(name="pixels", weights="none"))) is None

@@ -1,5 +1,6 @@
 """What was tried alone, what advice was followed: from manifests, without a model."""
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.record.files import FileIndex
 from pipeline.record.store import Artifact, Store
 from pipeline.settings.load import load
 from pipeline.settings.schema import Config
+from pipeline.stages import open_session
 
 SPACE = LabelSpace.product([Attribute("kind", ("a", "b", "c"))])
 N = 600
@@ -155,6 +157,24 @@ def test_advice_that_the_settings_would_refuse_is_not_given():
     asked = load(["competition=digits", "experiment=tiny_cnn"])
     assert advisor.possible(asked, advice("train.epochs=9")) and advisor.possible(asked, advice())
     assert not advisor.possible(asked, advice("images.size=4000"))
+
+
+def test_advice_is_held_to_what_the_stages_of_its_command_take(tmp_path):
+    words = ["competition=digits", "experiment=probe_pixels", f"runtime.home={tmp_path}"]
+    with contextlib.closing(open_session(load(words))) as session:
+        asked, accepts = session.settings, session.graph.accepts
+        told = {
+            word: advisor.possible(asked, advice(word), accepts)
+            for word in ("loss.name=logit_adjustment", "augment.policy=heavy", "resample.method=over")
+        }
+        assert told == {
+            "loss.name=logit_adjustment": False,
+            "augment.policy=heavy": False,
+            "resample.method=over": True,
+        }, "by the rules of the settings; because nothing reads it; it is taken"
+        patched = advice("competition.label_patches=label_patches.csv")
+        assert advisor.possible(asked, patched, accepts), "a file that is still to be made"
+        assert not advisor.possible(asked, advice("competition.metric=unheard_of"), accepts)
 
 
 def test_how_members_vote_is_tried_by_the_blend(world):

@@ -44,7 +44,9 @@ def test_verdict_without_comparison_without_old_and_without_difference():
 
 
 def test_one_group_is_not_said_to_span_zero():
-    comparison = Comparison(0.01, 0.01, 0.01, 1.0, 1, "can't tell", "1 group: interval too narrow")
+    comparison = Comparison(
+        0.01, 0.01, 0.01, 1.0, 1, "can't tell", "1 group: few to resample, so the true interval is wider"
+    )
     rest = analyze(replace(INPUTS, comparison=comparison)).conclusion.rest
     assert "zero" not in rest and "one group" in rest
 

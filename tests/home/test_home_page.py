@@ -155,6 +155,28 @@ def test_a_damaged_file_stops_nothing(tmp_path, damaged):
             assert 'class="warning"' in text
 
 
+def test_a_failure_that_a_setting_may_mend_offers_the_mended_command_and_not_the_same(tmp_path):
+    home = whole(tmp_path)
+    failed = need("fold/f8", "fold lite0 fold 0", message="the loss is not finite", mend=["train.lr=0.01"])
+    state(home, "train", failed, typed='make train ARGS="experiment=lite0 train.lr=0.1"')
+    text = text_of(home, PETS)
+    card = text[text.index("fold lite0 fold 0 failed") :]
+    card = card[: card.index("</article>")]
+    assert "The same command would fail again" in card and "Repeat the command" not in card
+    assert "experiment=lite0 train.lr=0.01&#34;" in card and "train.lr=0.1&#34;" not in card
+
+
+@pytest.mark.parametrize("mend", [None, [], [3], "train.lr=1"])
+def test_a_failure_without_a_known_remedy_offers_the_same_command(tmp_path, mend):
+    state(tmp_path, "train", need("fold/f8", "fold 0", mend=mend))
+    assert "Repeat the command" in text_of(tmp_path, PETS)
+
+
+def test_of_several_runs_no_setting_is_changed_for_one_that_failed(tmp_path):
+    state(tmp_path, "ensemble", need("fold/f8", "fold 0", mend=["train.lr=0.01"]))
+    assert "train.lr=0.01" not in text_of(tmp_path, PETS)
+
+
 def test_hostile_names_stay_texts(tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
     scored(tmp_path, "infer", "i1", 1, 0.5, competition=hostile, experiment=hostile)

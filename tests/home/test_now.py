@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,15 @@ import pytest
 from home_world import need, result, scored, state, submission, whole
 
 from pipeline.cli import COMMANDS
+from pipeline.core.errors import UserError
 from pipeline.engine.progress import FOLDER, Progress
 from pipeline.home import facts, now
 from pipeline.home.facts import Competition
+from pipeline.settings.load import load
+from pipeline.settings.train import TrainSettings
 from pipeline.submit import ledger
 from pipeline.submit.ledger import Entry
+from pipeline.train import losses
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -234,3 +239,20 @@ def test_what_a_person_stops_has_not_failed(tmp_path):
     (lost,) = left["needs"]
     assert (left["state"], lost["state"], lost["message"]) == ("stopped", "running", "")
     assert [one["name"] for one in now.unfinished(tmp_path / "artifacts", left)] == ["fold/a1"]
+
+
+def test_a_training_that_diverged_is_offered_with_the_setting_that_its_error_advises(tmp_path):
+    error = losses.diverged("fold 0, epoch 1, step 1", TrainSettings(lr=0.3))
+    progress = Progress(tmp_path / "artifacts" / FOLDER, print)
+    progress.command, progress.competition = "train", "pets"
+    progress.typed = 'make train ARGS="train.lr=0.3"'
+    with pytest.raises(UserError):
+        try:
+            with progress.building("fold/a1", "fold", "fold 0"):
+                raise error
+        finally:
+            progress.close()
+    first = now.suggestions(tmp_path, "pets")[0]
+    assert first.command == 'make train ARGS="train.lr=0.03"' and "train.lr=0.03" in str(error)
+    assert "train.lr=0.03" in first.what and load(error.mend).config.train.lr == 0.03
+    assert pickle.loads(pickle.dumps(error)).mend == error.mend, "also from another process"

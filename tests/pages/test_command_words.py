@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.home import now
-from pipeline.pages.command_words import make_with, spoken
+from pipeline.pages.command_words import make_with, mended, spoken
 
 TYPED = {"UI_LANG": "ko", "MAKEFLAGS": "w -- UI_LANG=ko ARGS=train.epochs=3"}
 
@@ -38,3 +38,12 @@ def test_what_one_can_do_now_carries_it_too(tmp_path, monkeypatch):
     assert told.count("UI_LANG=ko") >= 2
     monkeypatch.delenv("MAKEFLAGS")
     assert "UI_LANG" not in "\n".join(now.lines([], tmp_path / "config.yaml", "ko"))
+
+
+def test_a_mended_command_keeps_everything_else_as_it_was_typed():
+    words = ("competition=pets", "competition.root=/my data/$HOME's", "train.lr=0.1", 'x="a"')
+    typed = make_with("make train UI_LANG=ko TIME=2h", words)
+    told = mended(typed, ["train.lr=0.01"])
+    kept = [word for word in words if not word.startswith("train.lr")]
+    assert told == make_with("make train UI_LANG=ko TIME=2h", (*kept, "train.lr=0.01"))
+    assert mended("make train", ["train.lr=0.01"]) == 'make train ARGS="train.lr=0.01"'

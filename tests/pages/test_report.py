@@ -101,6 +101,11 @@ def test_prose_marks_commands_and_escapes_the_rest():
     assert report._prose("run `make <x>` & see") == "run <code>make &lt;x&gt;</code> &amp; see"
 
 
+def test_prose_links_to_files_beside_the_page_and_to_no_others():
+    told = report._prose("see `a.csv`, `b.csv`", ("a.csv",))
+    assert told == 'see <a href="a.csv"><code>a.csv</code></a>, <code>b.csv</code>'
+
+
 def test_words():
     assert report.plural(1, "class", "classes") == "1 class"
     assert report.plural(1200, "class", "classes") == "1,200 classes" == report.plural(1200, "class")

@@ -92,3 +92,12 @@ def test_a_loss_of_the_batch_is_told_under_accumulation():
     assert notes("loss.name=soft_f1") == notes("train.accumulate=2") == []
     own = "loss.attributes={digit: {name: soft_f1}}"
     assert notes(BY_ATTRIBUTE, own, "train.accumulate=2")
+
+
+def test_the_remedy_for_a_loss_that_a_solved_head_refuses_loads_as_it_is_told():
+    words = ["competition=digits", "experiment=probe_pixels", "loss.name=focal"]
+    with pytest.raises(ConfigError) as caught:
+        load(words)
+    remedy = str(caught.value).partition("; use ")[2].splitlines()[0].split()
+    assert remedy == ["train.head=linear", "train.head_c=0.01"]
+    assert load([*words, *remedy]).config.loss.name == "focal"

@@ -13,7 +13,7 @@ place in the order; advice without either comes last.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -40,13 +40,14 @@ from pipeline.errors.diff.mistakes import find_mistakes
 from pipeline.nets.stages import is_probe
 from pipeline.record.store import Artifact
 from pipeline.settings import augment
-from pipeline.settings.load import Settings
+from pipeline.settings.load import PLACE_PATHS, Settings
 from pipeline.settings.read import read_words
 from pipeline.settings.schema import Config
 from pipeline.submit.gap import leak
 from pipeline.submit.gap.scene import Cause, GapScene, measure_images
 
 Rule = Callable[[Facts], Advice | None]
+Accepts = Callable[[str, Settings, Iterable[str]], bool]
 
 RULES: tuple[Rule, ...] = (*faults.RULES, *steps.RULES)
 # Where an image has several answers: those of them that ask nothing about classes, and others.
@@ -109,7 +110,7 @@ def recommend(case: ReportCase, flips: Flips | None) -> Recommendation:
     own = again(about, job.settings) or job.settings
     rules = RULES if case.train.space.kind == EXCLUSIVE else COLUMN_RULES
     answers = advise(replace(facts, flips=flips, comparison=case.comparison), rules)
-    allowed = [advice for advice in answers if possible(own, advice)]
+    allowed = [advice for advice in answers if possible(own, advice, job.accepts)]
     todo, followed = ledger.split(allowed, about, runs, job.home)
     return Recommendation(
         advice=todo,
@@ -148,13 +149,21 @@ def advised(artifact: Artifact | None, about: Artifact | None) -> str:
     return texts.ABOUT_RUN.format(name=name)
 
 
-def possible(settings: Settings, advice: Advice) -> bool:
-    """Whether the rules of the settings allow the advised settings together with the present ones."""
+def possible(settings: Settings, advice: Advice, accepts: Accepts = lambda *_: True) -> bool:
+    """Whether the advised command would start with the advised settings on top of the present ones.
+
+    `accepts` says whether a command, by its target, takes settings and reads these paths of them.
+    """
+    if not advice.settings:
+        return True
+    values = dict(read_words(advice.settings))
     try:
-        settings.with_values(dict(read_words(advice.settings)))
+        advised = settings.with_values(values)
     except ConfigError:
         return False
-    return True
+    if values.keys() & set(PLACE_PATHS):
+        return True  # a file that the reader makes first
+    return accepts(advice.command.removeprefix("make ").partition(" ")[0], advised, values)
 
 
 def gather(

@@ -18,15 +18,13 @@ from pipeline.core.voting import soft_voting
 from pipeline.ensemble import thresholds
 from pipeline.ensemble.decision import Rows
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import HOPE, Advice, Facts
+from pipeline.errors.advice.facts import HOPE, WORTH_FITTING, Advice, Facts
 from pipeline.errors.advice.steps import LIKELY, MAYBE, RARELY, family_of, larger
 from pipeline.errors.columns.scores import Scored, label_table, value_table
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import percent, plural
 
 WEAKEST = "weakest label"
-# A smaller gain on the rows that were fitted is nothing.
-WORTH_FITTING = 0.005
 # A label is weak if its F1 is this far below the median label's.
 WEAK = 0.1
 # Share of the residuals of images in the outer tenth on either side, from which a few images decide a score.
@@ -42,12 +40,6 @@ def scored_of(facts: Facts) -> Scored | None:
 
 def _rows(scored: Scored) -> Rows:
     return Rows(scored.ids_N, scored.groups_N, np.arange(len(scored.ids_N)))
-
-
-def _ensemble(facts: Facts, words: str) -> str:
-    """The command that blends the members of the submission with these settings."""
-    listed = (f"ensemble.members=[{','.join(facts.members)}]",) if facts.members else ()
-    return make_with("make ensemble", facts.shared or facts.competition_words, *listed, words)
 
 
 def fit_thresholds(facts: Facts) -> Advice | None:
@@ -87,7 +79,7 @@ def _decided(facts: Facts, scored: Scored, name: str, p_NK: np.ndarray, text: st
         texts.DECIDE_DO[name],
         texts.DECIDE_SEEN[name].format(fitted=text),
         texts.DECIDE_WHY,
-        _ensemble(facts, f"decision.steps=[{name}]"),
+        facts.blend_with_step(name),
         (f"decision.steps=[{name}]",),
         gain,
         texts.DECIDE_BOUND,
@@ -145,7 +137,7 @@ def heavy_tails(facts: Facts) -> Advice | None:
     scored = scored_of(facts)
     if scored is None or facts.run is None or scored.target.kind != VALUES:
         return None
-    if facts.config.loss.name not in ("cross_entropy", "mse"):
+    if facts.config.loss.name not in ("cross_entropy", "mse") or facts.run.solved:
         return None
     off_N = np.sort(np.nansum((scored.residual_NK / scored.spread_K) ** 2, axis=1))
     few = max(len(off_N) // 10, 1)

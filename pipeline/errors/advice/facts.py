@@ -40,6 +40,8 @@ NEARLY_ALL = 0.9
 ENSEMBLE = "make ensemble"
 # Metrics of values, as they are written.
 NAMES = {"rmse": "RMSE", "mae": "MAE", "rmsle": "RMSLE", "mape": "MAPE", "r2": "R²", "kl": "KL divergence"}
+# Of a decision step: a smaller gain on the rows that were fitted is nothing.
+WORTH_FITTING = 0.005
 # Of a general remedy whose gain cannot be bounded, in units of the metric; never shown.
 HOPE = 0.03
 
@@ -136,6 +138,11 @@ class TrainingFacts:
     pixels: bool = True
     input: NetworkInput | None = None
 
+    @property
+    def solved(self) -> bool:
+        """Whether its head was solved: such a head takes the rows as they are drawn, and no other loss."""
+        return self.config.train.solved and not self.pixels
+
     @cached_property
     def curves(self) -> pd.DataFrame:
         """(E rows) mean over folds of train_loss, valid_loss and valid_score, by epoch."""
@@ -230,6 +237,12 @@ class Facts:
         known = bool(self.members) and None not in all_words
         listed = ",".join(str(word) for word in dict.fromkeys(all_words)) if known else AUTO
         return make_with(ENSEMBLE, self.shared or self.competition_words, f"ensemble.members=[{listed}]")
+
+    def blend_with_step(self, step: str) -> str:
+        """The command that blends the members of the submission and fits this decision step."""
+        listed = (f"ensemble.members=[{','.join(self.members)}]",) if self.members else ()
+        words = self.shared or self.competition_words
+        return make_with(ENSEMBLE, words, *listed, f"decision.steps=[{step}]")
 
     @cached_property
     def truth_N(self) -> Ints:

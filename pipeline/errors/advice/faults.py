@@ -259,10 +259,9 @@ def unhandled_imbalance(facts: Facts) -> Advice | None:
     predicted = int(np.isin(facts.answer_N, rare).sum())
     if other - recall < LOST or predicted >= rare_N.sum():
         return None
-    is_solved = run.config.train.solved and not run.pixels
     over = ("resample.method=over", "resample.to=balanced")
-    settings = over if is_solved else ("loss.name=logit_adjustment",)
-    factor = float(counts.max() * len(counts) / counts.sum()) if is_solved else 1.0
+    settings = over if run.solved else ("loss.name=logit_adjustment",)
+    factor = float(counts.max() * len(counts) / counts.sum()) if run.solved else 1.0
     metric = metric_words(facts.config)
     bound, bounded = facts.bound_of(rare_N, texts.RARE_BOUND)
     return Advice(

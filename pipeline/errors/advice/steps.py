@@ -13,8 +13,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from pipeline.core.language import joined
+from pipeline.ensemble import decision
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import Advice, Facts
+from pipeline.errors.advice.facts import WORTH_FITTING, Advice, Facts
 from pipeline.errors.advice.faults import balances
 from pipeline.errors.diff.flips import CLASS, changes
 from pipeline.errors.diff.mistakes import SURE, ConfusedPair
@@ -22,7 +23,9 @@ from pipeline.errors.judging.estimate import ENOUGH_JUDGED
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import count, percent, plural, signed
 from pipeline.settings.fields import Side
+from pipeline.settings.model import PIXELS
 from pipeline.settings.schema import Config
+from pipeline.settings.submission import MOST_PAIRED
 
 FEW_IMAGES = 0.5
 MUCH_OVERCONFIDENCE = 0.05
@@ -41,6 +44,7 @@ OTHER_FAMILIES = {"resnet": "tiny_resnet", "mobilenetv": "small_cnn"}
 # Losses that give difficult or rare images more weight.
 WEIGHED = ("focal", "logit_adjustment", "balanced_softmax", "ldam")
 LIKELY, MAYBE, RARELY = 0.5, 0.1, 0.05
+SCALES = "class_scales"
 
 
 def confused_pair(facts: Facts) -> Advice | None:
@@ -112,6 +116,8 @@ def larger(facts: Facts) -> str | None:
     Where the original images show more than the network sees, it goes no further than they do.
     """
     config, original = facts.config, facts.original_px
+    if config.model.name == PIXELS:
+        return None  # it makes the same small copy of any image
     height, width = config.images.hw
     most = min(config.images.cache_px, LARGEST_SIDE)
     if original is not None and _has_more_detail(facts):
@@ -166,15 +172,46 @@ def _for_weak_class(facts: Facts, rare: bool) -> tuple[str, str, tuple[str, ...]
     if rare and facts.run is not None and not balances(facts.run):
         settings = ("resample.method=over", "resample.to=balanced")
         return texts.OVERSAMPLE_DO, texts.OVERSAMPLE_WHY, settings
-    if facts.config.loss.name not in WEIGHED:
+    solved = facts.run is not None and facts.run.solved
+    if facts.config.loss.name not in WEIGHED and not solved:
         reason = texts.WEIGH_RARE_WHY if rare else texts.WEIGH_HARD_WHY
         return texts.WEIGH_DO, reason, ("loss.name=focal",)
+    if solved:
+        return texts.LOOK_AT_CLASS_DO, texts.LOOK_AT_CLASS_SOLVED_WHY, ()
     now = facts.config.augment.policy
     left = facts.policies[facts.policies.index(now) + 1 :] if now in facts.policies else facts.policies
     if not left:
         return texts.LOOK_AT_CLASS_DO, texts.LOOK_AT_CLASS_WHY, ()
     do = texts.STRONGER_DO.format(policy=left[0])
     return do, texts.STRONGER_WHY, (f"augment.policy={left[0]}",)
+
+
+def scale_classes(facts: Facts) -> Advice | None:
+    """A solved head takes no loss that weighs classes: its answers can be weighed afterwards."""
+    run, metric = facts.run, facts.metric
+    if run is None or not run.solved or metric.on_counts is None or facts.space.n_classes > MOST_PAIRED:
+        return None
+    if SCALES in (*facts.config.decision.steps, *facts.decided):
+        return None
+    scale_C = decision.fit_scales(facts.p_NC, facts.truth_N, metric, facts.config.decision.shrink)
+    scaled_NC = decision.apply_scales(facts.p_NC, scale_C)
+    before, after = (metric.score(facts.truth_N, p_NC) for p_NC in (facts.p_NC, scaled_NC))
+    gain = metric.sign * (after - before)
+    if gain < WORTH_FITTING:
+        return None
+    largest = int(np.abs(np.log(scale_C)).argmax())
+    return Advice(
+        SCALES,
+        texts.DECIDE_DO[SCALES],
+        texts.DECIDE_SEEN[SCALES].format(name=facts.space.classes[largest], scale=scale_C[largest]),
+        joined(" ", (texts.SCALES_SOLVED_WHY, texts.DECIDE_WHY)),
+        facts.blend_with_step(SCALES),
+        (f"decision.steps=[{SCALES}]",),
+        gain,
+        texts.DECIDE_BOUND,
+        MAYBE,
+        1.0,
+    )
 
 
 def overconfident(facts: Facts) -> Advice | None:
@@ -186,10 +223,10 @@ def overconfident(facts: Facts) -> Advice | None:
     if not mistakes.sure_wrong or reliability.excess <= 0 or reliability.error < MUCH_OVERCONFIDENCE:
         return None
     now = facts.config.loss.label_smoothing
-    settings = ("loss.label_smoothing=0.1",) if now == 0 else ()
+    settings = ("loss.label_smoothing=0.1",) if now == 0 and not facts.run.solved else ()
     sure_N = facts.p_NC.max(axis=1) >= SURE
     bound, bounded = facts.bound_of(sure_N, texts.OVERCONFIDENT_BOUND)
-    is_on = () if settings else (texts.SMOOTHING_IS_ON.format(now=now),)
+    is_on = () if now == 0 else (texts.SMOOTHING_IS_ON.format(now=now),)
     return Advice(
         "oversure",
         texts.SMOOTH_DO if settings else texts.LOOK_AT_CONFIDENT_DO,
@@ -324,5 +361,6 @@ def family_of(model: str) -> str:
 
 
 RULES: tuple[Callable[[Facts], Advice | None], ...] = (
-    confused_pair, weakest_class, overconfident, blend, another_family, undecided, most_flipped,
+    confused_pair, weakest_class, scale_classes, overconfident, blend, another_family, undecided,
+    most_flipped,
 )  # fmt: skip
