@@ -11,6 +11,7 @@ it shows its plain table. What else the UI of 3.17 does, and the answer here:
 - It opens in its GenAI mode, where runs are called evaluations: `workflowType=machine_learning` in the
   address fixes that; the kind of the experiment does not.
 - Without `columnOrder` columns are alphabetical: `ci_high` comes first, and the score is the ninth.
+- The column of names is 190 px wide, which cuts most of them; it is no column to select, but can be ordered.
 - Sorting by a metric flattens the tree and mixes folds with runs: views filter by the tag of the parent.
 - Cells have every digit (0.02700000000000002): summary figures are rounded to five.
 - The description of a run is folded after about four lines, that of an experiment after one: ours begin with
@@ -43,12 +44,14 @@ COMPARED_ONLY = f"{TOP_ONLY} AND tags.`{BESIDE}` IS NULL"
 SCORE, PUBLIC, MINUTES = "score", "public", "minutes"
 INTERVAL, AGAINST, CHANGED, ARM = "interval 95", "against best", "what changed", "arm"
 TAGS = ("verdict", "compared_with", "changed", "error", "stage", INTERVAL, AGAINST, CHANGED, ARM)
+# The two columns that always stand first, by the names that the UI has for them: name -> width in px.
+FIRST = {"attributes.`Run Name`": 400, "runDateAndNestInfo": 130}
 COLUMNS = {  # name: width in px; the rest is reached by scrolling
     SCORE: 75,
-    INTERVAL: 140,
-    "verdict": 85,
+    INTERVAL: 130,
+    "verdict": 90,
     "error": 130,  # in sight without scrolling, because a failure has no score
-    AGAINST: 205,
+    AGAINST: 180,
     CHANGED: 260,
     PUBLIC: 75,
     MINUTES: 75,
@@ -73,7 +76,7 @@ NO_AXES = ("statistics.", "report.", "competition.")
 VALID = "valid_score"
 CURVES = f"^({VALID}|valid_loss|train_loss)$"
 # Settings that change how a run is looked at and not the run; last parts of names that say nothing alone.
-BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy")
+BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy", "n")
 CHANGE = re.compile(r"([\w.]+): (.*?) → (.*?)(?=, [\w.]+: |$)", re.DOTALL)
 NOTE = "mlflow.note.content"
 STATE = "mlflow.sharedViewState."
@@ -296,8 +299,8 @@ def _saved(
     columns = {_column(name): width for name, width in widths.items()}
     state = {
         "selectedColumns": list(columns),
-        "columnOrder": list(columns),
-        "columnWidths": columns,
+        "columnOrder": [*FIRST, *columns],
+        "columnWidths": {**FIRST, **columns},
         "searchFilter": where,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
@@ -334,18 +337,24 @@ def in_words(
     return {SCORE: score}, words
 
 
+def minutes(seconds: float) -> float:
+    """Minutes for the table, which shows every digit: two digits, or hundredths of long ones."""
+    value = seconds / 60
+    return float(f"{value:.2g}") if value < 1 else round(value, 2)
+
+
 def brief(changed: str) -> str:
     """What changed in few words: the last part of each setting's name, and how many are left out."""
     found = CHANGE.findall(changed)
     if not found:
         return changed if len(changed) <= 3 * LONGEST_VALUE else f"{changed[: 3 * LONGEST_VALUE]}…"
     counted = [one for one in found if not one[0].startswith(BESIDE_THE_RUN)] or found
-    shown = [f"{_called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
+    shown = [f"{called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
     more = len(shown) - MOST_CHANGES
     return ", ".join(shown[:MOST_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _called(path: str) -> str:
+def called(path: str) -> str:
     """The last part of a setting's name; of one that every section may have, the part before it."""
     section, _, name = path.rpartition(".")
     return section.rpartition(".")[2] if name in OF_A_SECTION and section else name

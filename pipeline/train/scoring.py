@@ -24,6 +24,7 @@ from pipeline.data.folds import parts_of_groups
 from pipeline.engine import naming
 from pipeline.engine.slices import flat, plain
 from pipeline.engine.stage import OnEpoch
+from pipeline.record import board
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.record.tracking import Run
 from pipeline.settings.load import Request
@@ -262,6 +263,31 @@ def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any], request: 
         words = [word for word in request.words if not word.startswith(("competition=", "folds."))]
         what = texts.MADE_WITH.format(words=" ".join(words))
     return verdict | {"changed": what}
+
+
+def members_changed(rival: Rival | None, run: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """What changed in few words where the run or its rival is a blend; empty where settings tell it.
+
+    Args:
+        rival: the run that it is compared with.
+        run: name -> address of the members of the run, if it is a blend.
+        settings: of the run, which tell the difference of two blends of the same members.
+    """
+    if rival is None:
+        return ""
+    of = rival.artifact
+    theirs = {n: a for n, a in of.inputs.items() if n.startswith(naming.MEMBER)}
+    if not run:
+        return texts.ONE_NETWORK.format(members=len(theirs)) if theirs else ""
+    theirs = theirs or {naming.label_of(of): of.address}
+    parts = [(texts.ADDS, _only(run, theirs)), (texts.WITHOUT, _only(theirs, run))]
+    told = ", ".join(text.format(members=naming.counted(names)) for text, names in parts if names)
+    return told or board.brief(changed(settings, of))
+
+
+def _only(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Names of the members that the others do not have; the same run may have two names."""
+    return [n.removeprefix(naming.MEMBER) for n, address in ours.items() if address not in theirs.values()]
 
 
 def why(card: Card) -> str:
