@@ -143,14 +143,14 @@ def _record_result(run: Run, built: Built, seconds: float) -> None:
     metric = run.info.metric
     figures, words = board.in_words(metric, built.metrics, built.tags)
     run.metrics({**figures, **built.metrics, board.MINUTES: board.minutes(seconds)})
-    named = {"mlflow.runName": built.name, board.CHANGED: built.brief}
-    run.tag({**words, **built.tags, **{tag: text for tag, text in named.items() if text}})
+    named = {"mlflow.runName": built.name} if built.name else {}
+    run.tag({**words, **built.tags, **built.shown, **named})
     run.describe(built.description)
     if figures and run.id is not None:
         score, low, high = (built.metrics.get(n) for n in (f"oof_{metric}", "ci_low", "ci_high"))
         if score is not None and low is not None and high is not None:
             title = PREVIEW.format(metric=metric)
-            drawing = plots.whiskers([plots.Whisker(built.name or run.info.name, score, low, high)], title)
+            drawing = plots.whiskers([plots.Whisker("this run", score, low, high)], title)
             run.text(PICTURE, plots.file_of(drawing))
 
 

@@ -133,8 +133,8 @@ def counted(members: Sequence[str]) -> str:
 def run_name(experiment: str, mine: Sequence[tuple[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> str:
     """What a run is called in a list of runs that is read from the left: what it tried comes first.
 
-    Overrides that fewest of the earlier runs have come first; those that all of them have stand behind the
-    experiment, such as `lr=0.01 mix=cutmix · lite0 size=96`.
+    Overrides that fewest of the earlier runs have come first; those that at least half of them have stand
+    behind the experiment, such as `mix=cutmix lr=0.01 · lite0 size=96`.
 
     Args:
         experiment: names of its files, or the name of a blend.
@@ -143,7 +143,7 @@ def run_name(experiment: str, mine: Sequence[tuple[str, Any]], earlier: Sequence
     """
     counts = [sum(path in o and _text(o[path]) == _text(value) for o in earlier) for path, value in mine]
     ranked = sorted(zip(counts, mine, strict=True), key=lambda one: one[0])
-    words = [(n < len(earlier), f"{called(path)}={_cut(value)}") for n, (path, value) in ranked]
+    words = [(2 * n < len(earlier), f"{called(path)}={_cut(value)}") for n, (path, value) in ranked]
     first = " ".join(word for differs, word in words if differs)
     then = " ".join([experiment, *(word for differs, word in words if not differs)])
     whole = f"{first} · {then}" if first else then
@@ -258,7 +258,7 @@ def _digest(words: Iterable[str]) -> str:
 
 
 def _cut(value: Any) -> str:
-    text = _text(value)
+    text = _text(value).replace('"', "")
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 

@@ -103,8 +103,8 @@ def build_infer(job: Job) -> Built:
     why, then = scoring.why(card), "make ensemble, then make error-analysis"
     description = note(what, why, then, result="; ".join(lines))
     tags = scoring.tags(card, rival, job.resolved, job.request)
-    brief = scoring.members_changed(rival, {}, job.resolved)
-    return Built(figures, tuple(lines), description, (), tags, brief=brief)
+    told = scoring.members_changed(rival, {}, job.resolved)
+    return Built(figures, tuple(lines), description, (), tags, shown=told)
 
 
 def infer_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

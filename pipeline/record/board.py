@@ -61,6 +61,7 @@ COLUMNS = {  # name: width in px; the rest is reached by scrolling
     "cv_lb_gap": 90,
     "ms_per_image": 105,
 }
+AVERAGED = {SCORE: 135, PUBLIC: 135, MINUTES: 135}  # figures of a group, "(average)" behind them
 FAILED_COLUMNS = {"error": 620, CHANGED: 260, MINUTES: 75}
 BESIDE_COLUMNS = {"stage": 130, "verdict": 180, MINUTES: 75}
 # Charts that open first: the others are found by clearing the search.
@@ -90,11 +91,14 @@ VIEWS = (SHARED_VIEW, FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW, SETTINGS_VIEW, CURVE
 OURS = (*(view for view in VIEWS if view != SETTINGS_VIEW), METRIC, HIGHER)
 # Our part of a description stands between these two; the text around it is the user's. They are sentences,
 # because the UI shows comments of HTML as they are. Descriptions of older versions have such comments.
-BEGIN = "**What this page shows** (Podium rewrites the text from here to the line at its end.)"
+# The first line says what is best and what failed, and ends with the first of them.
+BEGIN = "(Podium rewrites the text from here to the line at its end.)"
 END = "*End of the text that Podium rewrites; your own text may stand above or below it.*"
 FORMER = ("<!-- podium: rewritten -->", "<!-- podium: end -->")
+FIRST_LINE = re.compile(rf"^[^\n]*{re.escape(BEGIN)}", re.MULTILINE)
 PART = re.compile(
-    "|".join(f"{re.escape(begin)}.*?{re.escape(end)}" for begin, end in ((BEGIN, END), FORMER)), re.DOTALL
+    rf"{FIRST_LINE.pattern}.*?{re.escape(END)}|{re.escape(FORMER[0])}.*?{re.escape(FORMER[1])}",
+    re.DOTALL | re.MULTILINE,
 )
 
 GUIDE = """\
@@ -111,7 +115,8 @@ that of the score itself |
 | What changed? | `what changed` against that run in short, `changed` in full |
 | Which settings gave which score? | [each run as a line through its settings]({settings}), its score at the \
 right; drag along an axis to choose |
-| How did training go? | [curves of loss and score]({curves}) of the ten best folds |
+| How did training go? | [curves of loss and score]({curves}) of the ten best folds; a training that has \
+an inference stands below it: click that run, *Child runs* |
 | Which fold failed? | a red cross; `error` names the fold and the reason; *Views*, *What failed* lists only \
 these runs |
 | Where is the report? | click the run, tab *Artifacts*: `error-analysis.html`, once there is one; *Views*, \
@@ -195,8 +200,16 @@ def experiments(database: Path) -> list[tuple[str, str]]:
     return [(str(name), str(number)) for name, number in rows if name != "Default"]
 
 
-def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
-    """Our part of an experiment's description, in markdown, with a table of experiments if one is given."""
+def first_line(said: str = "") -> str:
+    """The line that a folded description shows; `said` is markdown, empty before the first score."""
+    return f"**{said[0].upper()}{said[1:]}** {BEGIN}" if said else f"**What this page shows** {BEGIN}"
+
+
+def guide(experiment_id: str, headline: Headline, standings: str = "", first: str = "") -> str:
+    """Our part of an experiment's description, in markdown, with a table of experiments if one is given.
+
+    `first`: its first line; empty: that of a competition without a score.
+    """
     direction = "higher" if headline.higher_is_better else "lower"
     text = GUIDE.format(
         link=view_path(experiment_id),
@@ -206,12 +219,17 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
         direction=direction,
     )
     below = f"\n{standings}\n" if standings else ""
-    return f"{BEGIN}\n\n{text}{below}\n{END}"
+    return f"{first or first_line()}\n\n{text}{below}\n{END}"
 
 
 def rewritten(description: str, part: str) -> str:
     """A description with our part replaced by `part`; a description without our part is not changed."""
     return PART.sub(lambda _: part, description, count=1)
+
+
+def renewed(description: str, first: str) -> str:
+    """A description with another first line of our part; a description without our part is not changed."""
+    return FIRST_LINE.sub(lambda _: first, description, count=1)
 
 
 def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
@@ -289,7 +307,7 @@ def shared_view(headline: Headline, title: str = VIEW_TITLE, by: str = "") -> st
     if by:
         keys = [{"mode": "tag", "groupByData": by}]
         order |= {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
-    return _saved(title, COMPARED_ONLY, COLUMNS, order)
+    return _saved(title, COMPARED_ONLY, COLUMNS | (AVERAGED if by else {}), order)
 
 
 def _saved(
@@ -331,10 +349,15 @@ def in_words(
         words[INTERVAL] = f"{figures['ci_low']:.4f} to {figures['ci_high']:.4f}"
     if "delta_low" in figures:
         low, high = figures["delta_low"], figures["delta_high"]
-        words[AGAINST] = f"{figures['delta_vs_best']:+.4f} [{low:+.4f}, {high:+.4f}]"
+        words[AGAINST] = against(figures["delta_vs_best"], low, high)
     if tags.get("changed"):
         words[CHANGED] = brief(tags["changed"])
     return {SCORE: score}, words
+
+
+def against(delta: float, low: float, high: float) -> str:
+    """A difference with its interval, positive where the run is better."""
+    return f"{delta:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def minutes(seconds: float) -> float:
@@ -357,9 +380,10 @@ def brief(changed: str) -> str:
 def called(path: str) -> str:
     """The last part of a setting's name; of one that every section may have, the part before it."""
     section, _, name = path.rpartition(".")
-    return section.rpartition(".")[2] if name in OF_A_SECTION and section else name
+    told = section.rpartition(".")[2]
+    return told if name in OF_A_SECTION and told not in ("", "ensemble") else name
 
 
 def _short(value: str) -> str:
-    plain = value.strip('"')
+    plain = value.replace('"', "")
     return plain if len(plain) <= LONGEST_VALUE else f"{plain[:LONGEST_VALUE]}…"

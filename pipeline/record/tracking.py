@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 
 from pipeline.core.errors import StoppedError
 from pipeline.core.secrets import hidden
-from pipeline.record import below, board
+from pipeline.record import below, board, glance
 from pipeline.record.claims import CLAIMS, Lock
 from pipeline.record.files import sqlite_url
 from pipeline.record.left_open import BEAT, OWNER, close_stale, end_killed
@@ -364,7 +364,8 @@ class Tracker:
             headline = None if experiment is None else board.Headline.recorded(experiment.tags)
             if headline is None:
                 return
-            part = board.guide(str(experiment.experiment_id), headline, markdown)
+            first = glance.line(client, str(experiment.experiment_id), headline)
+            part = board.guide(str(experiment.experiment_id), headline, markdown, first)
             before = experiment.tags.get(board.NOTE, part)
             _tag(client, str(experiment.experiment_id), board.NOTE, board.rewritten(before, part))
             newest = client.search_runs(
@@ -436,11 +437,28 @@ class Tracker:
                 yield run
         except BaseException as error:
             run._fail(error)
+            self._at_a_glance(info, parent)
             raise
         run._do(lambda client, run_id: client.set_terminated(run_id, "FINISHED"))
         if parent is None and info.key:
             place = self._experiments.get(info.competition, "")
             run._do(lambda client, run_id: below.put_earlier(client, place, run_id, info.stage, info.key))
+        self._at_a_glance(info, parent)
+
+    def _at_a_glance(self, info: RunInfo, parent: Run | None) -> None:
+        """Renew the first line of the description after a run that is no child."""
+
+        def renew(client: Any) -> None:
+            experiment = client.get_experiment_by_name(info.competition)
+            headline = None if experiment is None else board.Headline.recorded(experiment.tags)
+            if headline is not None:
+                before, number = experiment.tags.get(board.NOTE, ""), str(experiment.experiment_id)
+                after = board.renewed(before, glance.line(client, number, headline))
+                if after != before:
+                    _tag(client, number, board.NOTE, after)
+
+        if parent is None:
+            self.attempt(renew)
 
     def _connect(self) -> Any:
         # Read when mlflow is imported: no telemetry, no log lines (a failure is one warning of ours and not a

@@ -265,8 +265,10 @@ def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any], request: 
     return verdict | {"changed": what}
 
 
-def members_changed(rival: Rival | None, run: Mapping[str, str], settings: Mapping[str, Any]) -> str:
-    """What changed in few words where the run or its rival is a blend; empty where settings tell it.
+def members_changed(
+    rival: Rival | None, run: Mapping[str, str], settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """The tag for what changed in few words, where the run or its rival is a blend; else empty.
 
     Args:
         rival: the run that it is compared with.
@@ -274,15 +276,17 @@ def members_changed(rival: Rival | None, run: Mapping[str, str], settings: Mappi
         settings: of the run, which tell the difference of two blends of the same members.
     """
     if rival is None:
-        return ""
+        return {}
     of = rival.artifact
     theirs = {n: a for n, a in of.inputs.items() if n.startswith(naming.MEMBER)}
     if not run:
-        return texts.ONE_NETWORK.format(members=len(theirs)) if theirs else ""
-    theirs = theirs or {naming.label_of(of): of.address}
+        return {board.CHANGED: texts.ONE_NETWORK.format(members=len(theirs))} if theirs else {}
+    if not theirs and of.address not in run.values():
+        return {board.CHANGED: texts.INSTEAD_OF_ONE.format(members=len(run))}
+    theirs = theirs or {of.address: of.address}
     parts = [(texts.ADDS, _only(run, theirs)), (texts.WITHOUT, _only(theirs, run))]
     told = ", ".join(text.format(members=naming.counted(names)) for text, names in parts if names)
-    return told or board.brief(changed(settings, of))
+    return {board.CHANGED: told or board.brief(changed(settings, of))}
 
 
 def _only(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
