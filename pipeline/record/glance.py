@@ -1,7 +1,8 @@
 """The first line of a competition's description in the record: the best run, and whether one failed.
 
-The UI folds a description to this line, above every table. Owns what it says. Does not own the rest of
-the description (`record/board.py`), writing it (`record/tracking.py`), nor mlflow: the caller gives its client.
+The UI folds a description to this line, above every table. Owns what it says. Does not own the rest
+of the description (`record/board.py`), writing it (`record/tracking.py`), nor mlflow: the caller gives its
+client.
 """
 
 from __future__ import annotations

@@ -194,7 +194,8 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 def test_the_ui_answers_which_run_is_best_and_what_failed(served: str, page) -> None:
     page.set_viewport_size({"width": 2000, "height": 900})  # the table draws only columns that are in sight
     page.goto(served)
-    page.get_by_text("train lite0+epochs12").wait_for(timeout=60_000)
+    page.get_by_role("link", name="train lite0+epochs12").wait_for(timeout=60_000)
+    page.get_by_text("Best: train lite0+epochs12 0.7012; 1 failed").wait_for()
     page.get_by_text("Scores, best first").first.wait_for()
     page.get_by_text("3 matching runs").wait_for()  # the folds are hidden
     rows = page.locator("[role=row][row-index]")
@@ -247,7 +248,7 @@ def test_the_ui_shows_the_guide_and_not_the_marks_around_it(served: str, page) -
 @pytest.mark.browser
 def test_a_report_opens_in_the_ui(served: str, page) -> None:
     page.goto(served)
-    page.get_by_text("train lite0+epochs12").click(timeout=60_000)
+    page.get_by_role("link", name="train lite0+epochs12").click(timeout=60_000)
     page.get_by_role("tab", name="Artifacts").click(timeout=60_000)
     page.get_by_text("report.html").first.click()
     page.frame_locator("iframe").get_by_text("보고서").wait_for()
