@@ -27,7 +27,7 @@ def below(artifact: Artifact) -> dict[str, str]:
 def all_below(artifacts: Iterable[Artifact]) -> Mapping[str, str]:
     """The same of many results; a training with several inferences stands below the oldest."""
     found: dict[str, str] = {}
-    for artifact in sorted(artifacts, key=lambda a: str(a.manifest["created"])):
+    for artifact in sorted(artifacts, key=lambda a: str(a.manifest.get("created", ""))):
         found = below(artifact) | found
     return found
 
