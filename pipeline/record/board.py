@@ -45,7 +45,7 @@ SCORE, PUBLIC, MINUTES = "score", "public", "minutes"
 INTERVAL, AGAINST, CHANGED, ARM = "interval 95", "against best", "what changed", "arm"
 TAGS = ("verdict", "compared_with", "changed", "error", "stage", INTERVAL, AGAINST, CHANGED, ARM)
 # The two columns that always stand first, by the names that the UI has for them: name -> width in px.
-FIRST = {"attributes.`Run Name`": 400, "runDateAndNestInfo": 130}
+FIRST = {"attributes.`Run Name`": 300, "runDateAndNestInfo": 140}
 COLUMNS = {  # name: width in px; the rest is reached by scrolling
     SCORE: 75,
     INTERVAL: 130,
