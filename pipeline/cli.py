@@ -565,6 +565,7 @@ def run(options: Options, settings: Settings) -> None:
                 next_step.say(session, command.then)
             if session.seconds.keys() & set(SCORED):
                 name = settings.config.competition.name
+                session.tracker.put_below(name, ranking.below(session.store, name))
                 session.tracker.standings(name, ranking.markdown(session.store, name))
         finally:
             session.close()

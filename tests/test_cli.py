@@ -290,8 +290,12 @@ def test_error_analysis_of_two_named_files(copied):
 def test_runs_lists_each_run_and_what_differs(made):
     said = run(made[0], "runs")
     assert said.code == 0
-    for stage in ("train", "infer", "ensemble"):
+    for stage in ("infer", "ensemble"):
         assert re.search(rf"^{stage} +\S+ .* [0-9a-f]{{8}} +0\.\d{{4}} \[", said.out, re.MULTILINE)
+    assert not re.search("^train ", said.out, re.MULTILINE), (
+        "each has an inference, which is the same network"
+    )
+    assert "blend of 2: " in said.out and " <0.1  20" in said.out and " 0.0  20" not in said.out
     assert 'model.name="test_resnet"' in said.out and 'model.name="mobilenetv3_small_050"' in said.out
     differ = [line for line in said.out.splitlines() if line.strip().startswith("differs:")]
     assert differ and "train.epochs=" not in "".join(differ), "what all runs share is no difference"

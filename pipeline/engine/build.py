@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from pipeline.core import metrics
 from pipeline.core.language import ENGLISH, joined, languages, say
 from pipeline.core.secrets import hidden_in
-from pipeline.engine import request
+from pipeline.engine import compared, naming, request
 from pipeline.engine.graph import Graph
 from pipeline.engine.hardware import machine, profile
 from pipeline.engine.need import Inputs, Need
@@ -34,7 +34,9 @@ from pipeline.record.tracking import Run, RunInfo, Tracker, git_commit
 # The picture of a run in the record.
 PICTURE, PREVIEW = "score.svg", "out-of-fold {metric} with its 95 % interval"
 # The setting in which the runs of one arm differ.
-SEED = "train.seed="
+SEED = "train.seed"
+# Runs whose names need no stage: what most lists of runs consist of.
+SUBMITTED = ("infer", "ensemble")
 VERSIONS_OF = ("torch", "timm", "albumentations", "numpy", "scikit-learn", "pandas")
 
 
@@ -128,9 +130,10 @@ def in_run(session: Builder, order: Order, run: Run) -> Artifact:
             artifact = session.store.publish(stage.name, key, draft, manifest)
         # Only after publishing: if the disk fills up before, the unfinished work is still needed.
         shutil.rmtree(work, ignore_errors=True)
-        _record_result(run, built, seconds)
+        _record_result(run, built, seconds + sum(a.seconds for a in compared.of_one_run(artifact, inputs)))
         for name in built.attach:
             run.artifact(artifact.folder / name)
+        session.tracker.put_below(str(manifest["competition"]), compared.below(artifact))
     session.seconds[stage.name] = session.seconds.get(stage.name, 0.0) + time.monotonic() - own
     return artifact
 
@@ -139,14 +142,15 @@ def _record_result(run: Run, built: Built, seconds: float) -> None:
     """The figures of a result, those that people compare in words and as a picture, and its description."""
     metric = run.info.metric
     figures, words = board.in_words(metric, built.metrics, built.tags)
-    run.metrics({**figures, **built.metrics, board.MINUTES: seconds / 60})
-    run.tag({**words, **built.tags, **({"mlflow.runName": built.name} if built.name else {})})
+    run.metrics({**figures, **built.metrics, board.MINUTES: board.minutes(seconds)})
+    named = {"mlflow.runName": built.name} if built.name else {}
+    run.tag({**words, **built.tags, **built.shown, **named})
     run.describe(built.description)
     if figures and run.id is not None:
         score, low, high = (built.metrics.get(n) for n in (f"oof_{metric}", "ci_low", "ci_high"))
         if score is not None and low is not None and high is not None:
             title = PREVIEW.format(metric=metric)
-            drawing = plots.whiskers([plots.Whisker(built.name or run.info.name, score, low, high)], title)
+            drawing = plots.whiskers([plots.Whisker("this run", score, low, high)], title)
             run.text(PICTURE, plots.file_of(drawing))
 
 
@@ -203,17 +207,18 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     if order.parent is not None:
         fold = str(need.params.get("fold", "all"))
         # Curves of folds of several trainings stand in one drawing.
-        name = f"{'all data' if fold == 'all' else f'fold {fold}'} of {session.label(need)}"
+        above = order.parent.info.name.removesuffix(f" · {order.parent.info.stage}")
+        name = f"{'all data' if fold == 'all' else f'fold {fold}'} of {above}"
         return order.parent.child(name, tags={"stage": stage.name, "fold": fold, "key": order.key})
     metric = metrics.get(need.settings.config.competition.metric)
     label = session.title(need)
     info = RunInfo(
         stage=stage.name,
         competition=need.settings.config.competition.name,
-        name=_run_name(stage, label),
+        name=_run_name(session, order),
         key=order.key,
         experiment=label,
-        tags={**{k: str(v) for k, v in need.params.items()}, **_sorted_in(stage, label)},
+        tags={**{k: str(v) for k, v in need.params.items()}, **_sorted_in(session, order)},
         params=flat(session.graph.resolved(need)),
         git=git_commit(),
         metric=metric.name,
@@ -223,16 +228,45 @@ def _run(session: Builder, order: Order) -> contextlib.AbstractContextManager[Ru
     return tracker.run(info) if stage.tracked else contextlib.nullcontext(Run(tracker, info, None))
 
 
-def _sorted_in(stage: Stage, label: str) -> dict[str, str]:
+def _sorted_in(session: Builder, order: Order) -> dict[str, str]:
     """The tags by which the views of the record choose and group runs."""
+    stage = order.stage
     if not stage.compared:
         return {board.BESIDE: "yes"}
-    arm = " ".join(word for word in label.split(" ") if not word.startswith(SEED))
-    return {board.ARM: _run_name(stage, arm)}
+    experiment, values = _tried(session, order)
+    arm = naming.label(experiment, naming.without(values, SEED), session.graph.resolved(order.need))
+    return {board.ARM: f"{arm} · {_word(stage)}"}
 
 
-def _run_name(stage: Stage, label: str) -> str:
-    return f"{label} · {stage.name.replace('_', '-')}"
+def _run_name(session: Builder, order: Order) -> str:
+    """What the run is called in the record: what it tried first, as the table cuts long names.
+
+    The stage stands behind those that cannot become a submission, and in front of reports.
+    """
+    stage = order.stage
+    experiment, values = _tried(session, order)
+    mine = naming.overrides(values, session.graph.resolved(order.need))
+    competition = order.need.settings.config.competition.name
+    runs = session.store.chosen(stage.name)
+    earlier = [dict(naming.values_of(a)) for a in runs if a.manifest.get("competition") == competition]
+    name = naming.run_name(experiment, mine, earlier)
+    if not stage.compared:
+        return f"{_word(stage)} · {name}"
+    return name if stage.name in SUBMITTED else f"{name} · {_word(stage)}"
+
+
+def _tried(session: Builder, order: Order) -> tuple[str, list[tuple[str, Any]]]:
+    """The experiment of a run, or the name of a blend by its members, and the overrides beside it."""
+    settings = order.need.settings
+    wanted = settings.config.ensemble.members
+    members = naming.member_names(order.stage.name, [*order.inputs, *order.inside], wanted)
+    if members:
+        return naming.blend(members), naming.without(settings.request.values, naming.MEMBERS)
+    return session.label(order.need), list(settings.request.values)
+
+
+def _word(stage: Stage) -> str:
+    return stage.name.replace("_", "-")
 
 
 def said_lines(lines: Sequence[str]) -> dict[str, list[str]]:

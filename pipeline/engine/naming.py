@@ -12,16 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.core.errors import ConfigError
 from pipeline.engine.slices import config_slice, covers
+from pipeline.record.board import called
 from pipeline.record.store import SHORT, Artifact
 from pipeline.settings import read
+from pipeline.settings.ensemble import word_of
 from pipeline.settings.load import PLACE_PATHS, Request, Settings, resolve
 
 LONGEST_LABEL = 100
+LONGEST_NAME, LONGEST_VALUE = 150, 24  # of a run in the record
+# Characters of the members in the name of a blend.
+LONGEST_MEMBERS = 60
 # Overrides of these sections stand last in a label: they are mostly the same for all runs of a list.
 LAST = ("folds", "competition")
 # These change what is shown about a run, or how it is looked at, but not the run.
@@ -29,6 +35,10 @@ LEFT_OUT = ("statistics", "report", "eda", "finders", "preview", "explain", "lea
 # Sections that the members of one blend have in common.
 SHARED = ("competition", "folds")
 KEY = "key:"
+# Inputs of a blend: `member:<name>` is an inference.
+MEMBER = "member:"
+# Stages whose results are, or are about, a blend, and the setting that its name tells in other words.
+BLENDS, MEMBERS = ("ensemble", "cost"), "ensemble.members"
 Record = Mapping[str, Any]
 
 
@@ -42,28 +52,102 @@ def label(experiment: str, values: Iterable[tuple[str, Any]], depends_on: Iterab
         values: (dotted path, value) of all overrides of the request.
         depends_on: dotted paths of the settings on which the result depends.
     """
+    words = [f"{path}={_text(value)}" for path, value in overrides(values, depends_on)]
+    whole = " ".join([experiment, *words])
+    if len(whole) <= LONGEST_LABEL:
+        return whole
+    return f"{whole[: LONGEST_LABEL - 9].rstrip()}… {_digest(words)}"
+
+
+def overrides(values: Iterable[tuple[str, Any]], depends_on: Iterable[str]) -> list[tuple[str, Any]]:
+    """The overrides that a label names, in its order; see `label`."""
     paths = tuple(depends_on)
     mine = [
         (path, value)
         for path, value in values
         if path.split(".")[0] not in LEFT_OUT and any(covers(one, path) for one in paths)
     ]
-    mine.sort(key=lambda one: (one[0].split(".")[0] in LAST, one[0]))
-    words = [f"{path}={_text(value)}" for path, value in mine]
-    whole = " ".join([experiment, *words])
-    if len(whole) <= LONGEST_LABEL:
-        return whole
-    digest = hashlib.sha256("\n".join(sorted(words)).encode()).hexdigest()[:6]
-    return f"{whole[: LONGEST_LABEL - 9].rstrip()}… #{digest}"
+    return sorted(mine, key=lambda one: (one[0].split(".")[0] in LAST, one[0]))
 
 
 def label_of(artifact: Artifact) -> str:
-    """The label of a finished result; its experiment alone if it has no record of its request."""
-    experiment, record = str(artifact.manifest["experiment"]), artifact.manifest.get("request")
-    if not record:
-        return experiment
-    values = [(str(path), value) for path, value in record.get("values", ())]
-    return label(experiment, values, artifact.manifest.get("settings") or ())
+    """The label of a finished result; its experiment alone if it has no record of its request.
+
+    The label of a blend names its members in place of the experiment.
+    """
+    experiment, found = str(artifact.manifest["experiment"]), artifact.manifest.get("settings") or {}
+    values = values_of(artifact)
+    members = member_names(artifact.stage, artifact.inputs, artifact.setting("ensemble.members"))
+    if members:
+        return label(blend(members), without(values, MEMBERS), found)
+    return label(experiment, values, found)
+
+
+def values_of(artifact: Artifact) -> list[tuple[str, Any]]:
+    """Dotted path and value of each override of the request that made a result."""
+    record = artifact.manifest.get("request") or {}
+    return [(str(path), value) for path, value in record.get("values", ())]
+
+
+def without(values: Iterable[tuple[str, Any]], path: str) -> list[tuple[str, Any]]:
+    """Overrides without those of one path."""
+    return [one for one in values if one[0] != path]
+
+
+def member_names(stage: str, inputs: Iterable[str], words: Iterable[object] | None) -> list[str]:
+    """The names of a blend's members, in the order in which it has them; empty for results that are none.
+
+    Args:
+        stage: of the result.
+        inputs: names of its inputs.
+        words: its setting `ensemble.members`, of which CSVs from elsewhere are no inputs.
+    """
+    if stage not in BLENDS:
+        return []
+    outside = [one.name for one in map(word_of, map(str, words or ())) if one.path]
+    return [name.removeprefix(MEMBER) for name in inputs if name.startswith(MEMBER)] + outside
+
+
+def blend(members: Sequence[str]) -> str:
+    """What a blend of these members is called, such as `blend of 7: 6 tiny_cnn, tiny_resnet`.
+
+    Members whose names are too long in all are named by their experiments, with a short digest of the whole.
+    """
+    short = counted(members)
+    digest = "" if short == ", ".join(members) else f" {_digest(members)}"
+    return f"blend of {len(members)}: {short}{digest}"
+
+
+def counted(members: Sequence[str]) -> str:
+    """These members in one short line; where that is too long, their experiments, counted."""
+    whole = ", ".join(members)
+    if len(whole) <= LONGEST_MEMBERS:
+        return whole
+    numbers = Counter(name.split(" ")[0] for name in members)
+    short = ", ".join(f"{n} {name}" if n > 1 else name for name, n in numbers.most_common())
+    if len(short) <= LONGEST_MEMBERS:
+        return short
+    return f"{short[:LONGEST_MEMBERS].rpartition(',')[0] or short[:LONGEST_MEMBERS]}, …"
+
+
+def run_name(experiment: str, mine: Sequence[tuple[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> str:
+    """What a run is called in a list of runs that is read from the left: what it tried comes first.
+
+    Overrides that fewest of the earlier runs have come first; those that at least half of them have stand
+    behind the experiment, such as `mix=cutmix lr=0.01 · lite0 size=96`.
+
+    Args:
+        experiment: names of its files, or the name of a blend.
+        mine: the overrides of the run, as `overrides` returns them.
+        earlier: dotted path -> value of the overrides of each run that it will be compared with.
+    """
+    counts = [sum(path in o and _text(o[path]) == _text(value) for o in earlier) for path, value in mine]
+    ranked = sorted(zip(counts, mine, strict=True), key=lambda one: one[0])
+    words = [(2 * n < len(earlier), f"{called(path)}={_cut(value)}") for n, (path, value) in ranked]
+    first = " ".join(word for differs, word in words if differs)
+    then = " ".join([experiment, *(word for differs, word in words if not differs)])
+    whole = f"{first} · {then}" if first else then
+    return whole if len(whole) <= LONGEST_NAME else f"{whole[:LONGEST_NAME].rstrip()}…"
 
 
 def means(settings: Settings, artifact: Artifact) -> bool:
@@ -165,6 +249,17 @@ def shared(artifact: Artifact, like: Settings) -> tuple[Settings, tuple[str, ...
             words = (w for w in settings.words if named or not w.startswith("experiment="))
             return settings, like.located(tuple(words))
     return like, like.located(like.competition_words)
+
+
+def _digest(words: Iterable[str]) -> str:
+    """A short digest of words, in any order."""
+    told = "\n".join(sorted(words))
+    return f"#{hashlib.sha256(told.encode()).hexdigest()[:6]}"
+
+
+def _cut(value: Any) -> str:
+    text = _text(value).replace('"', "")
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
 def _text(value: Any) -> str:

@@ -42,6 +42,7 @@ class Built:
         tags: flat, for the manifest and MLflow.
         shared_seconds: its share of the run time of an input that several results use.
         name: of its run in the record, if the label does not say what it tried.
+        shown: tags of its run alone, for columns of the record's table; see `record/board.py`.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -51,6 +52,7 @@ class Built:
     tags: dict[str, str] = field(default_factory=dict)
     shared_seconds: float = 0.0
     name: str = ""
+    shown: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

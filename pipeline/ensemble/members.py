@@ -33,7 +33,7 @@ from pipeline.settings.load import Settings
 
 # Inputs of a blend: `member:<name>` is an inference; `refit:<name>` predicts the test set in its place, with
 # the weight that the member's folds were given.
-MEMBER, REFIT = "member:", "refit:"
+MEMBER, REFIT = naming.MEMBER, "refit:"
 COMPLETE = "complete"
 
 

@@ -29,6 +29,7 @@ from pipeline.core.samples import Ints, Samples, positions
 from pipeline.core.targets import EXCLUSIVE, Target
 from pipeline.core.voting import fitting, soft_voting
 from pipeline.data import load
+from pipeline.engine import naming
 from pipeline.engine.need import Inputs, Need, Params
 from pipeline.engine.stage import Ask, Built, Job, Stage, of_competition, of_experiment
 from pipeline.ensemble import cost, decision, grouping, members, texts
@@ -50,7 +51,7 @@ from pipeline.ensemble.thresholds import MOST_GRADES, Clip, CutPoints, Round, Th
 from pipeline.ensemble.trees import Trees
 from pipeline.nets.stages import features_need
 from pipeline.pages.command_words import make_with
-from pipeline.record import files
+from pipeline.record import board, files
 from pipeline.record.tracking import note
 from pipeline.resample.page import shown, shown_rows
 from pipeline.settings.decision import ANSWER_STEPS, STEP_KINDS
@@ -127,13 +128,15 @@ def build_ensemble(job: Job) -> Built:
         "complete": complete,
     }
     names = ", ".join(blend.members)
-    title = texts.BLEND_RUN.format(method=options.method, members=names)
+    title = texts.BLEND_RUN.format(method=options.method, blend=naming.blend(blend.members))
     description = note(title, scoring.why(card), "make error-analysis", result="; ".join(lines[-3:]))
     tags = scoring.tags(card, rival, job.resolved, job.request) | {
         "changed": str(texts.BLENDED.format(members=names))
     }
-    name = texts.BLEND_NAME.format(members=names)
-    return Built(figures, tuple(lines), description, (BLEND,), tags, name=name)
+    wanted = {n: a.address for n, a in job.inputs.items() if n.startswith(members.MEMBER)}
+    outside = {name: name for name in predictions.files}
+    told = scoring.members_changed(rival, wanted | outside, job.resolved)
+    return Built(figures, tuple(lines), description, (BLEND,), tags, shown=told)
 
 
 def ensemble_sections(settings: Settings) -> tuple[str, ...]:
@@ -351,7 +354,13 @@ def build_decide(job: Job) -> Built:
         tags["score"] = job.inputs["refit"].manifest["tags"].get("score", "")
         # A refit has no score of its own: the ledger must not take the cross-validation's for one.
         figures = {f"twin_{n}" if n.startswith(("oof_", "ci_")) else n: v for n, v in figures.items()}
-    return Built(figures, tuple(lines), description, ("decision.json",), tags)
+    against = {
+        board.CHANGED: texts.DECISION_ADDS.format(kept=kept or texts.NO_STEP),
+        board.AGAINST: board.against(effect.delta, effect.low, effect.high),
+        "compared_with": scoring.title(of),
+    }
+    name = texts.DECISION_NAME.format(kept=kept or texts.NO_STEP, of=naming.label_of(of))
+    return Built(figures, tuple(lines), description, ("decision.json",), tags, name=name, shown=against)
 
 
 def _groups(job: Job, oof: Samples, test: Samples, parts: Sequence[Ints]) -> Grouping:
@@ -583,6 +592,5 @@ STAGES = (
         inputs=distill_inputs,
         label=of_experiment,
         tracked=True,
-        compared=True,
     ),
 )

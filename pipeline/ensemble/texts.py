@@ -48,9 +48,8 @@ ONLY_MEMBER_HEATED = _("the blend is {member} alone, because no other member has
 ONLY_MEMBER_SCORES = _("; their scores differ, {blend:.4f} and {alone:.4f}, because the blend's is cross-fitted: for each part, weights are chosen on the other parts")
 NO_DIFFERENCE = _("{comparison}; there is no difference to detect")
 GROUPS_NEEDED = _("{comparison}; about {needed:,} groups would be needed to detect a difference of this size, there are {groups:,}")
-BLEND_RUN = "{method} vote of {members}"
+BLEND_RUN = "{method} vote, {blend}"
 BLENDED = _("blends {members}")
-BLEND_NAME = "blend of {members}"
 
 # Cost
 
@@ -111,6 +110,7 @@ DECISION = _("kept: {steps}")
 NOTHING_KEPT = _("nothing: the submission stays as it is")
 DECISION_EFFECT = _("; together {delta:+.4f} cross-fitted; {naive:.4f} on the rows that they were fitted on (optimistic)")
 DECISION_RUN = "decision of {stage} {key}: {steps}"
+DECISION_NAME, NO_STEP, DECISION_ADDS = "{kept} · {of}", "no step kept", "decision: {kept}"
 DECISION_WHY = "does post-processing improve the out-of-fold score?"
 SCALES_UNCHANGED = _("all ×1")
 THRESHOLDS = _("common threshold {common:.2f}")

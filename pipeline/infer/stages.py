@@ -102,7 +102,9 @@ def build_infer(job: Job) -> Built:
     what = texts.INFER_WHAT.format(experiment=job.title, views=", ".join(oof.views))
     why, then = scoring.why(card), "make ensemble, then make error-analysis"
     description = note(what, why, then, result="; ".join(lines))
-    return Built(figures, tuple(lines), description, (), scoring.tags(card, rival, job.resolved, job.request))
+    tags = scoring.tags(card, rival, job.resolved, job.request)
+    told = scoring.members_changed(rival, {}, job.resolved)
+    return Built(figures, tuple(lines), description, (), tags, shown=told)
 
 
 def infer_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:

@@ -11,6 +11,7 @@ it shows its plain table. What else the UI of 3.17 does, and the answer here:
 - It opens in its GenAI mode, where runs are called evaluations: `workflowType=machine_learning` in the
   address fixes that; the kind of the experiment does not.
 - Without `columnOrder` columns are alphabetical: `ci_high` comes first, and the score is the ninth.
+- The column of names is 190 px wide, which cuts most of them; it is no column to select, but can be ordered.
 - Sorting by a metric flattens the tree and mixes folds with runs: views filter by the tag of the parent.
 - Cells have every digit (0.02700000000000002): summary figures are rounded to five.
 - The description of a run is folded after about four lines, that of an experiment after one: ours begin with
@@ -43,12 +44,14 @@ COMPARED_ONLY = f"{TOP_ONLY} AND tags.`{BESIDE}` IS NULL"
 SCORE, PUBLIC, MINUTES = "score", "public", "minutes"
 INTERVAL, AGAINST, CHANGED, ARM = "interval 95", "against best", "what changed", "arm"
 TAGS = ("verdict", "compared_with", "changed", "error", "stage", INTERVAL, AGAINST, CHANGED, ARM)
+# The two columns that always stand first, by the names that the UI has for them: name -> width in px.
+FIRST = {"attributes.`Run Name`": 300, "runDateAndNestInfo": 140}
 COLUMNS = {  # name: width in px; the rest is reached by scrolling
     SCORE: 75,
-    INTERVAL: 140,
-    "verdict": 85,
+    INTERVAL: 130,
+    "verdict": 90,
     "error": 130,  # in sight without scrolling, because a failure has no score
-    AGAINST: 205,
+    AGAINST: 180,
     CHANGED: 260,
     PUBLIC: 75,
     MINUTES: 75,
@@ -58,6 +61,7 @@ COLUMNS = {  # name: width in px; the rest is reached by scrolling
     "cv_lb_gap": 90,
     "ms_per_image": 105,
 }
+AVERAGED = {SCORE: 135, PUBLIC: 135, MINUTES: 135}  # figures of a group, "(average)" behind them
 FAILED_COLUMNS = {"error": 620, CHANGED: 260, MINUTES: 75}
 BESIDE_COLUMNS = {"stage": 130, "verdict": 180, MINUTES: 75}
 # Charts that open first: the others are found by clearing the search.
@@ -73,7 +77,7 @@ NO_AXES = ("statistics.", "report.", "competition.")
 VALID = "valid_score"
 CURVES = f"^({VALID}|valid_loss|train_loss)$"
 # Settings that change how a run is looked at and not the run; last parts of names that say nothing alone.
-BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy")
+BESIDE_THE_RUN, OF_A_SECTION = "statistics.", ("name", "method", "kind", "policy", "n")
 CHANGE = re.compile(r"([\w.]+): (.*?) → (.*?)(?=, [\w.]+: |$)", re.DOTALL)
 NOTE = "mlflow.note.content"
 STATE = "mlflow.sharedViewState."
@@ -87,11 +91,14 @@ VIEWS = (SHARED_VIEW, FAILED_VIEW, SEEDS_VIEW, BESIDE_VIEW, SETTINGS_VIEW, CURVE
 OURS = (*(view for view in VIEWS if view != SETTINGS_VIEW), METRIC, HIGHER)
 # Our part of a description stands between these two; the text around it is the user's. They are sentences,
 # because the UI shows comments of HTML as they are. Descriptions of older versions have such comments.
-BEGIN = "**What this page shows** (Podium rewrites the text from here to the line at its end.)"
+# The first line says what is best and what failed, and ends with the first of them.
+BEGIN = "(Podium rewrites the text from here to the line at its end.)"
 END = "*End of the text that Podium rewrites; your own text may stand above or below it.*"
 FORMER = ("<!-- podium: rewritten -->", "<!-- podium: end -->")
+FIRST_LINE = re.compile(rf"^[^\n]*{re.escape(BEGIN)}", re.MULTILINE)
 PART = re.compile(
-    "|".join(f"{re.escape(begin)}.*?{re.escape(end)}" for begin, end in ((BEGIN, END), FORMER)), re.DOTALL
+    rf"{FIRST_LINE.pattern}.*?{re.escape(END)}|{re.escape(FORMER[0])}.*?{re.escape(FORMER[1])}",
+    re.DOTALL | re.MULTILINE,
 )
 
 GUIDE = """\
@@ -108,7 +115,8 @@ that of the score itself |
 | What changed? | `what changed` against that run in short, `changed` in full |
 | Which settings gave which score? | [each run as a line through its settings]({settings}), its score at the \
 right; drag along an axis to choose |
-| How did training go? | [curves of loss and score]({curves}) of the ten best folds |
+| How did training go? | [curves of loss and score]({curves}) of the ten best folds; a training that has \
+an inference stands below it: click that run, *Child runs* |
 | Which fold failed? | a red cross; `error` names the fold and the reason; *Views*, *What failed* lists only \
 these runs |
 | Where is the report? | click the run, tab *Artifacts*: `error-analysis.html`, once there is one; *Views*, \
@@ -192,8 +200,16 @@ def experiments(database: Path) -> list[tuple[str, str]]:
     return [(str(name), str(number)) for name, number in rows if name != "Default"]
 
 
-def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
-    """Our part of an experiment's description, in markdown, with a table of experiments if one is given."""
+def first_line(said: str = "") -> str:
+    """The line that a folded description shows; `said` is markdown, empty before the first score."""
+    return f"**{said[0].upper()}{said[1:]}** {BEGIN}" if said else f"**What this page shows** {BEGIN}"
+
+
+def guide(experiment_id: str, headline: Headline, standings: str = "", first: str = "") -> str:
+    """Our part of an experiment's description, in markdown, with a table of experiments if one is given.
+
+    `first`: its first line; empty: that of a competition without a score.
+    """
     direction = "higher" if headline.higher_is_better else "lower"
     text = GUIDE.format(
         link=view_path(experiment_id),
@@ -203,12 +219,17 @@ def guide(experiment_id: str, headline: Headline, standings: str = "") -> str:
         direction=direction,
     )
     below = f"\n{standings}\n" if standings else ""
-    return f"{BEGIN}\n\n{text}{below}\n{END}"
+    return f"{first or first_line()}\n\n{text}{below}\n{END}"
 
 
 def rewritten(description: str, part: str) -> str:
     """A description with our part replaced by `part`; a description without our part is not changed."""
     return PART.sub(lambda _: part, description, count=1)
+
+
+def renewed(description: str, first: str) -> str:
+    """A description with another first line of our part; a description without our part is not changed."""
+    return FIRST_LINE.sub(lambda _: first, description, count=1)
 
 
 def experiment_tags(experiment_id: str, headline: Headline) -> dict[str, str]:
@@ -286,7 +307,7 @@ def shared_view(headline: Headline, title: str = VIEW_TITLE, by: str = "") -> st
     if by:
         keys = [{"mode": "tag", "groupByData": by}]
         order |= {"groupBy": {"aggregateFunction": "average", "groupByKeys": keys}}
-    return _saved(title, COMPARED_ONLY, COLUMNS, order)
+    return _saved(title, COMPARED_ONLY, COLUMNS | (AVERAGED if by else {}), order)
 
 
 def _saved(
@@ -296,8 +317,8 @@ def _saved(
     columns = {_column(name): width for name, width in widths.items()}
     state = {
         "selectedColumns": list(columns),
-        "columnOrder": list(columns),
-        "columnWidths": columns,
+        "columnOrder": [*FIRST, *columns],
+        "columnWidths": {**FIRST, **columns},
         "searchFilter": where,
         "orderByKey": "attributes.start_time",
         "orderByAsc": False,
@@ -328,10 +349,21 @@ def in_words(
         words[INTERVAL] = f"{figures['ci_low']:.4f} to {figures['ci_high']:.4f}"
     if "delta_low" in figures:
         low, high = figures["delta_low"], figures["delta_high"]
-        words[AGAINST] = f"{figures['delta_vs_best']:+.4f} [{low:+.4f}, {high:+.4f}]"
+        words[AGAINST] = against(figures["delta_vs_best"], low, high)
     if tags.get("changed"):
         words[CHANGED] = brief(tags["changed"])
     return {SCORE: score}, words
+
+
+def against(delta: float, low: float, high: float) -> str:
+    """A difference with its interval, positive where the run is better."""
+    return f"{delta:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def minutes(seconds: float) -> float:
+    """Minutes for the table, which shows every digit: two digits, or hundredths of long ones."""
+    value = seconds / 60
+    return float(f"{value:.2g}") if value < 1 else round(value, 2)
 
 
 def brief(changed: str) -> str:
@@ -340,17 +372,18 @@ def brief(changed: str) -> str:
     if not found:
         return changed if len(changed) <= 3 * LONGEST_VALUE else f"{changed[: 3 * LONGEST_VALUE]}…"
     counted = [one for one in found if not one[0].startswith(BESIDE_THE_RUN)] or found
-    shown = [f"{_called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
+    shown = [f"{called(path)} {_short(old)} → {_short(new)}" for path, old, new in counted]
     more = len(shown) - MOST_CHANGES
     return ", ".join(shown[:MOST_CHANGES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _called(path: str) -> str:
+def called(path: str) -> str:
     """The last part of a setting's name; of one that every section may have, the part before it."""
     section, _, name = path.rpartition(".")
-    return section.rpartition(".")[2] if name in OF_A_SECTION and section else name
+    told = section.rpartition(".")[2]
+    return told if name in OF_A_SECTION and told not in ("", "ensemble") else name
 
 
 def _short(value: str) -> str:
-    plain = value.strip('"')
+    plain = value.replace('"', "")
     return plain if len(plain) <= LONGEST_VALUE else f"{plain[:LONGEST_VALUE]}…"

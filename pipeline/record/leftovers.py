@@ -25,9 +25,10 @@ from pipeline.core.language import _
 from pipeline.core.wording import worded
 from pipeline.record.claims import CLAIMS
 from pipeline.record.hosts import Host
+from pipeline.record.left_open import BEAT, OWNER, is_open
 from pipeline.record.owners import Watch
 from pipeline.record.store import Store
-from pipeline.record.tracking import BEAT, OWNER, Tracker, is_open
+from pipeline.record.tracking import Tracker
 
 log = logging.getLogger(__name__)
 

@@ -27,17 +27,16 @@ from typing import Any, TypeVar
 
 from pipeline.core.errors import StoppedError
 from pipeline.core.secrets import hidden
-from pipeline.record import board
+from pipeline.record import below, board, glance
 from pipeline.record.claims import CLAIMS, Lock
 from pipeline.record.files import sqlite_url
-from pipeline.record.owners import SILENCE, Beating, Watch, interval, is_living, this
+from pipeline.record.left_open import BEAT, OWNER, close_stale, end_killed
+from pipeline.record.owners import SILENCE, Beating, Watch, interval, this
 
 T = TypeVar("T")
 Number = float | int | None
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-# Tags of a run: the process that writes it, as `owners.this` describes it, and its heartbeat.
-OWNER, BEAT = "owner", "beat"
 # Where a server keeps files -> the module that this process sends them with, and how to install it.
 CLIENTS = {
     **dict.fromkeys(("s3", "s3a", "r2", "b2"), ("boto3", "'podium[s3]'")),
@@ -141,6 +140,8 @@ class Run:
         self.id = run_id
         self.parent = parent
         self.failed_child = ""
+        # Name of a figure that has a curve -> the last step of the curve.
+        self._last: dict[str, int] = {}
 
     def _do(self, action: Callable[[Any, str], object]) -> None:
         run_id = self.id
@@ -148,11 +149,16 @@ class Run:
             self._tracker.attempt(lambda client: action(client, run_id))
 
     def metrics(self, values: Mapping[str, Number]) -> None:
-        """Summary metrics, shown in the table with five digits; None values are left out."""
-        self._do(lambda client, run_id: client.log_batch(run_id, metrics=_metrics(_rounded(values), 0)))
+        """Summary metrics, shown in the table with five digits; None values are left out.
+
+        Those that have a curve are its last point: at its first step they would be a second line.
+        """
+        made = [one for k, v in _rounded(values).items() for one in _metrics({k: v}, self._last.get(k, 0))]
+        self._do(lambda client, run_id: client.log_batch(run_id, metrics=made))
 
     def epoch(self, epoch: int, values: Mapping[str, Number]) -> None:
         """One point of every curve, in one write; `epoch` counts from 0."""
+        self._last |= dict.fromkeys(values, epoch)
         self._do(lambda client, run_id: client.log_batch(run_id, metrics=_metrics(values, epoch)))
 
     def tag(self, tags: Mapping[str, str]) -> None:
@@ -206,7 +212,7 @@ class Run:
         self.describe(f"**{'Stopped' if killed else 'Failed'}** {reason}\n\n{self.info.description}")
         self._do(lambda client, run_id: client.set_terminated(run_id, "KILLED" if killed else "FAILED"))
         if self.parent is not None:
-            self.parent.failed_child = self.info.name
+            self.parent.failed_child = self.info.name.partition(" of ")[0]
 
     def child(
         self, name: str, tags: Mapping[str, str], params: Mapping[str, object] | None = None
@@ -329,9 +335,20 @@ class Tracker:
 
         def end(client: Any) -> None:
             for number in runs:
-                _end_killed(client, number, "killed")
+                end_killed(client, number, "killed")
 
         self.attempt(end)
+
+    def put_below(self, competition: str, pairs: Mapping[str, str]) -> None:
+        """Put runs of results below those of others; see `record/below.py`."""
+
+        def put(client: Any) -> None:
+            experiment = client.get_experiment_by_name(competition)
+            if experiment is not None:
+                below.put(client, str(experiment.experiment_id), pairs)
+
+        if pairs:
+            self.attempt(put)
 
     def standings(self, competition: str, markdown: str) -> None:
         """Put a table of experiments (as `make runs` prints it) into our part of the description.
@@ -347,7 +364,8 @@ class Tracker:
             headline = None if experiment is None else board.Headline.recorded(experiment.tags)
             if headline is None:
                 return
-            part = board.guide(str(experiment.experiment_id), headline, markdown)
+            first = glance.line(client, str(experiment.experiment_id), headline)
+            part = board.guide(str(experiment.experiment_id), headline, markdown, first)
             before = experiment.tags.get(board.NOTE, part)
             _tag(client, str(experiment.experiment_id), board.NOTE, board.rewritten(before, part))
             newest = client.search_runs(
@@ -419,8 +437,28 @@ class Tracker:
                 yield run
         except BaseException as error:
             run._fail(error)
+            self._at_a_glance(info, parent)
             raise
         run._do(lambda client, run_id: client.set_terminated(run_id, "FINISHED"))
+        if parent is None and info.key:
+            place = self._experiments.get(info.competition, "")
+            run._do(lambda client, run_id: below.put_earlier(client, place, run_id, info.stage, info.key))
+        self._at_a_glance(info, parent)
+
+    def _at_a_glance(self, info: RunInfo, parent: Run | None) -> None:
+        """Renew the first line of the description after a run that is no child."""
+
+        def renew(client: Any) -> None:
+            experiment = client.get_experiment_by_name(info.competition)
+            headline = None if experiment is None else board.Headline.recorded(experiment.tags)
+            if headline is not None:
+                before, number = experiment.tags.get(board.NOTE, ""), str(experiment.experiment_id)
+                after = board.renewed(before, glance.line(client, number, headline))
+                if after != before:
+                    _tag(client, number, board.NOTE, after)
+
+        if parent is None:
+            self.attempt(renew)
 
     def _connect(self) -> Any:
         # Read when mlflow is imported: no telemetry, no log lines (a failure is one warning of ours and not a
@@ -480,7 +518,7 @@ class Tracker:
     def _create(self, client: Any, info: RunInfo, parent_id: str | None) -> str:
         experiment_id = self._experiment(client, info)
         if parent_id is None:
-            _close_stale(client, experiment_id, info, self._watch(), self._silence)
+            close_stale(client, experiment_id, (info.stage, info.key), self._watch(), self._silence)
         owner = json.dumps(this())
         own = {
             OWNER: owner,
@@ -522,42 +560,6 @@ def _is_installed(module: str) -> bool:
         return importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:  # the package above it is missing
         return False
-
-
-def is_open(run: str, owner: object, beat: object, watch: Watch, silence: float = SILENCE) -> bool:
-    """Whether the process that a run's tags name may still write it; True for tags that are not ours."""
-    try:
-        described = json.loads(str(owner))
-    except (ValueError, RecursionError):
-        return True
-    return is_living(described, str(beat or ""), f"run {run}", watch, silence)
-
-
-def _close_stale(client: Any, experiment_id: str, info: RunInfo, watch: Watch, silence: float) -> None:
-    def is_stale(run: Any) -> bool:
-        tags = run.data.tags
-        return not is_open(run.info.run_id, tags[OWNER], tags.get(BEAT), watch, silence)
-
-    # A killed process leaves its run and its folds RUNNING for ever. The caller holds the claim of the key;
-    # a process with another home may build the same key, and writes its own run to the same server.
-    own = json.dumps(this())
-    where = f"tags.key = '{info.key}' and tags.stage = '{info.stage}' and attributes.status = 'RUNNING'"
-    for stale in client.search_runs([experiment_id], where):
-        if stale.data.tags.get(OWNER, own) != own and not is_stale(stale):
-            continue
-        beneath = f"tags.`mlflow.parentRunId` = '{stale.info.run_id}' and attributes.status = 'RUNNING'"
-        for run in [*client.search_runs([experiment_id], beneath), stale]:
-            _end_killed(client, run.info.run_id, "killed; a later run of the same key continued")
-    # Runs of other keys, also at a server: those whose process has ended, or whose host is silent.
-    where = f"tags.{OWNER} LIKE '{{%' and attributes.status = 'RUNNING'"
-    for run in client.search_runs([experiment_id], where):
-        if is_stale(run):
-            _end_killed(client, run.info.run_id, "killed")
-
-
-def _end_killed(client: Any, run_id: str, reason: str) -> None:
-    client.set_tag(run_id, "error", reason)
-    client.set_terminated(run_id, "KILLED")
 
 
 def _rounded(values: Mapping[str, Number]) -> dict[str, Number]:

@@ -24,7 +24,7 @@ from pipeline.core.samples import Floats, Samples
 from pipeline.core.statistics import STANDARD_ERRORS, Band
 from pipeline.core.wording import worded
 from pipeline.data import load
-from pipeline.engine import naming
+from pipeline.engine import compared, naming
 from pipeline.engine.slices import flat
 from pipeline.record import files
 from pipeline.record.files import sha256_file
@@ -41,6 +41,8 @@ REFIT = "refit"
 ASSUMED_SHARE = 0.5
 # Without predictions, the correlation between the errors of two submissions is unknown; half is assumed.
 SHARED = 0.5
+# Below this a run of `make runs` took "less than" it, not nothing.
+LEAST_MINUTES = 0.1
 
 
 @dataclass(frozen=True)
@@ -230,7 +232,7 @@ def differing(runs: list[Artifact]) -> list[dict[str, str]]:
 
 
 def table(store: Store, competition: str, language: str = ENGLISH) -> list[str]:
-    """The lines of the table, best score first within each kind of run, its head in this language."""
+    """The lines of the table of runs that people compare, best score first, its head in this language."""
     runs = _runs(store, competition)
     if not runs:
         return [texts.NO_RUNS.format(competition=competition)]
@@ -238,8 +240,9 @@ def table(store: Store, competition: str, language: str = ENGLISH) -> list[str]:
     stage, experiment, key, score, folds, minutes, made = (say(word, language) for word in texts.RUNS_HEAD)
     head = (padded(stage, 9), padded(experiment, wide), padded(key, 9), padded(score, 26), padded(folds, 6))
     lines = [f"{' '.join(head)} {padded(minutes, -6)}  {made}"]
+    trained = {a.address: a.seconds for a in store.all("train")}
     for artifact, unequal in zip(runs, differing(runs), strict=True):
-        lines.append(_row(artifact, wide))
+        lines.append(_row(artifact, wide, trained))
         if unequal:
             settings = "  ".join(f"{name}={value}" for name, value in unequal.items())
             lines.append(texts.RUNS_DIFFER.format(settings=settings))
@@ -247,21 +250,24 @@ def table(store: Store, competition: str, language: str = ENGLISH) -> list[str]:
 
 
 def _runs(store: Store, competition: str) -> list[Artifact]:
+    """The scored runs; a training whose inference exists is that inference."""
     runs = [a for a in store.chosen(*SCORED) if a.manifest.get("competition") == competition]
-    return sorted(runs, key=_rank)
+    below = compared.all_below(runs)
+    return sorted((a for a in runs if a.address not in below), key=_rank)
 
 
 def _metric(artifact: Artifact) -> tuple[str, float]:
     return next((n.removeprefix("oof_"), v) for n, v in artifact.metrics.items() if n.startswith("oof_"))
 
 
-def _rank(artifact: Artifact) -> tuple[int, float]:
+def _rank(artifact: Artifact) -> tuple[bool, float]:
+    """Best first; trainings behind what can become a submission, as they predict with one view only."""
     name, value = _metric(artifact)
     known = metrics.METRICS.get(name)
-    return SCORED.index(artifact.stage), -value * (known.sign if known else 1)
+    return artifact.stage == "train", -value * (known.sign if known else 1)
 
 
-def _row(artifact: Artifact, wide: int) -> str:
+def _row(artifact: Artifact, wide: int, trained: Mapping[str, float]) -> str:
     name, value = _metric(artifact)
     m = artifact.metrics
     score = f"{value:.4f} [{m['ci_low']:.4f}, {m['ci_high']:.4f}]"
@@ -271,14 +277,26 @@ def _row(artifact: Artifact, wide: int) -> str:
     count = str(folds) if folds else "–"
     row = (
         f"{artifact.stage:<9} {naming.label_of(artifact):<{wide}} {artifact.key[:SHORT]:<9} {score:<26} "
-        f"{count:<6} {artifact.seconds / 60:>6.1f}  {made}  {name}"
+        f"{count:<6} {_minutes(artifact, trained):>6}  {made}  {name}"
     )
     return row + part
+
+
+def _minutes(artifact: Artifact, trained: Mapping[str, float]) -> str:
+    """Minutes that a run took, an inference with its training; `trained`: address -> seconds."""
+    minutes = (artifact.seconds + trained.get(artifact.inputs.get("train", ""), 0.0)) / 60
+    return f"{minutes:.1f}" if minutes >= LEAST_MINUTES else f"<{LEAST_MINUTES}"
 
 
 def _cell(text: str) -> str:
     """A text as a cell of a markdown table."""
     return text.replace("|", "\\|")
+
+
+def below(store: Store, competition: str) -> Mapping[str, str]:
+    """Address of each result that stands below another in lists of runs -> address of that other."""
+    runs = [a for a in store.chosen(*SCORED, "decide") if a.manifest.get("competition") == competition]
+    return compared.all_below(runs)
 
 
 def markdown(store: Store, competition: str) -> str:

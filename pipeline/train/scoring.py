@@ -24,6 +24,7 @@ from pipeline.data.folds import parts_of_groups
 from pipeline.engine import naming
 from pipeline.engine.slices import flat, plain
 from pipeline.engine.stage import OnEpoch
+from pipeline.record import board
 from pipeline.record.store import SHORT, Artifact, Store
 from pipeline.record.tracking import Run
 from pipeline.settings.load import Request
@@ -262,6 +263,35 @@ def tags(card: Card, rival: Rival | None, settings: Mapping[str, Any], request: 
         words = [word for word in request.words if not word.startswith(("competition=", "folds."))]
         what = texts.MADE_WITH.format(words=" ".join(words))
     return verdict | {"changed": what}
+
+
+def members_changed(
+    rival: Rival | None, run: Mapping[str, str], settings: Mapping[str, Any]
+) -> dict[str, str]:
+    """The tag for what changed in few words, where the run or its rival is a blend; else empty.
+
+    Args:
+        rival: the run that it is compared with.
+        run: name -> address of the members of the run, if it is a blend.
+        settings: of the run, which tell the difference of two blends of the same members.
+    """
+    if rival is None:
+        return {}
+    of = rival.artifact
+    theirs = {n: a for n, a in of.inputs.items() if n.startswith(naming.MEMBER)}
+    if not run:
+        return {board.CHANGED: texts.ONE_NETWORK.format(members=len(theirs))} if theirs else {}
+    if not theirs and of.address not in run.values():
+        return {board.CHANGED: texts.INSTEAD_OF_ONE.format(members=len(run))}
+    theirs = theirs or {of.address: of.address}
+    parts = [(texts.ADDS, _only(run, theirs)), (texts.WITHOUT, _only(theirs, run))]
+    told = ", ".join(text.format(members=naming.counted(names)) for text, names in parts if names)
+    return {board.CHANGED: told or board.brief(changed(settings, of))}
+
+
+def _only(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """Names of the members that the others do not have; the same run may have two names."""
+    return [n.removeprefix(naming.MEMBER) for n, address in ours.items() if address not in theirs.values()]
 
 
 def why(card: Card) -> str:

@@ -48,6 +48,9 @@ AGAINST_RIVAL = _("against {rival}, the best earlier {kind} by out-of-fold score
 SAME_AS = _("same as {title}")
 FIRST_RUN = "first of its kind on these data and folds"
 NOT_READ, MADE_WITH = "not read", "made with {words}"
+ONE_NETWORK = "one network instead of a blend of {members}"
+INSTEAD_OF_ONE = "a blend of {members} instead of one network"
+ADDS, WITHOUT = "adds {members}", "without {members}"
 FIRST_RUN_WHY = "the first complete run of its kind on these data and folds; later ones are compared with it"
 LATER_RUN_WHY = "does it beat {rival}, the best earlier {kind} on the same data and folds by out-of-fold score? {comparison}"
 

@@ -36,7 +36,7 @@ def recorded(made):
 
 
 def stage_runs(runs):
-    return [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    return [r for r in runs if "fold" not in r.data.tags]
 
 
 def test_the_summary_names_everything_and_it_is_there(made):
@@ -88,6 +88,17 @@ def test_mlflow_has_a_finished_run_for_every_stage_that_worked(made, recorded):
     assert {r.info.status for r in runs} == {"FINISHED"}
     tracked = {a.key for a in artifacts(made[0]) if a.stage in TRACKED}
     assert {r.data.tags["key"] for r in stages} == tracked, "one run for each result, by its key"
+
+
+def test_mlflow_lists_each_network_once(recorded):
+    _, runs = recorded
+    top = [r for r in stage_runs(runs) if "mlflow.parentRunId" not in r.data.tags]
+    assert "train" not in {r.data.tags["stage"] for r in top}, "each has an inference"
+    inferred = {r.info.run_id: r for r in top if r.data.tags["stage"] == "infer"}
+    for training in (r for r in runs if r.data.tags["stage"] == "train" and "fold" not in r.data.tags):
+        above = inferred[training.data.tags["mlflow.parentRunId"]]
+        assert training.info.run_name == f"{above.info.run_name} · train"
+        assert above.data.metrics["minutes"] >= training.data.metrics["minutes"], "with its training"
 
 
 def test_mlflow_has_the_folds_beneath_their_training_with_curves(recorded):

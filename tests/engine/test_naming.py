@@ -66,6 +66,35 @@ def test_long_labels_are_cut_and_stay_distinct() -> None:
     assert one != two and max(len(one), len(two)) <= naming.LONGEST_LABEL
 
 
+def test_a_blend_is_called_by_its_members_and_long_ones_stay_distinct() -> None:
+    assert naming.blend(["lite0", "probe"]) == "blend of 2: lite0, probe"
+    seeds = [f"tiny_cnn train.lr=0.01 train.seed={n}" for n in range(6)]
+    one, two = (naming.blend([*seeds, last]) for last in ("lite0", "lite0 images.size=96"))
+    assert one.startswith("blend of 7: 6 tiny_cnn, lite0 #") and two.startswith(one[:-7]) and one != two
+    many = naming.blend([f"network{n}" for n in range(30)])
+    assert many.startswith("blend of 30: network0, network1, ") and "…" in many and len(many) < 90
+    manifest = {
+        "experiment": "digits",
+        "inputs": {"data": "data/1", "member:lite0": "infer/1", "member:probe": "infer/2"},
+        "settings": {"ensemble": {"members": ["auto", "file:mate.csv"], "method": "greedy"}},
+        "request": {"values": [["ensemble.members", ["auto"]], ["ensemble.method", "greedy"]]},
+    }
+    blend = Artifact("ensemble", "3fa29b01aa", Path(), manifest)
+    assert naming.label_of(blend) == "blend of 3: lite0, probe, mate ensemble.method=greedy"
+
+
+def test_the_name_of_a_run_begins_with_what_fewest_runs_tried() -> None:
+    usual = {"images.size": 96, "train.epochs": 3}
+    mine = [*usual.items(), ("train.lr", 0.01), ("train.mix.method", "cutmix")]
+    assert naming.run_name("lite0", list(usual.items()), []) == "lite0 size=96 epochs=3"
+    earlier = [usual, usual, usual | {"train.lr": 0.01}]
+    assert naming.run_name("lite0", mine, earlier) == "mix=cutmix lr=0.01 · lite0 size=96 epochs=3"
+    assert naming.run_name("lite0", [], earlier) == "lite0"
+    views = [("infer.views", ["identity", "hflip", "shift(0.1,0)"])]
+    assert naming.run_name("lite0", views, earlier) == "views=[identity,hflip,shift(0… · lite0"
+    assert len(naming.run_name("x" * 500, mine, [])) <= naming.LONGEST_NAME + 1
+
+
 def test_an_experiment_means_only_the_run_with_its_settings(folder: Path) -> None:
     base = load([], folder)
     plain, large = run(base), run(load(["images.size=96"], folder), "77aa88bb00")

@@ -40,7 +40,7 @@ def test_the_view_names_its_columns_in_order_and_hides_folds() -> None:
         "tags.`against best`",
         "tags.`what changed`",
     ]
-    assert state["columnOrder"] == state["selectedColumns"] == list(state["columnWidths"])
+    assert state["columnOrder"] == [*board.FIRST, *state["selectedColumns"]] == list(state["columnWidths"])
     assert state["searchFilter"] == "tags.`mlflow.parentRunId` IS NULL AND tags.`beside` IS NULL"
     assert (state["orderByKey"], state["orderByAsc"]) == ("metrics.`oof_macro_f1`", False)
 
@@ -103,9 +103,13 @@ def test_the_figures_of_a_run_are_in_words() -> None:
     assert board.brief("images.size: [1, 2] → [3, 4], a.b: 1 → 2") == "size [1, 2] → [3, 4], b 1 → 2"
 
 
+def test_minutes_have_few_digits_and_short_runs_are_not_zero() -> None:
+    assert [board.minutes(s) for s in (0.07, 2.5, 59, 61, 7384)] == [0.0012, 0.042, 0.98, 1.02, 123.07]
+
+
 def test_the_guide_links_to_the_view_and_takes_a_table() -> None:
     lines = board.guide("7", MACRO_F1).splitlines()
-    assert lines[0] == board.BEGIN and lines[-1] == board.END
+    assert lines[0].endswith(board.BEGIN) and lines[-1] == board.END
     assert lines[2].startswith("[Open the table with scores, best first](#/exp")
     assert board.view_path("7") in lines[2] and "{" not in "".join(lines)
     assert "\n\n| a | b |\n" in board.guide("7", MACRO_F1, "| a | b |")
@@ -119,6 +123,11 @@ def test_only_our_part_of_a_description_is_put_anew() -> None:
     assert board.rewritten("", new) == ""
     former = f"{board.FORMER[0]}\n[Open](…)\n\n| old |\n\n{board.FORMER[1]}"
     assert board.rewritten(mine.format(former), new) == mine.format(new), "of an older version"
+    best = board.first_line("best: `a.b*`")
+    assert best.startswith("**Best: `a.b*`** (Podium")
+    assert board.renewed(mine.format(old), best).splitlines()[2] == best
+    assert board.rewritten(board.renewed(mine.format(old), best), new) == mine.format(new)
+    assert board.renewed("all mine", best) == "all mine"
     assert "<!--" not in new, "the UI shows comments as they are"
 
 
@@ -185,7 +194,8 @@ def wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
 def test_the_ui_answers_which_run_is_best_and_what_failed(served: str, page) -> None:
     page.set_viewport_size({"width": 2000, "height": 900})  # the table draws only columns that are in sight
     page.goto(served)
-    page.get_by_text("train lite0+epochs12").wait_for(timeout=60_000)
+    page.get_by_role("link", name="train lite0+epochs12").wait_for(timeout=60_000)
+    page.get_by_text("Best: train lite0+epochs12 0.7012; 1 failed").wait_for()
     page.get_by_text("Scores, best first").first.wait_for()
     page.get_by_text("3 matching runs").wait_for()  # the folds are hidden
     rows = page.locator("[role=row][row-index]")
@@ -238,7 +248,7 @@ def test_the_ui_shows_the_guide_and_not_the_marks_around_it(served: str, page) -
 @pytest.mark.browser
 def test_a_report_opens_in_the_ui(served: str, page) -> None:
     page.goto(served)
-    page.get_by_text("train lite0+epochs12").click(timeout=60_000)
+    page.get_by_role("link", name="train lite0+epochs12").click(timeout=60_000)
     page.get_by_role("tab", name="Artifacts").click(timeout=60_000)
     page.get_by_text("report.html").first.click()
     page.frame_locator("iframe").get_by_text("보고서").wait_for()

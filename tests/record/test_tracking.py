@@ -155,6 +155,76 @@ def test_runs_that_a_kill_left_open_are_closed_by_the_next(home: Path, client) -
             assert client.get_run(again.id).info.status == "RUNNING"
 
 
+def test_what_failed_stands_below_the_run_that_repaired_it_and_nothing_else_does(home: Path, client) -> None:
+    tracker = Tracker(home)
+    with pytest.raises(ValueError), tracker.run(info("again", "k1")):
+        raise ValueError("once")
+    with pytest.raises(ValueError), tracker.run(info("again", "another key")) as still:
+        raise ValueError("still")
+    with tracker.run(info("again", "k1")) as repaired:
+        pass
+    top = client.search_runs([place_of(client, repaired)], "tags.`mlflow.parentRunId` IS NULL")
+    assert {r.info.run_id for r in top} == {repaired.id, still.id}
+
+
+def place_of(client, run: Run) -> str:
+    return str(client.get_run(run.id).info.experiment_id)
+
+
+def test_a_training_stands_below_its_inference_also_if_both_were_recorded_before(home: Path, client) -> None:
+    tracker = Tracker(home)
+    runs = {}
+    for stage, key in (("train", "t1"), ("train", "t2"), ("infer", "i1"), ("infer", "i2"), ("decide", "d1")):
+        with tracker.run(replace(info("pairs", key), stage=stage)) as run:
+            runs[key] = run.id
+    pairs = {"train/t1": "infer/i1", "train/t2": "infer/lost", "decide/d1": "infer/i2"}
+    for _ in range(2):
+        Tracker(home).put_below("pairs", pairs)
+    parents = {key: client.get_run(run).data.tags.get("mlflow.parentRunId") for key, run in runs.items()}
+    assert parents == {"t1": runs["i1"], "t2": None, "i1": None, "i2": None, "d1": runs["i2"]}
+    Tracker(home).put_below("no such competition", pairs)
+
+
+def test_the_summary_of_a_curve_is_its_last_point(home: Path, client) -> None:
+    with Tracker(home).run(info("curved", "k1")) as run:
+        for epoch in range(3):
+            run.epoch(epoch, {"valid_loss": 1 / (epoch + 1)})
+        run.metrics({"valid_loss": 0.25, "minutes": 1})
+    curve = client.get_metric_history(run.id, "valid_loss")
+    assert [(m.step, round(m.value, 3)) for m in curve] == [(0, 1.0), (1, 0.5), (2, 0.333), (2, 0.25)]
+    assert only(client, "curved").data.metrics["valid_loss"] == 0.25
+
+
+def test_the_first_line_of_the_description_says_what_is_best_and_how_many_failed(home: Path, client) -> None:
+    def first() -> str:
+        return client.get_experiment_by_name("glance").tags["mlflow.note.content"].splitlines()[0]
+
+    tracker = Tracker(home)
+    with tracker.run(
+        replace(info("glance", "k0"), name="low", metric="log_loss", higher_is_better=False)
+    ) as run:
+        assert first().startswith("**What this page shows** (Podium")
+        run.metrics({"oof_log_loss": 0.25, "score": 0.25})
+        run.tag({"interval 95": "0.2000 to 0.3000"})
+    with tracker.run(
+        replace(info("glance", "k1"), name="high", metric="log_loss", higher_is_better=False)
+    ) as run:
+        run.metrics({"oof_log_loss": 0.75})
+    assert first().startswith("**Best: `low` 0.2500 [0.2000, 0.3000]** (Podium")
+    with (
+        pytest.raises(ValueError),
+        tracker.run(info("glance", "k2")) as run,
+        run.child("fold 1", {"fold": "1"}),
+    ):
+        raise ValueError("once")
+    assert "`low` 0.2500 [0.2000, 0.3000]; 1 failed (*Views*, *What failed*)** (Podium" in first()
+    tracker.standings("glance", "| a table |")
+    assert "1 failed" in first()
+    with tracker.run(info("glance", "k2")):
+        pass
+    assert "failed" not in first()
+
+
 def test_a_finished_run_is_found_by_key_and_updated(home: Path, client) -> None:
     tracker = Tracker(home)
     with pytest.raises(ValueError), tracker.run(info("later", "k-later")) as failed:

@@ -140,3 +140,22 @@ class TestWhatChanged:
         rival = scoring.Rival(self.rival("ensemble", {"ensemble": {"method": "mean"}}), scoring.PREDICTED)
         tags = scoring.tags(card, rival, self.NETWORK, request)
         assert tags["changed"] == "made with experiment=lite0 train.lr=10"
+
+
+def test_what_changed_against_a_blend_is_told_by_members_and_by_settings_where_those_are_the_same():
+    members = {"member:lite0": "infer/1", "member:probe": "infer/2"}
+    settings = {"ensemble": {"method": "weighted"}}
+
+    def told(stage, key, inputs, run, method="weighted"):
+        manifest = {"experiment": "one_name", "inputs": inputs, "settings": settings}
+        rival = scoring.Rival(Artifact(stage, key, CONFIG.runtime.folder, manifest), scoring.PREDICTED)
+        return scoring.members_changed(rival, run, {"ensemble": {"method": method}}).get(board.CHANGED)
+
+    assert scoring.members_changed(None, members, {}) == {}
+    assert told("infer", "1", {}, {}) is None, "two networks differ in their settings"
+    assert told("infer", "1", {}, members) == "adds probe"
+    assert told("infer", "9", {}, members) == "a blend of 2 instead of one network"
+    assert told("ensemble", "e", members, {}) == "one network instead of a blend of 2"
+    other = {"member:renamed": "infer/1", "member:gbdt": "gbdt/1"}
+    assert told("ensemble", "e", members, other) == "adds gbdt, without probe"
+    assert told("ensemble", "e", members, members, "rank") == "method weighted → rank"
