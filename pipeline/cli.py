@@ -563,7 +563,7 @@ def run(options: Options, settings: Settings) -> None:
                 function_of(command.name)(session, options)
             if command.then:
                 next_step.say(session, command.then)
-            if session.seconds.keys() & set(SCORED):
+            if session.seconds.keys() & {*SCORED, "decide"}:
                 name = settings.config.competition.name
                 session.tracker.put_below(name, ranking.below(session.store, name))
                 session.tracker.standings(name, ranking.markdown(session.store, name))

@@ -129,8 +129,9 @@ def _group_table(counted: Survey) -> pd.DataFrame:
         if len(images):
             sizes = images.groupby("group").size()
             found = (len(sizes), sizes.min(), float(sizes.median()), sizes.max())
-            # Where no two test images share a group, the host has not said who or what is on them.
-            unknown = split == "test" and counted.grouped and len(sizes) == len(images)
+            # Where no test image shares its group, the host has not said who or what is on them.
+            known = len(sizes) < len(images) or sizes.index.isin(counted.group_sizes.index).any()
+            unknown = split == "test" and counted.grouped and not known
             rows.append((split, len(images), *((pd.NA,) * 4 if unknown else found)))
     columns = ["split", "images", "groups", "fewest images", "median images", "most images"]
     return pd.DataFrame(rows, columns=columns).convert_dtypes()

@@ -169,7 +169,9 @@ def mend_of(one: Mapping[str, Any], need: Mapping[str, Any]) -> tuple[str, ...]:
     """The words of settings that may mend a need that failed; empty: none is known, or it is one of many."""
     words = need.get("mend")
     known = isinstance(words, list) and all(isinstance(word, str) for word in words)
-    return tuple(words) if known and words and one["command"] in OF_ONE_RUN else ()
+    # With TIME the plan chose what was trained, and words of settings would change the plan.
+    of_one = one["command"] in OF_ONE_RUN and " TIME=" not in repeated(one)
+    return tuple(words) if known and words and of_one else ()
 
 
 def command(target: str, *words: str) -> str:

@@ -143,7 +143,8 @@ class Watch:
         taken = self.clock.now() - self.first
         each = taken / max(self.done - 1, 1)
         if self.is_all:
-            return each + self.after <= self.clock.left + SLACK_OF_ALL * self.clock.seconds
+            ends = left * each + self.after <= self.clock.left + SLACK_OF_ALL * self.clock.seconds
+            return ends or each + self.after <= self.clock.left
         if taken < CHANCE:
             return True
         needed = left * each

@@ -44,6 +44,8 @@ Options = argparse.Namespace
 FEW_FOLDS, MOST_OF_TIME = 3, 0.5
 # Words that name the experiment of `make train TIME=…`, so that no portfolio is needed.
 OF_EXPERIMENT = ("experiment=", "model=", "model.", "train.", "loss.")
+# Folds of a training of fewer epochs are left for a new one where there is time for so many times these.
+ANEW = 2
 # Words that choose one experiment, where a portfolio has several.
 ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
@@ -125,6 +127,11 @@ def _one(
     session: Session, scene: Scene, listed: list[Recipe], clock: Clock, asked: bool
 ) -> tuple[Settings, int]:
     """The settings of the first recipe that fits, and its epochs that are left over all folds."""
+    for recipe in listed:
+        going_on = recipes.paused(session, recipe)
+        if going_on is not None:  # as the paused command promised, also where a longer training fits by now
+            settings = recipe.at(epochs=going_on)
+            return settings, scene.missing(settings) * going_on
     least = ("", float("inf"))
     for recipe in listed:
         if is_probe(recipe.settings) and asked:
@@ -134,7 +141,7 @@ def _one(
         fit = int((planning.FILL * clock.left - cost.fixed) / max(cost.epoch, 1e-9))
         fewest = 1 if asked else max(round(planning.SHORTEST * epochs), 1)
         known = recipes.begun(session, recipe)
-        if known is not None and scene.missing(recipe.at(epochs=known)):  # as the paused command promised
+        if known is not None and fit < ANEW * known and scene.missing(recipe.at(epochs=known)):
             settings = recipe.at(epochs=known)
             return settings, scene.missing(settings) * known
         if fit >= fewest:

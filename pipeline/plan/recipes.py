@@ -7,7 +7,7 @@ have. Does not own the portfolio's format (`settings/portfolio.py`) nor which re
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -169,6 +169,11 @@ def same_recipe(settings: Settings, artifact: Artifact) -> bool:
     return now is not None and _without_free(flat(now)) == _without_free(flat(artifact.manifest["settings"]))
 
 
+def paused(session: Session, recipe: Recipe) -> int | None:
+    """The epochs of a training of this recipe on these folds that stopped within a fold; None: none did."""
+    return None if recipe.kind == "probe" else _epochs_of(session, recipe, session.store.begun("fold"))
+
+
 def begun(session: Session, recipe: Recipe) -> int | None:
     """The epochs with which an earlier command began to train this recipe on these folds; None: it did not.
 
@@ -177,8 +182,14 @@ def begun(session: Session, recipe: Recipe) -> int | None:
     """
     if recipe.kind == "probe":
         return None
+    finished = reversed(session.store.all("fold"))
+    return paused(session, recipe) or _epochs_of(session, recipe, finished)
+
+
+def _epochs_of(session: Session, recipe: Recipe, found: Iterable[Artifact]) -> int | None:
+    """The epochs of the first of these folds that belongs to the recipe."""
     folds = f"folds/{session.graph.key(Need('folds', recipe.settings))}"
-    for fold in (*session.store.begun("fold"), *reversed(session.store.all("fold"))):
+    for fold in found:
         if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
             return int(fold.setting("train.epochs") or 0) or None
     return None

@@ -286,6 +286,8 @@ def members_changed(
     theirs = theirs or {of.address: of.address}
     parts = [(texts.ADDS, _only(run, theirs)), (texts.WITHOUT, _only(theirs, run))]
     told = ", ".join(text.format(members=naming.counted(names)) for text, names in parts if names)
+    if not told and of.stage != "ensemble":  # nothing but a step of decision lies between them
+        return {}
     return {board.CHANGED: told or board.brief(changed(settings, of))}
 
 

@@ -142,3 +142,8 @@ def test_groups_of_a_test_set_that_names_none_are_not_counted():
     assert "The groups of the test images are not known." in render_html(explored, inputs)
     inputs = explore_inputs(made)
     assert "not known" not in render_html(explore(inputs), inputs), "the host names them"
+    one = made.test.groups_N.astype("U20")
+    one[:] = [f"single {n}" for n in range(len(one))]
+    one[0] = made.train.groups_N[0]
+    inputs = explore_inputs(replace(made, test=replace(made.test, groups_N=one)))
+    assert "not known" not in render_html(explore(inputs), inputs), "one of them is in the training set, too"

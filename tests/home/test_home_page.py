@@ -177,6 +177,14 @@ def test_of_several_runs_no_setting_is_changed_for_one_that_failed(tmp_path):
     assert "train.lr=0.01" not in text_of(tmp_path, PETS)
 
 
+def test_with_a_budget_of_time_the_plan_chose_what_failed_and_no_setting_is_changed(tmp_path):
+    home = whole(tmp_path)
+    failed = need("fold/f8", "fold lite0 fold 0", mend=["train.lr=0.01"])
+    state(home, "train", failed, typed='make train TIME=20m ARGS="competition=pets"')
+    text = text_of(home, PETS)
+    assert "train.lr=0.01" not in text and "make train TIME=20m" in text
+
+
 def test_hostile_names_stay_texts(tmp_path):
     hostile = "<img src=x onerror=alert(1)>"
     scored(tmp_path, "infer", "i1", 1, 0.5, competition=hostile, experiment=hostile)

@@ -80,6 +80,8 @@ def test_a_pace_of_very_little_time_says_nothing():
 def test_a_training_that_has_all_of_the_time_is_paused_at_its_end_only():
     assert watched(20, 100, 10.0, is_all=True) == 10
     assert watched(20, 100, 4.9, is_all=True) is None
+    assert watched(20, 100, 5.1, is_all=True) is None, "a little over its end is better than nothing"
+    assert watched(2000, 36000, 60.0, is_all=True) == 600, "but no epoch begins that only runs over it"
 
 
 def test_a_slow_start_is_no_slow_training():

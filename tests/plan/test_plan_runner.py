@@ -10,7 +10,7 @@ from pipeline.engine.slices import config_slice
 from pipeline.plan import running
 from pipeline.plan.clock import SLACK, Clock
 from pipeline.plan.planning import Cost, Ladder, Rung
-from pipeline.plan.recipes import Recipe, begun
+from pipeline.plan.recipes import Recipe, begun, paused
 from pipeline.plan.running import Reserve, Runner, ladder_of
 from pipeline.settings.load import load
 
@@ -226,9 +226,11 @@ def test_a_member_of_which_folds_exist_goes_on_with_its_own_schedule():
     runner.session.store = store
     assert begun(runner.session, recipe) is None, "of other folds, or of another recipe"
     store.all = lambda stage: [fold(NETWORK.with_values({"train.epochs": 7})), *others]
+    assert paused(runner.session, recipe) is None, "finished folds promised nothing"
     assert begun(runner.session, recipe) == 7 and begun(runner.session, Recipe("probe", PROBE)) is None
     store.begun = lambda stage: [fold(NETWORK.with_values({"train.epochs": 9})), *others]
     assert begun(runner.session, recipe) == 9, "a checkpoint of its first fold is a beginning, too"
+    assert paused(runner.session, recipe) == 9
     large = Recipe("large", load(["competition=emoji", "experiment=lite0"]))
     small = fold(large.at(size=large.sizes[-1], epochs=5))
     store.begun, store.all, runner.done = lambda stage: [small], lambda stage: [], {}
