@@ -241,7 +241,8 @@ def test_what_a_member_added_to_other_members_is_no_evidence_for_this_blend(worl
     added = {c.new.split()[0]: c for c in changes.changes(world.runs(), new, old) if c.new}
     assert added["features"].tested.delta == 0.0, "the blend gives it no weight"
     assert (
-        added["features"].between == f"toy (ensemble {new.key[:8]}): without features train.lr=0.1 → with it"
+        added["features"].between
+        == f"blend of 3: lite0, pixels, features (ensemble {new.key[:8]}): without features train.lr=0.1 → with it"
     )
     lost = {c.old.split()[0]: c for c in changes.changes(world.runs(), old, new) if c.old}
     gain = added["pixels"].tested
@@ -285,7 +286,9 @@ def test_a_member_is_tested_by_the_blends_around_it(world):
     old = blended(world, (0.5, 0.5), good, fair)
     new = blended(world, (0.4, 0.4, 0.2), good, fair, more)
     (added,) = changes.changes(world.runs(), new, old)
-    assert added.between == f"toy (ensemble {old.key[:8]}) → toy (ensemble {new.key[:8]})"
+    assert added.between == (
+        f"blend of 2: a, b (ensemble {old.key[:8]}) → blend of 3: a, b, c (ensemble {new.key[:8]})"
+    )
 
 
 def test_statistics_and_unset_settings_are_no_change_and_unread_ones_cannot_be_tried(world):
