@@ -240,10 +240,8 @@ def test_what_a_member_added_to_other_members_is_no_evidence_for_this_blend(worl
     new = blended(world, (0.6, 0.4, 0.0), good, weak, strong)
     added = {c.new.split()[0]: c for c in changes.changes(world.runs(), new, old) if c.new}
     assert added["features"].tested.delta == 0.0, "the blend gives it no weight"
-    assert (
-        added["features"].between
-        == f"blend of 3: lite0, pixels, features (ensemble {new.key[:8]}): without features train.lr=0.1 → with it"
-    )
+    blend = f"blend of 3: lite0, pixels, features (ensemble {new.key[:8]})"
+    assert added["features"].between == f"{blend}: without features train.lr=0.1 → with it"
     lost = {c.old.split()[0]: c for c in changes.changes(world.runs(), old, new) if c.old}
     gain = added["pixels"].tested
     assert gain.verdict == "worse", "noise takes votes away"
