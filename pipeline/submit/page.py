@@ -133,7 +133,7 @@ def table(board: Leaderboard, language: str = ENGLISH) -> pd.DataFrame:
         e, band = row.entry, row.band
         cells = {
             "no": str(number),
-            "submission": e.name + (" (best)" if e.name == board.best else ""),
+            "submission": texts.BEST_MARKED.format(name=e.name) if e.name == board.best else e.name,
             "kind": e.kind,
             "run": e.experiment or MISSING,
             "OOF": _numbers("{:.4f}", e.oof),

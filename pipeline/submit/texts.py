@@ -66,10 +66,11 @@ NEXT_CAUSE = _("  also: {headline}")
 CAUSE_ANSWER = _("  do: {answer}")
 LEADERBOARD_TITLE = _("{title}: submissions")
 CAUSE_NOT_FOUND, CAUSE_HARMLESS, CAUSE_FOUND = _("not found"), _("harmless"), _("found")
+BEST_MARKED = _("{name} (best)")
 GAP_COLUMN, RANGE = _("the gap"), _("{low} to {high}")
 # Columns of the page's table, and the causes, which the page looks up by their names.
 LEADERBOARD_WORDS = (
-    _("no"), _("submission"), _("kind"), _("run"), _("member"), _("blend"), _("refit"), _("outside"), _("95 % interval"), _("public"), _("public − OOF"), _("public − OOF"), _("luck alone"), _("looks"), _("note"),
+    _("no"), _("submission"), _("kind"), _("run"), _("member"), _("blend"), _("refit"), _("outside"), _("95 % interval"), _("public"), _("public − OOF"), _("luck alone"), _("looks"), _("note"),
     _("group leak"), _("duplicates"), _("transform"), _("covariate shift"), _("label shift"), _("over selection"), _("unexplained"), _("averaging"), _("noise"),
 )
 LEADERBOARD_RUN = "{submissions} submissions, out of fold against public"
