@@ -32,13 +32,14 @@ WITH_SUMMARY = "all"
 def place_of(session: Session) -> Place:
     """The home of a session; its commands are about the current competition if they name none."""
     folder = session.settings.folder
-    name = current.of(session.home) or current.default(folder)
+    chosen = current.of(session.home)
+    name = chosen or current.default(folder) or session.settings.config.competition.name
     words = session.settings.located(())
 
     def compose(target: str, *more: str) -> str:
         return make_with(f"make {target}", words, *more)
 
-    return Place(session.home, name or session.settings.config.competition.name, compose, session.language)
+    return Place(session.home, name, compose, session.language, bool(chosen))
 
 
 def finish(session: Session) -> None:

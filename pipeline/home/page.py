@@ -59,12 +59,14 @@ class Place:
         current: the competition that commands are about if they name none.
         compose: makes a command of a target and words.
         language: of the page.
+        is_chosen: whether a person chose `current`; else it has a tab only if it has results, or none has.
     """
 
     home: Path
     current: str
     compose: Callable[..., str] = now.command
     language: str = ENGLISH
+    is_chosen: bool = True
 
     @property
     def artifacts(self) -> Path:
@@ -141,7 +143,8 @@ def _names(
     used = [r.competition for r in reversed(read.results)]
     used += [e.competition for e in reversed(entries) if e.competition]
     used += [str(s["competition"]) for s in states if s.get("competition")]
-    return list(dict.fromkeys([place.current, *used]))
+    shown = place.is_chosen or not used or place.current in used
+    return list(dict.fromkeys([place.current, *used] if shown else used))
 
 
 def _mlflow(home: Path) -> dict[str, str]:

@@ -101,10 +101,9 @@ def train_in_time(session: Session, options: Options) -> None:
         listed += [
             Recipe(texts.AT_SIZE.format(name=r.name, size=size), r.at(size=size)) for r, size in smaller
         ]
-    chosen = _one(session, scene, listed, clock, bool(own))
-    session.settings = chosen[0]
+    session.settings, epochs, why = _one(session, scene, listed, clock, bool(own))
     session.check(Need("train", session.settings))
-    watch = Watch(clock, chosen[1], 0.0, is_all=True)
+    watch = Watch(clock, epochs, 0.0, is_all=True)
     session.on_epoch = watch
     try:
         trained = session.need("train")
@@ -114,7 +113,7 @@ def train_in_time(session: Session, options: Options) -> None:
         session.say(texts.GO_ON)
         next_step.say(session, "train")
         return
-    session.say(table.ended(clock, texts.TRAINED))
+    session.say(table.ended(clock, why))
     next_step.after_training(session, trained)
 
 
@@ -125,17 +124,17 @@ def improve(session: Session, options: Options) -> None:
 
 def _one(
     session: Session, scene: Scene, listed: list[Recipe], clock: Clock, asked: bool
-) -> tuple[Settings, int]:
-    """The settings of the first recipe that fits, and its epochs that are left over all folds."""
+) -> tuple[Settings, int, str]:
+    """The settings of the first recipe that fits, its epochs that are left over all folds, and why these."""
     for recipe in listed:
         going_on = recipes.paused(session, recipe)
         if going_on is not None:  # as the paused command promised, also where a longer training fits by now
             settings = recipe.at(epochs=going_on)
-            return settings, scene.missing(settings) * going_on
+            return settings, scene.missing(settings) * going_on, texts.TRAINED_ON
     least = ("", float("inf"))
     for recipe in listed:
         if is_probe(recipe.settings) and asked:
-            return recipe.settings, 0
+            return recipe.settings, 0, texts.TRAINED_HEAD
         cost = scene.cost(recipe.settings)
         epochs = recipe.settings.config.train.epochs
         fit = int((planning.FILL * clock.left - cost.fixed) / max(cost.epoch, 1e-9))
@@ -143,11 +142,11 @@ def _one(
         known = recipes.begun(session, recipe)
         if known is not None and fit < ANEW * known and scene.missing(recipe.at(epochs=known)):
             settings = recipe.at(epochs=known)
-            return settings, scene.missing(settings) * known
+            return settings, scene.missing(settings) * known, texts.TRAINED_ON
         if fit >= fewest:
             most = fit if asked else min(fit, round(planning.LONGEST * epochs))
             settings = recipe.at(epochs=min(most, 1000))
-            return settings, scene.missing(settings) * settings.config.train.epochs
+            return settings, scene.missing(settings) * settings.config.train.epochs, texts.TRAINED
         seconds = clock.spent + (cost.fixed + fewest * cost.epoch) / planning.FILL
         least = min(least, (recipe.name, seconds), key=lambda pair: pair[1])
     raise ConfigError(

@@ -182,8 +182,7 @@ def begun(session: Session, recipe: Recipe) -> int | None:
     """
     if recipe.kind == "probe":
         return None
-    finished = reversed(session.store.all("fold"))
-    return paused(session, recipe) or _epochs_of(session, recipe, finished)
+    return paused(session, recipe) or _epochs_of(session, recipe, reversed(session.store.all("fold")))
 
 
 def _epochs_of(session: Session, recipe: Recipe, found: Iterable[Artifact]) -> int | None:

@@ -124,6 +124,17 @@ def test_every_report_is_linked_and_there(tmp_path):
     assert all((home / "reports" / link).is_file() for link in links)
 
 
+def test_a_competition_that_nobody_chose_has_a_tab_only_where_no_other_one_has_results(tmp_path):
+    def tabs(home, is_chosen):
+        text = page.html(Place(home, "emoji", is_chosen=is_chosen), [PETS])
+        return re.findall(r'data-tab="([^"]+)"', text), "No run has a score yet" in text
+
+    home = whole(tmp_path / "pets")
+    assert tabs(home, True) == (["emoji", "pets"], True)
+    assert tabs(home, False)[1] is False, "what was made here comes first"
+    assert tabs(tmp_path / "new", False)[1] is True
+
+
 def test_each_competition_has_a_tab_and_the_current_one_is_first(tmp_path):
     home = whole(tmp_path)
     scored(home, "infer", "o1", 9, 0.7, competition="other")
