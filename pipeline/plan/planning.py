@@ -42,15 +42,23 @@ class Cost:
         fixed: whatever its epochs and views are.
         epoch: of one epoch over all folds; 0 where there are none.
         view: of one view of all images by all folds.
+        passes: for each view, the features that have to be computed, by key; other members may share them.
     """
 
     fixed: float
     epoch: float = 0.0
     view: float = 0.0
+    passes: tuple[frozenset[str], ...] = ()
 
     def seconds(self, epochs: int, views: int) -> float:
         """In all."""
         return self.fixed + epochs * self.epoch + views * self.view
+
+    def without(self, made: frozenset[str]) -> Cost:
+        """The cost once these features are there."""
+        every = sum(len(keys) for keys in self.passes)
+        left = sum(len(keys - made) for keys in self.passes)
+        return replace(self, view=self.view * left / every) if every else self
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,10 @@ class Ladder:
     kind: Kind
     rungs: tuple[Rung, ...] = ()
     note: str = ""
+
+    def without(self, made: frozenset[str]) -> Ladder:
+        """The same once these features are there."""
+        return replace(self, rungs=tuple(replace(one, cost=one.cost.without(made)) for one in self.rungs))
 
 
 @dataclass(frozen=True)
@@ -162,8 +174,9 @@ def plan(
     """
     members: list[Planned] = []
     left_out: list[tuple[str, str]] = []
-    left = FILL * seconds
-    for ladder in ladders:
+    left, made = FILL * seconds, frozenset[str]()
+    for asked in ladders:
+        ladder = asked.without(made)
         if not ladder.rungs:
             left_out.append((ladder.name, ladder.note))
             continue
@@ -176,6 +189,7 @@ def plan(
             left_out.append((ladder.name, why(least.seconds + after)))
             continue
         members.append(chosen)
+        made = made.union(*chosen.rung.cost.passes[: chosen.views])
         left -= chosen.seconds + after
         has_network = has_network or ladder.kind == "network"
     return Plan(tuple(stretched(members, left, pace)), tuple(left_out))

@@ -484,7 +484,8 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     for size in recipe.sizes:
         sides = size if isinstance(size, list) else [size, size]
         area = sides[0] * sides[1] / (height * width)
-        scaled = Cost(cost.fixed, cost.epoch * area, cost.view * area)
+        passes = cost.passes if size == config.images.size else ()
+        scaled = Cost(cost.fixed, cost.epoch * area, cost.view * area, passes)
         label = (
             recipe.name if size == config.images.size else texts.AT_SIZE.format(name=recipe.name, size=size)
         )

@@ -52,6 +52,18 @@ def test_no_plan_is_longer_than_its_time(seconds, has_network):
     assert sorted(names) == ["a", "b", "c", "p", "q"], "every recipe is planned or left out with a reason"
 
 
+def test_members_on_the_same_features_pay_for_them_once():
+    keys = (frozenset({"identity"}), frozenset({"hflip"}))
+
+    def head(name, views=2):
+        cost = Cost(1.0, view=50.0, passes=keys[:views])
+        return Ladder(name, "probe", (Rung(name, 64, 1, views, cost, is_fixed=True),))
+
+    one_view, both, again = planned([head("a", 1), head("b"), head("c")], 1000).members
+    assert (one_view.seconds, both.seconds, again.seconds) == (51, 51, 1)
+    assert [m.ladder.rungs.index(m.rung) for m in (one_view, both, again)] == [0, 0, 0]
+
+
 def test_what_does_not_fit_gets_fewer_epochs_then_one_view_and_is_left_out_with_its_time():
     whole = fitted(network(), rung(), 111, Pace())
     assert (whole.epochs, whole.views) == (10, 3)
