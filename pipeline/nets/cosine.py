@@ -26,6 +26,9 @@ from pipeline.core.errors import ModelError
 from pipeline.core.language import _
 from pipeline.settings.model import ModelSettings
 
+# The least length of a centre: one of length 0 would be divided by 0.
+_LEAST_LENGTH = 1e-12
+
 
 @dataclass(frozen=True)
 class Angles:
@@ -82,11 +85,45 @@ class Cosine(nn.Module):
         return self._logits(x)
 
     def _logits(self, x: torch.Tensor) -> torch.Tensor:
-        ways = functional.normalize(self.weight, dim=-1).transpose(-1, -2)
-        cosines = functional.normalize(x, dim=-1) @ ways
+        x = functional.normalize(x, dim=-1)
+        cosines: torch.Tensor
+        if self.training and torch.is_grad_enabled():
+            cosines = _Cosines.apply(x, self.weight)
+        else:
+            cosines, _lengths = _cosines(x, self.weight)
         if self.angles.centres > 1:
             cosines = cosines.reshape(*x.shape[:-1], self.out_features, self.angles.centres).amax(-1)
         return self.angles.scale * cosines
+
+
+def _cosines(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(…, B, C·S) products of features of length 1 with the directions of the centres, and these' lengths."""
+    lengths = torch.linalg.vector_norm(weight, dim=-1).clamp_min(_LEAST_LENGTH).unsqueeze(-2)
+    return x @ weight.transpose(-1, -2) / lengths, lengths
+
+
+class _Cosines(torch.autograd.Function):
+    """`_cosines` with a gradient that passes over the weights once.
+
+    What autograd would derive passes over them five times: with 5,001 classes and five heads side by side a
+    step then takes twice as long (benchmarks/many_classes.py).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        cosines, lengths = _cosines(x, weight)
+        ctx.save_for_backward(x, weight, lengths, cosines)
+        return cosines
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        x, weight, lengths, cosines = ctx.saved_tensors
+        slope = slope / lengths
+        of_x = slope @ weight if ctx.needs_input_grad[0] else None
+        # Along its own direction a centre may grow as it likes.
+        along = (slope * cosines).sum(-2, keepdim=True) / lengths
+        of_weight = (slope.transpose(-1, -2) @ x).addcmul_(weight, along.transpose(-1, -2), value=-1)
+        return of_x, of_weight
 
 
 def classifier_layer(backbone: nn.Module) -> nn.Linear | Cosine | None:

@@ -12,6 +12,7 @@ steps on noise, timed now and kept there. Weights do not matter for it, so none 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -37,9 +38,8 @@ FORWARD = 0.35
 START = 1.5
 # Seconds of an epoch that do not: its checkpoint, its loaders, its figures (digits at 16 px, 75 to 600 rows).
 EPOCH = 0.05
-# Seconds of a head on features: the start of its stages; a row of a solved one, and a row of an epoch of one
-# that is trained by steps (emoji, 5 folds: logistic regression 8 s, linear 6 s, an MLP 18 s in 30 epochs).
-HEAD_START, SOLVED_ROW, STEPPED_ROW = 2.0, 8e-4, 6e-5
+# Seconds of a head on features: the start of its stages.
+HEAD_START = 2.0
 # train.head_c=auto solves so many problems of values before: about five penalties, on parts of the rows.
 PENALTIES = 5 * head_penalty.PARTS * (1 - 1 / head_penalty.PARTS)
 # Seconds per image and size: making prepared images from decoded ones.
@@ -99,16 +99,26 @@ class Scene:
         solved = train.head == "logistic"
         if solved and train.head_c == AUTO and settings.config.competition.target == VALUES:
             rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
-        head = SOLVED_ROW * rows if solved else STEPPED_ROW * rows * train.epochs
-        views, trained, n = settings.config.infer.views, probe_views(settings), len(self.samples)
-        found = self.session.graph.found
-        seen = {v: n for v in (*trained, *views) if found(features_need(settings, "train", v)) is None}
-        test = {v: self.n_test for v in views if found(features_need(settings, "test", v)) is None}
+        head = estimate.head_row(settings, self.samples.space, self.session.home) * rows
+        head *= 1 if train.solved else train.epochs
+        views, n = settings.config.infer.views, len(self.samples)
+        passes = [self._missing(settings, "train", (view,)) for view in views]
+        beside = [view for view in probe_views(settings) if view not in views]
+        passes[0] |= self._missing(settings, "train", beside)
+        tests = [self._missing(settings, "test", (view,)) for view in views]
+        seen, test = (sum(map(len, keys)) for keys in (passes, tests))
         # With fewer views, it trains on fewer, too.
-        each = FORWARD * row * (sum(seen.values()) + sum(test.values())) / len(views)
+        each = FORWARD * row * (n * seen + self.n_test * test) / len(views)
         if not seen and not test:
             prepare = 0.0
-        return Cost(prepare + HEAD_START + head, view=each)
+        every = tuple(a | b for a, b in zip(passes, tests, strict=True))
+        return Cost(prepare + HEAD_START + head, view=each, passes=every)
+
+    def _missing(self, settings: Settings, split: str, views: Iterable[str]) -> frozenset[str]:
+        """The keys of the features of these views that are not there yet."""
+        graph = self.session.graph
+        needs = [features_need(settings, split, view) for view in views]
+        return frozenset(graph.key(need) for need in needs if graph.found(need) is None)
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""

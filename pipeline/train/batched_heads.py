@@ -16,7 +16,7 @@ C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows tha
 import math
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,12 +56,13 @@ class _Fold:
 
     Args:
         at_T: for each row that it may train on, the position of its first view in the pool; V views follow.
+        target_of: from positions in these rows, (B,), to their (B, C) targets.
         mean_D, std_D: of its training features.
     """
 
     job: heads.HeadJob
     at_T: torch.Tensor
-    target_TC: torch.Tensor
+    target_of: Callable[[torch.Tensor], torch.Tensor]
     weight_T: torch.Tensor
     mean_D: torch.Tensor
     std_D: torch.Tensor
@@ -86,12 +87,18 @@ class _Member:
 
 @dataclass(frozen=True)
 class _Epoch:
-    """The rows of one head in one epoch, in the order of training, and its loss."""
+    """The rows of one head in one epoch, in the order of training, and its loss.
+
+    Args:
+        index_R: of the rows that its fold may train on.
+        at_R: their drawn views in the pool.
+        bounds: of its batches.
+    """
 
     loss: Loss
+    fold: _Fold
+    index_R: torch.Tensor
     at_R: torch.Tensor
-    target_RC: torch.Tensor
-    weight_R: torch.Tensor
     bounds: list[tuple[int, int]]
 
 
@@ -145,7 +152,7 @@ def _prepare(jobs: Sequence[heads.HeadJob]) -> tuple[list[_Fold], torch.Tensor]:
             end += len(job.synthetic)
         mean_D, std_D = job.statistics()
         at_T = torch.from_numpy(at * n_views)
-        folds.append(_Fold(job, at_T, job.target_NC, job.weight_N, mean_D, std_D))
+        folds.append(_Fold(job, at_T, job.targets(), job.weight_N, mean_D, std_D))
     return folds, _tensor(blocks).flatten(0, 1)
 
 
@@ -234,15 +241,9 @@ class _Stack:
         fold, number = member.fold, member.fold.job.fold
         index_R = torch.from_numpy(rows.index_R[epoch_order(len(rows), member.root, number, epoch)])
         view_R = rng(member.root, "view", number, epoch).integers(self.views, size=len(rows))
-        target_RC = fold.target_TC[index_R]
-        return _Epoch(
-            loss,
-            fold.at_T[index_R] + torch.from_numpy(view_R),
-            target_RC,
-            # Sample weights times the class weights of the target.
-            fold.weight_T[index_R] * loss.weigh(target_RC),
-            batch_bounds(len(rows), self.train.batch_size * self.train.accumulate),
-        )
+        at_R = fold.at_T[index_R] + torch.from_numpy(view_R)
+        bounds = batch_bounds(len(rows), self.train.batch_size * self.train.accumulate)
+        return _Epoch(loss, fold, index_R, at_R, bounds)
 
     def _backward(
         self, passes: list[_Epoch], bounds_J: list[tuple[int, int]], step: int, buffer: torch.Tensor
@@ -259,9 +260,14 @@ class _Stack:
         x_JBD = self.network.filled(x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D))
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
-        for j, (one, (start, end)) in enumerate(zip(passes, bounds_J, strict=True)):
-            weight_B = one.weight_R[start:end]
-            loss_B = one.loss(logits_JBC[j, : end - start], one.target_RC[start:end])
+        # The gradients of slices would be added up in full, those of parts are put side by side.
+        for logits_BC, one, (start, end) in zip(logits_JBC.unbind(), passes, bounds_J, strict=True):
+            index_B = one.index_R[start:end]
+            target_BC = one.fold.target_of(index_B)
+            # Sample weights times the class weights of the target.
+            weight_B = one.fold.weight_T[index_B] * one.loss.weigh(target_BC)
+            logits_BC = logits_BC if end - start == widest else logits_BC[: end - start]
+            loss_B = one.loss(logits_BC, target_BC)
             # Rows of which nothing is known have weight 0.
             values.append((loss_B * weight_B).sum() / weight_B.sum().clamp_min(_LEAST_WEIGHT))
         value_J = torch.stack(values)

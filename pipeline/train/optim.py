@@ -32,7 +32,7 @@ RISE, START_DIVISOR, END_DIVISOR = 0.3, 25.0, 1e4
 LEAST_FALL = 1e-4
 
 
-# Optimizers that torch computes in one kernel on a GPU; others may take their `fused` for a CPU.
+# Optimizers that torch computes in one kernel, on a GPU and on a CPU.
 _FUSED = (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD)
 
 # What differs between the forms of one optimizer.
@@ -44,9 +44,9 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """The timm optimizer of this name; biases and norms (1-D parameters) have no weight decay.
 
-    On "cuda" it has the form that a CUDA graph can record, fused where torch has that, with its learning rate
-    in a tensor. `network` is on the device already. `beside` are parts that train beside the network, with
-    its full learning rate.
+    It is fused where torch has that; on "cuda" it has the form that a CUDA graph can record, with its
+    learning rate in a tensor. `network` is on the device already. `beside` are parts that train beside the
+    network, with its full learning rate.
 
     Raises:
         ConfigError: the name or one of its arguments is unknown, its package is missing, or it needs
@@ -125,12 +125,25 @@ def _even(optimizer: torch.optim.Optimizer) -> None:
                     optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
 
 
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Lay moments out in memory as their weights are.
+
+    torch's fused steps on a CPU pair numbers by their place in memory, not by their index, and say nothing
+    where the layouts differ (torch 2.14); a state may come from a device with another layout.
+    """
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            for name, value in optimizer.state[p].items() if p in optimizer.state else ():
+                if torch.is_tensor(value) and value.shape == p.shape and value.stride() != p.stride():
+                    optimizer.state[p][name] = torch.empty_like(p, dtype=value.dtype).copy_(value)
+
+
 def _form(made_by: Any, settings: TrainSettings, device: str) -> dict[str, bool]:
-    """Arguments for the form that a GPU runs; what the user wrote comes first."""
-    if device != "cuda":
+    """Arguments for the form that this device runs best; what the user wrote comes first."""
+    if not callable(made_by):  # its package is missing, which timm tells
         return {}
     given, takes = settings.optimizer_args, inspect.signature(made_by).parameters
-    form = {"capturable": True} if "capturable" in takes else {}
+    form = {"capturable": True} if device == "cuda" and "capturable" in takes else {}
     # With dampening a first momentum is another one than that of `_even`.
     if made_by in _FUSED and not {"fused", "foreach", "dampening"} & given.keys():
         form["fused"] = True
@@ -155,6 +168,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> N
     own = [{name: group[name] for name in _FORM if name in group} for group in optimizer.param_groups]
     there = [without | form for without, form in zip(map(_plain, state["param_groups"]), own, strict=True)]
     optimizer.load_state_dict({**state, "param_groups": there})
+    _lay_out(optimizer)
     _even(optimizer)
     for group in optimizer.param_groups:
         if _takes_tensors(group) and group["params"][0].is_cuda:  # as `make_optimizer` does

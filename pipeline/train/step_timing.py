@@ -30,6 +30,8 @@ from pipeline.core.seeds import rng
 from pipeline.data.augment import augmenter_of
 from pipeline.data.device_images import is_full
 from pipeline.data.images import PreparedImages
+from pipeline.nets.attributes import AttributeHeads
+from pipeline.nets.cosine import Angles
 from pipeline.nets.forward import Mode, Pass, autocast, pixels, run
 from pipeline.nets.intake import Intake
 from pipeline.nets.model import Classifier, build, to_device
@@ -62,6 +64,9 @@ ROWS = 64
 REPEATS = 2
 HEAD_ROWS = 1024
 HEAD_EPOCHS = (2, 6)
+VALID_SHARE = 4  # one of so many rows, as with five folds
+# With more classes than this, a head is timed on two batches: its steps are slow, and no longer noisy.
+MANY_CLASSES = 300
 
 
 def modes(device: str) -> list[Mode]:
@@ -341,25 +346,28 @@ def of_pass(model: ModelSettings, config: Config, device: str) -> float:
 
 
 def of_head(config: Config, space: LabelSpace) -> float:
-    """Seconds per row of a head on cached features, validation included."""
+    """Seconds per row of a head on cached features that is trained by steps, validation included."""
+    n_rows = HEAD_ROWS if space.n_classes <= MANY_CLASSES else 2 * config.train.batch_size
     with torch.device("meta"):
         bare = config.model.model_copy(update={"weights": "none"})
         width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
-    ids = strings([str(n) for n in range(HEAD_ROWS)])
-    truth: Truth = np.arange(HEAD_ROWS) % space.n_classes
+    ids = strings([str(n) for n in range(n_rows)])
+    truth: Truth = np.arange(n_rows) % space.n_classes
     if space.kind != "exclusive":
         truth = np.eye(space.n_classes, dtype=np.float32)[truth]
     samples = Samples(ids, ids, ids, space, None, "train").with_truth(truth, None)
-    x_NVD = np.random.default_rng(0).normal(size=(HEAD_ROWS, 2, width)).astype(np.float32)
+    x_NVD = np.random.default_rng(0).normal(size=(n_rows, 2, width)).astype(np.float32)
     job = heads.HeadJob(
         fold=0,
         loss=config.loss,
         train=config.train,
         train_samples=samples,
-        valid_samples=samples,
+        valid_samples=samples.take(ids[: n_rows // VALID_SHARE]),
         features=Features(ids, ("identity", "other"), x_NVD, ""),
-        rows=lambda epoch: TrainRows.of(np.arange(HEAD_ROWS)),
+        rows=lambda epoch: TrainRows.of(np.arange(n_rows)),
         metric=lambda y_N, p_NC: 0.0,
+        heads=AttributeHeads.of(config.model, space),
+        angles=Angles.of(config.model),
     )
     short, long = (
         replace(job, train=config.train.model_copy(update={"epochs": epochs, "warmup_epochs": 0.0}))
@@ -367,7 +375,7 @@ def of_head(config: Config, space: LabelSpace) -> float:
     )
     # The difference of two fits: the fixed cost of a fit is not part of the rate.
     taken = [_best_seconds(partial(batched_heads.fit_heads, [each])) for each in (short, long)]
-    return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / HEAD_ROWS
+    return max(taken[1] - taken[0], 0.0) / (HEAD_EPOCHS[1] - HEAD_EPOCHS[0]) / n_rows
 
 
 def _noise(config: Config) -> PreparedImages:

@@ -42,7 +42,7 @@ def test_the_margin_widens_the_angle_of_the_label_alone():
     generator = torch.Generator().manual_seed(0)
     cos_BC = torch.rand(6, 4, generator=generator, dtype=torch.float64) * 1.8 - 0.9
     margin_C = torch.tensor([0.0, 0.2, 0.5, 1.0])
-    terms_BC = arcface_terms(16 * cos_BC, margin_C, 16.0)
+    terms_BC = arcface_terms(16 * cos_BC, (16 * cos_BC).log_softmax(1), margin_C, 16.0)
     for c in range(4):
         angle = cos_BC[:, c].acos() + margin_C[c]
         changed = cos_BC.clone()
@@ -54,10 +54,30 @@ def test_the_margin_widens_the_angle_of_the_label_alone():
     torch.testing.assert_close(terms_BC[:, 0], -(16 * cos_BC).log_softmax(1)[:, 0])
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_mixed_and_smoothed_targets_have_the_loss_of_the_whole_formula(smoothing):
+    space = LabelSpace.product([Attribute("class", ("a", "b", "c"))])
+    facts = ClassFacts(space, np.array([160.0, 10.0, 40.0], np.float32), scale=10.0)
+    settings = LossSettings(name="arcface", margin=0.2, rare_margin=0.3, label_smoothing=smoothing)
+    generator = torch.Generator().manual_seed(0)
+    logits_BC = (torch.rand(4, 3, generator=generator) * 20 - 10).requires_grad_()
+    target_BC = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0.3, 0.7, 0], [0.2, 0.3, 0.5]])
+    margin_C = 0.2 + 0.3 * (torch.tensor([10 / 160, 1.0, 10 / 40])) ** 0.25
+    terms_BC = arcface_terms(logits_BC, logits_BC.double().log_softmax(1), margin_C, 10.0)
+    whole_B = (terms_BC * (target_BC * (1 - smoothing) + smoothing / 3)).sum(1)
+    own_B = make_loss(settings, facts)(logits_BC, target_BC)
+    torch.testing.assert_close(own_B, whole_B)
+    slopes = [
+        torch.autograd.grad(loss_B.sum(), logits_BC, retain_graph=True)[0] for loss_B in (own_B, whole_B)
+    ]
+    torch.testing.assert_close(*slopes)
+
+
 @pytest.mark.parametrize("value", [-1.0, 1.0, 1.0000001])
 def test_the_slope_is_finite_where_a_sample_lies_on_a_centre_or_opposite(value):
     cos_BC = torch.tensor([[value, 0.1, -0.2]], requires_grad=True)
-    arcface_terms(30 * cos_BC, torch.tensor([0.3, 0.3, 0.3]), 30.0).sum().backward()
+    log_p_BC = (30 * cos_BC).double().log_softmax(1)
+    arcface_terms(30 * cos_BC, log_p_BC, torch.tensor([0.3, 0.3, 0.3]), 30.0).sum().backward()
     assert cos_BC.grad.isfinite().all()
 
 

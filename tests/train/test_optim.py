@@ -7,7 +7,7 @@ from torch import nn
 
 from pipeline.core.errors import ConfigError
 from pipeline.settings.train import TrainSettings
-from pipeline.train.optim import Schedule, make_optimizer, reductions, set_lr
+from pipeline.train.optim import Schedule, load_optimizer, make_optimizer, reductions, set_lr
 
 
 def network():
@@ -95,6 +95,32 @@ def test_second_order_optimizers_are_refused():
 def test_an_optimizer_without_its_package_is_a_config_error():
     with pytest.raises(ConfigError, match="fusedadam cannot be used"):
         make_optimizer(network(), TrainSettings(optimizer="fusedadam"))
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_moments_of_another_memory_layout_go_on_as_if_nothing_had_changed(name):
+    """torch's fused steps on a CPU pair numbers by their place in memory, and say nothing."""
+
+    def trained(layout_before, layout_after):
+        weight = torch.arange(120.0).reshape(2, 3, 4, 5)
+        generator, state = torch.Generator().manual_seed(0), None
+        for layout in (layout_before, layout_after):
+            net = nn.Conv2d(3, 2, (4, 5), bias=False).to(memory_format=layout)
+            with torch.no_grad():
+                net.weight.copy_(weight)
+            optimizer = make_optimizer(net, TrainSettings(optimizer=name, lr=0.1))
+            if state is not None:
+                load_optimizer(optimizer, state)
+            for _ in range(2):
+                net.weight.grad = torch.empty_like(net.weight)
+                net.weight.grad.copy_(torch.randn(weight.shape, generator=generator))
+                optimizer.step()
+            weight, state = net.weight.detach().clone(), optimizer.state_dict()
+        return weight
+
+    plain = trained(torch.contiguous_format, torch.contiguous_format)
+    for layouts in itertools.permutations((torch.contiguous_format, torch.channels_last)):
+        torch.testing.assert_close(trained(*layouts), plain)
 
 
 def rates(steps_E, watched=None, **settings):
