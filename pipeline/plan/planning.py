@@ -119,6 +119,11 @@ class Planned:
     views: int
     seconds: float
 
+    @property
+    def passes(self) -> tuple[frozenset[str], ...]:
+        """The features that it computes, by key."""
+        return self.rung.cost.passes[: self.views]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -160,7 +165,13 @@ Why = Callable[[float], str]
 
 
 def plan(
-    ladders: Sequence[Ladder], seconds: float, pace: Pace, after: float, has_network: bool, why: Why
+    ladders: Sequence[Ladder],
+    seconds: float,
+    pace: Pace,
+    after: float,
+    has_network: bool,
+    why: Why,
+    there: frozenset[str] = frozenset(),
 ) -> Plan:
     """The members that fit into so many seconds.
 
@@ -171,12 +182,13 @@ def plan(
         after: seconds that follow each member: its place in the blend, and the submission.
         has_network: whether a network is finished: if not, the first one may have smaller images.
         why: the reason in words for a recipe that needs so many seconds.
+        there: keys of the features that were computed since the ladders were timed.
     """
     members: list[Planned] = []
     left_out: list[tuple[str, str]] = []
-    left, made = FILL * seconds, frozenset[str]()
+    left = FILL * seconds
     for asked in ladders:
-        ladder = asked.without(made)
+        ladder = asked.without(there)
         if not ladder.rungs:
             left_out.append((ladder.name, ladder.note))
             continue
@@ -189,7 +201,7 @@ def plan(
             left_out.append((ladder.name, why(least.seconds + after)))
             continue
         members.append(chosen)
-        made = made.union(*chosen.rung.cost.passes[: chosen.views])
+        there = there.union(*chosen.passes)
         left -= chosen.seconds + after
         has_network = has_network or ladder.kind == "network"
     return Plan(tuple(stretched(members, left, pace)), tuple(left_out))

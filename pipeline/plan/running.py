@@ -114,6 +114,7 @@ class Runner:
     done: dict[str, Artifact | None] = field(default_factory=dict)
     reported: tuple[str, Artifact] | None = None
     _ladders: dict[str, Ladder] = field(default_factory=dict)
+    _computed: frozenset[str] = frozenset()
     _timing: float = 0.0
     _shown: tuple[tuple[str, int, int], ...] = ()
 
@@ -262,7 +263,8 @@ class Runner:
         """The plan for the time that is left, printed where it is another one than before."""
         after = self.reserve.blend
         has_network = any(self.done.get(r.name) is not None for r in self.recipes if r.kind == "network")
-        made = planning.plan(self._open_ladders(), self.left, self.pace, after, has_network, needs)
+        ladders, there = self._open_ladders(), self._computed
+        made = planning.plan(ladders, self.left, self.pace, after, has_network, needs, there)
         shown = tuple((p.ladder.name, p.rung.size, p.epochs) for p in made.members)
         if shown != self._shown[1:] and made.members:
             for line in table.lines(made, self.clock, self.reserve, len(self.scene.plan), bool(self._shown)):
@@ -349,6 +351,7 @@ class Runner:
             return
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
+        self._computed = self._computed.union(*planned.passes)
         self.done[recipe.name] = artifact
         self.submit(planned.rung.label, taken, artifact)
 

@@ -62,6 +62,10 @@ def test_members_on_the_same_features_pay_for_them_once():
     one_view, both, again = planned([head("a", 1), head("b"), head("c")], 1000).members
     assert (one_view.seconds, both.seconds, again.seconds) == (51, 51, 1)
     assert [m.ladder.rungs.index(m.rung) for m in (one_view, both, again)] == [0, 0, 0]
+    (later,) = plan(
+        [head("b")], 1000, Pace(), 2.0, True, needs, there=frozenset().union(*one_view.passes)
+    ).members
+    assert later.seconds == 51, "what an earlier member of the command computed is there"
 
 
 def test_what_does_not_fit_gets_fewer_epochs_then_one_view_and_is_left_out_with_its_time():
