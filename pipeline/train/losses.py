@@ -344,7 +344,7 @@ def smooth_targets(target_BC: torch.Tensor, smoothing: float) -> torch.Tensor:
 
     Source: Szegedy et al., https://arxiv.org/abs/1512.00567, section 7.
     """
-    return target_BC * (1 - smoothing) + smoothing / target_BC.shape[-1]
+    return target_BC * (1 - smoothing) + smoothing / target_BC.shape[-1] if smoothing else target_BC
 
 
 def rows_of(terms: Terms, smoothing: float = 0.0, weight_C: torch.Tensor | None = None) -> Rows:

@@ -111,7 +111,8 @@ def _of_labels(samples: Samples) -> Scale:
 
 def one_hot(y_N: Ints, n_classes: int) -> torch.Tensor:
     """(N, C) float32 targets of plain labels."""
-    return torch.nn.functional.one_hot(torch.from_numpy(y_N.copy()), n_classes).float()
+    at_N1 = torch.from_numpy(y_N.astype(np.int64))[:, None]
+    return torch.zeros(len(y_N), n_classes).scatter_(1, at_N1, 1.0)
 
 
 def targets_of(samples: Samples, soft_NC: Floats | None = None) -> torch.Tensor:
