@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from pipeline.core.errors import ModelError
@@ -105,8 +106,8 @@ def _cosines(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch
 class _Cosines(torch.autograd.Function):
     """`_cosines` with a gradient that passes over the weights once.
 
-    What autograd would derive passes over them five times: with 5,001 classes and five heads side by side a
-    step then takes twice as long (benchmarks/many_classes.py).
+    What autograd would derive passes over them five times, which with thousands of classes is most of a step
+    (benchmarks/many_classes.py). It has no second derivative.
     """
 
     @staticmethod
@@ -116,11 +117,12 @@ class _Cosines(torch.autograd.Function):
         return cosines
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         x, weight, lengths, cosines = ctx.saved_tensors
         slope = slope / lengths
         of_x = slope @ weight if ctx.needs_input_grad[0] else None
-        # Along its own direction a centre may grow as it likes.
+        # The length of a centre changes no cosine, so the part of the slope along the centre is taken away.
         along = (slope * cosines).sum(-2, keepdim=True) / lengths
         of_weight = (slope.transpose(-1, -2) @ x).addcmul_(weight, along.transpose(-1, -2), value=-1)
         return of_x, of_weight

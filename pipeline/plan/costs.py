@@ -12,7 +12,8 @@ steps on noise, timed now and kept there. Weights do not matter for it, so none 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -25,7 +26,7 @@ from pipeline.engine.hardware import machine, set_up
 from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.nets.stages import features_need, is_probe, probe_views
-from pipeline.plan.planning import Cost
+from pipeline.plan.planning import Cost, Features
 from pipeline.record.machine import Profile
 from pipeline.settings.load import Settings
 from pipeline.settings.train import AUTO
@@ -101,24 +102,19 @@ class Scene:
             rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
         head = estimate.head_row(settings, self.samples.space, self.session.home) * rows
         head *= 1 if train.solved else train.epochs
-        views, n = settings.config.infer.views, len(self.samples)
-        passes = [self._missing(settings, "train", (view,)) for view in views]
-        beside = [view for view in probe_views(settings) if view not in views]
-        passes[0] |= self._missing(settings, "train", beside)
-        tests = [self._missing(settings, "test", (view,)) for view in views]
-        seen, test = (sum(map(len, keys)) for keys in (passes, tests))
-        # With fewer views, it trains on fewer, too.
-        each = FORWARD * row * (n * seen + self.n_test * test) / len(views)
-        if not seen and not test:
-            prepare = 0.0
-        every = tuple(a | b for a, b in zip(passes, tests, strict=True))
-        return Cost(prepare + HEAD_START + head, view=each, passes=every)
+        views, seconds = settings.config.infer.views, FORWARD * row
+        each = {"train": seconds * len(self.samples), "test": seconds * self.n_test}
+        of_view = tuple(self._missing(settings, each, view) for view in views)
+        trained = [view for view in probe_views(settings) if view not in views]
+        beside = [self._missing(settings, {"train": each["train"]}, view) for view in trained]
+        features = Features(of_view, dict(ChainMap(*beside)), prepare)
+        return Cost(HEAD_START + head, features=features)
 
-    def _missing(self, settings: Settings, split: str, views: Iterable[str]) -> frozenset[str]:
-        """The keys of the features of these views that are not there yet."""
+    def _missing(self, settings: Settings, each: Mapping[str, float], view: str) -> dict[str, float]:
+        """Seconds of the features of a view that are not there yet, by key; `each` has those of a split."""
         graph = self.session.graph
-        needs = [features_need(settings, split, view) for view in views]
-        return frozenset(graph.key(need) for need in needs if graph.found(need) is None)
+        needs = [(features_need(settings, split, view), seconds) for split, seconds in each.items()]
+        return {graph.key(need): seconds for need, seconds in needs if graph.found(need) is None}
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""

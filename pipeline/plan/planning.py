@@ -12,7 +12,7 @@ rest of the time goes to more epochs of the last network. Scores play no part.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -35,6 +35,47 @@ NEWEST = 0.6
 
 
 @dataclass(frozen=True)
+class Features:
+    """The features that a head needs and that are not there: seconds of each by key. Members may share them.
+
+    Args:
+        of_view: for each view that it predicts.
+        beside: of views that it trains on alone, which it does if it predicts all of its views.
+        prepare: seconds of the prepared images that they are made from, if any is missing.
+    """
+
+    of_view: tuple[Mapping[str, float], ...] = ()
+    beside: Mapping[str, float] = field(default_factory=dict)
+    prepare: float = 0.0
+
+    def missing(self, views: int) -> dict[str, float]:
+        """Those of the first so many views."""
+        parts = [*self.of_view[:views], *([self.beside] if views >= len(self.of_view) else [])]
+        return {key: seconds for part in parts for key, seconds in part.items()}
+
+    def seconds(self, views: int) -> float:
+        """Of those of the first so many views."""
+        missing = self.missing(views)
+        return sum(missing.values()) + self.prepare if missing else 0.0
+
+    def at(self, size: object, area: float) -> Features:
+        """Those of images of another size, with this share of the area: none of them is there."""
+
+        def other(part: Mapping[str, float]) -> Mapping[str, float]:
+            return {f"{key} at {size}": area * seconds for key, seconds in part.items()}
+
+        return replace(self, of_view=tuple(map(other, self.of_view)), beside=other(self.beside))
+
+    def without(self, there: frozenset[str]) -> Features:
+        """What is missing once these are there."""
+
+        def rest(part: Mapping[str, float]) -> Mapping[str, float]:
+            return {key: seconds for key, seconds in part.items() if key not in there}
+
+        return replace(self, of_view=tuple(map(rest, self.of_view)), beside=rest(self.beside))
+
+
+@dataclass(frozen=True)
 class Cost:
     """Expected seconds of a member on a quiet machine.
 
@@ -42,23 +83,17 @@ class Cost:
         fixed: whatever its epochs and views are.
         epoch: of one epoch over all folds; 0 where there are none.
         view: of one view of all images by all folds.
-        passes: for each view, the features that have to be computed, by key; other members may share them.
+        features: of a head.
     """
 
     fixed: float
     epoch: float = 0.0
     view: float = 0.0
-    passes: tuple[frozenset[str], ...] = ()
+    features: Features = Features()
 
     def seconds(self, epochs: int, views: int) -> float:
         """In all."""
-        return self.fixed + epochs * self.epoch + views * self.view
-
-    def without(self, made: frozenset[str]) -> Cost:
-        """The cost once these features are there."""
-        every = sum(len(keys) for keys in self.passes)
-        left = sum(len(keys - made) for keys in self.passes)
-        return replace(self, view=self.view * left / every) if every else self
+        return self.fixed + epochs * self.epoch + views * self.view + self.features.seconds(views)
 
 
 @dataclass(frozen=True)
@@ -104,9 +139,11 @@ class Ladder:
     rungs: tuple[Rung, ...] = ()
     note: str = ""
 
-    def without(self, made: frozenset[str]) -> Ladder:
+    def without(self, there: frozenset[str]) -> Ladder:
         """The same once these features are there."""
-        return replace(self, rungs=tuple(replace(one, cost=one.cost.without(made)) for one in self.rungs))
+        costs = [replace(one.cost, features=one.cost.features.without(there)) for one in self.rungs]
+        rungs = (replace(one, cost=cost) for one, cost in zip(self.rungs, costs, strict=True))
+        return replace(self, rungs=tuple(rungs))
 
 
 @dataclass(frozen=True)
@@ -120,9 +157,9 @@ class Planned:
     seconds: float
 
     @property
-    def passes(self) -> tuple[frozenset[str], ...]:
-        """The features that it computes, by key."""
-        return self.rung.cost.passes[: self.views]
+    def features(self) -> frozenset[str]:
+        """The keys of the features that it computes."""
+        return frozenset(self.rung.cost.features.missing(self.views))
 
 
 @dataclass(frozen=True)
@@ -201,7 +238,7 @@ def plan(
             left_out.append((ladder.name, why(least.seconds + after)))
             continue
         members.append(chosen)
-        there = there.union(*chosen.passes)
+        there |= chosen.features
         left -= chosen.seconds + after
         has_network = has_network or ladder.kind == "network"
     return Plan(tuple(stretched(members, left, pace)), tuple(left_out))

@@ -349,9 +349,10 @@ class Runner:
             self.session.say(texts.FAILED.format(name=planned.rung.label, why=error))
             self.note(planned.rung.label, taken, error.headline)
             return
+        finally:  # also those of a member that was paused or failed
+            self._computed |= {key for key in planned.features if self._has_features(key)}
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
-        self._computed = self._computed.union(*planned.passes)
         self.done[recipe.name] = artifact
         self.submit(planned.rung.label, taken, artifact)
 
@@ -364,6 +365,9 @@ class Runner:
             return self.session.get(need)
         finally:
             self.session.on_epoch = before
+
+    def _has_features(self, key: str) -> bool:
+        return self.session.store.find("features", key) is not None
 
     def _features(self, need: Need, watch: Watch) -> None:
         """The features that are missing of a head, one view after another.
@@ -487,8 +491,8 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     for size in recipe.sizes:
         sides = size if isinstance(size, list) else [size, size]
         area = sides[0] * sides[1] / (height * width)
-        passes = cost.passes if size == config.images.size else ()
-        scaled = Cost(cost.fixed, cost.epoch * area, cost.view * area, passes)
+        features = cost.features if size == config.images.size else cost.features.at(size, area)
+        scaled = Cost(cost.fixed, cost.epoch * area, cost.view * area, features)
         label = (
             recipe.name if size == config.images.size else texts.AT_SIZE.format(name=recipe.name, size=size)
         )

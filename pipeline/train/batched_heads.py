@@ -5,9 +5,9 @@ Owns training linear and MLP heads of several folds and seeds side by side. Does
 
 Heads share only the matrix products: each draws its own rows, views and dropout from its own seeds, has its
 own loss on its own rows, and its gradient is its own slice of the stacked weights. So an elementwise
-optimizer updates the stack exactly as it would update each head alone; with any other optimizer, every head
-has a stack of its own. Folds whose epochs have another number of steps are in another stack, as the
-learning rate depends on the step.
+optimizer updates the stack as it would update each head alone, up to the last bits, which torch rounds by the
+place of a weight; with any other optimizer, every head has a stack of its own. Folds whose epochs have
+another number of steps are in another stack, as the learning rate depends on the step.
 
 Legend: J heads side by side, F folds, S seeds, N samples, V views, D features, H hidden units,
 C classes, B rows of a batch, R rows of an epoch, P rows of the pool, T rows that a fold may train on.
@@ -260,7 +260,7 @@ class _Stack:
         x_JBD = self.network.filled(x_JBD.sub_(self.network.mean_JD[:, None]).mul_(self.inverse_J1D))
         logits_JBC = self.network.logits(x_JBD, self._kept(bounds_J, step))
         values = []
-        # The gradients of slices would be added up in full, those of parts are put side by side.
+        # Unbound, because the gradient of each slice would be a stack of zeros around it, all to be added.
         for logits_BC, one, (start, end) in zip(logits_JBC.unbind(), passes, bounds_J, strict=True):
             index_B = one.index_R[start:end]
             target_BC = one.fold.target_of(index_B)

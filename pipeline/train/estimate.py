@@ -100,32 +100,34 @@ def training(settings: Settings, inputs: Mapping[str, Artifact], missing: list[N
 
 
 def head_row(settings: Settings, space: LabelSpace, home: Path) -> float:
-    """Seconds of a row in an epoch of a head on features; of a solved head in all.
+    """Seconds of a row in an epoch of one head on features; of a solved head in all.
 
     With few classes every machine is fast. With many, a step of such a head is timed on this machine and
-    kept: 5,001 classes take two hundred times as long as ten.
+    kept: its time grows with the classes.
     """
-    config, n_classes = settings.config, space.n_classes
-    if config.train.head == "knn":
+    config, train, n_classes = settings.config, settings.config.train, space.n_classes
+    if train.head == "knn":
         return STEPPED_ROW
-    if config.train.solved:
+    if train.solved:
         return max(SOLVED_ROW, SOLVED_ROW_CLASS * n_classes)
     from pipeline.train import step_timing
 
     if n_classes <= step_timing.MANY_CLASSES:
         return STEPPED_ROW
+    rows = min(train.batch_size * train.accumulate, step_timing.HEAD_ROWS)
+    own = train.model_copy(update={"head_seeds": 1, "accumulate": 1, "batch_size": rows})
     question = {
         "what": "a row of a head",
         "machine": machine(),
         "threads": config.runtime.threads,
         "versions": {"torch": version("torch")},
         "model": config.model.model_dump(mode="json", exclude={"weights"}),
-        "loss": config.loss.name,
-        "train": {name: getattr(config.train, name) for name in ("head", "head_hidden", "batch_size")},
-        "optimizer": config.train.optimizer,
+        "loss": config.loss.model_dump(mode="json"),
+        "train": {name: getattr(own, name) for name in ("head", "head_hidden", "batch_size", "optimizer")},
         "classes": n_classes,
     }
-    measured = Profile(home).measured(question, lambda: {"seconds": step_timing.of_head(config, space)})
+    timed = config.model_copy(update={"train": own})
+    measured = Profile(home).measured(question, lambda: {"seconds": step_timing.of_head(timed, space)})
     return float(measured["seconds"])
 
 

@@ -1,6 +1,6 @@
 """The optimizer by name, and the learning rate of each step.
 
-Owns which parameters have weight decay, which form of an optimizer a GPU runs, and schedules. Does not own
+Owns which parameters have weight decay, which form of an optimizer a device runs, and schedules. Does not own
 stepping (`train/step.py`).
 
 Optimizers have timm's names. A schedule is a pure function of the step and has no state: a resumed run needs

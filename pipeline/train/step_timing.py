@@ -65,7 +65,7 @@ REPEATS = 2
 HEAD_ROWS = 1024
 HEAD_EPOCHS = (2, 6)
 VALID_SHARE = 4  # one of so many rows, as with five folds
-# With more classes than this, a head is timed on two batches: its steps are slow, and no longer noisy.
+# With more classes than this, a head is timed on two batches: its steps are slow, and hardly noisy.
 MANY_CLASSES = 300
 
 

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.core.samples import Attribute, LabelSpace
-from pipeline.plan.costs import FORWARD, Scene
+from pipeline.engine.hardware import machine
+from pipeline.plan.costs import FORWARD, HEAD_START, Scene
 from pipeline.plan.recipes import Recipe
 from pipeline.settings.load import load
-from pipeline.train import head_penalty
+from pipeline.train import estimate, head_penalty, step_timing
 from pipeline.train.studies.walltime import Work
 
 WORK = Work(5, 2000, 500, 1000)
@@ -37,7 +38,7 @@ def expected(*words, work=WORK, competition="digits-values"):
     """Seconds of a head whose features are there already."""
     settings = load([f"competition={competition}", "experiment=probe_logistic", *words])
     cost = scene()._probe(settings, work, 0.01, 0.0)
-    assert cost.view == 0, "nothing is computed again"
+    assert cost.features.seconds(3) == 0, "nothing is computed again"
     return cost.fixed
 
 
@@ -66,25 +67,78 @@ def test_a_head_with_fewer_views_costs_the_features_of_these_only():
     one = Recipe("one", settings).at(views=["identity"])
     alone = missing._probe(one, WORK, 0.01, 0.0)
     views = len(settings.config.infer.views)
-    assert views > 1 and alone.view == pytest.approx(cost.view)
-    assert cost.view == pytest.approx(FORWARD * 0.01 * (500 + 100)), "training and test images, once"
+    assert views > 1 and alone.features.seconds(1) == pytest.approx(cost.features.seconds(1))
+    assert cost.features.seconds(1) == pytest.approx(FORWARD * 0.01 * (500 + 100)), "both splits, once"
+    assert cost.features.seconds(views) == pytest.approx(views * cost.features.seconds(1))
 
 
-def test_features_that_an_earlier_member_of_the_plan_computes_are_not_computed_again():
-    settings = load(["competition=emoji", "experiment=probe_logistic"])
-    cost = scene(found=lambda need: None)._probe(settings, WORK, 0.01, 0.0)
-    assert cost.without(frozenset().union(*cost.passes)).view == 0
-    assert cost.without(cost.passes[0]).view == pytest.approx(cost.view * (1 - 1 / len(cost.passes)))
-    assert cost.without(frozenset()) == cost
+def test_views_that_a_head_trains_on_alone_cost_only_the_training_images():
+    words = ["infer.views=[identity]", "train.probe_views=[identity, hflip]"]
+    settings = load(["competition=emoji", "experiment=probe_logistic", *words])
+    features = scene(found=lambda need: None)._probe(settings, WORK, 0.01, 7.0).features
+    assert features.seconds(1) == pytest.approx(FORWARD * 0.01 * (500 + 100 + 500) + 7.0)
+    there = features.without(frozenset(features.missing(1)))
+    assert there.seconds(1) == 0, "nor are their images prepared"
 
 
-def test_thousands_of_classes_cost_what_a_step_of_such_a_head_takes_on_this_machine(tmp_path):
-    settings = load(["competition=emoji", "experiment=probe_arcface", "runtime.threads=1"])
-    few, many = (
-        scene(home=tmp_path, classes=classes)._probe(settings, WORK, 0.01, 0.0).fixed
-        for classes in (10, 3000)
+@pytest.fixture
+def timed(monkeypatch):
+    """The settings of the heads that were timed; each takes a millisecond a row."""
+    asked = []
+    monkeypatch.setattr(step_timing, "of_head", lambda config, space: asked.append(config.train) or 1e-3)
+    return asked
+
+
+def test_thousands_of_classes_cost_what_a_step_of_such_a_head_takes_on_this_machine(tmp_path, timed):
+    words = ["train.batch_size=64", "train.accumulate=2"]
+    settings, three = (
+        load(["competition=emoji", "experiment=probe_arcface", *words, f"train.head_seeds={seeds}"])
+        for seeds in (1, 3)
     )
-    assert many > 10 * few
+    one, again, thrice, few = (
+        scene(home=tmp_path, classes=classes)._probe(asked, WORK, 0.01, 0.0).fixed - HEAD_START
+        for asked, classes in ((settings, 3000), (settings, 3000), (three, 3000), (settings, 10))
+    )
+    assert one == again == pytest.approx(1e-3 * WORK.rows * 15) and thrice == pytest.approx(3 * one)
+    assert 0 < few < one
     (kept,) = json.loads((tmp_path / "machine.json").read_text(encoding="utf-8"))["entries"]
-    assert kept["of"]["classes"] == 3000 and kept["measured"]["seconds"] > 0
-    assert scene(home=tmp_path, classes=3000)._probe(settings, WORK, 0.01, 0.0).fixed == many, "timed once"
+    assert kept["of"]["classes"] == 3000 and kept["measured"]["seconds"] == 1e-3
+    assert [(t.batch_size, t.accumulate, t.head_seeds) for t in timed] == [(128, 1, 1)], (
+        "timed once, one head"
+    )
+
+
+@pytest.mark.parametrize("batch", [32, 65_536])
+def test_a_head_of_many_classes_is_timed_in_moments_whatever_its_batch(tmp_path, batch):
+    words = ["runtime.threads=1", f"train.batch_size={batch}"]
+    settings = load(["competition=emoji", "experiment=probe_arcface", *words])
+    space = Samples(classes=400).space
+    assert 0 < estimate.head_row(settings, space, tmp_path) < 0.1
+    assert 0 < estimate.head_row(load(["experiment=probe_mlp", *words]), space, tmp_path) < 0.1
+
+
+def test_a_rate_of_heads_is_that_of_the_same_competition_and_head():
+    found = SimpleNamespace(
+        manifest={"tags": {"device": "cpu"}, "hardware": machine()}, metrics={"seconds_per_row": 0.25}
+    )
+    settings = load(["competition=emoji", "experiment=probe"])
+    config = settings.config
+    ours = {"competition.name": config.competition.name}
+
+    def rate(**other):
+        values = flat_of(config) | ours | {k.replace("__", "."): v for k, v in other.items()}
+        found.setting = values.get
+        return estimate.earlier(SimpleNamespace(all=lambda stage: [found]), settings, "cpu")
+
+    assert rate() == 0.25
+    for other in ({"competition__name": "whales"}, {"train__head": "mlp"}, {"model__heads": "cosine"}):
+        assert rate(**other) is None, other
+
+
+def flat_of(config):
+    """Values of settings by their path."""
+    return {
+        f"{section}.{name}": value
+        for section in ("model", "train", "images")
+        for name, value in getattr(config, section).model_dump(mode="json").items()
+    }

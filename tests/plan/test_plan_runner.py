@@ -9,7 +9,7 @@ from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.engine.slices import config_slice
 from pipeline.plan import running
 from pipeline.plan.clock import SLACK, Clock
-from pipeline.plan.planning import Cost, Ladder, Rung
+from pipeline.plan.planning import Cost, Features, Ladder, Rung
 from pipeline.plan.recipes import Recipe, begun, paused
 from pipeline.plan.running import Reserve, Runner, ladder_of
 from pipeline.settings.load import load
@@ -106,6 +106,22 @@ COSTS = {
     "c": Cost(5.0, 12.0),
     "d": Cost(5.0, 40.0),
 }
+
+
+@pytest.mark.parametrize("fails", [{}, {"probe": UserError("no")}])
+def test_features_that_a_member_left_behind_are_counted_for_no_other(fails):
+    features = Features(({"identity": 100.0},))
+    costs = {n: Cost(3.0, features=features) for n in ("probe", "probe_two")}
+    runner = toy(900, {"probe_first": Cost(1.0), **costs}, fails=fails)
+    there = set()
+    runner.session.store = SimpleNamespace(find=lambda stage, key: key if key in there else None)
+    runner.best = "there is one"
+    first, *_ = (p for p in runner.replan().members if p.ladder.name == "probe")
+    assert first.seconds == 103
+    there.add("identity")
+    runner.member(first)
+    made = {p.ladder.name: p for p in runner.replan().members}
+    assert made["probe_two"].rung.seconds(1, 1) == 3
 
 
 @pytest.mark.parametrize("seconds", [60, 90, 120, 200, 300, 450, 1000])

@@ -10,6 +10,7 @@ from pipeline.plan.planning import (
     LONGEST,
     SHORTEST,
     Cost,
+    Features,
     Ladder,
     Pace,
     Rung,
@@ -52,20 +53,31 @@ def test_no_plan_is_longer_than_its_time(seconds, has_network):
     assert sorted(names) == ["a", "b", "c", "p", "q"], "every recipe is planned or left out with a reason"
 
 
+def head(name, views=2, beside=None, prepare=5.0):
+    """A head that predicts identity, and hflip where it has two views: 50 s of features each."""
+    of_view = ({"identity": 50.0}, {"hflip": 50.0})[:views]
+    cost = Cost(1.0, features=Features(of_view, beside or {}, prepare))
+    return Ladder(name, "probe", (Rung(name, 64, 1, views, cost, is_fixed=True),))
+
+
 def test_members_on_the_same_features_pay_for_them_once():
-    keys = (frozenset({"identity"}), frozenset({"hflip"}))
-
-    def head(name, views=2):
-        cost = Cost(1.0, view=50.0, passes=keys[:views])
-        return Ladder(name, "probe", (Rung(name, 64, 1, views, cost, is_fixed=True),))
-
     one_view, both, again = planned([head("a", 1), head("b"), head("c")], 1000).members
-    assert (one_view.seconds, both.seconds, again.seconds) == (51, 51, 1)
+    assert (one_view.seconds, both.seconds, again.seconds) == (56, 56, 1)
     assert [m.ladder.rungs.index(m.rung) for m in (one_view, both, again)] == [0, 0, 0]
-    (later,) = plan(
-        [head("b")], 1000, Pace(), 2.0, True, needs, there=frozenset().union(*one_view.passes)
-    ).members
-    assert later.seconds == 51, "what an earlier member of the command computed is there"
+    (later,) = plan([head("b")], 1000, Pace(), 2.0, True, needs, there=one_view.features).members
+    assert later.seconds == 56, "what an earlier member of the command computed is there"
+
+
+def test_a_head_cut_to_a_view_that_is_there_costs_next_to_nothing():
+    (cut,) = plan([head("b")], 40, Pace(), 2.0, True, needs, there=frozenset({"identity"})).members
+    assert (cut.views, cut.seconds) == (1, 1)
+
+
+def test_a_head_cut_to_one_view_computes_none_of_the_views_that_it_would_only_train_on():
+    (cut,) = planned([head("b", beside={"shift": 50.0})], 100).members
+    assert (cut.views, cut.seconds, cut.features) == (1, 56, {"identity"})
+    (whole,) = planned([head("b", beside={"shift": 50.0})], 1000).members
+    assert (whole.views, whole.seconds) == (2, 156) and "shift" in whole.features
 
 
 def test_what_does_not_fit_gets_fewer_epochs_then_one_view_and_is_left_out_with_its_time():

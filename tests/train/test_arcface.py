@@ -20,7 +20,7 @@ from pipeline.train import batched_heads
 from pipeline.train.heads import head_probabilities, plain_view, restore_head
 from pipeline.train.job import Initial
 from pipeline.train.loop import fit
-from pipeline.train.losses import arcface_terms, make_loss
+from pipeline.train.losses import arcface_terms, ldam_terms, make_loss, margins
 from pipeline.train.targets import ClassFacts
 
 ARCFACE = LossSettings(name="arcface", margin=0.3, rare_margin=0.2)
@@ -54,23 +54,55 @@ def test_the_margin_widens_the_angle_of_the_label_alone():
     torch.testing.assert_close(terms_BC[:, 0], -(16 * cos_BC).log_softmax(1)[:, 0])
 
 
+HARD = torch.eye(8)[[0, 2, 7]]
+MIXED = torch.cat([HARD, 0.3 * HARD[:1] + 0.7 * HARD[1:2]])
+SOFT = torch.cat([HARD, torch.full((1, 8), 1 / 8), torch.linspace(1, 8, 8)[None] / 36])
+
+
+@pytest.mark.parametrize("target_BC", [HARD, MIXED, SOFT], ids=["labels", "mixed", "soft"])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_labels_mixed_and_smoothed_targets_have_the_loss_of_the_whole_formula(smoothing):
-    space = LabelSpace.product([Attribute("class", ("a", "b", "c"))])
-    facts = ClassFacts(space, np.array([160.0, 10.0, 40.0], np.float32), scale=10.0)
-    settings = LossSettings(name="arcface", margin=0.2, rare_margin=0.3, label_smoothing=smoothing)
+@pytest.mark.parametrize("name", ["arcface", "ldam"])
+def test_targets_of_any_kind_have_the_loss_of_the_whole_formula(name, smoothing, target_BC):
+    """Where only the terms of the label are computed, and where all are."""
+    space = LabelSpace.product([Attribute("class", tuple("abcdefgh"))])
+    facts = ClassFacts(space, np.array([160, 10, 40, 20, 20, 20, 20, 10], np.float32), scale=10.0)
+    settings = LossSettings(name=name, label_smoothing=smoothing)
     generator = torch.Generator().manual_seed(0)
-    logits_BC = (torch.rand(4, 3, generator=generator) * 20 - 10).requires_grad_()
-    target_BC = torch.tensor([[1.0, 0, 0], [0, 0, 1], [0.3, 0.7, 0], [0.2, 0.3, 0.5]])
-    margin_C = 0.2 + 0.3 * (torch.tensor([10 / 160, 1.0, 10 / 40])) ** 0.25
-    terms_BC = arcface_terms(logits_BC, logits_BC.double().log_softmax(1), margin_C, 10.0)
-    whole_B = (terms_BC * (target_BC * (1 - smoothing) + smoothing / 3)).sum(1)
+    logits_BC = (torch.rand(len(target_BC), 8, generator=generator) * 2 - 1).requires_grad_()
+    if name == "arcface":
+        margin_C = settings.margin + margins(facts, settings.rare_margin)
+        terms_BC = arcface_terms(logits_BC, logits_BC.double().log_softmax(1), margin_C, 10.0)
+    else:
+        margin_C = margins(facts, settings.max_margin)
+        log_p_BC = (settings.scale * logits_BC).double().log_softmax(1)
+        terms_BC = ldam_terms(logits_BC, log_p_BC, margin_C, settings.scale)
+    whole_B = (terms_BC * (target_BC * (1 - smoothing) + smoothing / 8)).sum(1)
     own_B = make_loss(settings, facts)(logits_BC, target_BC)
     torch.testing.assert_close(own_B, whole_B)
-    slopes = [
-        torch.autograd.grad(loss_B.sum(), logits_BC, retain_graph=True)[0] for loss_B in (own_B, whole_B)
-    ]
-    torch.testing.assert_close(*slopes)
+    own, expected = (
+        torch.autograd.grad(one_B.sum(), logits_BC, retain_graph=True) for one_B in (own_B, whole_B)
+    )
+    torch.testing.assert_close(own, expected)
+
+
+@pytest.mark.parametrize("centres", [1, 2])
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_the_slopes_of_cosines_are_those_of_the_formula(lead, centres):
+    generator = torch.Generator().manual_seed(0)
+    layer = Cosine(4, 3, Angles(5.0, centres), *lead).double()
+    x = torch.randn(*lead, 6, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    towards = torch.randn(*lead, 6, 3, generator=generator, dtype=torch.float64)
+    directions = functional.normalize(layer.weight, dim=-1).transpose(-1, -2)
+    cosines = functional.normalize(x, dim=-1) @ directions
+    by_formula = 5 * cosines.unflatten(-1, (3, centres)).amax(-1)
+    of_training = layer(x)
+    torch.testing.assert_close(of_training, by_formula)
+    torch.testing.assert_close(layer.eval()(x), by_formula)
+    own, expected = (
+        torch.autograd.grad((logits * towards).sum(), (x, layer.weight))
+        for logits in (of_training, by_formula)
+    )
+    torch.testing.assert_close(own, expected)
 
 
 @pytest.mark.parametrize("value", [-1.0, 1.0, 1.0000001])

@@ -20,7 +20,7 @@ from pipeline.settings.train import MixSettings, TrainSettings
 from pipeline.train import captured, loop, losses, optim, texts
 from pipeline.train.captured import WARM_UP, Captured
 from pipeline.train.loop import fit
-from pipeline.train.optim import can_record, load_optimizer, make_optimizer, set_lr
+from pipeline.train.optim import load_optimizer, make_optimizer, set_lr
 from pipeline.train.state import Training
 from pipeline.train.step import Step
 
@@ -360,10 +360,12 @@ def test_a_momentum_of_zero_gives_the_bits_of_a_first_step_without_one(nesterov)
     assert equal_states(one.state_dict(), other.state_dict())
 
 
-def test_a_cpu_keeps_the_usual_form_of_an_optimizer():
+def test_a_cpu_takes_steps_in_one_kernel_and_records_nothing():
     (one, *_) = make_optimizer(torch.nn.Linear(2, 2), TrainSettings()).param_groups
-    assert isinstance(one["lr"], float) and not one["capturable"] and not one["fused"]
-    assert not can_record(make_optimizer(torch.nn.Linear(2, 2), TrainSettings(optimizer="sgd")))
+    assert isinstance(one["lr"], float) and not one["capturable"] and one["fused"]
+    asked = TrainSettings(optimizer_args={"foreach": False})
+    (own, *_) = make_optimizer(torch.nn.Linear(2, 2), asked).param_groups
+    assert not own["fused"], "what the user wrote comes first"
 
 
 # The tier gpu: a graph of CUDA itself.
