@@ -197,7 +197,7 @@ def pool_views(parts: Sequence[ViewProbabilities], name: str) -> ViewProbabiliti
 def _mean_by_id(ids: Strings, values: Floats) -> tuple[Strings, Floats]:
     """The sorted ids, and the mean of each id's rows."""
     unique, first, at, times = np.unique(ids, return_index=True, return_inverse=True, return_counts=True)
-    if len(unique) == len(ids):  # each id is in one fold: a sum of thousands of classes would take minutes
+    if len(unique) == len(ids):  # each id is in one fold; sums over thousands of classes are slow
         return unique, np.asarray(values[first], dtype=np.float32)
     total = np.zeros((len(unique), *values.shape[1:]))
     np.add.at(total, at, values.astype(np.float64))

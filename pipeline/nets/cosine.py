@@ -106,8 +106,8 @@ def _cosines(x: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch
 class _Cosines(torch.autograd.Function):
     """`_cosines` with a gradient that passes over the weights once.
 
-    What autograd would derive passes over them five times, which with thousands of classes is most of a step
-    (benchmarks/many_classes.py). It has no second derivative.
+    What autograd would derive passes over them several times, with new memory for each, which with thousands
+    of classes is most of a step (benchmarks/many_classes.py). It has no second derivative.
     """
 
     @staticmethod

@@ -139,6 +139,11 @@ class Ladder:
     rungs: tuple[Rung, ...] = ()
     note: str = ""
 
+    @property
+    def features(self) -> frozenset[str]:
+        """The keys of the features that its largest rung misses."""
+        return frozenset(key for one in self.rungs[:1] for key in one.cost.features.missing(one.views))
+
     def without(self, there: frozenset[str]) -> Ladder:
         """The same once these features are there."""
         costs = [replace(one.cost, features=one.cost.features.without(there)) for one in self.rungs]
@@ -219,7 +224,7 @@ def plan(
         after: seconds that follow each member: its place in the blend, and the submission.
         has_network: whether a network is finished: if not, the first one may have smaller images.
         why: the reason in words for a recipe that needs so many seconds.
-        there: keys of the features that were computed since the ladders were timed.
+        there: keys of the features that are there by now, whatever the ladders say.
     """
     members: list[Planned] = []
     left_out: list[tuple[str, str]] = []

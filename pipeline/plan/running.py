@@ -114,7 +114,6 @@ class Runner:
     done: dict[str, Artifact | None] = field(default_factory=dict)
     reported: tuple[str, Artifact] | None = None
     _ladders: dict[str, Ladder] = field(default_factory=dict)
-    _computed: frozenset[str] = frozenset()
     _timing: float = 0.0
     _shown: tuple[tuple[str, int, int], ...] = ()
 
@@ -263,7 +262,9 @@ class Runner:
         """The plan for the time that is left, printed where it is another one than before."""
         after = self.reserve.blend
         has_network = any(self.done.get(r.name) is not None for r in self.recipes if r.kind == "network")
-        ladders, there = self._open_ladders(), self._computed
+        ladders = self._open_ladders()
+        # Also of members that were paused or failed.
+        there = frozenset(key for one in ladders for key in one.features if self._has_features(key))
         made = planning.plan(ladders, self.left, self.pace, after, has_network, needs, there)
         shown = tuple((p.ladder.name, p.rung.size, p.epochs) for p in made.members)
         if shown != self._shown[1:] and made.members:
@@ -349,8 +350,6 @@ class Runner:
             self.session.say(texts.FAILED.format(name=planned.rung.label, why=error))
             self.note(planned.rung.label, taken, error.headline)
             return
-        finally:  # also those of a member that was paused or failed
-            self._computed |= {key for key in planned.features if self._has_features(key)}
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
         self.done[recipe.name] = artifact

@@ -65,7 +65,7 @@ REPEATS = 2
 HEAD_ROWS = 1024
 HEAD_EPOCHS = (2, 6)
 VALID_SHARE = 4  # one of so many rows, as with five folds
-# With more classes than this, a head is timed on two batches: its steps are slow, and hardly noisy.
+# With more classes than this, a head is timed on two batches at most: its steps are slow, and hardly noisy.
 MANY_CLASSES = 300
 
 
@@ -347,7 +347,8 @@ def of_pass(model: ModelSettings, config: Config, device: str) -> float:
 
 def of_head(config: Config, space: LabelSpace) -> float:
     """Seconds per row of a head on cached features that is trained by steps, validation included."""
-    n_rows = HEAD_ROWS if space.n_classes <= MANY_CLASSES else 2 * config.train.batch_size
+    few = space.n_classes <= MANY_CLASSES
+    n_rows = HEAD_ROWS if few else min(2 * config.train.batch_size, HEAD_ROWS)
     with torch.device("meta"):
         bare = config.model.model_copy(update={"weights": "none"})
         width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
