@@ -447,7 +447,7 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 STAGES = (
     Stage(
         "heads",
-        3,
+        4,
         "heads of all folds and seeds on cached features",
         build_heads,
         reads=heads_sections,
@@ -457,7 +457,7 @@ STAGES = (
     ),
     Stage(
         "fold",
-        5,
+        6,
         "one fold, trained",
         build_fold,
         reads=fold_sections,
@@ -478,7 +478,7 @@ STAGES = (
     ),
     Stage(
         "nested",
-        3,
+        4,
         "predictions of teachers for a fold's own training part",
         build_nested,
         reads=lesson_sections,
@@ -504,7 +504,7 @@ STAGES = (
     ),
     Stage(
         "whole",
-        3,
+        4,
         "one experiment on all data",
         build_whole,
         reads=lesson_sections,
