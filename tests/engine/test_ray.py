@@ -34,7 +34,9 @@ def cluster(monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    # Ray 2.60 leaves a socket open where the port of its dashboard is still held by the test before.
+    head = {"num_cpus": 0, "include_dashboard": False, "dashboard_port": None}
+    made = Cluster(initialize_head=True, head_node_args=head)
     made.machines = [made.add_node(num_cpus=1) for _ in range(2)]
     yield made
     made.shutdown()

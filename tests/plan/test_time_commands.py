@@ -43,17 +43,27 @@ def configs(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def own(configs, monkeypatch):
-    monkeypatch.setattr(load_settings, "CONFIGS", configs)
-    monkeypatch.setattr(read, "CONFIGS", configs)
-    monkeypatch.setattr(load_settings, "load", lambda words, where=configs: load(words, where))
-    monkeypatch.setattr(clock, "LEAST", 5.0)
+@pytest.fixture(scope="module")
+def own(configs):
+    """Commands that read these settings, and take a time of seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(load_settings, "CONFIGS", configs)
+        patched.setattr(read, "CONFIGS", configs)
+        patched.setattr(load_settings, "load", lambda words, where=configs: load(words, where))
+        patched.setattr(clock, "LEAST", 5.0)
+        yield
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
-    return tmp_path_factory.mktemp("time_home")
+def made(own, tmp_path_factory):
+    """A home in which `make all TIME=40s` has run, and what that said."""
+    home = tmp_path_factory.mktemp("time_home")
+    return home, in_time(home, "all", "40s")
+
+
+@pytest.fixture
+def home(made):
+    return made[0]
 
 
 def in_time(home, command, time, *words):
@@ -98,8 +108,8 @@ def test_there_is_nothing_to_improve_without_a_submission(tmp_path):
 
 
 @pytest.mark.slow
-def test_all_ends_in_time_with_the_best_submission(own, home):
-    said = in_time(home, "all", "40s")
+def test_all_ends_in_time_with_the_best_submission(made):
+    home, said = made
     assert said.code == 0, said.out + said.err
     assert re.search(r"^time +40s for make all, until .*portfolio/cpu.yaml$", said.out, re.MULTILINE)
     (ended,) = re.findall(r"^ended +after (\d+) s of 40 s", said.out, re.MULTILINE)
@@ -116,7 +126,7 @@ def test_all_ends_in_time_with_the_best_submission(own, home):
 
 
 @pytest.mark.slow
-def test_the_stable_name_is_known_to_commands_about_submissions(own, home):
+def test_the_stable_name_is_known_to_commands_about_submissions(home):
     best = home / "submissions" / "digits-best.csv"
     name = json.loads(best.with_suffix(".json").read_text(encoding="utf-8"))["name"]
     before = set(ledger(home))
@@ -127,7 +137,7 @@ def test_the_stable_name_is_known_to_commands_about_submissions(own, home):
 
 
 @pytest.mark.slow
-def test_a_later_command_goes_on_from_there(own, home):
+def test_a_later_command_goes_on_from_there(home):
     before = {a.key for a in artifacts(home, "infer")}
     said = in_time(home, "ensemble", "20s")
     assert said.code == 0, said.out + said.err
@@ -136,7 +146,7 @@ def test_a_later_command_goes_on_from_there(own, home):
 
 
 @pytest.mark.slow
-def test_advice_is_carried_out_and_noted(own, home):
+def test_advice_is_carried_out_and_noted(home):
     said = in_time(home, "improve", "30s")
     assert said.code == 0, said.out + said.err
     assert re.search(r"^improve +\d+ of \d+ pieces? of advice", said.out, re.MULTILINE)
@@ -148,7 +158,7 @@ def test_advice_is_carried_out_and_noted(own, home):
 
 
 @pytest.mark.slow
-def test_one_experiment_gets_the_epochs_that_fit_and_goes_on_with_them_where_it_was_paused(own, home):
+def test_one_experiment_gets_the_epochs_that_fit_and_goes_on_with_them_where_it_was_paused(home):
     said, begun = in_time(home, "train", "45s", "experiment=tiny_cnn"), None
     for _ in range(5):  # on a busy machine a training is paused, and the next command goes on from there
         assert said.code == 0, said.out + said.err
