@@ -44,7 +44,7 @@ from pipeline.errors import case
 from pipeline.errors import commands as reports
 from pipeline.errors.advice import ledger
 from pipeline.plan.costs import Scene
-from pipeline.plan.improving import Move, chance, moves_of, subject
+from pipeline.plan.improving import Move, expected, headroom, moves_of, subject
 from pipeline.record.store import Artifact
 from pipeline.settings.advice_table import Paid, counted
 from pipeline.settings.load import Settings
@@ -172,13 +172,26 @@ class World:
 
     @cached_property
     def table(self) -> list[Paid]:
-        """How often each remedy paid from the first run, each piece as the only attempt."""
+        """How often each remedy paid from the first run, and how much, each piece as the only attempt."""
         found = []
         for remedy in sorted({piece.remedy for piece in self.pieces}):
             own = [piece.name for piece in self.pieces if piece.remedy == remedy]
-            kept = sum(self.helps(name, frozenset(), 1) for name in own)
-            found.append(Paid(remedy, kept, len(own), "exclusive", len(self.y_N), self.name))
+            kept = [name for name in own if self.helps(name, frozenset(), 1)]
+            gain = sum(self.gain(name) for name in kept) / len(own)
+            line = Paid(remedy, len(kept), len(own), round(gain, 4), "exclusive", len(self.y_N), self.name)
+            found.append(line)
         return found
+
+    @property
+    def left(self) -> float:
+        """How far the first run is from a perfect score."""
+        return METRIC.headroom(METRIC.score(self.y_N, self.first_NC))
+
+    def gain(self, name: str) -> float:
+        """What a piece gains, alone or in the blend, as a share of the way to a perfect score."""
+        alone = METRIC.score(self.y_N, self.by_name[name].p_NC) - METRIC.score(self.y_N, self.first_NC)
+        together = self.score(frozenset({name})) - self.score(frozenset())
+        return max(alone, together, 0.0) / max(self.left, 1e-9)
 
 
 def ordered(world: World, table: Sequence[Paid]) -> list[str]:
@@ -186,8 +199,8 @@ def ordered(world: World, table: Sequence[Paid]) -> list[str]:
     worth = {}
     for piece in world.pieces:
         elsewhere = counted(table, piece.remedy, "exclusive", len(world.y_N))
-        pays, _, _ = chance(piece.remedy, piece.own, [], elsewhere)
-        move = Move(piece.name, piece.kind, (), NO_SETTINGS, None, pays * piece.gain, piece.expected, AFTER)
+        gain = expected(piece.remedy, piece.own * piece.gain, world.left, [], elsewhere)
+        move = Move(piece.name, piece.kind, (), NO_SETTINGS, None, gain, piece.expected, AFTER)
         worth[piece.name] = move.worth
     return sorted(worth, key=lambda name: -worth[name])
 
@@ -257,7 +270,8 @@ def built(name: str, options: argparse.Namespace) -> World:
     again = None if about is None else case.again(about, settings)
     assert again is not None, f"{name}: the run that was made a moment ago can be asked for again"
     scene = Scene.of(session, settings)
-    moves, _ = moves_of(report, again, scene, 1.0, AFTER)
+    assert about is not None, "it was asked for again"
+    moves, _ = moves_of(report, again, headroom(about, METRIC), scene, 1.0, AFTER)
     given = {tuple(one["settings"]): one for one in report.json(ledger.REPORTED)["advice"]}
     pieces = [carried_out(session, move, given[move.words], name) for move in moves]
     return world_of(session, settings, name, first, [piece for piece in pieces if piece is not None])
@@ -351,6 +365,7 @@ def write_table(worlds: Sequence[World], path: Path) -> None:
                 "remedy": remedy,
                 "kept": sum(line.kept for line in own),
                 "tried": sum(line.tried for line in own),
+                "gain": round(sum(line.tried * line.gain for line in own) / sum(x.tried for x in own), 4),
                 "target": own[0].target,
                 "images": images,
                 "origin": f"benchmarks/improve.py, {today}: {names}",

@@ -172,6 +172,11 @@ class Metric:
         """+1 if higher is better, else -1, so that a higher `sign * score` is always better."""
         return 1.0 if self.higher_is_better else -1.0
 
+    def headroom(self, score: float) -> float:
+        """How far a score is from a perfect one, ≥ 0, in units of the metric."""
+        perfect = self.maximum if self.higher_is_better else self.minimum
+        return max(self.sign * (perfect - score), 0.0)
+
     def refuse(self, target: Target) -> None:
         """Raise a `ConfigError` for a target that this metric cannot score."""
         target.require(self.kinds, f"competition.metric={self.name}")

@@ -4,9 +4,10 @@ Owns the order of the advice, carrying out one piece, what is kept, and the ledg
 same pieces as further recipes of `make all TIME=`. Does not own the advice (`errors/advice/`), running a
 member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
 
-The order: expected gain a minute. The gain is the bound of the advice, or the hope where there is none, times
-the chance that such advice pays: the rule's own estimate, corrected by how often its remedy paid
-before, in this project (`submissions/advice.jsonl`) and on open sets (`configs/advice/`). Every piece is a
+The order: expected gain a minute. The gain is the rule's own estimate, its bound, or its hope where there is
+none, times its chance; corrected by what its remedy gained before, in this project
+(`submissions/advice.jsonl`) and on open sets (`configs/advice/`), as a share of the way to a perfect score.
+Every piece is a
 run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
 interval is corrected for all pieces that were carried out on these data and folds, earlier ones included. It
 is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read.
@@ -15,6 +16,7 @@ is kept if it is better, or if the blend with it is. After a piece that was kept
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -87,29 +89,38 @@ class Move:
         return 60 * self.gain / max(self.seconds + self.after, 1.0)
 
 
-def chance(
+def expected(
     remedy: str,
     own: float,
+    headroom: float,
     outcomes: Sequence[ledger.CarriedOut],
     elsewhere: tuple[float, float] = (0.0, 0.0),
-) -> tuple[float, int, int]:
-    """The chance that a remedy pays, and how often it was kept here, of how often it was carried out here.
+) -> float:
+    """The gain that is expected of a remedy, in units of the metric.
 
-    `own` is the rule's estimate, 0 to 1, which counts as `PRIOR` outcomes; `elsewhere`: how often the remedy
-    was kept, and carried out, on open sets, weighted by how similar they are.
+    Args:
+        remedy: as `ledger.remedy_of`.
+        own: the rule's estimate, which counts as `PRIOR` outcomes.
+        headroom: of the run that the advice is about, as `Metric.headroom`; where a perfect score is
+            infinitely far, outcomes say nothing.
+        outcomes: of this project, of all remedies.
+        elsewhere: sum of the gains on open sets and number of outcomes there, weighted by how similar they
+            are; as all outcomes, shares of the way to a perfect score.
     """
-    known = [one.outcome.kept for one in outcomes if one.remedy == remedy]
-    kept, tried = sum(known) + elsewhere[0], len(known) + elsewhere[1]
-    return (PRIOR * own + kept) / (PRIOR + tried), sum(known), len(known)
+    if not math.isfinite(headroom):
+        return own
+    known = [one.outcome.share for one in outcomes if one.remedy == remedy and one.outcome.share is not None]
+    gained, tried = sum(known) + elsewhere[0], len(known) + elsewhere[1]
+    return (PRIOR * own + headroom * gained) / (PRIOR + tried)
 
 
 def moves_of(
-    report: Artifact, about: Settings, scene: Scene, factor: float, after: float
+    report: Artifact, about: Settings, headroom: float, scene: Scene, factor: float, after: float
 ) -> tuple[list[Move], list[str]]:
     """What a report advises that a run can carry out, best first; and lines about what cannot.
 
-    `about`: the settings of the run that the advice is about; `factor`: of this machine's pace; `after`: see
-    `Move`.
+    `about`, `headroom`: the settings of the run that the advice is about, and how far its score is from a
+    perfect one; `factor`: of this machine's pace; `after`: see `Move`.
     """
     session, found, lines = scene.session, list[Move](), list[str]()
     outcomes = ledger.carried_out(session.home)
@@ -134,8 +145,10 @@ def moves_of(
         seconds = factor * cost.seconds(config.train.epochs, len(config.infer.views))
         remedy = ledger.remedy_of(words)
         elsewhere = advice_table.counted(table, remedy, target, images)
-        pays, paid, tried = chance(remedy, float(one["chance"]), outcomes, elsewhere)
-        gain = pays * float(one["hope"] if one["bound"] is None else one["bound"])
+        own = float(one["chance"]) * float(one["hope"] if one["bound"] is None else one["bound"])
+        gain = expected(remedy, own, headroom, outcomes, elsewhere)
+        here = [past.outcome.kept for past in outcomes if past.remedy == remedy]
+        paid, tried = sum(here), len(here)
         found.append(
             Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, after, paid, tried)
         )
@@ -152,6 +165,17 @@ def subject(session: Session, settings: Settings, artifact: Artifact) -> Artifac
     return advisor.subject(artifact, runs)
 
 
+def headroom(result: Artifact, metric: metrics.Metric) -> float:
+    """How far the out-of-fold score of a result is from a perfect one; ∞: this metric did not score it."""
+    score = result.metrics.get(f"oof_{metric.name}")
+    return math.inf if score is None else metric.headroom(score)
+
+
+def share_of(gained: Comparison, left: float) -> float:
+    """A gain as a share of the way to a perfect score, 0 to 1."""
+    return min(max(gained.delta / left, 0.0), 1.0) if 0 < left < math.inf else 0.0
+
+
 def after_portfolio(runner: Runner) -> list[Recipe]:
     """Further recipes of a budget of time: the advice of a report on the best result, then other seeds."""
     names = {recipe.name for recipe in runner.recipes}
@@ -160,9 +184,11 @@ def after_portfolio(runner: Runner) -> list[Recipe]:
     about = subject(runner.session, runner.settings, runner.best.artifact)
     settings = case.again(about, runner.settings)
     is_new = runner.reported is None or runner.reported[0] != runner.best.artifact.key
-    if settings is not None and (not is_new or runner.left > 2 * max(runner.reserve.report, 10.0)):
+    in_time = not is_new or runner.left > 2 * max(runner.reserve.report, 10.0)
+    if about is not None and settings is not None and in_time:
         after = runner.reserve.blend + runner.reserve.report
-        moves, _ = moves_of(runner.report(), settings, runner.scene, runner.pace.of("network"), after)
+        left = headroom(about, runner.metric)
+        moves, _ = moves_of(runner.report(), settings, left, runner.scene, runner.pace.of("network"), after)
         found = [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
     found = [recipe for recipe in found if recipe.name not in names]
     return found or _seeds(runner, names)
@@ -238,7 +264,8 @@ class Improver:
             )
         self.about = about
         after = runner.reserve.blend + self.report_seconds
-        moves, lines = moves_of(report, settings, runner.scene, runner.pace.of("network"), after)
+        left = headroom(about, runner.metric)
+        moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
         moves = [m for m in moves if m.name not in self.tried]
         say = runner.session.say
         if moves:
@@ -293,6 +320,7 @@ class Improver:
         config, samples = runner.settings.config, runner.labelled
         compared = steps.compared(config, samples, made, old, tries)
         kept, told = compared.verdict == "better", texts.KEPT_RUN
+        share = share_of(compared, headroom(old, runner.metric)) if kept else 0.0
         if kept:
             runner.done[move.name] = made
             runner.submit(move.name, seconds, made)
@@ -301,11 +329,24 @@ class Improver:
             before = runner.best.artifact
             blend = runner.try_with(move.name, seconds, made, lambda new: self._helps(new, before, tries))
             kept = blend is not None
+            if blend is not None:
+                share = share_of(blend, headroom(before, runner.metric))
             told = texts.NOT_KEPT if blend is None else texts.KEPT_BLEND.format(comparison=blend)
         if kept:
             self.kept.append(move.name)
         session.say(texts.CARRIED_OUT.format(name=move.name, comparison=compared, kept=told))
-        ledger.note(session.home, self._line(move, compared, made, seconds, tries, kept))
+        outcome = ledger.AdviceOutcome(
+            verdict=compared.verdict,
+            delta=float(compared.delta),
+            low=float(compared.low),
+            high=float(compared.high),
+            seconds=round(seconds, 1),
+            tries=tries,
+            run=made.address,
+            kept=kept,
+            share=share,
+        )
+        ledger.note(session.home, self._line(move, outcome))
         return kept
 
     def _helps(self, blend: Artifact, before: Artifact, tries: int) -> Comparison | None:
@@ -318,20 +359,8 @@ class Improver:
         members = {name: a for name, a in self.runner.done.items() if a is not None}
         return members | {name: made for name, (_, made) in self.tried.items()}
 
-    def _line(
-        self, move: Move, compared: Comparison, made: Artifact, seconds: float, tries: int, kept: bool
-    ) -> Mapping[str, Any]:
+    def _line(self, move: Move, outcome: ledger.AdviceOutcome) -> Mapping[str, Any]:
         config, samples = self.runner.settings.config, self.runner.labelled
-        outcome = ledger.AdviceOutcome(
-            verdict=compared.verdict,
-            delta=float(compared.delta),
-            low=float(compared.low),
-            high=float(compared.high),
-            seconds=round(seconds, 1),
-            tries=tries,
-            run=made.address,
-            kept=kept,
-        )
         return {
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "competition": config.competition.name,

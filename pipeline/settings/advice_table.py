@@ -1,8 +1,9 @@
-"""How often each remedy of the error report paid on open sets: tables in configs/advice/.
+"""How often each remedy of the error report paid on open sets, and how much: tables in configs/advice/.
 
     - remedy: train.epochs            # the settings that it changes, numbers left out: also loss.name=focal
       kept: 2                         # times that it was kept,
       tried: 3                        # of so many times that it was carried out
+      gain: 0.05                      # share of the way to a perfect score that it gained, mean of all times
       target: exclusive               # what it was carried out on: kind of answers,
       images: 600                     # and labelled images
       origin: "benchmarks/improve.py, 2026-11-29: emoji and digits"
@@ -25,17 +26,22 @@ from pipeline.settings import read
 from pipeline.settings.read import Fault, ParsedFile, parse_file
 
 GROUP = "advice"
-KEYS = ("remedy", "kept", "tried", "target", "images", "origin")
+KEYS = ("remedy", "kept", "tried", "gain", "target", "images", "origin")
 FORMAT = "settings/advice_table.py shows the form of an entry"
 
 
 @dataclass(frozen=True)
 class Paid:
-    """One line: how often a remedy was kept, of how often it was carried out, on one sort of data."""
+    """One line: how often a remedy was kept, of how often it was carried out, on one sort of data.
+
+    Args:
+        gain: share of the way to a perfect score that it gained, 0 to 1, mean of all times; 0 when not kept.
+    """
 
     remedy: str
     kept: int
     tried: int
+    gain: float
     target: str
     images: int
     origin: str
@@ -73,9 +79,12 @@ def lines(folder: Path) -> tuple[Paid, ...]:
 
 
 def counted(table: Sequence[Paid], remedy: str, target: str, images: int) -> tuple[float, float]:
-    """(kept, tried) of a remedy, each outcome by its weight on data of this kind and size."""
+    """(gains, tried) of a remedy: sums over outcomes, each by its weight on data of this kind and size.
+
+    A gain is a share of the way to a perfect score.
+    """
     own = [(line.weight(target, images), line) for line in table if line.remedy == remedy]
-    return sum(w * line.kept for w, line in own), sum(w * line.tried for w, line in own)
+    return sum(w * line.tried * line.gain for w, line in own), sum(w * line.tried for w, line in own)
 
 
 def _faults(parsed: ParsedFile, entries: Sequence[Any]) -> Iterator[Fault]:
@@ -106,5 +115,8 @@ def _of_entry(entry: Any) -> Iterator[str]:
             yield f".{key}: {number!r} is not a whole number of at least 0"
         else:
             numbers[key] = number
+    gain = entry.get("gain")
+    if isinstance(gain, bool) or not isinstance(gain, int | float) or not 0 <= gain <= 1:
+        yield f".gain: {gain!r} is not a number from 0 to 1"
     if len(numbers) == 3 and numbers["kept"] > numbers["tried"]:
         yield f".kept: {numbers['kept']} is more than tried, {numbers['tried']}"

@@ -42,8 +42,8 @@ def world():
 def test_the_order_is_that_of_make_improve_and_follows_what_paid_elsewhere(world):
     assert improve.ordered(world, []) == ["smoothing", "larger", "longer"], "by the bounds alone"
     paid = [
-        Paid("train.epochs", 6, 6, "exclusive", N, "other"),
-        Paid("loss.label_smoothing", 0, 6, "exclusive", N, "other"),
+        Paid("train.epochs", 6, 6, 0.3, "exclusive", N, "other"),
+        Paid("loss.label_smoothing", 0, 6, 0.0, "exclusive", N, "other"),
     ]
     assert improve.ordered(world, paid) == ["longer", "larger", "smoothing"]
 
@@ -58,12 +58,12 @@ def test_a_piece_is_kept_where_it_helps_and_the_order_changes_how_soon(world):
 
 
 def test_ours_is_compared_with_random_orders_after_each_number_of_pieces(world):
-    paid = [Paid("train.epochs", 6, 6, "exclusive", N, "other")]
+    paid = [Paid("train.epochs", 6, 6, 0.3, "exclusive", N, "other")]
     made = improve.outcome(world, paid, orders=6)
     assert made.ours.shape == (4,) and made.theirs.shape == (6, 4)
     assert (made.ours[1] >= made.theirs[:, 1]).all() and made.better > 0 and made.worse == 0
     assert np.allclose(made.theirs[:, -1], made.ours[-1]), "the whole list is the same in every order"
-    against = improve.outcome(world, [Paid("train.epochs", 0, 40, "exclusive", N, "other")], orders=6)
+    against = improve.outcome(world, [Paid("train.epochs", 0, 40, 0.0, "exclusive", N, "other")], orders=6)
     assert against.worse > 0, "a bad order is told to be worse"
 
 

@@ -381,6 +381,43 @@ def test_larger_images_are_no_more_detail_where_the_originals_are_no_larger(orig
     assert ("Larger images show more detail" in pair.reason) == (original in (None, 500, 80))
 
 
+def frozen(size, made_for, cache_px=512):
+    """Facts of a head on features of images of this size, of a network that was made for another one."""
+    made = with_config(world(), images=ImageSettings(size=size, cache_px=cache_px))
+    seen = NetworkInput(0.1, 0.9, 0.0, made_for)
+    run = replace(made.run, pixels=False, input=seen, look_minutes=3.0)
+    return replace(made, run=run, asked=(), original_px=512)
+
+
+@pytest.mark.parametrize(
+    ("size", "made_for", "cache_px", "advised"),
+    [
+        (64, 224, 512, "images.size=224"),
+        ([32, 64], 224, 512, "images.size=[112,224]"),
+        (64, 224, 128, "images.size=128"),
+        (192, 224, 512, None),
+        (64, 0, 512, None),
+    ],
+)
+def test_a_frozen_network_is_advised_images_of_the_size_that_it_was_made_for(
+    size, made_for, cache_px, advised
+):
+    facts = frozen(size, made_for, cache_px)
+    told = {a.kind: a for a in advise(facts)}
+    if advised is None:
+        assert "frozen" not in told
+        return
+    assert told["frozen"].settings == (advised,) and f"{made_for} px" in told["frozen"].sentence
+    assert told["frozen"].minutes > 2.0 + 3.0, "its features are computed again, of larger images"
+    assert not told["pair"].settings, "one size is advised, not two"
+
+
+def test_a_network_that_is_trained_is_not_frozen():
+    facts = frozen(64, 224)
+    trained = replace(facts, run=replace(facts.run, pixels=True))
+    assert steps.frozen_size(trained) is None and steps.confused_pair(trained).settings == ("images.size=96",)
+
+
 def test_where_the_bound_is_the_distance_to_a_perfect_score_nothing_is_said():
     """With two classes, each error is of the weakest class and of the pair, and its second guess is right."""
     two = LabelSpace.product([Attribute("kind", ("a", "b"))])

@@ -1,19 +1,21 @@
 """Advice that is carried out: its order, what the ledger keeps of it, and the honest score of the choice."""
 
 import json
+import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from pipeline.core import metrics
-from pipeline.core.predictions import Probabilities
+from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.core.seeds import rng
 from pipeline.data import load
 from pipeline.errors.advice import ledger
 from pipeline.plan import selection
-from pipeline.plan.improving import PRIOR, Move, chance
+from pipeline.plan.improving import PRIOR, Move, expected, share_of
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import is_better
 from pipeline.record import files
@@ -29,6 +31,7 @@ OUTCOME = {
     "tries": 2,
     "run": "infer/abc",
     "kept": True,
+    "share": 0.1,
 }
 LINE = {
     "when": "2026-11-29T00:00:00+00:00",
@@ -44,7 +47,9 @@ LINE = {
 
 
 def outcomes(*kept, word="train.epochs=9"):
-    made = [ledger.AdviceOutcome.model_validate({**OUTCOME, "kept": k}) for k in kept]
+    made = [
+        ledger.AdviceOutcome.model_validate({**OUTCOME, "kept": k, "share": 0.1 if k else 0.0}) for k in kept
+    ]
     return [ledger.CarriedOut("toy", "train/a", "epochs", (word,), one) for one in made]
 
 
@@ -56,23 +61,35 @@ def test_a_remedy_is_what_advice_changes_whatever_rule_gave_it_and_however_much(
     assert ledger.remedy_of(["loss.name=focal"]) != ledger.remedy_of(["loss.name=logit_adjustment"])
 
 
-def test_the_chance_of_a_remedy_follows_how_often_it_paid():
-    assert chance("train.epochs", 0.4, []) == (0.4, 0, 0)
-    often, paid, tried = chance("train.epochs", 0.4, outcomes(True, True, True, False))
-    assert (paid, tried) == (3, 4) and often == pytest.approx((PRIOR * 0.4 + 3) / (PRIOR + 4))
-    never = chance("train.epochs", 0.4, outcomes(*[False] * 12))[0]
-    assert 0 < never < 0.11
-    assert chance("images.size", 0.4, outcomes(True, True)) == (0.4, 0, 0), "of the same remedy only"
+def test_the_expected_gain_of_a_remedy_follows_what_it_gained():
+    assert expected("train.epochs", 0.04, 0.5, []) == 0.04, "the rule's own estimate"
+    often = expected("train.epochs", 0.04, 0.5, outcomes(True, True, True, False))
+    assert often == pytest.approx((PRIOR * 0.04 + 0.5 * 0.3) / (PRIOR + 4))
+    assert 0 < expected("train.epochs", 0.04, 0.5, outcomes(*[False] * 12)) < 0.005
+    assert expected("images.size", 0.04, 0.5, outcomes(True)) == 0.04, "of the same remedy only"
 
 
-def test_what_paid_on_open_sets_moves_the_chance_and_is_not_told_as_the_projects_own():
-    assert chance("train.epochs", 0.4, [], (4.0, 4.0)) == (
-        pytest.approx((PRIOR * 0.4 + 4) / (PRIOR + 4)),
-        0,
-        0,
-    )
-    both, paid, tried = chance("train.epochs", 0.4, outcomes(True), (0.0, 4.0))
-    assert (paid, tried) == (1, 1) and both == pytest.approx((PRIOR * 0.4 + 1) / (PRIOR + 5))
+def test_a_gain_elsewhere_is_a_share_of_what_is_left_here():
+    assert expected("train.epochs", 0.0, 0.6, [], (0.4, 3.0)) == pytest.approx(0.6 * 0.4 / (PRIOR + 3))
+    both = expected("train.epochs", 0.04, 0.6, outcomes(True), (0.2, 4.0))
+    assert both == pytest.approx((PRIOR * 0.04 + 0.6 * 0.3) / (PRIOR + 5))
+    assert expected("train.epochs", 0.04, math.inf, outcomes(True), (0.2, 4.0)) == 0.04
+
+
+def test_a_gain_is_kept_as_a_share_of_the_way_to_a_perfect_score():
+    gained = Comparison(0.03, 0.01, 0.05, 0.99, 40, "better")
+    assert share_of(gained, 0.3) == pytest.approx(0.1)
+    assert share_of(gained, 0.0) == share_of(gained, math.inf) == 0.0
+    assert share_of(replace(gained, delta=-0.1), 0.3) == 0.0
+    for name, score, left in (("macro_f1", 0.7, 0.3), ("log_loss", 0.4, 0.4), ("r2", -1.0, 2.0)):
+        assert metrics.get(name).headroom(score) == pytest.approx(left)
+
+
+def test_an_outcome_that_an_earlier_version_noted_without_its_share_says_nothing(tmp_path):
+    old = {**LINE, "outcome": {k: v for k, v in OUTCOME.items() if k != "share"}}
+    ledger.note(tmp_path, old)
+    (done,) = ledger.carried_out(tmp_path)
+    assert done.outcome.kept and expected("train.epochs", 0.04, 0.5, [done]) == 0.04
 
 
 def test_advice_is_ordered_by_expected_gain_a_minute():

@@ -57,6 +57,7 @@ COLUMN_RULES: tuple[Rule, ...] = (
     faults.too_few_epochs,
     faults.no_augmentation,
     *column_steps.RULES,
+    steps.frozen_size,
     steps.another_family,
     steps.undecided,
 )
@@ -248,7 +249,8 @@ def _input(about: Artifact, runs: FinishedRuns) -> NetworkInput | None:
             continue
         m = artifact.metrics
         if "input_mean" in m:
-            return NetworkInput(m["input_mean"], m["input_std"], m["input_off"])
+            made_for = int(m.get("input_made_for", 0))
+            return NetworkInput(m["input_mean"], m["input_std"], m["input_off"], made_for)
         if stage in ("fold", "heads"):
             return _input(artifact, runs)
     return None

@@ -108,11 +108,13 @@ class NetworkInput:
     Args:
         mean, std: of the normalised training pixels.
         off: distance of the normalisation from that of the pretrained weights; 0 without such weights.
+        made_for_px: side of the images that those weights come from; 0: there are none, or it is not known.
     """
 
     mean: float
     std: float
     off: float
+    made_for_px: int = 0
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ for each that `make improve` carried out, and matching advice with finished runs
 
     {"when", "competition", "about": "train/<key>", "experiment", "kind", "sentence", "settings", "bound"}
     {the same without "sentence", "outcome": {"verdict", "delta", "low", "high", "seconds", "tries", "run",
-     "kept"}, "on": {"images", "classes", "groups", "target", "metric"}}
+     "kept", "share"}, "on": {"images", "classes", "groups", "target", "metric"}}
 
 A run has followed a piece of advice if it has the data, the folds and the settings of the run that the advice
 was for, except the advised settings. It may be older than the advice: what was tried before is not advised
@@ -76,7 +76,8 @@ class AdviceOutcome(BaseModel):
     """What a piece of advice brought when it was carried out, against the run that it was for.
 
     `delta`, `low` and `high` are of the paired comparison, corrected for `tries` attempts; `run`: its
-    inference; `kept`: whether it became a member of the blend.
+    inference; `kept`: whether it became a member of the blend; `share`: of the way to a perfect score that it
+    gained, alone or in the blend, 0 if it was not kept; None: an earlier version did not note it.
     """
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -89,6 +90,7 @@ class AdviceOutcome(BaseModel):
     tries: int
     run: str
     kept: bool
+    share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
 
 class _Line(BaseModel):
