@@ -16,6 +16,8 @@ class; every photo is a group). A quarter of the groups is held out, another one
 with three seeds and thirty with one, unless `--minutes 5 30 --seeds 3 1` say otherwise. Each cell is kept in
 `--out`; a second call goes on from there.
 
+`--systems podium "podium lite0_128"` compares with a single recipe of the portfolio that has the same time.
+
 `--side-by-side` runs all systems of a cell at once, for a machine that others use, too: what slows one down
 slows the others down as well. Each then has less than when it is alone, so its figures hold for the
 comparison only.
@@ -178,8 +180,8 @@ def of_autogluon(one: Task, preset: str, seconds: float, options: argparse.Names
     }
 
 
-def of_podium(one: Task, seconds: float, options: argparse.Namespace) -> dict[str, object]:
-    """Ours: `make all TIME=…` in a home of its own."""
+def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespace) -> dict[str, object]:
+    """Ours: `make all TIME=…` in a home of its own; of one recipe alone, if it is named."""
     from pipeline.data import load
     from pipeline.record.files import FileIndex
     from pipeline.record.store import Store
@@ -195,6 +197,7 @@ def of_podium(one: Task, seconds: float, options: argparse.Namespace) -> dict[st
         f"competition.attributes=[{{name: label, column: label, values: [{listed}]}}]",
         *(f"runtime.home={home}", "runtime.mlflow=false", f"runtime.threads={options.threads}"),
         *(f"train.seed={one.seed}", *options.words),
+        *([f"ensemble.members=[{recipe}]"] if recipe else []),
     ]
     began, clock = time.perf_counter(), time.time()
     asked = [sys.executable, "-m", "pipeline", "all", "--time", f"{round(seconds)}s", *words]
@@ -228,9 +231,10 @@ def of_all(one: Task, minutes: float, options: argparse.Namespace) -> dict[str, 
     missing = [who for who, path in paths.items() if not path.is_file()]
     if missing and options.side_by_side:
         missing = list(paths)
-        # What several of them want is made before they start, and takes none of their time.
-        environment(options.env, options.pins)
-        checkpoint(options.out / "lite0")
+        if any(who in RIVALS for who in missing):
+            # What several of them want is made before they start, and takes none of their time.
+            environment(options.env, options.pins)
+            checkpoint(options.out / "lite0")
     with ThreadPoolExecutor(len(missing) if options.side_by_side and missing else 1) as pool:
         running = {who: pool.submit(of_system, who, one, minutes * 60, options) for who in missing}
         for who, made in running.items():
@@ -240,9 +244,9 @@ def of_all(one: Task, minutes: float, options: argparse.Namespace) -> dict[str, 
 
 def of_system(who: str, one: Task, seconds: float, options: argparse.Namespace) -> dict[str, object]:
     """One cell."""
-    if who == OURS:
-        return of_podium(one, seconds, options)
-    return of_autogluon(one, RIVALS[who], seconds, options)
+    if who in RIVALS:
+        return of_autogluon(one, RIVALS[who], seconds, options)
+    return of_podium(one, who.removeprefix(OURS).strip(), seconds, options)
 
 
 def threads(count: int) -> dict[str, str]:
@@ -282,7 +286,7 @@ Cells = dict[tuple[str, int, float, str], dict[str, object]]
 def report(cells: Cells, tasks: dict[tuple[str, int], Task]) -> None:
     """A line for each set, time and system, and the paired differences."""
     for name, minutes in sorted({(which, m) for which, _, m, _ in cells}):
-        for who in (OURS, *RIVALS):
+        for who in sorted({w for _, _, _, w in cells}, key=lambda w: (w in RIVALS, w)):
             own = {s: c for (n, s, m, w), c in cells.items() if (n, m, w) == (name, minutes, who)}
             if not own:
                 continue
@@ -315,7 +319,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     words.add_argument("--photos", nargs="*", default=[], help="NAME=archive with a folder for each class")
     words.add_argument("--minutes", nargs="*", type=float, default=[5, 30])
     words.add_argument("--seeds", nargs="*", type=int, default=[3, 1], help="for each of --minutes")
-    words.add_argument("--systems", nargs="*", default=[OURS, *RIVALS], help="leave some out")
+    words.add_argument("--systems", nargs="*", default=[OURS, *RIVALS], help='also "podium RECIPE"')
     words.add_argument("--threads", type=int, default=2)
     words.add_argument(
         "--side-by-side",

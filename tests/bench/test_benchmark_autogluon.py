@@ -45,9 +45,9 @@ def test_whole_groups_are_held_out_and_each_seed_holds_out_others(table, tmp_pat
 def test_cells_are_kept_and_the_report_pairs_them(table, tmp_path, monkeypatch, capsys):
     made = []
 
-    def podium(one, seconds, options):
-        made.append("podium")
-        return answers(one, 1.0)
+    def podium(one, recipe, seconds, options):
+        made.append(f"podium {recipe}".strip())
+        return answers(one, 0.8 if recipe else 1.0)
 
     def rival(one, preset, seconds, options):
         made.append(preset or "defaults")
@@ -66,6 +66,9 @@ def test_cells_are_kept_and_the_report_pairs_them(table, tmp_path, monkeypatch, 
     assert said.count("podium minus autogluon") == 2 and "first submission after     20 s" in said
     bench.main(words)
     assert len(made) == 6 and capsys.readouterr().out == said
+    bench.main([*words, "--systems", "podium", "podium lite0_128"])
+    assert made[6:] == ["podium lite0_128"] * 2, "one recipe alone, in the same time"
+    assert "podium minus podium lite0_128: macro-F1 +" in capsys.readouterr().out
 
 
 def test_side_by_side_all_systems_run_at_once_and_a_missing_one_brings_the_others_along(
