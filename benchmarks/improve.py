@@ -290,7 +290,7 @@ def carried_out(session: Session, move: Move, given: Mapping[str, Any], name: st
     seconds = time.process_time() - began
     oof = load.oof(made, made.stage)
     order = np.argsort(oof.ids_N)
-    remedy, own = ledger.remedy_of(move.words), float(given["chance"])
+    remedy, own = ledger.remedy_of(move.words, move.kind), float(given["chance"])
     return Piece(move.name, move.kind, remedy, own, gain, move.seconds, seconds, oof.p_NC[order])
 
 

@@ -5,8 +5,9 @@ Owns turning rates into the seconds of features, folds and views. Does not own t
 fits (`plan/planning.py`).
 
 A rate is looked up in this order: the newest finished fold with the same network, size and batch on this
-machine; the newest features of the same network; the same network at another size; `machine.json`; a few
-steps on noise, timed now and kept there. Weights do not matter for it, so none are loaded.
+machine; features of the same network at a similar size; the same network at another similar size;
+`machine.json`; a few steps on noise, timed now and kept there. Weights do not matter for it, so none are
+loaded.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ from pipeline.settings.train import AUTO
 from pipeline.train import estimate, head_penalty, precision
 from pipeline.train.studies import walltime
 
+# A network's time follows the area of its images, but not from 32 px to 224: small images take longer than
+# their area says. A rate is used for at most so many times the area, or so small a part of it.
+FARTHEST = 6.0
 # A pass without gradients, as a share of a training step of the same images.
 FORWARD = 0.35
 # Seconds of a fold that do not depend on its images: building the network, its file, its record.
@@ -64,7 +68,7 @@ class Scene:
     plan: FoldPlan
     n_test: int
     at_once: int = 1
-    _rates: dict[tuple[str, str], float] = field(default_factory=dict)
+    _rates: dict[tuple[str, str, int], float] = field(default_factory=dict)
 
     @staticmethod
     def of(session: Session, settings: Settings) -> Scene:
@@ -125,12 +129,10 @@ class Scene:
             return known
         if device == "cuda" and config.train.precision == "auto" and not is_probe(settings):
             return self._raced(settings, device)
-        area, own = config.images.hw[0] * config.images.hw[1], (config.model.name, device)
-        passed = self._passed(config.model.name, device, area)
-        if passed is not None:
-            return passed
-        if own in self._rates:  # of another size: a network's time follows the area of its images
-            return area * self._rates[own]
+        area, name = config.images.hw[0] * config.images.hw[1], config.model.name
+        scaled = self._passed(name, device, area) or self._of_other_size(name, device, area)
+        if scaled is not None:
+            return scaled
         question = {
             "what": "a training row",
             "machine": machine(),
@@ -145,8 +147,16 @@ class Scene:
         }
         profile = Profile(self.session.home)
         rate = float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
-        self._rates[own] = rate / area
+        self._rates[name, device, area] = rate
         return rate
+
+    def _of_other_size(self, model: str, device: str, area: int) -> float | None:
+        """The rate of the same network as timed for images of a similar size."""
+        known = {a: rate for (m, d, a), rate in self._rates.items() if (m, d) == (model, device)}
+        nearest = min(known, key=lambda other: max(other / area, area / other), default=0)
+        if not nearest or max(nearest / area, area / nearest) > FARTHEST:
+            return None
+        return known[nearest] * area / nearest
 
     def _raced(self, settings: Settings, device: str) -> float:
         """The rate in the mode that `train.precision=auto` chooses: measured as trainings would, and kept."""
@@ -158,11 +168,13 @@ class Scene:
         return estimate.OVERHEAD * step / config.train.batch_size
 
     def _passed(self, model: str, device: str, area: int) -> float | None:
-        """The rate of the newest features of the same network on this machine, for images of this area.
+        """The rate of features of the same network on this machine, for images of this area.
 
         On a GPU a pass says little about a step.
         """
-        seconds = estimate.pass_seconds(self.session.store, model, area) if device == "cpu" else None
+        if device != "cpu":
+            return None
+        seconds = estimate.pass_seconds(self.session.store, model, area, FARTHEST)
         return None if seconds is None else seconds / FORWARD
 
     def _timed(self, settings: Settings, device: str) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def moves_of(
             continue
         config = settings.config
         seconds = factor * cost.seconds(config.train.epochs, len(config.infer.views))
-        remedy = ledger.remedy_of(words)
+        remedy = ledger.remedy_of(words, str(one["kind"]))
         elsewhere = advice_table.counted(table, remedy, target, images)
         own = float(one["chance"]) * float(one["hope"] if one["bound"] is None else one["bound"])
         gain = expected(remedy, own, headroom, outcomes, elsewhere)

@@ -150,15 +150,22 @@ def _features(
     return views * images * seconds, ()
 
 
-def pass_seconds(store: Store, model: str, area: int) -> float | None:
-    """Seconds of an image of `area` px in one view, by this network's newest features on this machine."""
+def pass_seconds(store: Store, model: str, area: int, farthest: float = math.inf) -> float | None:
+    """Seconds of an image of `area` px in one view, by this network's features on this machine.
+
+    By the newest ones of the nearest size, of at most `farthest` times the area or so small a part of it.
+    None: there are none.
+    """
+    found = list[tuple[float, float]]()
     for artifact in reversed(store.all("features")):
         milliseconds, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
         same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
         if same and milliseconds and size:
             height, width = size if isinstance(size, list) else (size, size)
-            return float(milliseconds / 1000 * area / (height * width))
-    return None
+            larger = area / (height * width)
+            found.append((max(larger, 1 / larger), milliseconds / 1000 * larger))
+    away, seconds = min(found, key=lambda pair: pair[0], default=(math.inf, 0.0))
+    return seconds if found and away <= farthest else None
 
 
 def earlier(store: Store, settings: Settings, device: str) -> float | None:

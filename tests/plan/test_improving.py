@@ -54,11 +54,17 @@ def outcomes(*kept, word="train.epochs=9"):
 
 
 def test_a_remedy_is_what_advice_changes_whatever_rule_gave_it_and_however_much():
-    assert ledger.remedy_of(["train.epochs=9"]) == ledger.remedy_of(["train.epochs=30"]) == "train.epochs"
-    assert ledger.remedy_of(["images.size=[96,64]"]) == ledger.remedy_of(["images.size=96"]) == "images.size"
+    def remedy(*words, kind="pair"):
+        return ledger.remedy_of(words, kind)
+
+    assert remedy("train.epochs=9") == remedy("train.epochs=30", kind="epochs") == "train.epochs"
+    assert remedy("images.size=[96,64]") == remedy("images.size=96") == "images.size"
+    assert remedy("images.size=224", kind="frozen") == "frozen images.size", (
+        "a frozen network is another matter"
+    )
     over = ["resample.method=over", "resample.to=balanced"]
-    assert ledger.remedy_of(over) == "resample.method=over resample.to=balanced"
-    assert ledger.remedy_of(["loss.name=focal"]) != ledger.remedy_of(["loss.name=logit_adjustment"])
+    assert remedy(*over) == "resample.method=over resample.to=balanced"
+    assert remedy("loss.name=focal") != remedy("loss.name=logit_adjustment")
 
 
 def test_the_expected_gain_of_a_remedy_follows_what_it_gained():

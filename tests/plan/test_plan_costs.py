@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.core.samples import Attribute, LabelSpace
 from pipeline.engine.hardware import machine
-from pipeline.plan.costs import FORWARD, HEAD_START, Scene
+from pipeline.plan.costs import FARTHEST, FORWARD, HEAD_START, Scene
 from pipeline.plan.recipes import Recipe
 from pipeline.settings.load import load
 from pipeline.train import estimate, head_penalty, step_timing
@@ -115,6 +115,45 @@ def test_a_head_of_many_classes_is_timed_in_moments_whatever_its_batch(tmp_path,
     space = Samples(classes=400).space
     assert 0 < estimate.head_row(settings, space, tmp_path) < 0.1
     assert 0 < estimate.head_row(load(["experiment=probe_mlp", *words]), space, tmp_path) < 0.1
+
+
+class Made:
+    """Features of images of this size, with milliseconds an image."""
+
+    def __init__(self, size, milliseconds, model="tf_efficientnet_lite0"):
+        self.metrics, self.manifest = {"ms_per_image": milliseconds}, {"hardware": machine()}
+        self.setting = {"images.size": size, "model.name": model}.get
+
+
+def test_features_of_a_similar_size_tell_the_time_of_others_and_far_smaller_ones_do_not():
+    made = [Made(32, 4.0), Made(96, 10.0), Made([48, 192], 12.0), Made(64, 1.0, model="other")]
+    store = SimpleNamespace(all=lambda stage: made)
+
+    def seconds(size, farthest=FARTHEST):
+        return estimate.pass_seconds(store, "tf_efficientnet_lite0", size * size, farthest)
+
+    assert seconds(96) == pytest.approx(0.012), "the newest of the same area"
+    assert seconds(192) == pytest.approx(0.048) and seconds(24) == pytest.approx(0.004 * (24 / 32) ** 2)
+    assert seconds(300) is None and seconds(300, float("inf")) == pytest.approx(0.012 * (300 / 96) ** 2)
+
+
+def test_a_network_is_timed_again_where_its_images_are_of_a_very_different_size(monkeypatch):
+    asked = []
+
+    def timed(scene, settings, device):
+        asked.append(settings.config.images.size)
+        return {"seconds": 0.02 * (settings.config.images.size / 96) ** 2}
+
+    profile = SimpleNamespace(measured=lambda question, measure: measure())
+    monkeypatch.setattr("pipeline.plan.costs.Profile", lambda home: profile)
+    monkeypatch.setattr(Scene, "_timed", timed)
+    here = scene()
+    here.session.store = SimpleNamespace(all=lambda stage: [])
+    words = ["competition=emoji", "experiment=probe", "images.cache_px=512"]
+    rates = {size: here.rate(load([*words, f"images.size={size}"])) for size in (32, 48, 224, 160)}
+    assert asked == [32, 224]
+    assert rates[48] == pytest.approx(rates[32] * (48 / 32) ** 2)
+    assert rates[160] == pytest.approx(rates[224] * (160 / 224) ** 2)
 
 
 def test_a_rate_of_heads_is_that_of_the_same_competition_and_head():

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 LEDGER = "advice.jsonl"
 REPORTED = "advice.json"
+# Rules about heads on a frozen network.
+OF_HEADS = ("frozen",)
 # How many faulty lines a warning names.
 SHOWN = 5
 # A value that is a number or a list of numbers.
@@ -120,16 +122,19 @@ class CarriedOut:
     @property
     def remedy(self) -> str:
         """What it changed; see `remedy_of`."""
-        return remedy_of(self.settings)
+        return remedy_of(self.settings, self.kind)
 
 
-def remedy_of(settings: Sequence[str]) -> str:
+def remedy_of(settings: Sequence[str], kind: str) -> str:
     """What a piece of advice changes: its settings, numbers left out: `images.size`, `loss.name=focal`.
 
-    One rule may advise different remedies, and two rules the same one: what paid is counted by remedy.
+    One rule may advise different remedies, and two rules the same one: what paid is counted by remedy. But a
+    rule for networks that are not trained has remedies of its own, with its name first: larger images do
+    something else to them.
     """
     named = (word.partition("=") for word in settings)
-    return " ".join(path if NUMBERS.fullmatch(value) else f"{path}={value}" for path, _, value in named)
+    changed = [path if NUMBERS.fullmatch(value) else f"{path}={value}" for path, _, value in named]
+    return " ".join([kind, *changed] if kind in OF_HEADS else changed)
 
 
 def read(home: Path) -> tuple[GivenAdvice, ...]:
