@@ -4,8 +4,8 @@ Owns the choice of members, image sizes, epochs and views, and how expectations 
 not own measuring (`plan/costs.py`), the recipes (`plan/recipes.py`) nor running them (`plan/running.py`).
 
 The recipes are taken in their order, which is that of the portfolio: by what each adds to the blend per
-minute. One that does not fit gets fewer epochs, then one view; if there is no network yet, it gets smaller
-images; otherwise it is left out. The schedule of every member is known before it starts and is never cut. The
+minute. One that does not fit gets fewer epochs, then one view, or is left out; if no network fits, and there
+is none yet, the first one that does with smaller images gets them. The schedule of every member is known before it starts and is never cut. The
 rest of the time goes to more epochs of the last network. Scores play no part.
 """
 
@@ -215,17 +215,38 @@ def plan(
     why: Why,
     there: frozenset[str] = frozenset(),
 ) -> Plan:
-    """The members that fit into so many seconds.
+    """The members that fit into so many seconds; see above.
 
     Args:
         ladders: in the order of preference, without those that are done.
         seconds: for members and what follows each.
         pace: of this machine at this time.
         after: seconds that follow each member: its place in the blend, and the submission.
-        has_network: whether a network is finished: if not, the first one may have smaller images.
+        has_network: whether a network is finished: if not, one may have smaller images.
         why: the reason in words for a recipe that needs so many seconds.
         there: keys of the features that are there by now, whatever the ladders say.
     """
+    made = _taken(ladders, seconds, pace, after, 1, why, there)
+    if has_network or any(one.ladder.kind == "network" for one in made.members):
+        return made
+    most = max((len(ladder.rungs) for ladder in ladders if ladder.kind == "network"), default=1)
+    for rungs in range(2, most + 1):
+        smaller = _taken(ladders, seconds, pace, after, rungs, why, there)
+        if any(one.ladder.kind == "network" for one in smaller.members):
+            return smaller
+    return made
+
+
+def _taken(
+    ladders: Sequence[Ladder],
+    seconds: float,
+    pace: Pace,
+    after: float,
+    rungs: int,
+    why: Why,
+    there: frozenset[str],
+) -> Plan:
+    """The members that fit, the first network with one of its first so many sizes and the others with their own."""
     members: list[Planned] = []
     left_out: list[tuple[str, str]] = []
     left = FILL * seconds
@@ -234,18 +255,17 @@ def plan(
         if not ladder.rungs:
             left_out.append((ladder.name, ladder.note))
             continue
-        first = ladder.kind == "network" and not has_network
-        rungs = ladder.rungs if first else ladder.rungs[:1]
-        fitting = (fitted(ladder, rung, left - after, pace) for rung in rungs)
+        sizes = ladder.rungs[:rungs] if ladder.kind == "network" else ladder.rungs[:1]
+        fitting = (fitted(ladder, rung, left - after, pace) for rung in sizes)
         chosen = next((one for one in fitting if one is not None), None)
         if chosen is None:
-            least = fewest(ladder, rungs[-1], pace)
+            least = fewest(ladder, sizes[-1], pace)
             left_out.append((ladder.name, why(least.seconds + after)))
             continue
         members.append(chosen)
         there |= chosen.features
         left -= chosen.seconds + after
-        has_network = has_network or ladder.kind == "network"
+        rungs = 1 if ladder.kind == "network" else rungs
     return Plan(tuple(stretched(members, left, pace)), tuple(left_out))
 
 

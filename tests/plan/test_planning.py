@@ -103,6 +103,19 @@ def test_only_the_first_network_may_have_smaller_images():
     assert [m.rung.size for m in planned([both], 400, has_network=False).members] == [96]
 
 
+def test_a_network_that_fits_as_it_is_comes_before_a_better_one_with_smaller_images():
+    large = network("large", rung("large", 160, epoch=60.0), rung("large at 80 px", 80, epoch=15.0))
+    small = network("small", rung("small", 96, epoch=20.0))
+    assert [m.rung.label for m in planned([large, small], 300, has_network=False).members] == ["small"]
+    assert [m.rung.label for m in planned([large, small], 130, has_network=False).members] == [
+        "large at 80 px"
+    ]
+    assert [m.rung.label for m in planned([large, small], 800, has_network=False).members] == [
+        "large",
+        "small",
+    ]
+
+
 def test_the_rest_of_the_time_goes_to_more_epochs_of_the_last_network():
     made = planned([network("a", epoch=4.0), network("b"), probe()], 400)
     by_name = {m.ladder.name: m.epochs for m in made.members}
