@@ -11,7 +11,8 @@ kept in `--out`. An order of the list is then replayed without training: a piece
 the first run, or if the blend with it is better than the blend before, both by paired intervals that are
 corrected for the number of pieces so far, as `make improve` does.
 
-Our order is that of `make improve`, with what paid in the worlds of the other sets; it is compared with
+Our order is that of `make improve` with time for all pieces, and with what paid in the worlds of the other
+sets; it is compared with
 random orders of the same list, after each number of pieces: the cross-fitted score of the blend of what was
 kept. Prints the score after each number of pieces, ours, the mean of the random orders and how much of the
 difference was noise, for each world; then the mean over all worlds.
@@ -21,6 +22,7 @@ import argparse
 import contextlib
 import io
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,7 +46,7 @@ from pipeline.errors import case
 from pipeline.errors import commands as reports
 from pipeline.errors.advice import ledger
 from pipeline.plan.costs import Scene
-from pipeline.plan.improving import Move, expected, headroom, moves_of, subject
+from pipeline.plan.improving import Move, best_first, expected, headroom, moves_of, subject
 from pipeline.record.store import Artifact
 from pipeline.settings.advice_table import Paid, counted
 from pipeline.settings.load import Settings
@@ -196,16 +198,15 @@ class World:
 
 def ordered(world: World, table: Sequence[Paid]) -> list[str]:
     """The order of `make improve` with this table of what paid elsewhere."""
-    worth = {}
+    moves = []
     for piece in world.pieces:
         elsewhere = counted(table, piece.remedy, "exclusive", len(world.y_N))
         gain = expected(piece.remedy, piece.own * piece.gain, world.left, [], elsewhere)
-        move = Move(piece.name, piece.kind, (), NO_SETTINGS, None, gain, piece.expected, AFTER)
-        worth[piece.name] = move.worth
-    return sorted(worth, key=lambda name: -worth[name])
+        moves.append(Move(piece.name, piece.kind, (), NO_SETTINGS, None, gain, piece.expected, AFTER))
+    return [move.name for move in best_first(moves, math.inf)]
 
 
-# `Move.worth` looks at seconds and gain only.
+# The order looks at seconds and gain only.
 NO_SETTINGS: Any = None
 
 

@@ -4,8 +4,9 @@ Owns the order of the advice, carrying out one piece, what is kept, and the ledg
 same pieces as further recipes of `make all TIME=`. Does not own the advice (`errors/advice/`), running a
 member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
 
-The order: expected gain a minute. The gain is the rule's own estimate, its bound, or its hope where there is
-none, times its chance; corrected by what its remedy gained before, in this project
+The order: expected gain a minute; where there is time for all pieces, expected gain, because the interval of
+an early one is corrected for fewer attempts. The gain is the rule's own estimate, its bound, or its hope
+where there is none, times its chance; corrected by what its remedy gained before, in this project
 (`submissions/advice.jsonl`) and on open sets (`configs/advice/`), as a share of the way to a perfect score.
 Every piece is a
 run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
@@ -117,7 +118,7 @@ def expected(
 def moves_of(
     report: Artifact, about: Settings, headroom: float, scene: Scene, factor: float, after: float
 ) -> tuple[list[Move], list[str]]:
-    """What a report advises that a run can carry out, best first; and lines about what cannot.
+    """What a report advises that a run can carry out, and lines about what cannot.
 
     `about`, `headroom`: the settings of the run that the advice is about, and how far its score is from a
     perfect one; `factor`: of this machine's pace; `after`: see `Move`.
@@ -152,7 +153,13 @@ def moves_of(
         found.append(
             Move(name, str(one["kind"]), words, settings, one["bound"], gain, seconds, after, paid, tried)
         )
-    return sorted(found, key=lambda move: -move.worth), lines
+    return found, lines
+
+
+def best_first(moves: Sequence[Move], left: float) -> list[Move]:
+    """The moves in their order, with so many seconds left for them."""
+    all_fit = sum(move.seconds + move.after for move in moves) <= left
+    return sorted(moves, key=lambda move: -(move.gain if all_fit else move.worth))
 
 
 def subject(session: Session, settings: Settings, artifact: Artifact) -> Artifact | None:
@@ -189,6 +196,7 @@ def after_portfolio(runner: Runner) -> list[Recipe]:
         after = runner.reserve.blend + runner.reserve.report
         left = headroom(about, runner.metric)
         moves, _ = moves_of(runner.report(), settings, left, runner.scene, runner.pace.of("network"), after)
+        moves = best_first(moves, runner.left)
         found = [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
     found = [recipe for recipe in found if recipe.name not in names]
     return found or _seeds(runner, names)
@@ -266,7 +274,7 @@ class Improver:
         after = runner.reserve.blend + self.report_seconds
         left = headroom(about, runner.metric)
         moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
-        moves = [m for m in moves if m.name not in self.tried]
+        moves = best_first([m for m in moves if m.name not in self.tried], runner.left)
         say = runner.session.say
         if moves:
             say(texts.MOVES)

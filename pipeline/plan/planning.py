@@ -5,8 +5,9 @@ not own measuring (`plan/costs.py`), the recipes (`plan/recipes.py`) nor running
 
 The recipes are taken in their order, which is that of the portfolio: by what each adds to the blend per
 minute. One that does not fit gets fewer epochs, then one view, or is left out; if no network fits, and there
-is none yet, the first one that does with smaller images gets them. The schedule of every member is known before it starts and is never cut. The
-rest of the time goes to more epochs of the last network. Scores play no part.
+is none yet, the first one that does with smaller images gets them. The schedule of every member is known
+before it starts and is never cut. The rest of the time goes to more epochs of the last network.
+Scores play no part.
 """
 
 from __future__ import annotations
@@ -246,7 +247,7 @@ def _taken(
     why: Why,
     there: frozenset[str],
 ) -> Plan:
-    """The members that fit, the first network with one of its first so many sizes and the others with their own."""
+    """The members that fit: the first network with one of its first so many sizes, others with their own."""
     members: list[Planned] = []
     left_out: list[tuple[str, str]] = []
     left = FILL * seconds

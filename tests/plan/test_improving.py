@@ -15,7 +15,7 @@ from pipeline.core.seeds import rng
 from pipeline.data import load
 from pipeline.errors.advice import ledger
 from pipeline.plan import selection
-from pipeline.plan.improving import PRIOR, Move, expected, share_of
+from pipeline.plan.improving import PRIOR, Move, best_first, expected, share_of
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import is_better
 from pipeline.record import files
@@ -102,6 +102,13 @@ def test_advice_is_ordered_by_expected_gain_a_minute():
     slow = Move("slow", "pair", (), None, 0.1, gain=0.05, seconds=600)
     quick = Move("quick", "epochs", (), None, None, gain=0.02, seconds=60)
     assert quick.worth > slow.worth and quick.worth == pytest.approx(0.02)
+
+
+def test_where_all_pieces_fit_the_largest_gain_comes_first():
+    quick = Move("quick", "epochs", (), None, None, gain=0.02, seconds=5, after=10)
+    slow = Move("slow", "frozen", (), None, None, gain=0.05, seconds=300, after=10)
+    assert [m.name for m in best_first([quick, slow], 325)] == ["slow", "quick"]
+    assert [m.name for m in best_first([quick, slow], 324)] == ["quick", "slow"], "by gain a minute"
 
 
 def test_what_follows_every_piece_counts_so_that_seconds_do_not_outweigh_gains():
