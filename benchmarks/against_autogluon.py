@@ -16,7 +16,8 @@ class; every photo is a group). A quarter of the groups is held out, another one
 with three seeds and thirty with one, unless `--minutes 5 30 --seeds 3 1` say otherwise. Each cell is kept in
 `--out`; a second call goes on from there.
 
-`--systems podium "podium lite0_128"` compares with a single recipe of the portfolio that has the same time.
+`--systems podium "podium lite0_128"` compares with a single recipe of the portfolio: `make train TIME=…` chooses
+the epochs that fill the time, with three folds, and its predictions come on top.
 
 `--side-by-side` runs all systems of a cell at once, for a machine that others use, too: what slows one down
 slows the others down as well. Each then has less than when it is alone, so its figures hold for the
@@ -181,7 +182,7 @@ def of_autogluon(one: Task, preset: str, seconds: float, options: argparse.Names
 
 
 def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespace) -> dict[str, object]:
-    """Ours: `make all TIME=…` in a home of its own; of one recipe alone, if it is named."""
+    """Ours: `make all TIME=…` in a home of its own; or one recipe alone in that time, if it is named."""
     from pipeline.data import load
     from pipeline.record.files import FileIndex
     from pipeline.record.store import Store
@@ -197,14 +198,17 @@ def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespac
         f"competition.attributes=[{{name: label, column: label, values: [{listed}]}}]",
         *(f"runtime.home={home}", "runtime.mlflow=false", f"runtime.threads={options.threads}"),
         *(f"train.seed={one.seed}", *options.words),
-        *([f"ensemble.members=[{recipe}]"] if recipe else []),
+        *([f"experiment={recipe}", "folds.n=3"] if recipe else []),
     ]
     began, clock = time.perf_counter(), time.time()
-    asked = [sys.executable, "-m", "pipeline", "all", "--time", f"{round(seconds)}s", *words]
-    subprocess.run(asked, check=True, cwd=CHECKOUT, env=threads(options.threads))
+    command(["train" if recipe else "all", "--time", f"{round(seconds)}s", *words], options)
+    store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
+    if recipe:
+        (trained,) = store.all("train")
+        command(["infer", *words, f"train.epochs={trained.setting('train.epochs')}"], options)
+        store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
     taken = time.perf_counter() - began
     made = sorted((home / "submissions").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
-    store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
     artifact = store.at(submission.read(made[-1])["artifact"])
     assert artifact is not None, "the last submission has its artifact"
     answers = load.test(artifact, OURS).take(one.test["id"].to_numpy(np.str_))
@@ -214,6 +218,12 @@ def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespac
         "seconds": taken,
         "first": made[0].stat().st_mtime - clock,
     }
+
+
+def command(words: Sequence[str], options: argparse.Namespace) -> None:
+    """Run a command of ours."""
+    asked = [sys.executable, "-m", "pipeline", *words]
+    subprocess.run(asked, check=True, cwd=CHECKOUT, env=threads(options.threads))
 
 
 def of_all(one: Task, minutes: float, options: argparse.Namespace) -> dict[str, dict[str, object]]:
