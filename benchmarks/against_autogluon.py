@@ -16,8 +16,8 @@ class; every photo is a group). A quarter of the groups is held out, another one
 with three seeds and thirty with one, unless `--minutes 5 30 --seeds 3 1` say otherwise. Each cell is kept in
 `--out`; a second call goes on from there.
 
-`--systems podium "podium lite0_128"` compares with a single recipe of the portfolio: `make train TIME=…` chooses
-the epochs that fill the time, with three folds, and its predictions come on top.
+`--systems podium "podium lite0_128"` compares with one recipe of the portfolio alone: `make train TIME=…`
+chooses the epochs that fill the time, with three folds, and its predictions come on top.
 
 `--side-by-side` runs all systems of a cell at once, for a machine that others use, too: what slows one down
 slows the others down as well. Each then has less than when it is alone, so its figures hold for the

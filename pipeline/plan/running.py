@@ -97,6 +97,9 @@ class Runner:
             recipes are.
         more: further recipes when all are done; called again when those are done, too.
         after_first: called once a first submission exists.
+        done: the result of each member by its name; None: it failed, or was paused. With smaller images than
+            its recipe's it has another name, and the recipe is still to be done.
+        has_network: whether a member is a trained network.
     """
 
     session: Session
@@ -112,6 +115,7 @@ class Runner:
     steps: list[Step] = field(default_factory=list)
     best: Best | None = None
     done: dict[str, Artifact | None] = field(default_factory=dict)
+    has_network: bool = False
     reported: tuple[str, Artifact] | None = None
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
@@ -169,20 +173,26 @@ class Runner:
             made = next((a for a in free.values() if same_recipe(recipe.settings, a)), None)
             if made is not None:
                 del free[made.key]
-                self.done[recipe.name] = made
+                self._add_member(recipe.name, recipe.kind, made)
         for recipe in self.recipes:
             if recipe.name in self.done or recipe.faults:
                 continue
-            smaller = [recipe.at(size=size) for size in recipe.sizes[1:]]
-            made = next((a for a in free.values() if any(same_recipe(s, a) for s in smaller)), None)
-            if made is not None:
-                del free[made.key]
-                self.done[recipe.name] = made
+            for size in recipe.sizes[1:]:
+                smaller = recipe.at(size=size)
+                made = next((a for a in free.values() if same_recipe(smaller, a)), None)
+                if made is not None:
+                    del free[made.key]
+                    name = texts.AT_SIZE.format(name=recipe.name, size=size)
+                    self._add_member(name, recipe.kind, made)
         self.recipes = [self._as_begun(recipe) for recipe in self.recipes]
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
             self._take_former()
+
+    def _add_member(self, name: str, kind: str, made: Artifact) -> None:
+        self.done[name] = made
+        self.has_network = self.has_network or kind == "network"
 
     def _as_begun(self, recipe: Recipe) -> Recipe:
         """The recipe with the size of images with which an earlier command began it."""
@@ -261,11 +271,10 @@ class Runner:
     def replan(self) -> Plan:
         """The plan for the time that is left, printed where it is another one than before."""
         after = self.reserve.blend
-        has_network = any(self.done.get(r.name) is not None for r in self.recipes if r.kind == "network")
         ladders = self._open_ladders()
         # Also of members that were paused or failed.
         there = frozenset(key for one in ladders for key in one.features if self._has_features(key))
-        made = planning.plan(ladders, self.left, self.pace, after, has_network, needs, there)
+        made = planning.plan(ladders, self.left, self.pace, after, self.has_network, needs, there)
         shown = tuple((p.ladder.name, p.rung.size, p.epochs) for p in made.members)
         if shown != self._shown[1:] and made.members:
             for line in table.lines(made, self.clock, self.reserve, len(self.scene.plan), bool(self._shown)):
@@ -352,7 +361,8 @@ class Runner:
             return
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
-        self.done[recipe.name] = artifact
+        del self.done[recipe.name]
+        self._add_member(planned.rung.label, kind, artifact)
         self.submit(planned.rung.label, taken, artifact)
 
     def build(self, need: Need, watch: Watch | None) -> Artifact:

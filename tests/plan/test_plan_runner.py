@@ -30,6 +30,14 @@ class Hands:
         return self.at
 
 
+class Toyed(Recipe):
+    """A recipe that may have images of 32 px."""
+
+    @property
+    def sizes(self):
+        return [self.settings.config.images.size, 32]
+
+
 @dataclass
 class Toy(Runner):
     """A runner whose members take as long as they are told to.
@@ -176,6 +184,31 @@ def test_a_member_that_fails_is_told_and_the_others_follow():
         "failed          probe: no such weights",
         "failed          a: diverged",
     ]
+
+
+def test_a_first_submission_of_smaller_images_is_followed_by_the_recipe_itself():
+    """Members that the user names: there is no head that is quick."""
+    sizes = {"a": (Cost(5.0, 20.0), Cost(5.0, 4.0))}
+    runner = toy(400, {"a": Cost(5.0, 4.0)})
+
+    def timed(recipe):
+        large, small = sizes[recipe.name]
+        rungs = (Rung("a", 64, 10, 1, large), Rung("a at 32 px", 32, 10, 1, small))
+        return Ladder("a", "network", rungs)
+
+    runner._timed = timed
+    runner.recipes[0] = Toyed("a", NETWORK)
+    runner.run()
+    assert [step.name for step in runner.steps] == ["a at 32 px", "a"]
+    assert set(runner.done) == {"a at 32 px", "a"} and runner.has_network
+    assert runner.clock.spent <= 400 * (1 + SLACK)
+
+
+def test_a_first_submission_of_smaller_images_that_fails_is_not_tried_for_ever():
+    runner = toy(400, {"a": Cost(5.0, 4.0)}, fails={"a": UserError("no")})
+    with pytest.raises(ConfigError):
+        runner.run()
+    assert len(runner.began) == 1
 
 
 def test_if_every_recipe_fails_the_error_names_them_all():
