@@ -208,7 +208,8 @@ def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespac
         command(["infer", *words, f"train.epochs={trained.setting('train.epochs')}"], options)
         store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
     taken = time.perf_counter() - began
-    made = sorted((home / "submissions").glob("*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    files = [path for path in (home / "submissions").glob("*.csv") if path.with_suffix(".json").is_file()]
+    made = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     artifact = store.at(submission.read(made[-1])["artifact"])
     assert artifact is not None, "the last submission has its artifact"
     answers = load.test(artifact, OURS).take(one.test["id"].to_numpy(np.str_))
