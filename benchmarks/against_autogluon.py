@@ -204,7 +204,10 @@ def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespac
     command(["train" if recipe else "all", "--time", f"{round(seconds)}s", *words], options)
     store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
     if recipe:
-        (trained,) = store.all("train")
+        finished = store.all("train")
+        if not finished:
+            raise SystemExit(f"{one.name}: {recipe} was paused; more --minutes, or a quieter machine")
+        trained = finished[-1]
         command(["infer", *words, f"train.epochs={trained.setting('train.epochs')}"], options)
         store = Store(home, FileIndex(home / "artifacts" / ".index.json"))
     taken = time.perf_counter() - began
@@ -345,7 +348,11 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     words.add_argument(
         "--tiny", action="store_true", help="twelve photos a class of one set, a minute, one seed"
     )
-    return words.parse_args(arguments)
+    options = words.parse_args(arguments)
+    known = [who for who in options.systems if who in (OURS, *RIVALS) or who.startswith(f"{OURS} ")]
+    if wrong := [who for who in options.systems if who not in known]:
+        words.error(f"--systems: {', '.join(wrong)}: not one of {OURS}, {', '.join(RIVALS)}, {OURS} RECIPE")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -267,6 +267,7 @@ FROZEN_WHY = _("A frozen network cannot adapt to smaller images, so its features
 LOOK_AT_PAIR_DO = _("Look at the most confused pair")
 LOOK_AT_PAIR_WHY = _("Look at the images under Confused pairs. If a small detail decides, a crop of it may help, because images cannot be much larger than now (at most {most} px). If you cannot tell the images apart either, the labels are the limit.")
 LOOK_AT_SMALL_PAIR_WHY = _("Look at the images under Confused pairs. Larger images would show no more detail: the originals have only about {original} px. If you cannot tell the images apart either, the labels are the limit.")
+LOOK_AT_PAIR_FROZEN_WHY = _("Look at the images under Confused pairs. If you cannot tell them apart either, the labels are the limit.")
 PAIR_BOUND = _("if all {count} errors of this pair were fixed")
 
 WEAKEST_SEEN = _("“{name}” is the weakest class: F1 {f1:.2f} (recall {recall:.2f}, precision {precision:.2f}) on {images} of {groups}.")

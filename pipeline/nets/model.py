@@ -502,7 +502,8 @@ def input_figures(
         For the worst channel: `input_mean` and `input_std` of the normalised pixels; `input_off`, the
         difference between this normalisation and that of the pretrained weights: the distance of the means in
         standard deviations, or the logarithm of the ratio of the standard deviations, whichever is larger;
-        `input_made_for`: side of the images that those weights come from, px. Both are 0 without weights.
+        `input_made_for`: side of the images that those weights come from, px; 0 for those of a file. Both
+        are 0 without weights.
     """
     x_PC = channel_values(images, ids, len(model.mean_C11))
     mean_C, std_C = (b.flatten().double().cpu().numpy() for b in (model.mean_C11, model.std_C11))
@@ -512,7 +513,8 @@ def input_figures(
     if settings.weights != "none" and len(mean_C) == RGB:
         asked_mean_C, asked_std_C = (np.array(v) for v in asked_normalisation(model.backbone))
         off = max(np.abs(mean_C - asked_mean_C).max() / asked_std_C.min(), _log(std_C / asked_std_C).max())
-        made_for = describe(model).size_px
+        # Of a file, nobody knows.
+        made_for = 0 if settings.weights.startswith("file:") else describe(model).size_px
     return {
         "input_mean": float(at_C[np.abs(at_C).argmax()]),
         "input_std": float(spread_C[_log(spread_C).argmax()]),

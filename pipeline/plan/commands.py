@@ -97,7 +97,8 @@ def train_in_time(session: Session, options: Options) -> None:
     listed = [Recipe(session.settings.experiment, session.settings)]
     if not own:
         listed = list(recipes.networks(recipes.of_portfolio(session.settings, name)))
-        smaller = [(r, size) for r in listed[:1] for size in r.sizes[1:]]
+        most = max((len(r.sizes) for r in listed), default=1)
+        smaller = [(r, r.sizes[n]) for n in range(1, most) for r in listed if n < len(r.sizes)]
         listed += [
             Recipe(texts.AT_SIZE.format(name=r.name, size=size), r.at(size=size)) for r, size in smaller
         ]

@@ -37,6 +37,8 @@ from pipeline.train.studies import walltime
 # A network's time follows the area of its images, but not from 32 px to 224: small images take longer than
 # their area says. A rate is used for at most so many times the area, or so small a part of it.
 FARTHEST = 6.0
+# A CPU is timed on batches of at most so many pixels, so that timing large images takes seconds; and images.
+TIMED_PIXELS, FEWEST_TIMED = 32 * 96 * 96, 8
 # A pass without gradients, as a share of a training step of the same images.
 FORWARD = 0.35
 # Seconds of a fold that do not depend on its images: building the network, its file, its record.
@@ -183,6 +185,9 @@ class Scene:
 
         config = settings.config
         values: dict[str, Any] = {"strategy": "full", "head": "linear", "precision": "fp32"}
+        if device == "cpu":
+            few = max(TIMED_PIXELS // math.prod(config.images.hw), FEWEST_TIMED)
+            values["batch_size"] = min(config.train.batch_size, few)
         train = config.train.model_copy(update=values)
         bare = config.model.model_copy(update={"weights": "none"})
         plain = config.model_copy(update={"train": train, "model": bare})

@@ -36,6 +36,7 @@ from pipeline.ensemble.stages import BLEND
 from pipeline.errors import case
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns, inferences
+from pipeline.nets.stages import is_probe
 from pipeline.pages.command_words import shown
 from pipeline.plan import page, steps, table, texts
 from pipeline.plan.clock import Watch, clock_of, minutes
@@ -206,14 +207,13 @@ def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
     """The finished networks with another seed, the first ones first."""
     made = []
     for number in range(1, SEEDS + 1):
-        for recipe in runner.recipes:
-            artifact = runner.done.get(recipe.name)
-            name = f"{recipe.name} train.seed={number}"
-            if artifact is None or recipe.kind != "network" or "train.seed=" in recipe.name or name in names:
+        for of, artifact in runner.done.items():
+            name = f"{of} train.seed={number}"
+            if artifact is None or "train.seed=" in of or name in names:
                 continue
-            training = runner.session.store.at(artifact.inputs["train"])
-            settings = case.again(training, runner.settings) or recipe.settings
-            made.append(Recipe(name, settings.with_values({"train.seed": number}), texts.OF_SEED))
+            settings = case.again(runner.session.store.at(artifact.inputs["train"]), runner.settings)
+            if settings is not None and not is_probe(settings):
+                made.append(Recipe(name, settings.with_values({"train.seed": number}), texts.OF_SEED))
     return made
 
 
@@ -244,6 +244,7 @@ class Improver:
                     self.is_full = True
                     return
                 moves = self._read_report()
+            moves = best_first(moves, self.runner.left)
             fitting = [m for m in moves if self._after(m) <= self.runner.clock.left]
             self.is_full = bool(moves) and not fitting
             if not fitting:

@@ -201,7 +201,7 @@ class Runner:
         for size in recipe.sizes[1:]:
             name = texts.AT_SIZE.format(name=recipe.name, size=size)
             smaller = replace(recipe, name=name, settings=recipe.at(size=size))
-            if recipes.begun(self.session, smaller) is not None:
+            if name not in self.done and recipes.begun(self.session, smaller) is not None:
                 return smaller
         return recipe
 
@@ -299,7 +299,14 @@ class Runner:
                     continue
                 self._ladders[recipe.name] = self._timed(recipe)
             found.append(self._ladders[recipe.name])
+            if probes and self._is_quick(found[-1]):
+                break  # timing others would take longer than this one
         return found
+
+    def _is_quick(self, ladder: Ladder) -> bool:
+        """Whether the first submission need not look for a quicker recipe."""
+        own = [rung.seconds(rung.epochs, rung.views) for rung in ladder.rungs[:1]]
+        return bool(own) and own[0] <= FOR_TIMING * self.clock.seconds
 
     def _time_one(self) -> bool:
         """Time a further recipe, although the time for that is spent; False: all are timed."""

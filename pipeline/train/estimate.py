@@ -135,7 +135,7 @@ def head_row(settings: Settings, space: LabelSpace, home: Path) -> float:
 def _features(
     settings: Settings, heads: Need | None, images: int, host: Host
 ) -> tuple[float, tuple[str, ...]]:
-    """Seconds of the features that are missing, by the newest ones of this network here, and what to say.
+    """Seconds of the features that are missing, by those of this network here, and what to say.
 
     The line says that they are not in the estimate where this machine has not made any.
     """

@@ -410,6 +410,7 @@ def test_a_frozen_network_is_advised_images_of_the_size_that_it_was_made_for(
     assert told["frozen"].settings == (advised,) and f"{made_for} px" in told["frozen"].sentence
     assert told["frozen"].minutes > 2.0 + 3.0, "its features are computed again, of larger images"
     assert not told["pair"].settings, "one size is advised, not two"
+    assert "larger" not in told["pair"].reason and "px" not in told["pair"].reason
 
 
 def test_a_network_that_is_trained_is_not_frozen():

@@ -156,6 +156,20 @@ def test_a_network_is_timed_again_where_its_images_are_of_a_very_different_size(
     assert rates[160] == pytest.approx(rates[224] * (160 / 224) ** 2)
 
 
+@pytest.mark.parametrize(("size", "rows"), [(64, 32), (96, 32), (160, 11), (256, 8)])
+def test_a_network_of_large_images_is_timed_on_few_of_them(monkeypatch, size, rows):
+    asked = []
+    monkeypatch.setattr(
+        step_timing, "seconds_per_row", lambda config, *more: asked.append(config.train.batch_size) or 0.1
+    )
+    settings = load(
+        ["competition=emoji", "experiment=lite0_96", f"images.size={size}", "train.batch_size=32"]
+    )
+    assert scene()._timed(settings, "cpu")["seconds"] > 0 and asked == [rows]
+    scene()._timed(settings, "cuda")
+    assert asked[-1] == 32
+
+
 def test_a_rate_of_heads_is_that_of_the_same_competition_and_head():
     found = SimpleNamespace(
         manifest={"tags": {"device": "cpu"}, "hardware": machine()}, metrics={"seconds_per_row": 0.25}

@@ -31,11 +31,11 @@ class Hands:
 
 
 class Toyed(Recipe):
-    """A recipe that may have images of 32 px."""
+    """A recipe that may have images of 16 px."""
 
     @property
     def sizes(self):
-        return [self.settings.config.images.size, 32]
+        return [self.settings.config.images.size, 16]
 
 
 @dataclass
@@ -186,29 +186,55 @@ def test_a_member_that_fails_is_told_and_the_others_follow():
     ]
 
 
-def test_a_first_submission_of_smaller_images_is_followed_by_the_recipe_itself():
-    """Members that the user names: there is no head that is quick."""
-    sizes = {"a": (Cost(5.0, 20.0), Cost(5.0, 4.0))}
-    runner = toy(400, {"a": Cost(5.0, 4.0)})
-
-    def timed(recipe):
-        large, small = sizes[recipe.name]
-        rungs = (Rung("a", 64, 10, 1, large), Rung("a at 32 px", 32, 10, 1, small))
-        return Ladder("a", "network", rungs)
-
-    runner._timed = timed
+def shrinking(**more):
+    """One recipe of the user's, too long for a first submission; with smaller images it is short enough."""
+    runner = toy(400, {"a": Cost(5.0, 4.0)}, **more)
+    rungs = (Rung("a", 64, 10, 1, Cost(5.0, 20.0)), Rung("a at 16 px", 16, 10, 1, Cost(5.0, 4.0)))
+    runner._timed = lambda recipe: Ladder("a", "network", rungs)
     runner.recipes[0] = Toyed("a", NETWORK)
+    return runner
+
+
+def test_a_first_submission_of_smaller_images_is_followed_by_the_recipe_itself():
+    runner = shrinking()
     runner.run()
-    assert [step.name for step in runner.steps] == ["a at 32 px", "a"]
-    assert set(runner.done) == {"a at 32 px", "a"} and runner.has_network
+    assert [step.name for step in runner.steps] == ["a at 16 px", "a"]
+    assert set(runner.done) == {"a at 16 px", "a"} and runner.has_network
     assert runner.clock.spent <= 400 * (1 + SLACK)
 
 
 def test_a_first_submission_of_smaller_images_that_fails_is_not_tried_for_ever():
-    runner = toy(400, {"a": Cost(5.0, 4.0)}, fails={"a": UserError("no")})
+    runner = shrinking(fails={"a": UserError("no")})
     with pytest.raises(ConfigError):
         runner.run()
     assert len(runner.began) == 1
+
+
+def test_a_later_command_takes_the_recipe_itself_where_one_with_smaller_images_is_finished(monkeypatch):
+    def is_small(settings):
+        return settings.config.images.size == 16
+
+    runner, small = shrinking(), SimpleNamespace(key="small")
+    monkeypatch.setattr(running, "same_recipe", lambda settings, made: is_small(settings))
+    monkeypatch.setattr(running.recipes, "begun", lambda _, recipe: 6 if is_small(recipe.settings) else None)
+    monkeypatch.setattr(runner, "_finished", lambda: [small])
+    monkeypatch.setattr(runner, "_take_former", lambda: None)
+    runner.session.need = lambda *asked: None
+    Runner._reuse(runner)
+    assert runner.done == {"a at 16 px": small} and runner.has_network
+    assert [recipe.name for recipe in runner.recipes] == ["a"], "and no second one of 16 px"
+
+
+def test_no_other_head_is_timed_before_a_first_submission_that_takes_moments():
+    costs = {"probe": Cost(2.0), "probe_long": Cost(30.0), "a": Cost(5.0, 6.0)}
+    runner, timed = toy(300, costs), []
+    own = runner._timed
+    runner._timed = lambda recipe: timed.append((recipe.name, len(runner.steps))) or own(recipe)
+    runner.run()
+    assert timed[0] == ("probe", 0) and ("probe_long", 1) in timed
+    slow = toy(300, {"probe_long": Cost(30.0), "probe": Cost(20.0)})
+    slow.run()
+    assert slow.began[0][0] == "probe", "of heads that take longer, the quickest comes first"
 
 
 def test_if_every_recipe_fails_the_error_names_them_all():

@@ -18,8 +18,8 @@ from pipeline.core.voting import soft_voting
 from pipeline.ensemble import thresholds
 from pipeline.ensemble.decision import Rows
 from pipeline.errors import texts
-from pipeline.errors.advice.facts import HOPE, WORTH_FITTING, Advice, Facts
-from pipeline.errors.advice.steps import LIKELY, MAYBE, RARELY, family_of, larger
+from pipeline.errors.advice.facts import WORTH_FITTING, Advice, Facts
+from pipeline.errors.advice.steps import LIKELY, MAYBE, RARELY, family_of, frozen_size, larger
 from pipeline.errors.columns.scores import Scored, label_table, value_table
 from pipeline.pages.command_words import make_with, train_with
 from pipeline.pages.report import percent, plural
@@ -154,14 +154,14 @@ def heavy_tails(facts: Facts) -> Advice | None:
         ("loss.name=huber",),
         chance=MAYBE,
         minutes=facts.minutes(),
-        hope=HOPE,
+        hope=facts.hope,
     )
 
 
 def larger_images(facts: Facts) -> Advice | None:
     """The network sees less than the original images show."""
     original = facts.original_px
-    size = larger(facts)
+    size = larger(facts) if frozen_size(facts) is None else None
     if facts.run is None or size is None or original is None or original < 1.1 * max(facts.config.images.hw):
         return None
     sides = [int(part) for part in size.strip("[]").split(",")]
@@ -176,7 +176,7 @@ def larger_images(facts: Facts) -> Advice | None:
         (f"images.size={size}",),
         chance=LIKELY,
         minutes=facts.minutes_at(sides[0] * sides[-1] / (height * width)),
-        hope=HOPE,
+        hope=facts.hope,
     )
 
 

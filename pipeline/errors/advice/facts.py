@@ -42,7 +42,7 @@ ENSEMBLE = "make ensemble"
 NAMES = {"rmse": "RMSE", "mae": "MAE", "rmsle": "RMSLE", "mape": "MAPE", "r2": "R²", "kl": "KL divergence"}
 # Of a decision step: a smaller gain on the rows that were fitted is nothing.
 WORTH_FITTING = 0.005
-# Of a general remedy whose gain cannot be bounded, in units of the metric; never shown.
+# Of a general remedy whose gain cannot be bounded: a share of the way to a perfect score; never shown.
 HOPE = 0.03
 
 
@@ -294,9 +294,16 @@ class Facts:
         Where an image has several answers there is no second guess: a plain hope takes its place.
         """
         if self.space.kind != EXCLUSIVE:
-            return HOPE
+            return self.hope
         second_N = np.argsort(-self.p_NC, axis=1, kind="stable")[:, min(1, self.space.n_classes - 1)]
         return self.gain_if_fixed(second_N == self.truth_N)
+
+    @cached_property
+    def hope(self) -> float:
+        """Of a general remedy, in units of the metric."""
+        assert self.run is not None and self.train is not None, "there are no out-of-fold predictions"
+        truth = self.train.take(self.run.oof.ids_N).truth
+        return HOPE * self.metric.headroom(self.metric.score(truth, self.run.oof.p_NC))
 
     def minutes(self, factor: float = 1.0) -> float | None:
         """Training time of this run, times a factor."""

@@ -93,7 +93,7 @@ def frozen_size(facts: Facts) -> Advice | None:
     factor = min(run.input.made_for_px, images.cache_px, LARGEST_SIDE) / max(images.hw)
     if factor < LARGER:
         return None
-    height, width = (int(side * factor) for side in images.hw)
+    height, width = (round(side * factor) for side in images.hw)
     size = str(height) if height == width else f"[{height},{width}]"
     return Advice(
         "frozen",
@@ -122,6 +122,8 @@ def _look_at(facts: Facts, pair: ConfusedPair, sentence: str, differ: tuple[str,
     both_N = facts.wrong_N & np.isin(facts.truth_N, two) & np.isin(facts.answer_N, two)
     most = min(facts.config.images.cache_px, LARGEST_SIDE)
     reason = texts.LOOK_AT_PAIR_WHY if _has_more_detail(facts) else texts.LOOK_AT_SMALL_PAIR_WHY
+    if frozen_size(facts) is not None:  # which advises larger images
+        reason = texts.LOOK_AT_PAIR_FROZEN_WHY
     bound, bounded = facts.bound_of(both_N, texts.PAIR_BOUND)
     return Advice(
         "pair",
