@@ -4,10 +4,10 @@ Owns the choice of members, image sizes, epochs and views, and how expectations 
 not own measuring (`plan/costs.py`), the recipes (`plan/recipes.py`) nor running them (`plan/running.py`).
 
 The recipes are taken in their order, which is that of the portfolio: by what each adds to the blend per
-minute. One that does not fit gets fewer epochs, then one view, or is left out; if no network fits, and there
-is none yet, the first one that does with smaller images gets them. The schedule of every member is known
-before it starts and is never cut. The rest of the time goes to more epochs of the last network.
-Scores play no part.
+minute. One that does not fit gets fewer epochs, then one view, or is left out. If no network fits, and there
+is none yet, the time that the others leave goes to the first one that fits with smaller images. The schedule
+of every member is known before it starts and is never cut. The rest of the time goes to more epochs of the
+last network. Scores play no part.
 """
 
 from __future__ import annotations
@@ -227,47 +227,37 @@ def plan(
         why: the reason in words for a recipe that needs so many seconds.
         there: keys of the features that are there by now, whatever the ladders say.
     """
-    made = _taken(ladders, seconds, pace, after, 1, why, there)
-    if has_network or any(one.ladder.kind == "network" for one in made.members):
-        return made
-    most = max((len(ladder.rungs) for ladder in ladders if ladder.kind == "network"), default=1)
-    for rungs in range(2, most + 1):
-        smaller = _taken(ladders, seconds, pace, after, rungs, why, there)
-        if any(one.ladder.kind == "network" for one in smaller.members):
-            return smaller
-    return made
-
-
-def _taken(
-    ladders: Sequence[Ladder],
-    seconds: float,
-    pace: Pace,
-    after: float,
-    rungs: int,
-    why: Why,
-    there: frozenset[str],
-) -> Plan:
-    """The members that fit: the first network with one of its first so many sizes, others with their own."""
     members: list[Planned] = []
-    left_out: list[tuple[str, str]] = []
+    left_out: dict[str, str] = {}
     left = FILL * seconds
     for asked in ladders:
         ladder = asked.without(there)
-        if not ladder.rungs:
-            left_out.append((ladder.name, ladder.note))
-            continue
-        sizes = ladder.rungs[:rungs] if ladder.kind == "network" else ladder.rungs[:1]
-        fitting = (fitted(ladder, rung, left - after, pace) for rung in sizes)
-        chosen = next((one for one in fitting if one is not None), None)
+        chosen = fitted(ladder, ladder.rungs[0], left - after, pace) if ladder.rungs else None
         if chosen is None:
-            least = fewest(ladder, sizes[-1], pace)
-            left_out.append((ladder.name, why(least.seconds + after)))
+            least = fewest(ladder, ladder.rungs[0], pace).seconds if ladder.rungs else 0.0
+            left_out[ladder.name] = why(least + after) if ladder.rungs else ladder.note
             continue
         members.append(chosen)
         there |= chosen.features
         left -= chosen.seconds + after
-        rungs = 1 if ladder.kind == "network" else rungs
-    return Plan(tuple(stretched(members, left, pace)), tuple(left_out))
+    if not has_network and not any(one.ladder.kind == "network" for one in members):
+        chosen = shrunk(ladders, left - after, pace)
+        if chosen is not None:
+            members.append(chosen)
+            left -= chosen.seconds + after
+            del left_out[chosen.ladder.name]
+    return Plan(tuple(stretched(members, left, pace)), tuple(left_out.items()))
+
+
+def shrunk(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned | None:
+    """The first network that fits with smaller images, which are as large as any fits with."""
+    networks = [ladder for ladder in ladders if ladder.kind == "network"]
+    for at in range(1, max((len(ladder.rungs) for ladder in networks), default=0)):
+        for ladder in networks:
+            chosen = fitted(ladder, ladder.rungs[at], seconds, pace) if at < len(ladder.rungs) else None
+            if chosen is not None:
+                return chosen
+    return None
 
 
 def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:

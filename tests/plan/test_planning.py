@@ -116,6 +116,19 @@ def test_a_network_that_fits_as_it_is_comes_before_a_better_one_with_smaller_ima
     ]
 
 
+def test_a_network_with_smaller_images_gets_the_time_that_other_members_leave():
+    large = network("large", rung("large", 160, epoch=60.0), rung("large at 80 px", 80, epoch=15.0))
+    heads = [probe("p", 8.0), probe("q", 60.0)]
+    names = [m.rung.label for m in planned([heads[0], large, heads[1]], 240, has_network=False).members]
+    assert names == ["p", "q", "large at 80 px"]
+    assert [m.rung.label for m in planned([heads[0], large, heads[1]], 150, has_network=False).members] == [
+        "p",
+        "q",
+    ], "no head gives way to it"
+    made = planned([large], 50, has_network=False)
+    assert made.members == () and [name for name, _ in made.left_out] == ["large"]
+
+
 def test_the_rest_of_the_time_goes_to_more_epochs_of_the_last_network():
     made = planned([network("a", epoch=4.0), network("b"), probe()], 400)
     by_name = {m.ladder.name: m.epochs for m in made.members}
