@@ -21,6 +21,8 @@ WORDS = (
     f"train.epochs={EPOCHS}",
     "train.ema_decay=0.9",
     "model.drop_rate=0.3",
+    # Each home measures which precision is the fastest, and on a busy machine two homes may differ.
+    "train.precision=fp32",
     "statistics.draws=100",
     "runtime.mlflow=false",
     "runtime.threads=1",

@@ -24,7 +24,8 @@ from pipeline.settings.load import CONFIGS
 pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
-TRAIN = ("experiment=tiny_cnn", "train.epochs=60", "runtime.device=cpu")
+# Each home would measure which precision is the fastest: on a busy machine two of them may differ.
+TRAIN = ("experiment=tiny_cnn", "train.epochs=60", "runtime.device=cpu", "train.precision=fp32")
 OTHERS = [word for word in SMALL if not word.startswith("train.epochs")]
 
 
@@ -47,7 +48,7 @@ def ray_session(home, *words):
     return Session(settings, catalogue(), executor=Parallel(open_ray, catalogue))
 
 
-def wait_for(what, seconds=120):
+def wait_for(what, seconds=300):
     until = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < until, "it did not happen"
@@ -152,7 +153,7 @@ def tune(folder, home, *words, **options):
     (folder / "space.yaml").write_text(SEARCH, encoding="utf-8")
     if not (folder / "configs").exists():
         shutil.copytree(CONFIGS, folder / "configs", ignore=shutil.ignore_patterns("tuned-*"))
-    train = [TRAIN[0], "train.epochs=25", TRAIN[2]]
+    train = [TRAIN[0], "train.epochs=25", *TRAIN[2:]]
     words = [*OTHERS, *train, f"runtime.home={home}", *words]
     extra = [f"--{name}={value}" for name, value in options.items()]
     command = [sys.executable, "-m", "pipeline", "tune", *words, "--stage", "train"]
