@@ -12,10 +12,9 @@ the first run, or if the blend with it is better than the blend before, both by 
 corrected for the number of pieces so far, as `make improve` does.
 
 Our order is that of `make improve` with time for all pieces, and with what paid in the worlds of the other
-sets; it is compared with
-random orders of the same list, after each number of pieces: the cross-fitted score of the blend of what was
-kept. Prints the score after each number of pieces, ours, the mean of the random orders and how much of the
-difference was noise, for each world; then the mean over all worlds.
+sets; it is compared with random orders of the same list, after each number of pieces: the cross-fitted score
+of the blend of what was kept. Prints the score after each number of pieces, ours, the mean of the random
+orders and how much of the difference was noise, for each world; then the mean over all worlds.
 """
 
 import argparse
@@ -72,7 +71,7 @@ METRIC = metrics.get("macro_f1")
 DRAWS, FIRST = 500, "first"
 # Seconds of a blend and its share of a report, after each piece.
 AFTER = 20.0
-HEAD = """# How often each remedy paid when it was carried out once from a first run, on open sets.
+HEAD = """# How often each remedy paid, and how much it gained, when it was carried out once from a first run on open sets.
 # `make improve` orders what the error report advises by this and by a project's own submissions/advice.jsonl.
 #   python -m benchmarks.improve --out cells --table configs/advice/open_sets.yaml
 """

@@ -154,11 +154,8 @@ class Scene:
 
     def _of_other_size(self, model: str, device: str, area: int) -> float | None:
         """The rate of the same network as timed for images of a similar size."""
-        known = {a: rate for (m, d, a), rate in self._rates.items() if (m, d) == (model, device)}
-        nearest = min(known, key=lambda other: max(other / area, area / other), default=0)
-        if not nearest or max(nearest / area, area / nearest) > FARTHEST:
-            return None
-        return known[nearest] * area / nearest
+        known = {float(a): rate for (m, d, a), rate in self._rates.items() if (m, d) == (model, device)}
+        return estimate.of_similar(known, area, FARTHEST)
 
     def _raced(self, settings: Settings, device: str) -> float:
         """The rate in the mode that `train.precision=auto` chooses: measured as trainings would, and kept."""

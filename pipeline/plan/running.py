@@ -99,7 +99,6 @@ class Runner:
         after_first: called once a first submission exists.
         done: the result of each member by its name; None: it failed, or was paused. With smaller images than
             its recipe's it has another name, and the recipe is still to be done.
-        has_network: whether a member is a trained network.
     """
 
     session: Session
@@ -115,7 +114,6 @@ class Runner:
     steps: list[Step] = field(default_factory=list)
     best: Best | None = None
     done: dict[str, Artifact | None] = field(default_factory=dict)
-    has_network: bool = False
     reported: tuple[str, Artifact] | None = None
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
@@ -125,6 +123,12 @@ class Runner:
     def metric(self) -> metrics.Metric:
         """The competition's."""
         return metrics.get(self.settings.config.competition.metric)
+
+    @property
+    def has_network(self) -> bool:
+        """Whether a member is a trained network."""
+        made = (a for a in self.done.values() if a is not None)
+        return any(a.setting("train.strategy") != "linear_probe" for a in made)
 
     @property
     def labelled(self) -> Samples:
@@ -173,7 +177,7 @@ class Runner:
             made = next((a for a in free.values() if same_recipe(recipe.settings, a)), None)
             if made is not None:
                 del free[made.key]
-                self._add_member(recipe.name, recipe.kind, made)
+                self.done[recipe.name] = made
         for recipe in self.recipes:
             if recipe.name in self.done or recipe.faults:
                 continue
@@ -182,17 +186,12 @@ class Runner:
                 made = next((a for a in free.values() if same_recipe(smaller, a)), None)
                 if made is not None:
                     del free[made.key]
-                    name = texts.AT_SIZE.format(name=recipe.name, size=size)
-                    self._add_member(name, recipe.kind, made)
+                    self.done[texts.AT_SIZE.format(name=recipe.name, size=size)] = made
         self.recipes = [self._as_begun(recipe) for recipe in self.recipes]
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
             self.submit("", 0.0, None)
             self._take_former()
-
-    def _add_member(self, name: str, kind: str, made: Artifact) -> None:
-        self.done[name] = made
-        self.has_network = self.has_network or kind == "network"
 
     def _as_begun(self, recipe: Recipe) -> Recipe:
         """The recipe with the size of images with which an earlier command began it."""
@@ -369,7 +368,7 @@ class Runner:
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
         del self.done[recipe.name]
-        self._add_member(planned.rung.label, kind, artifact)
+        self.done[planned.rung.label] = artifact
         self.submit(planned.rung.label, taken, artifact)
 
     def build(self, need: Need, watch: Watch | None) -> Artifact:

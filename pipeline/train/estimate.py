@@ -156,16 +156,27 @@ def pass_seconds(store: Store, model: str, area: int, farthest: float = math.inf
     By the newest ones of the nearest size, of at most `farthest` times the area or so small a part of it.
     None: there are none.
     """
-    found = list[tuple[float, float]]()
+    known = dict[float, float]()
     for artifact in reversed(store.all("features")):
         milliseconds, size = artifact.metrics.get("ms_per_image"), artifact.setting("images.size")
         same = artifact.setting("model.name") == model and artifact.manifest.get("hardware") == machine()
         if same and milliseconds and size:
             height, width = size if isinstance(size, list) else (size, size)
-            larger = area / (height * width)
-            found.append((max(larger, 1 / larger), milliseconds / 1000 * larger))
-    away, seconds = min(found, key=lambda pair: pair[0], default=(math.inf, 0.0))
-    return seconds if found and away <= farthest else None
+            known.setdefault(height * width, milliseconds / 1000)
+    return of_similar(known, area, farthest)
+
+
+def of_similar(known: Mapping[float, float], area: float, farthest: float) -> float | None:
+    """Seconds at an area, scaled from those of the nearest one that is known; None: all are too far away.
+
+    `known`: seconds by area; `farthest`: at most so many times the area, or so small a part of it.
+    """
+
+    def away(other: float) -> float:
+        return max(other / area, area / other)
+
+    nearest = min(known, key=away, default=0.0)
+    return known[nearest] * area / nearest if nearest and away(nearest) <= farthest else None
 
 
 def earlier(store: Store, settings: Settings, device: str) -> float | None:

@@ -30,6 +30,11 @@ class Hands:
         return self.at
 
 
+def made_of(key, strategy):
+    """A result as far as a runner looks at it."""
+    return SimpleNamespace(key=key, setting={"train.strategy": strategy}.get)
+
+
 class Toyed(Recipe):
     """A recipe that may have images of 16 px."""
 
@@ -81,7 +86,7 @@ class Toy(Runner):
             self.clock.now.at += factor * cost.epoch / FOLDS
             if watch is not None and not watch(number // epochs, number % epochs, {}):
                 raise StoppedError("stopped")
-        return SimpleNamespace(key=name)
+        return made_of(name, "full" if network else "linear_probe")
 
     def member(self, planned):
         self.now = planned.ladder.name
@@ -214,7 +219,7 @@ def test_a_later_command_takes_the_recipe_itself_where_one_with_smaller_images_i
     def is_small(settings):
         return settings.config.images.size == 16
 
-    runner, small = shrinking(), SimpleNamespace(key="small")
+    runner, small = shrinking(), made_of("small", "full")
     monkeypatch.setattr(running, "same_recipe", lambda settings, made: is_small(settings))
     monkeypatch.setattr(running.recipes, "begun", lambda _, recipe: 6 if is_small(recipe.settings) else None)
     monkeypatch.setattr(runner, "_finished", lambda: [small])
