@@ -71,7 +71,7 @@ METRIC = metrics.get("macro_f1")
 DRAWS, FIRST = 500, "first"
 # Seconds of a blend and its share of a report, after each piece.
 AFTER = 20.0
-HEAD = """# How often each remedy paid on open sets, and how much it gained, when carried out from a first run.
+HEAD = """# How often each remedy paid on open sets, and how much it gained, when tried from a first run.
 # `make improve` orders what the error report advises by this and by a project's own submissions/advice.jsonl.
 #   python -m benchmarks.improve --out cells --table configs/advice/open_sets.yaml
 """
