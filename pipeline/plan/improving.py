@@ -11,7 +11,8 @@ where there is none, times its chance; corrected by what its remedy gained befor
 Every piece is a
 run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
 interval is corrected for all pieces that were carried out on these data and folds, earlier ones included. It
-is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read.
+is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read; when
+nothing that fits is left of one, the report on the next member of the blend, the best first.
 """
 
 from __future__ import annotations
@@ -225,12 +226,14 @@ class Improver:
         runner: with the members of the best result in `done`, and it alone in its blend.
         tried: every piece of advice that was carried out by this command, with its run.
         kept: names of those that became members.
+        read: addresses of the trainings whose advice was read.
     """
 
     runner: Runner
     about: Artifact
     tried: dict[str, tuple[Attempt, Artifact]] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
     earlier: int = 0
     report_seconds: float = 10.0
     is_full: bool = False
@@ -239,46 +242,65 @@ class Improver:
         """Carry out advice until nothing fits or is left."""
         moves: list[Move] | None = None
         while True:
-            if moves is None:
-                if self.report_seconds > self.runner.clock.left:
-                    self.is_full = True
+            member = None
+            if moves is not None:
+                moves = best_first(moves, self.runner.left)
+                fitting = [m for m in moves if self._after(m) <= self.runner.clock.left]
+                if fitting:
+                    moves = [m for m in moves if m is not fitting[0]]
+                    if self._carry_out(fitting[0]):
+                        moves = None
+                    continue
+                self.is_full = self.is_full or bool(moves)
+                member = self._unread()
+                if member is None:
                     return
-                moves = self._read_report()
-            moves = best_first(moves, self.runner.left)
-            fitting = [m for m in moves if self._after(m) <= self.runner.clock.left]
-            self.is_full = bool(moves) and not fitting
-            if not fitting:
+            if self.report_seconds > self.runner.clock.left:
+                self.is_full = True
                 return
-            move = fitting[0]
-            moves = [m for m in moves if m is not move]
-            if self._carry_out(move):
-                moves = None
+            moves = self._read_report(member)
 
     def _after(self, move: Move) -> float:
         """Seconds of a move with the blend, and the end of the command."""
         return move.seconds + 2 * self.runner.reserve.blend + self.runner.reserve.end
 
-    def _read_report(self) -> list[Move]:
-        """The advice of a report on the best result so far."""
+    def _unread(self) -> Artifact | None:
+        """The best member whose advice was not read yet, and that can be asked for again."""
+        runner = self.runner
+        left = []
+        for member in runner.done.values():
+            reference = "" if member is None else member.inputs.get("train", "")
+            if member is None or not reference or reference in self.read:
+                continue
+            if case.again(runner.session.store.at(reference), runner.settings) is not None:
+                left.append(member)
+        return min(left, key=lambda member: headroom(member, runner.metric), default=None)
+
+    def _read_report(self, member: Artifact | None) -> list[Move]:
+        """The advice of a report on a member; None: on the best result so far."""
         runner, best = self.runner, self.runner.best
         assert best is not None, "there is a submission to improve"
-        began = runner.clock.now()
-        report = runner.report()
-        self.report_seconds = max(runner.clock.now() - began, 1.0)
-        about = subject(runner.session, runner.settings, best.artifact) or self.about
+        store, began = runner.session.store, runner.clock.now()
+        if member is None:
+            about = subject(runner.session, runner.settings, best.artifact) or self.about
+        else:
+            about = store.at(member.inputs["train"]) or self.about
         settings = case.again(about, runner.settings)
         if settings is None:
             raise ConfigError(
                 texts.NOT_READ_AGAIN.format(name=naming.label_of(about)), remedy=texts.NOT_READ_AGAIN_REMEDY
             )
+        report = runner.report() if member is None else runner.report_of(member, settings)
+        self.report_seconds = max(runner.clock.now() - began, 1.0)
         self.about = about
+        self.read.add(about.address)
         after = runner.reserve.blend + self.report_seconds
         left = headroom(about, runner.metric)
         moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
         moves = best_first([m for m in moves if m.name not in self.tried], runner.left)
         say = runner.session.say
         if moves:
-            say(texts.MOVES)
+            say(texts.MOVES.format(name=naming.label_of(about)))
         for move in moves:
             gain = texts.MOVE_HOPE if move.bound is None else texts.MOVE_BOUND.format(bound=move.bound)
             paid = texts.MOVE_PAID.format(paid=move.paid, tried=move.tried) if move.tried else ""

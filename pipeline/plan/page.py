@@ -104,27 +104,32 @@ def picture(
 ) -> Markup:
     """The blend's score with its interval at the end of each step; the best so far as a line.
 
-    Steps whose interval excludes no change have the first colour, the others the second one.
+    Steps whose interval excludes no change have the first colour, the others the second one; what was tried
+    and not kept has a smaller dot, and no part in the line.
     """
     made = [(s, g) for s, g in zip(steps, gains, strict=True) if s.blend is not None]
     if not made:
         return plots.EMPTY
-    points = [(s.at / 60, _figures(s, metric), say(s.name or texts.BEFORE, language), g) for s, g in made]
-    low, high = min(f[1] for _, f, _, _ in points), max(f[2] for _, f, _, _ in points)
+    points = [
+        (s.at / 60, _figures(s, metric), say(s.name or texts.BEFORE, language), g, s.kept) for s, g in made
+    ]
+    low, high = min(f[1] for _, f, *_ in points), max(f[2] for _, f, *_ in points)
     pad = 0.06 * (high - low) or 0.01
     axes = plots.Axes((0.0, max(points[-1][0], 1e-3) * 1.05), (low - pad, high + pad), HEIGHT)
     body = axes.frame(say(texts.PICTURE_X, language), metric, percent=False)
     best: float | None = None
     line = []
-    for at, (score, _, _), _, _ in points:
+    for at, (score, _, _), _, _, kept in points:
         if best is not None:
             line.append((axes.x(at), axes.y(best)))
-        best = score if best is None or (score > best if higher else score < best) else best
-        line.append((axes.x(at), axes.y(best)))
+        if kept and (best is None or (score > best if higher else score < best)):
+            best = score
+        if best is not None:
+            line.append((axes.x(at), axes.y(best)))
     joined = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
     body.append(f'<polyline points="{joined}" class="curve c1"/>')
     lines, dots = list(itertools.pairwise(line)), []
-    for at, (score, under, over), name, gain in points:
+    for at, (score, under, over), name, gain, kept in points:
         tells = gain is not None and gain.verdict != texts.NOISE
         tip = texts.DOT.format(name=name, score=score)
         if gain is not None:
@@ -134,7 +139,7 @@ def picture(
         dots.append(Named(x, y, name))
         body.append(plots.svg_line(x, axes.y(over), x, axes.y(under), "axis"))
         body.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" class="{"s1" if tells else "s0"}">'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{4.5 if kept else 2.5}" class="{"s1" if tells else "s0"}">'
             f"<title>{escape(say(tip, language))}</title></circle>"
         )
     named, height = names(dots, axes, (NAME_FONT, "tiny", NAME_PX), lines=lines)
@@ -163,7 +168,10 @@ def table_of(
         interval = f"[{low:.4f}, {high:.4f}]"
         minute = "" if gain is None else say(per_minute(gain, step), language)
         verdict = say(verdict, language)
-        rows.append((at, name, took, alone, score, interval, told, f"{verdict}; {minute}".rstrip("; ")))
+        note = say(step.note, language)
+        rows.append(
+            (at, name, took, alone, score, interval, told, "; ".join(filter(None, [verdict, minute, note])))
+        )
     names = [
         "at",
         "step",

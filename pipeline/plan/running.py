@@ -455,7 +455,8 @@ class Runner:
         compared = helps(artifact)
         if compared is None:
             del self.done[name]
-            self.note(name, seconds + self.clock.now() - began, texts.NOT_KEPT)
+            taken = seconds + self.clock.now() - began
+            self.steps.append(Step(name, self.clock.spent, taken, made, artifact, texts.NOT_KEPT, kept=False))
             return None
         self._take(settings, artifact, len(pool))
         self._add(name, seconds + self.clock.now() - began, made, artifact)
@@ -471,12 +472,20 @@ class Runner:
         """The error report on the best result so far; made once for each."""
         best = self.submitted()
         if self.reported is None or self.reported[0] != best.artifact.key:
-            began, own = self.clock.now(), copy.copy(self.session)
-            own.settings = best.settings
-            self.reported = best.artifact.key, reports.compare(own, best.path, None)
+            began = self.clock.now()
+            self.reported = best.artifact.key, self._report_on(best.settings, best.path)
             if self.reserve.report:
                 self.reserve.report = max(self.clock.now() - began, 1.0)
         return self.reported[1]
+
+    def report_of(self, member: Artifact, settings: Settings) -> Artifact:
+        """The error report on one member alone, whose submission is written."""
+        return self._report_on(settings, submission.publish(member, settings, self.session.store))
+
+    def _report_on(self, settings: Settings, path: Path) -> Artifact:
+        own = copy.copy(self.session)
+        own.settings = settings
+        return reports.compare(own, path, None)
 
     def note(self, name: str, seconds: float, why: str, blend: Artifact | None = None) -> None:
         """Keep a step that has no result of its own."""

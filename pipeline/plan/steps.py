@@ -36,7 +36,8 @@ class Step:
         seconds: that it took, with its blend.
         made: its own result; None: it has none, see `note`.
         blend: of everything so far; None: there is no new one.
-        note: why there is no result.
+        note: why there is no result, or why it was not kept.
+        kept: whether it is a part of what follows.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Step:
     made: Artifact | None
     blend: Artifact | None
     note: str = ""
+    kept: bool = True
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def keep_best(path: Path, stable: Path, say: Callable[[str], None]) -> Path:
 
 
 def gains(config: Config, samples: Samples, steps: Sequence[Step]) -> list[Comparison | None]:
-    """Each step's blend against the best one before it; the intervals hold for all steps at once.
+    """Each step's blend against the best kept one before it; the intervals hold for all steps at once.
 
     A step that made nothing has none, and the first has nothing to be compared with.
     """
@@ -109,7 +111,8 @@ def gains(config: Config, samples: Samples, steps: Sequence[Step]) -> list[Compa
             found.append(None)
             continue
         found.append(None if best is None else compared(config, samples, step.blend, best, tries))
-        if best is None or metric.sign * (_score(step.blend, metric) - _score(best, metric)) > 0:
+        better = best is None or metric.sign * (_score(step.blend, metric) - _score(best, metric)) > 0
+        if step.kept and better:
             best = step.blend
     return found
 

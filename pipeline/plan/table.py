@@ -82,6 +82,8 @@ def bought(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: st
         score = texts.SCORE.format(score=m[f"oof_{metric}"], low=m["ci_low"], high=m["ci_high"])
         told = "" if gain is None else texts.GAIN.format(gain=gain, minute=per_minute(gain, step))
         made.append(texts.BOUGHT_STEP.format(at=minutes(step.at), name=name, score=score, gain=told))
+        if not step.kept:
+            made[-1] = texts.BOUGHT_IN_VAIN.format(line=made[-1], why=step.note)
     return made
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,10 +15,10 @@ from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Spli
 from pipeline.core.seeds import rng
 from pipeline.data import load
 from pipeline.errors.advice import ledger
-from pipeline.plan import selection
-from pipeline.plan.improving import PRIOR, Move, best_first, expected, share_of
+from pipeline.plan import improving, page, selection, steps, table
+from pipeline.plan.improving import PRIOR, Improver, Move, best_first, expected, share_of
 from pipeline.plan.selection import Attempt, crossfitted
-from pipeline.plan.steps import is_better
+from pipeline.plan.steps import Step, is_better
 from pipeline.record import files
 from pipeline.record.store import Artifact
 from pipeline.settings.schema import Config
@@ -197,3 +198,97 @@ def test_lucky_attempts_do_not_make_the_score_better_than_it_is(world):
 
 def test_one_member_or_one_part_has_nothing_to_cross_fit(world, monkeypatch):
     assert crossfitted(CONFIG, TRAIN, None, {"net": predictions("net", 1.0)}, []) is None
+
+
+def made(name, score, skill=1.0, **inputs):
+    """A result with its out-of-fold score and predictions."""
+    figures = {"oof_macro_f1": score, "ci_low": score - 0.01, "ci_high": score + 0.01}
+    return SimpleNamespace(
+        key=name, stage="infer", metrics=figures, inputs=inputs, oof=predictions(name, skill)
+    )
+
+
+def improver(monkeypatch, members, advice, seconds=1000.0, keeps=()):
+    """An improver whose reports and pieces of advice are words: `advice` by the run that it is about."""
+    clock = SimpleNamespace(left=seconds)
+    store = SimpleNamespace(at=lambda reference: reference)
+    runner = SimpleNamespace(
+        clock=clock,
+        left=seconds,
+        metric=METRIC,
+        settings=None,
+        session=SimpleNamespace(store=store),
+        done={m.key: m for m in members},
+        reserve=SimpleNamespace(blend=1.0, end=1.0),
+    )
+    monkeypatch.setattr(improving.case, "again", lambda training, settings: training)
+    found, done = Improver(runner, "best"), []
+
+    def read(member):
+        name = "train/best" if member is None else member.inputs["train"]
+        found.read.add(name)
+        pieces = [n for n in advice.get(name, ()) if n not in done]
+        return [Move(n, "epochs", (), None, None, gain=0.1, seconds=10.0) for n in pieces]
+
+    def carry_out(move):
+        done.append(move.name)
+        return move.name in keeps
+
+    monkeypatch.setattr(found, "_read_report", read)
+    monkeypatch.setattr(found, "_carry_out", carry_out)
+    return found, done
+
+
+MEMBERS = [
+    made("a", 0.7, train="train/best"),
+    made("b", 0.5, train="train/b"),
+    made("c", 0.6, train="train/c"),
+]
+
+
+def test_when_nothing_is_left_about_the_best_run_the_other_members_follow_best_first(monkeypatch):
+    advice = {"train/best": ["x"], "train/b": ["z"], "train/c": ["y"]}
+    found, done = improver(monkeypatch, MEMBERS, advice)
+    found.run()
+    assert (
+        done == ["x", "y", "z"] and not found.is_full and found.read == {"train/best", "train/b", "train/c"}
+    )
+
+
+def test_a_piece_that_is_kept_brings_the_report_on_the_new_best_result(monkeypatch):
+    advice = {"train/best": ["x", "v"], "train/c": ["y"]}
+    found, done = improver(monkeypatch, MEMBERS, advice, keeps=["y"])
+    asked, own = [], found._read_report
+    monkeypatch.setattr(
+        found, "_read_report", lambda member: asked.append(member and member.key) or own(member)
+    )
+    found.run()
+    assert done == ["x", "v", "y"] and asked == [None, "c", None, "b"]
+
+
+def test_a_time_that_is_up_is_told_whoever_the_advice_is_about(monkeypatch):
+    found, done = improver(monkeypatch, MEMBERS, {"train/best": ["x"]}, seconds=5.0)
+    found.report_seconds = 1.0
+    found.run()
+    assert not done and found.is_full
+
+
+def test_what_was_tried_and_not_kept_is_in_the_picture_with_its_gain_and_not_in_the_line(monkeypatch):
+    monkeypatch.setattr(steps.load, "oof", lambda artifact, name: artifact.oof)
+    first, tried, last = made("first", 0.50, 1.0), made("tried", 0.60, 1.2), made("last", 0.55, 3.0)
+    story = [
+        Step("", 1.0, 0.0, None, first),
+        Step("tried", 60.0, 59.0, tried, tried, "not kept", kept=False),
+        Step("last", 120.0, 60.0, last, last),
+    ]
+    gains = steps.gains(CONFIG, TRAIN, story)
+    assert gains[0] is None and gains[2] == steps.compared(CONFIG, TRAIN, last, first, 2)
+    row = page.table_of(story, gains, "macro_f1").iloc[1]
+    assert row["together"] == 0.60 and row["gain, corrected"] and row.iloc[-1].endswith("not kept")
+    drawn = str(page.picture(story, gains, "macro_f1", higher=True))
+    assert drawn.count("<circle") == 3 and drawn.count('r="2.5"') == 1
+    (line,) = re.findall(r'polyline points="([^"]+)"', drawn)
+    heights = [float(point.split(",")[1]) for point in line.split()]
+    assert heights[0] == heights[1] == heights[2] > heights[-1], "the score of what was not kept is nobody's"
+    told = table.bought(story, gains, "macro_f1")
+    assert str(told[2]).endswith("; not kept") and not str(told[3]).endswith("not kept")
