@@ -49,7 +49,7 @@ ANEW = 2
 # Words that choose one experiment, where a portfolio has several.
 ONE_EXPERIMENT = ("experiment=", "model=")
 # Seconds of an error report before one was made: as many times those of EDA, and in addition.
-REPORT_OF_EDA, REPORT, REPORT_IMAGE = 2.5, 4.0, 5e-3
+REPORT_OF_EDA, REPORT, REPORT_IMAGE = 2.5, 4.0, 2.5e-3
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ Owns turning rates into the seconds of features, folds and views. Does not own t
 (`train/step_timing.py`), keeping rates (`record/machine.py`, the file `machine.json` of the home), nor what
 fits (`plan/planning.py`).
 
-A rate is looked up in this order: the newest finished fold with the same network, size and batch on this
-machine; features of the same network at a similar size; the same network at another similar size;
+A rate is looked up in this order: the newest finished fold with the same network (or head), size and batch on
+this machine; features of the same network at a similar size; the same network at another similar size;
 `machine.json`; a few steps on noise, timed now and kept there. Weights do not matter for it, so none are
 loaded.
 """
@@ -101,20 +101,24 @@ class Scene:
 
     def _probe(self, settings: Settings, work: walltime.Work, row: float, prepare: float) -> Cost:
         """Of a head on features, which are computed once for each view of each split."""
-        train = settings.config.train
-        rows: float = work.rows * train.head_seeds
-        solved = train.head == "logistic"
-        if solved and train.head_c == AUTO and settings.config.competition.target == VALUES:
-            rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
-        head = estimate.head_row(settings, self.samples.space, self.session.home) * rows
-        head *= 1 if train.solved else train.epochs
         views, seconds = settings.config.infer.views, FORWARD * row
         each = {"train": seconds * len(self.samples), "test": seconds * self.n_test}
         of_view = tuple(self._missing(settings, each, view) for view in views)
         trained = [view for view in probe_views(settings) if view not in views]
         beside = [self._missing(settings, {"train": each["train"]}, view) for view in trained]
         features = Features(of_view, dict(ChainMap(*beside)), prepare)
-        return Cost(HEAD_START + head, features=features)
+        return Cost(HEAD_START + self._heads(settings, work), features=features)
+
+    def _heads(self, settings: Settings, work: walltime.Work) -> float:
+        """Seconds of the heads of all folds, by the newest one of the same kind, or else by their rows."""
+        train = settings.config.train
+        rows: float = work.rows * train.head_seeds * (1 if train.solved else train.epochs)
+        known = estimate.earlier(self.session.store, settings, set_up(settings.config.runtime))
+        if known is not None:
+            return known * rows
+        if train.head == "logistic" and train.head_c == AUTO and settings.config.competition.target == VALUES:
+            rows += PENALTIES * min(rows, work.folds * head_penalty.ENOUGH)
+        return estimate.head_row(settings, self.samples.space, self.session.home) * rows
 
     def _missing(self, settings: Settings, each: Mapping[str, float], view: str) -> dict[str, float]:
         """Seconds of the features of a view that are not there yet, by key; `each` has those of a split."""

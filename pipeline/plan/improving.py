@@ -8,11 +8,12 @@ The order: expected gain a minute; where there is time for all pieces, expected 
 an early one is corrected for fewer attempts. The gain is the rule's own estimate, its bound, or its hope
 where there is none, times its chance; corrected by what its remedy gained before, in this project
 (`submissions/advice.jsonl`) and on open sets (`configs/advice/`), as a share of the way to a perfect score.
-Every piece is a
-run of its own, `<run> <settings>`, which is compared with the run that it starts from on the same images; the
-interval is corrected for all pieces that were carried out on these data and folds, earlier ones included. It
-is kept if it is better, or if the blend with it is. After a piece that was kept, the new report is read; when
-nothing that fits is left of one, the report on the next member of the blend, the best first.
+
+Every piece is a run of its own, `<run> <settings>`, which is compared with the run that it starts from on the
+same images; the interval is corrected for all pieces that were carried out on these data and folds, earlier
+ones included. It is kept if it is better, or if the blend with it is. After a piece that was kept, the new
+report is read; when nothing that fits is left of one, the report on the next member of the blend, the best
+first.
 """
 
 from __future__ import annotations

@@ -47,6 +47,8 @@ SOLVED = (
 # The settings of `model` that heads on features read.
 HEADS = ("model.heads", "model.ordinal", "model.scale", "model.centres")
 SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
+# How the weights of a student's teachers are fitted: part of the student's key, other trainings keep theirs.
+TEACHERS_WEIGHTED = "teachers weighted as blends are since November 2026"
 
 
 def is_batched(settings: Settings) -> bool:
@@ -131,7 +133,8 @@ def build_heads(job: Job) -> Built:
     fits = (solved_heads if train.solved else batched_heads).fit_heads(jobs)
     for head_job, fit in zip(jobs, fits, strict=True):
         fit.write(job.draft / f"fold{head_job.fold}")
-    rows = sum(len(head_job.rows(0)) for head_job in jobs) * train.epochs * train.head_seeds
+    epochs = 1 if train.solved else train.epochs
+    rows = sum(len(head_job.rows(0)) for head_job in jobs) * epochs * train.head_seeds
     seconds = sum(fit.result.seconds for fit in fits)
     return Built(metrics={"seconds_per_row": seconds / max(rows, 1)})
 
@@ -444,6 +447,12 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     return {"twin": Need("train", settings), **lesson_inputs(ask, settings, params)}
 
 
+def lesson_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """The pretrained weights; of a student, also how the weights of its teachers are fitted."""
+    weights, lesson = weights_identity(ask, settings, params), settings.config.train.distill
+    return f"{weights}, {TEACHERS_WEIGHTED}" if lesson is not None and lesson.inner else weights
+
+
 STAGES = (
     Stage(
         "heads",
@@ -462,7 +471,7 @@ STAGES = (
         build_fold,
         reads=fold_sections,
         inputs=fold_inputs,
-        identity=weights_identity,
+        identity=lesson_identity,
         label=of_experiment,
         check=refuse_forbidden,
         heavy=lambda settings: not is_batched(settings),
@@ -509,7 +518,7 @@ STAGES = (
         build_whole,
         reads=lesson_sections,
         inputs=whole_inputs,
-        identity=weights_identity,
+        identity=lesson_identity,
         label=of_experiment,
         refuse=refuse_incomplete,
         check=refuse_forbidden,

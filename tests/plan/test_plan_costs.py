@@ -27,10 +27,10 @@ class Samples:
         return self.rows
 
 
-def scene(found=lambda need: need, home=None, classes=10):
-    """Training images whose features are there already, or not."""
+def scene(found=lambda need: need, home=None, classes=10, folds=()):
+    """Training images whose features are there already, or not; `folds`: those that were trained before."""
     graph = SimpleNamespace(found=found, key=lambda need: str(sorted(need.params.items())))
-    session = SimpleNamespace(graph=graph, home=home)
+    session = SimpleNamespace(graph=graph, home=home, store=SimpleNamespace(all=lambda stage: list(folds)))
     return Scene(session, Samples(classes=classes), range(5), 100)
 
 
@@ -148,7 +148,6 @@ def test_a_network_is_timed_again_where_its_images_are_of_a_very_different_size(
     monkeypatch.setattr("pipeline.plan.costs.Profile", lambda home: profile)
     monkeypatch.setattr(Scene, "_timed", timed)
     here = scene()
-    here.session.store = SimpleNamespace(all=lambda stage: [])
     words = ["competition=emoji", "experiment=probe", "images.cache_px=512"]
     rates = {size: here.rate(load([*words, f"images.size={size}"])) for size in (32, 48, 224, 160)}
     assert asked == [32, 224]
@@ -168,6 +167,38 @@ def test_a_network_of_large_images_is_timed_on_few_of_them(monkeypatch, size, ro
     assert scene()._timed(settings, "cpu")["seconds"] > 0 and asked == [rows]
     scene()._timed(settings, "cuda")
     assert asked[-1] == 32
+
+
+def test_a_head_is_expected_to_take_as_long_as_the_last_one_of_its_kind():
+    words = ["competition=emoji", "experiment=probe_mlp", "runtime.device=cpu"]
+    settings, more = load(words), load([*words, "train.epochs=60", "loss.label_smoothing=0.1"])
+
+    def heads(asked, *folds):
+        return scene(folds=folds)._probe(asked, WORK, 0.01, 0.0).fixed - HEAD_START
+
+    made = fold_of(settings, 1e-3)
+    assert heads(settings, made) == pytest.approx(1e-3 * WORK.rows * settings.config.train.epochs)
+    assert heads(more, made) == pytest.approx(1e-3 * WORK.rows * 60)
+    assert heads(settings) < heads(settings, made), "a machine that was slow is expected to be"
+    assert heads(load([*words, "train.head_hidden=7"]), made) == heads(load([*words, "train.head_hidden=7"]))
+
+
+def test_a_solved_head_that_is_there_counts_its_choice_of_a_penalty_once():
+    words = ["competition=digits-values", "experiment=probe_logistic", "train.head_c=auto"]
+    settings = load([*words, "runtime.device=cpu"])
+    cost = scene(folds=[fold_of(settings, 0.5)])._probe(settings, WORK, 0.01, 0.0)
+    assert cost.fixed - HEAD_START == pytest.approx(0.5 * WORK.rows)
+
+
+def fold_of(settings, seconds_per_row):
+    """A fold that was trained with these settings on this machine."""
+    config = settings.config
+    values = flat_of(config) | {"competition.name": config.competition.name}
+    return SimpleNamespace(
+        manifest={"tags": {"device": "cpu"}, "hardware": machine()},
+        metrics={"seconds_per_row": seconds_per_row},
+        setting=values.get,
+    )
 
 
 def test_a_rate_of_heads_is_that_of_the_same_competition_and_head():
