@@ -59,7 +59,7 @@ Combining
     soft_vote          the weighted mean of members' probabilities.
     combine, RULES     the same by another rule: "mean", "geometric", "rank", "hard".
     disagreement       the share of images on which two members give another answer, every pair.
-    fit_weights        weights that score well, by greedy selection; equal ones where nothing is gained.
+    fit_weights        weights by greedy selection; equal ones where nothing is gained.
     Recipe, cross_fit  how to combine; and a blend with its naive and its cross-fitted score, whose
                        `fitted.apply(members, name)` votes on other images, such as the test set.
 

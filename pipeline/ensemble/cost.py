@@ -19,9 +19,10 @@ import pandas as pd
 from pipeline.core.errors import ConfigError
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
-from pipeline.core.samples import Floats, Ints, Truth
+from pipeline.core.samples import Ints, Truth
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import Fit
+from pipeline.core.voting.weights import Judge, judge_of
 from pipeline.ensemble import texts
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
@@ -86,7 +87,7 @@ def total(prices: Sequence[Price]) -> Cost:
 def fit_weights(
     members: Sequence[Probabilities], y_N: Truth, metric: Metric, prices: Sequence[Price], max_ms: float
 ) -> tuple[float, ...]:
-    """Weights that score well on these rows among members that together cost at most `max_ms` per image.
+    """Weights that do well on these rows among members that together cost at most `max_ms` per image.
 
     Greedy selection with replacement among the members that still fit the budget, from several starts: the
     best single member may use up a budget that two cheaper ones would use better. `y_N` is in the order of
@@ -102,7 +103,8 @@ def fit_weights(
         cheapest = sorted(zip(ms_M.tolist(), members, strict=True), key=lambda pair: pair[0])
         rows = [f"{member.name}: {ms:.2f} ms" for ms, member in cheapest]
         raise ConfigError(texts.OVER_BUDGET.format(max_ms=max_ms), rows, texts.OVER_BUDGET_REMEDY)
-    score_M = {m: metric.sign * metric.score(y_N, p[m]) for m in afford}
+    judge = judge_of(p, y_N, metric)
+    score_M = {m: judge.score({m: 1.0}) for m in afford}
     by_score = sorted(afford, key=lambda m: -score_M[m])
     by_price = sorted(afford, key=lambda m: ms_M[m])
     best_count_M, best = np.zeros(len(p), np.int64), -np.inf
@@ -111,7 +113,7 @@ def fit_weights(
         return total([prices[m] for m in chosen]).ms_64 <= max_ms
 
     for start in dict.fromkeys([*by_score[:STARTS], *by_price[:STARTS]]):
-        count_M, score = _greedy(p, y_N, metric, start, affordable)
+        count_M, score = _greedy(judge.emptied(), start, affordable)
         if score > best + TINY:
             best_count_M, best = count_M, score
     return tuple(float(w) for w in best_count_M / best_count_M.sum())
@@ -130,23 +132,21 @@ def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
     return front
 
 
-def _greedy(
-    p: Sequence[Floats], y_N: Truth, metric: Metric, start: int, affordable: Callable[[set[int]], bool]
-) -> tuple[Ints, float]:
-    """(M,) how often each member is in the best bag of all rounds, and that bag's signed score."""
-    bag_NC, count_M = np.zeros_like(p[0]), np.zeros(len(p), np.int64)
+def _greedy(judge: Judge, start: int, affordable: Callable[[set[int]], bool]) -> tuple[Ints, float]:
+    """(M,) how often each member is in the best bag of all rounds, and that bag's score."""
+    count_M = np.zeros(judge.size, np.int64)
     best_count_M, best = count_M, -np.inf
     for size in range(1, ROUNDS + 1):
         inside = set(np.flatnonzero(count_M).tolist())
         gains = {
-            m: metric.sign * metric.score(y_N, (bag_NC + p[m]) / np.float32(size))
-            for m in ([start] if size == 1 else range(len(p)))
+            m: judge.score({m: 1.0})
+            for m in ([start] if size == 1 else range(judge.size))
             if affordable(inside | {m})
         }
         # Among equals, prefer a member that is in the bag already: it costs nothing more.
         chosen = max(gains, key=lambda m: (gains[m], m in inside, -m))
-        bag_NC = bag_NC + p[chosen]
-        count_M = count_M + (np.arange(len(p)) == chosen)
+        judge.move({chosen: 1.0})
+        count_M = count_M + (np.arange(judge.size) == chosen)
         if gains[chosen] > best + TINY:
             best_count_M, best = count_M, gains[chosen]
     return best_count_M, best

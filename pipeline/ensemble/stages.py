@@ -552,7 +552,7 @@ STAGES = (
     ),
     Stage(
         "ensemble",
-        4,
+        5,
         "the blend of the members",
         build_ensemble,
         reads=ensemble_sections,

@@ -215,7 +215,7 @@ STAGES = (
     ),
     Stage(
         "infer",
-        4,
+        5,
         "the merged views of every image",
         build_infer,
         reads=("infer.merge", "statistics", "competition.metric"),

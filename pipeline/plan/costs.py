@@ -5,9 +5,9 @@ Owns turning rates into the seconds of features, folds and views. Does not own t
 fits (`plan/planning.py`).
 
 A rate is looked up in this order: the newest finished fold with the same network (or head), size and batch on
-this machine; features of the same network at a similar size; the same network at another similar size;
-`machine.json`; a few steps on noise, timed now and kept there. Weights do not matter for it, so none are
-loaded.
+this machine; steps of the same network at a similar size, timed by this command; its features at a similar
+size (for a head, before such steps); `machine.json`; a few steps on noise, timed now and kept there. Weights
+do not matter for it, so none are loaded.
 """
 
 from __future__ import annotations
@@ -128,18 +128,44 @@ class Scene:
 
     def rate(self, settings: Settings) -> float:
         """Seconds of one training row, forward and backward; of a probe, of the backbone as if trained."""
-        config = settings.config
+        config, probe = settings.config, is_probe(settings)
         device = set_up(config.runtime)
-        known = None if is_probe(settings) else estimate.earlier(self.session.store, settings, device)
+        known = None if probe else estimate.earlier(self.session.store, settings, device)
         if known is not None:
             return known
-        if device == "cuda" and config.train.precision == "auto" and not is_probe(settings):
+        if device == "cuda" and config.train.precision == "auto" and not probe:
             return self._raced(settings, device)
-        area, name = config.images.hw[0] * config.images.hw[1], config.model.name
-        scaled = self._passed(name, device, area) or self._of_other_size(name, device, area)
+        key = name, _, area = _network(settings, device)
+        ways = (self._passed, self._of_other_size) if probe else (self._of_other_size, self._passed)
+        scaled = ways[0](name, device, area) or ways[1](name, device, area)
         if scaled is not None:
             return scaled
-        question = {
+        measured = Profile(self.session.home).measured(
+            self._question(settings, device), lambda: self._timed(settings, device)
+        )
+        self._rates[key] = float(measured["seconds"])
+        return self._rates[key]
+
+    def time_again(self, settings: Settings) -> bool:
+        """Time the steps of a network now, and take those of all others for as much slower or faster.
+
+        A few steps beside other work may take three times as long as they do later, and so may features.
+        False: finished folds or a race of modes are known, which say more.
+        """
+        device = set_up(settings.config.runtime)
+        if device == "cuda" or estimate.earlier(self.session.store, settings, device) is not None:
+            return False
+        before, timed = self.rate(settings), self._timed(settings, device)
+        Profile(self.session.home).keep(self._question(settings, device), timed)
+        for known in self._rates:
+            self._rates[known] *= float(timed["seconds"]) / before
+        self._rates[_network(settings, device)] = float(timed["seconds"])
+        return True
+
+    def _question(self, settings: Settings, device: str) -> dict[str, Any]:
+        """What the steps of a network depend on."""
+        config = settings.config
+        return {
             "what": "a training row",
             "machine": machine(),
             "device": device,
@@ -151,13 +177,9 @@ class Scene:
             "channels": config.images.channels,
             "classes": self.samples.space.n_classes,
         }
-        profile = Profile(self.session.home)
-        rate = float(profile.measured(question, lambda: self._timed(settings, device))["seconds"])
-        self._rates[name, device, area] = rate
-        return rate
 
     def _of_other_size(self, model: str, device: str, area: int) -> float | None:
-        """The rate of the same network as timed for images of a similar size."""
+        """The rate of the same network as timed by this command for images of this or a similar size."""
         known = {float(a): rate for (m, d, a), rate in self._rates.items() if (m, d) == (model, device)}
         return estimate.of_similar(known, area, FARTHEST)
 
@@ -200,6 +222,11 @@ class Scene:
         graph = self.session.graph
         folds = graph.inputs(Need("train", settings), "fold").values()
         return sum(graph.found(need) is None for need in folds)
+
+
+def _network(settings: Settings, device: str) -> tuple[str, str, int]:
+    height, width = settings.config.images.hw
+    return settings.config.model.name, device, height * width
 
 
 def fault_of(error: UserError) -> str:

@@ -51,6 +51,9 @@ FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
 END, END_SHARE = 3.0, 0.005
 # The first submission should need at most this share of the time: else it has smaller images and one view.
 FOR_FIRST = 0.25
+# While no network is trained, the next one is timed again after so many seconds, and so many times as long as
+# that takes: the first time may have been a busy moment. Not where it would not fit even so much faster.
+AGAIN, AGAIN_TIMES, AGAIN_FASTER = 60.0, 20.0, 3.0
 # It is refused if it takes too long even if this machine is so many times as fast as when it was timed.
 FASTER = 2.0
 
@@ -117,6 +120,7 @@ class Runner:
     reported: tuple[str, Artifact] | None = None
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
+    _next_look: float = AGAIN
     _shown: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -270,6 +274,7 @@ class Runner:
     def replan(self) -> Plan:
         """The plan for the time that is left, printed where it is another one than before."""
         after = self.reserve.blend
+        self._look_again()
         ladders = self._open_ladders()
         # Also of members that were paused or failed.
         there = frozenset(key for one in ladders for key in one.features if self._has_features(key))
@@ -280,6 +285,20 @@ class Runner:
                 self.session.say(line)
         self._shown = shown
         return made
+
+    def _look_again(self) -> None:
+        """Time the next network again, and plan all of them by what it takes now."""
+        networks = [r for r in self.recipes if r.kind == "network" and r.name in self._ladders]
+        first = next((r for r in networks if r.name not in self.done and self._ladders[r.name].rungs), None)
+        if first is None or self.has_network or self.clock.spent < self._next_look:
+            return
+        rung = self._ladders[first.name].rungs[0]
+        if rung.is_fixed or rung.seconds(rung.epochs, rung.views) > AGAIN_FASTER * self.left:
+            return
+        began = self.clock.now()
+        if self.scene.time_again(first.settings):
+            self._ladders |= {r.name: self._timed(r) for r in networks if self._ladders[r.name].rungs}
+        self._next_look = self.clock.spent + max(AGAIN, AGAIN_TIMES * (self.clock.now() - began))
 
     def _faults(self) -> Iterable[tuple[str, str]]:
         for recipe in self.recipes:

@@ -44,8 +44,9 @@ class EnsembleSettings(Section):
     method: Literal["mean", "weighted", "geometric", "rank", "hard", "greedy", "search", "stacking"] = fact(
         "weighted",
         "mean: equal; weighted: `weights`, or greedy ones; geometric: mean of log p; rank: mean rank in a "
-        "class; hard: votes of labels; greedy, search: weights fitted on OOF; stacking: logistic regression "
-        "on log p, of values ridge. All fits are cross-fitted. Values have no geometric, rank and hard",
+        "class; hard: votes of labels; greedy: weights fitted on OOF; search: then by the metric itself; "
+        "stacking: logistic regression on log p, of values ridge. All fits are cross-fitted. Values have no "
+        "geometric, rank and hard",
     )
     weights: dict[str, Annotated[float, Field(ge=0)]] | None = fact(
         None,

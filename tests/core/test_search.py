@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from combine_world import members, parts
+from sklearn.linear_model import LinearRegression
 
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
@@ -28,10 +29,56 @@ def test_a_useless_member_gets_next_to_nothing(metric):
 def test_fitted_is_never_worse_than_equal_or_the_best_single_on_the_rows_it_saw(metric):
     for seed in range(5):
         found, y = members([1.5, 0.5, 1.0], seed=seed)
-        fitted = metric.score(y, soft_vote(found, fitting.fit_weights(found, y, metric), "b").p_NC)
-        rivals = [metric.score(y, m.p_NC) for m in found]
-        rivals.append(metric.score(y, soft_vote(found, None, "b").p_NC))
-        assert metric.sign * fitted >= max(metric.sign * r for r in rivals) - 1e-6
+        fitted = judged(metric, y, soft_vote(found, fitting.fit_weights(found, y, metric), "b").p_NC)
+        rivals = [judged(metric, y, m.p_NC) for m in found]
+        rivals.append(judged(metric, y, soft_vote(found, None, "b").p_NC))
+        assert fitted >= max(rivals) - 1e-6
+
+
+def judged(metric, y_N, p_NC):
+    """As weights see probabilities: where classes are counted, their cosine with the truth, both less 1/C."""
+    if metric.needs == "probabilities":
+        return metric.sign * metric.score(y_N, p_NC)
+    truth_NC, classes = np.eye(p_NC.shape[1])[y_N], p_NC.shape[1]
+    x, y = (a.ravel() - 1 / classes for a in (p_NC, truth_NC))
+    return float(x @ y / np.linalg.norm(x) / np.linalg.norm(y))
+
+
+def test_weights_where_classes_are_counted_are_those_of_least_squares():
+    """scikit-learn's non-negative regression on the same columns, as finely as 25 votes can be."""
+    found, y = members([1.5, 0.5, 1.0, 0.0], n=2000)
+    x_RM = np.stack([m.p_NC.ravel() - 0.25 for m in found], axis=1)
+    truth_R = np.eye(4)[y].ravel() - 0.25
+    free_M = LinearRegression(positive=True, fit_intercept=False).fit(x_RM, truth_R).coef_
+    weights = fitting.fit_weights(found, y, MACRO)
+    np.testing.assert_allclose(weights, free_M / free_M.sum(), atol=0.04)
+
+
+@pytest.mark.parametrize("skills", [[1.2, 1.0, 0.6, 0.3], [1.5, 1.4, 1.3, 1.2], [0.5] * 6])
+def test_such_weights_are_better_on_other_rows_than_those_that_the_count_itself_chose(skills):
+    kept = []
+    for seed in range(15):
+        found, y = members(skills, n=150, seed=seed)
+        others, truth = members(skills, n=3000, seed=100 + seed)
+        by_count = greedy.select(greedy.Tally([m.p_NC for m in found], y, MACRO))
+        both = (by_count, fitting.fit_weights(found, y, MACRO))
+        kept.append([MACRO.score(truth, soft_vote(others, list(w), "b").p_NC) for w in both])
+    count, cosine = np.mean(kept, axis=0)
+    assert cosine > count + 0.003
+
+
+@pytest.mark.parametrize("at_once", [10, 10**9])
+def test_the_judge_of_weights_sees_their_blend(monkeypatch, at_once):
+    monkeypatch.setattr(greedy, "AT_ONCE", at_once)
+    found, y = members([1.0, 0.8, 0.1], n=101)
+    judge = greedy.judge_of([m.p_NC for m in found], y, MACRO)
+    judge.move({0: 2.0, 2: 1.0})
+    blend = soft_vote(found, (2, 1, 0.5), "b").p_NC
+    assert judge.score({1: 1.0, 2: -0.5}) == pytest.approx(judged(MACRO, y, blend), abs=1e-6)
+    assert judge.emptied().score({1: 1.0}) == pytest.approx(judged(MACRO, y, found[1].p_NC), abs=1e-6)
+    assert judge.at(np.array([0.0, 3.0, 0.0])) == pytest.approx(judge.emptied().score({1: 1.0}))
+    flat = np.full_like(found[0].p_NC, 0.25)
+    assert greedy.judge_of([flat, flat], y, MACRO).score({0: 1.0}) == 0.0
 
 
 def test_fitting_is_deterministic_and_follows_the_members():
@@ -54,7 +101,7 @@ def test_naive_is_optimistic_and_crossfitted_is_not():
     naive, crossfitted, equal = [], [], []
     for seed in range(12):
         found, y = members([0.3] * 8, n=150, seed=seed)
-        blend, _ = fitting.cross_fit(found, y, parts(found[0].ids_N), MACRO)
+        blend, _ = fitting.cross_fit(found, y, parts(found[0].ids_N), MACRO, "search")
         naive.append(blend.naive)
         crossfitted.append(blend.crossfitted)
         equal.append(MACRO.score(y, soft_vote(found, None, "b").p_NC))
@@ -136,15 +183,16 @@ def test_selection_on_tallies_is_the_published_one(metric):
         bags = [published(p_MNC, y, metric, r) for r in range(1, 9)]
         at = [metric.sign * metric.score(y, np.mean([p_MNC[m] for m in bag], axis=0)) for bag in bags]
         best = bags[int(np.argmax(np.round(at, 9)))]
-        weights = greedy.select(p_MNC, y, metric, rounds=8)
+        weights = greedy.select(greedy.Tally(p_MNC, y, metric), rounds=8)
         np.testing.assert_allclose(weights, np.bincount(best, minlength=5) / len(best), atol=1e-12)
 
 
 def test_ties_keep_the_members_already_in():
     found, y = members([1.0, 0.9])
     twin = found[1].p_NC.copy()
-    weights = greedy.select([twin, found[0].p_NC, found[1].p_NC], y, MACRO)
-    assert weights[2] == 0, "of two equal members only the first is ever taken"
+    p_MNC = [twin, found[0].p_NC, found[1].p_NC]
+    for judge in (greedy.Tally(p_MNC, y, MACRO), greedy.judge_of(p_MNC, y, MACRO)):
+        assert greedy.select(judge)[2] == 0, "of two equal members only the first is ever taken"
     assert greedy._chosen(np.array([0.5, 0.7, 0.7]), np.array([1, 0, 2])) == 2
     assert greedy._chosen(np.array([0.5, 0.7, 0.7]), np.array([1, 0, 0])) == 1
 

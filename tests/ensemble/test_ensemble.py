@@ -62,8 +62,8 @@ def blend_of(home, **asked):
     return found, found.json("blend.json")
 
 
-def test_the_terminal_shows_the_contribution_of_each_member(made):
-    out = made[1].out
+def test_the_terminal_shows_the_contribution_of_each_member(home):
+    out = run(home, "ensemble", MEMBERS, "ensemble.method=mean").out
     number = r"[+-]\d\.\d{4}"
     for name in ("tiny_resnet", "tiny_cnn"):
         interval = rf"{number} \[{number}, {number}\], (better|worse|can't tell)"

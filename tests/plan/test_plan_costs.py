@@ -155,6 +155,24 @@ def test_a_network_is_timed_again_where_its_images_are_of_a_very_different_size(
     assert rates[160] == pytest.approx(rates[224] * (160 / 224) ** 2)
 
 
+def test_what_is_timed_again_counts_for_networks_of_other_sizes_too(monkeypatch, tmp_path):
+    words = ["competition=emoji", "experiment=lite0_96", "images.cache_px=256", "runtime.device=cpu"]
+    small, large, other = (load([*words, *more]) for more in (
+        ["images.size=96"], ["images.size=160"], ["images.size=96", "model.name=resnet18"]
+    ))  # fmt: skip
+    row = {"slow": 0.09, "quick": 0.03}
+    now = ["slow"]
+    monkeypatch.setattr(Scene, "_timed", lambda self, settings, device: {"seconds": row[now[0]]})
+    here = scene(home=tmp_path)
+    slow = [here.rate(settings) for settings in (small, large, other)]
+    now[0] = "quick"
+    assert here.time_again(small)
+    assert [here.rate(settings) for settings in (small, large, other)] == pytest.approx([r / 3 for r in slow])
+    assert scene(home=tmp_path).rate(small) == 0.03, "kept for later commands"
+    known = scene(home=tmp_path, folds=[fold_of(small, 0.5)])
+    assert not known.time_again(small) and known.rate(small) == 0.5
+
+
 @pytest.mark.parametrize(("size", "rows"), [(64, 32), (96, 32), (160, 11), (256, 8)])
 def test_a_network_of_large_images_is_timed_on_few_of_them(monkeypatch, size, rows):
     asked = []

@@ -1,6 +1,7 @@
 """A command with a budget of time, on a clock of its own: nothing is trained, nobody waits."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -103,7 +104,8 @@ class Toy(Runner):
 
 def toy(seconds, costs, **more):
     said = []
-    scene = SimpleNamespace(plan=list(range(FOLDS)), missing=lambda settings: FOLDS)
+    known = {"time_again": lambda settings: False, "missing": lambda settings: FOLDS}
+    scene = SimpleNamespace(plan=list(range(FOLDS)), **known)
     session = SimpleNamespace(say=said.append, on_epoch=None)
     recipes = [Recipe(n, PROBE if n.startswith("probe") else NETWORK) for n in costs]
     clock = Clock(seconds, Hands())
@@ -161,6 +163,31 @@ def test_after_a_member_that_took_twice_its_time_it_plans_again():
     assert runner.pace.of("network") == pytest.approx(2.0, rel=0.1)
     assert any(line.startswith("plan again") for line in runner.said)
     assert "c" not in dict(runner.began), "at its present pace it would not end in time, so it does not begin"
+
+
+@pytest.mark.parametrize("later", [1.0, 0.3])
+def test_a_network_that_was_timed_in_a_busy_moment_is_timed_again(later):
+    """Ten epochs of 30 s do not fit into 200 s; of 9 s they do."""
+    costs = {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 30.0)}
+    runner, looked = toy(240, dict(costs)), []
+
+    def time_again(settings):
+        looked.append(runner.clock.spent)
+        runner.clock.now.at += 2.0
+        runner.costs["a"] = Cost(5.0, 30.0 * later)
+        return True
+
+    runner.scene.time_again = time_again
+    runner.run()
+    assert ("a" in dict(runner.began)) == (later < 1)
+    assert looked[0] >= running.AGAIN and all(b - a >= running.AGAIN for a, b in pairwise(looked))
+    assert runner.clock.spent <= 240
+
+
+def test_what_would_not_fit_even_on_a_machine_three_times_as_fast_is_not_timed_again():
+    runner = toy(240, {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 90.0)})
+    runner.scene.time_again = lambda settings: pytest.fail("it costs seconds and changes nothing")
+    runner.run()
 
 
 def test_nothing_begins_that_cannot_end():

@@ -148,13 +148,10 @@ class FittedBlend:
 def fit_weights(members: Sequence[Probabilities], y_N: Truth, metric: Metric) -> tuple[float, ...]:
     """One weight a member, ≥ 0, summing to 1, by greedy selection on out-of-fold probabilities.
 
-    Equal weights are kept unless the selection is better by more than rounding. `y_N` is in the order of the
-    first member's ids.
+    Judged as `weights.judge_of` says. Equal weights are kept unless the selection is better by more than
+    rounding. `y_N` is in the order of the first member's ids.
     """
-    aligned = align(members)
-    p_MNC = [member.p_NC for member in aligned]
-    mean = RULES["mean"].suited(aligned[0].target)
-    return _or_equal(searches.select(p_MNC, y_N, metric), p_MNC, y_N, metric, mean)
+    return _selected([member.p_NC for member in align(members)], y_N, metric)
 
 
 def cross_fit(
@@ -246,10 +243,11 @@ def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Truth, metric: Me
         return Fitted(_floats(stack.shares_M), rule, heat, stack)
     if len(p_MNC) == 1:
         return Fitted((1.0,), mean, heat)
-    weight_M = searches.select(p_MNC, y_N, metric)
+    weights = _selected(p_MNC, y_N, metric)
     if recipe.method == "search":
-        weight_M = searches.search(p_MNC, y_N, metric, weight_M, recipe.minimise)
-    return Fitted(_or_equal(weight_M, p_MNC, y_N, metric, mean), mean, heat)
+        found_M = searches.search(p_MNC, y_N, metric, np.array(weights), recipe.minimise)
+        weights = _or_equal(found_M, searches.Tally(p_MNC, y_N, metric))
+    return Fitted(weights, mean, heat)
 
 
 def _stacked(target: Target, bias_C: Reals, total_NC: Reals) -> Floats:
@@ -260,16 +258,15 @@ def _heated(members: Sequence[Probabilities], heat: Sequence[float]) -> list[Flo
     return [stacking.apply_temperature(m.p_NC, t, m.target) for m, t in zip(members, heat, strict=True)]
 
 
-def _or_equal(
-    weight_M: Reals, p_MNC: Sequence[Floats], y_N: Truth, metric: Metric, mean: VotingRule
-) -> tuple[float, ...]:
+def _selected(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> tuple[float, ...]:
+    judge = searches.judge_of(p_MNC, y_N, metric)
+    return _or_equal(searches.select(judge), judge)
+
+
+def _or_equal(weight_M: Reals, judge: searches.Judge) -> tuple[float, ...]:
     """The weights, or equal ones where these are as good."""
-    equal_M = soft_voting.checked(None, len(p_MNC))
-    best, equal = (
-        metric.sign * metric.score(y_N, mean.finish(soft_voting.summed(p_MNC, w_M)))
-        for w_M in (weight_M, equal_M)
-    )
-    return _floats(weight_M if best > equal + searches.TINY else equal_M)
+    equal_M = soft_voting.checked(None, judge.size)
+    return _floats(weight_M if judge.at(weight_M) > judge.at(equal_M) + searches.TINY else equal_M)
 
 
 def _floats(weight_M: Reals) -> tuple[float, ...]:

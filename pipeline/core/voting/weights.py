@@ -1,17 +1,24 @@
 """Finding weights: greedy selection of members, and a minimiser over the weights.
 
-Owns both searches, and fast scores of blends that differ from a known one in a few members. Does not own
-cross-fitting (`core/voting/fitting.py`). Another minimiser, such as an Optuna study, is passed as a callable:
-it asks for losses of weights and returns the best ones.
+Owns both searches, what judges the weights, and fast scores of blends that differ from a known one in a few
+members. Does not own cross-fitting (`core/voting/fitting.py`). Another minimiser, such as an Optuna study, is
+passed as a callable: it asks for losses of weights and returns the best ones.
+
+Greedy weights are judged by the competition's metric, but where it counts predicted classes: a count follows
+single images that lie between two classes, and rewards members for tipping them over. There the judge is the
+cosine between the blend and the truth, both less 1/C: the Brier score of the blend after it was sharpened or
+flattened in the best way, because a mean of members is flatter than they are, and counts do not mind. It
+needs one matrix (M, M). Measured on 46 blends, held out, against macro-F1 itself: macro-F1 better by .005
+(standard error .002), log loss by .05 (docs/log.md). A search goes on from there by the metric itself.
 
 A row's label can only change where its lead, the sum of its first class minus that of its second, is no
 larger than the weight that is added or removed, because probabilities are in [0, 1]. So a label metric is
-computed from those rows only, exactly; with a bag of 25 votes few rows are open. Other metrics score every
-row, as does every kind of target other than exclusive classes.
+computed from those rows only, exactly. Other metrics score every row, as does every kind of target other than
+exclusive classes.
 
 Sources: greedy selection with replacement: Caruana et al., Ensemble Selection from Libraries of Models (ICML
-2004); pattern search: Hooke & Jeeves, Direct Search Solution of Numerical and Statistical Problems (JACM
-1961).
+2004); the score: Brier, Verification of Forecasts Expressed in Terms of Probability (1950); pattern search:
+Hooke & Jeeves, Direct Search Solution of Numerical and Statistical Problems (JACM 1961).
 
 Shape legend: M members, N samples, C classes, R open rows.
 """
@@ -19,6 +26,7 @@ Shape legend: M members, N samples, C classes, R open rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -32,10 +40,89 @@ from pipeline.core.targets import most_probable, normalised
 BLOCK = 8192
 # Rounding of float32 sums.
 SLACK = 1e-4
+# Probabilities of all members at a time, for the matrix of their products.
+AT_ONCE = 2_000_000
+
+
+class Judge(Protocol):
+    """A current blend, empty at first, and the scores of others; more is better."""
+
+    size: int
+
+    def move(self, changes: Mapping[int, float]) -> None:
+        """Change the current blend: add these weights, by member."""
+
+    def score(self, changes: Mapping[int, float]) -> float:
+        """The score of the current blend with these weights added; negative weights remove votes."""
+
+    def at(self, weight_M: Reals) -> float:
+        """The score of a blend with these weights, of any sum above 0."""
+
+    def emptied(self) -> Judge:
+        """The same with an empty blend."""
+
+
+def judge_of(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> Judge:
+    """What greedy weights are judged by: the metric, or `Cosine` where it counts predicted classes."""
+    if metric.on_counts is not None and y_N.ndim == 1:
+        return Cosine.of(p_MNC, np.asarray(y_N, np.int64))
+    return Tally(p_MNC, y_N, metric)
+
+
+class Cosine:
+    """The cosine between a blend and the truth, both less 1/C, over all rows: 1 where they are equal.
+
+    Args:
+        product_MM: mean over the rows of the product of two members.
+        right_M: mean over the rows of the product of a member and the truth.
+        length: of the truth.
+    """
+
+    def __init__(self, product_MM: Reals, right_M: Reals, length: float) -> None:
+        self.product_MM, self.right_M, self.length = product_MM, right_M, length
+        self.size = len(right_M)
+        self.weight_M: Reals = np.zeros(self.size)
+
+    @staticmethod
+    def of(p_MNC: Sequence[Floats], y_N: Ints) -> Cosine:
+        """Of these members and true class indices."""
+        (n, classes), members = p_MNC[0].shape, len(p_MNC)
+        product_MM, right_M = np.zeros((members, members)), np.zeros(members)
+        block = max(AT_ONCE // (members * classes), 1)
+        for start in range(0, n, block):
+            rows = slice(start, start + block)
+            less_MRC = np.stack([p_NC[rows] for p_NC in p_MNC]).astype(np.float64) - 1 / classes
+            right_M += np.take_along_axis(less_MRC, y_N[None, rows, None], axis=2).sum(axis=(1, 2))
+            flat = less_MRC.reshape(members, -1)
+            product_MM += flat @ flat.T
+        return Cosine(product_MM / n, right_M / n, np.sqrt(1 - 1 / classes))
+
+    def move(self, changes: Mapping[int, float]) -> None:
+        """Change the current blend."""
+        self.weight_M = self._with(changes)
+
+    def score(self, changes: Mapping[int, float]) -> float:
+        """Of the current blend with these changes."""
+        return self.at(self._with(changes))
+
+    def at(self, weight_M: Reals) -> float:
+        """Of these weights."""
+        length = self.length * np.sqrt(weight_M @ self.product_MM @ weight_M)
+        return float(weight_M @ self.right_M / length) if length > 0 else 0.0
+
+    def emptied(self) -> Cosine:
+        """The same with an empty blend."""
+        return Cosine(self.product_MM, self.right_M, self.length)
+
+    def _with(self, changes: Mapping[int, float]) -> Reals:
+        weight_M = self.weight_M.copy()
+        for m, weight in changes.items():
+            weight_M[m] += weight
+        return weight_M
 
 
 class Tally:
-    """A current blend, and the scores of blends that differ from it in a few members.
+    """The metric's score of a current blend, and of blends that differ from it in a few members.
 
     Args:
         p_MNC: each member's probabilities, all for the same rows; memory-mapped arrays work as well.
@@ -45,7 +132,7 @@ class Tally:
 
     def __init__(self, p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> None:
         self.p_MNC, self.y_N, self.metric = p_MNC, y_N, metric
-        self.exclusive = y_N.ndim == 1
+        self.exclusive, self.size = y_N.ndim == 1, len(p_MNC)
         # The weight of the current blend: columns that do not sum to 1 are a mean only if divided by it.
         self.weight = 0.0
         self.n_classes = p_MNC[0].shape[1]
@@ -74,15 +161,28 @@ class Tally:
             total_NC = self.total_NC.copy()
             for m, weight in changes.items():
                 total_NC += np.float32(weight) * self.p_MNC[m]
-            if not self.exclusive:
-                mean_NC = total_NC / np.float32(self.weight + sum(changes.values()))
-                return self.metric.sign * self.metric.score(self.y_N, mean_NC)
-            # Removed votes leave values below 0 by rounding, which are not probabilities.
-            return self.metric.sign * self.metric.score(self.y_N, normalised(np.maximum(total_NC, 0)))
+            return self._scored(total_NC, self.weight + sum(changes.values()))
         counts = self._counts(np.asarray(self.y_N, np.int64), changes).astype(np.float64)
         if self.metric.on_margins is not None:
             return self.metric.sign * float(self.metric.on_margins(*counts[:, None])[0])
         return self.metric.sign * float(self.metric.on_counts(counts[None])[0])
+
+    def at(self, weight_M: Reals) -> float:
+        """The signed score of a blend with these weights."""
+        total_NC = np.zeros_like(self.total_NC)
+        for weight, p_NC in zip(weight_M, self.p_MNC, strict=True):
+            total_NC += np.float32(weight) * p_NC
+        return self._scored(total_NC, float(weight_M.sum()))
+
+    def emptied(self) -> Tally:
+        """The same with an empty blend."""
+        return Tally(self.p_MNC, self.y_N, self.metric)
+
+    def _scored(self, total_NC: Floats, weight: float) -> float:
+        if not self.exclusive:
+            return self.metric.sign * self.metric.score(self.y_N, total_NC / np.float32(weight))
+        # Removed votes leave values below 0 by rounding, which are not probabilities.
+        return self.metric.sign * self.metric.score(self.y_N, normalised(np.maximum(total_NC, 0)))
 
     def _counts(self, y_N: Ints, changes: Mapping[int, float]) -> Ints:
         """What the metric counts: settled rows from the cache, open rows computed."""
@@ -121,21 +221,20 @@ ROUNDS = 25
 TINY = 1e-12
 
 
-def select(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric, rounds: int = ROUNDS) -> Reals:
-    """(M,) weights, summing to 1, that score well on these rows.
+def select(judge: Judge, rounds: int = ROUNDS) -> Reals:
+    """(M,) weights, summing to 1, that the judge finds good; its blend is empty at first.
 
     The bag starts with the best single member; each round adds the member that improves the score most, and
     the bag of the best round is returned, the smallest among equals. Among equally good members, one that is
     in the bag already is preferred, and then the first. Deterministic. `rounds`: votes in the largest bag.
     """
-    tally = Tally(p_MNC, y_N, metric)
-    count_M = np.zeros(len(p_MNC), np.int64)
+    count_M = np.zeros(judge.size, np.int64)
     best_count_M, best = count_M, -np.inf
     for _ in range(rounds):
-        score_M = np.array([tally.score({m: 1.0}) for m in range(len(p_MNC))])
+        score_M = np.array([judge.score({m: 1.0}) for m in range(judge.size)])
         chosen = _chosen(score_M, count_M)
-        tally.move({chosen: 1.0})
-        count_M = count_M + (np.arange(len(p_MNC)) == chosen)
+        judge.move({chosen: 1.0})
+        count_M = count_M + (np.arange(judge.size) == chosen)
         if score_M[chosen] > best + TINY:
             best_count_M, best = count_M, score_M[chosen]
     return np.asarray(best_count_M / best_count_M.sum(), dtype=np.float64)
