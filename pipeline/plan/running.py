@@ -121,6 +121,7 @@ class Runner:
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
     _next_look: float = AGAIN
+    _looked: bool = False
     _shown: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -259,7 +260,7 @@ class Runner:
     def _next(self) -> bool:
         """One more member; False: none fits."""
         made = self.replan()
-        if not made.members and self._time_one():
+        if not made.members and (self._look_again(at_once=True) or self._time_one()):
             return True
         if not made.members and self.more is not None and self.left > self.reserve.blend:
             fresh = [r for r in self.more(self) if r.name not in {known.name for known in self.recipes}]
@@ -286,19 +287,25 @@ class Runner:
         self._shown = shown
         return made
 
-    def _look_again(self) -> None:
-        """Time the next network again, and plan all of them by what it takes now."""
+    def _look_again(self, at_once: bool = False) -> bool:
+        """Time the next network again, and plan all of them by what it takes now; whether that was done.
+
+        `at_once`: nothing fits, so the first look does not wait.
+        """
         networks = [r for r in self.recipes if r.kind == "network" and r.name in self._ladders]
         first = next((r for r in networks if r.name not in self.done and self._ladders[r.name].rungs), None)
-        if first is None or self.has_network or self.clock.spent < self._next_look:
-            return
+        is_time = self.clock.spent >= self._next_look or (at_once and not self._looked)
+        if first is None or self.has_network or not is_time:
+            return False
         rung = self._ladders[first.name].rungs[0]
         if rung.is_fixed or rung.seconds(rung.epochs, rung.views) > AGAIN_FASTER * self.left:
-            return
+            return False
         began = self.clock.now()
-        if self.scene.time_again(first.settings):
+        self._looked = self.scene.time_again(first.settings)
+        if self._looked:
             self._ladders |= {r.name: self._timed(r) for r in networks if self._ladders[r.name].rungs}
         self._next_look = self.clock.spent + max(AGAIN, AGAIN_TIMES * (self.clock.now() - began))
+        return self._looked
 
     def _faults(self) -> Iterable[tuple[str, str]]:
         for recipe in self.recipes:

@@ -184,6 +184,24 @@ def test_a_network_that_was_timed_in_a_busy_moment_is_timed_again(later):
     assert runner.clock.spent <= 240
 
 
+def test_where_nothing_fits_a_network_is_timed_again_at_once_and_not_for_ever():
+    """A later command has the heads and a rate of a busy moment."""
+    runner, looked = toy(120, {"a": Cost(5.0, 20.0)}), []
+    runner.best = "of the command before"
+
+    def time_again(settings):
+        looked.append(runner.clock.spent)
+        return True
+
+    runner.scene.time_again = time_again
+    runner.run()
+    assert looked == [0.0] and runner.began == []
+    runner.scene.time_again = lambda settings: bool(runner.costs.update(a=Cost(5.0, 6.0)) or True)
+    runner._looked = False
+    runner.run()
+    assert dict(runner.began) == {"a": 0.0}
+
+
 def test_what_would_not_fit_even_on_a_machine_three_times_as_fast_is_not_timed_again():
     runner = toy(240, {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 90.0)})
     runner.scene.time_again = lambda settings: pytest.fail("it costs seconds and changes nothing")
