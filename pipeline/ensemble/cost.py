@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline.core.errors import ConfigError
+from pipeline.core.metric_arithmetic import Reals
 from pipeline.core.metrics import Metric
 from pipeline.core.predictions import Probabilities, align
 from pipeline.core.samples import Ints, Truth
 from pipeline.core.voting import soft_voting
 from pipeline.core.voting.fitting import Fit
-from pipeline.core.voting.weights import Judge, judge_of
+from pipeline.core.voting.weights import Judge, greedy
 from pipeline.ensemble import texts
 from pipeline.record.files import sha256_text
 from pipeline.record.store import Artifact
@@ -103,20 +104,22 @@ def fit_weights(
         cheapest = sorted(zip(ms_M.tolist(), members, strict=True), key=lambda pair: pair[0])
         rows = [f"{member.name}: {ms:.2f} ms" for ms, member in cheapest]
         raise ConfigError(texts.OVER_BUDGET.format(max_ms=max_ms), rows, texts.OVER_BUDGET_REMEDY)
-    judge = judge_of(p, y_N, metric)
-    score_M = {m: judge.score({m: 1.0}) for m in afford}
-    by_score = sorted(afford, key=lambda m: -score_M[m])
-    by_price = sorted(afford, key=lambda m: ms_M[m])
-    best_count_M, best = np.zeros(len(p), np.int64), -np.inf
 
     def affordable(chosen: set[int]) -> bool:
         return total([prices[m] for m in chosen]).ms_64 <= max_ms
 
-    for start in dict.fromkeys([*by_score[:STARTS], *by_price[:STARTS]]):
-        count_M, score = _greedy(judge.emptied(), start, affordable)
-        if score > best + TINY:
-            best_count_M, best = count_M, score
-    return tuple(float(w) for w in best_count_M / best_count_M.sum())
+    def found(judge: Judge) -> Reals:
+        score_M = {m: judge.score({m: 1.0}) for m in afford}
+        by_score = sorted(afford, key=lambda m: -score_M[m])
+        by_price = sorted(afford, key=lambda m: ms_M[m])
+        best_count_M, best = np.zeros(len(p), np.int64), -np.inf
+        for start in dict.fromkeys([*by_score[:STARTS], *by_price[:STARTS]]):
+            count_M, score = _greedy(judge.emptied(), start, affordable)
+            if score > best + TINY:
+                best_count_M, best = count_M, score
+        return np.asarray(best_count_M / best_count_M.sum(), np.float64)
+
+    return tuple(float(w) for w in greedy(p, y_N, metric, found))
 
 
 def undominated(ms: Sequence[float], quality: Sequence[float]) -> list[int]:
@@ -144,7 +147,8 @@ def _greedy(judge: Judge, start: int, affordable: Callable[[set[int]], bool]) ->
             if affordable(inside | {m})
         }
         # Among equals, prefer a member that is in the bag already: it costs nothing more.
-        chosen = max(gains, key=lambda m: (gains[m], m in inside, -m))
+        most = max(gains.values())
+        chosen = max((m for m in gains if gains[m] >= most - TINY), key=lambda m: (m in inside, -m))
         judge.move({chosen: 1.0})
         count_M = count_M + (np.arange(judge.size) == chosen)
         if gains[chosen] > best + TINY:

@@ -28,7 +28,7 @@ from pipeline.record.store import SHORT, Artifact
 from pipeline.record.tracking import note
 from pipeline.settings.load import Settings
 from pipeline.train import scoring
-from pipeline.train.stages import folds_in, refuse_incomplete, train_inputs
+from pipeline.train.stages import WEIGHTED, folds_in, follows_cosine, refuse_incomplete, train_inputs
 
 
 def build_views(job: Job) -> Built:
@@ -111,6 +111,12 @@ def infer_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
     """The views first, so that invalid ones are rejected before folds are trained."""
     views = {"views": Need("views", settings), "train": Need("train", settings)}
     return views | train_inputs(ask, settings, params)
+
+
+def merge_identity(ask: Ask, settings: Settings, params: Params) -> str:
+    """How the weights of views are fitted, where they are."""
+    fitted = settings.config.infer.merge == "fitted"
+    return WEIGHTED if fitted and follows_cosine(settings) else ""
 
 
 def build_refit(job: Job) -> Built:
@@ -215,11 +221,12 @@ STAGES = (
     ),
     Stage(
         "infer",
-        5,
+        4,
         "the merged views of every image",
         build_infer,
         reads=("infer.merge", "statistics", "competition.metric"),
         inputs=infer_inputs,
+        identity=merge_identity,
         label=of_experiment,
         tracked=True,
         compared=True,

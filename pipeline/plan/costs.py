@@ -5,9 +5,9 @@ Owns turning rates into the seconds of features, folds and views. Does not own t
 fits (`plan/planning.py`).
 
 A rate is looked up in this order: the newest finished fold with the same network (or head), size and batch on
-this machine; steps of the same network at a similar size, timed by this command; its features at a similar
-size (for a head, before such steps); `machine.json`; a few steps on noise, timed now and kept there. Weights
-do not matter for it, so none are loaded.
+this machine; steps of the same network at a similar size, timed by this command; those of this size in
+`machine.json`; its features at a similar size (for a head, they come first); a few steps on noise, timed now
+and kept in that file. Weights do not matter for it, so none are loaded.
 """
 
 from __future__ import annotations
@@ -135,31 +135,38 @@ class Scene:
             return known
         if device == "cuda" and config.train.precision == "auto" and not probe:
             return self._raced(settings, device)
-        key = name, _, area = _network(settings, device)
-        ways = (self._passed, self._of_other_size) if probe else (self._of_other_size, self._passed)
-        scaled = ways[0](name, device, area) or ways[1](name, device, area)
+        name, area = config.model.name, config.images.hw[0] * config.images.hw[1]
+        profile, question = Profile(self.session.home), self._question(settings, device)
+        other = self._of_other_size(name, device, area)
+        if probe:
+            scaled = self._passed(name, device, area) or other
+        else:
+            kept = None if other is not None else profile.find(question)
+            scaled = other or (float(kept["seconds"]) if kept else self._passed(name, device, area))
         if scaled is not None:
             return scaled
-        measured = Profile(self.session.home).measured(
-            self._question(settings, device), lambda: self._timed(settings, device)
-        )
-        self._rates[key] = float(measured["seconds"])
-        return self._rates[key]
+        measured = profile.measured(question, lambda: self._timed(settings, device))
+        self._rates[name, device, area] = float(measured["seconds"])
+        return self._rates[name, device, area]
 
     def time_again(self, settings: Settings) -> bool:
-        """Time the steps of a network now, and take those of all others for as much slower or faster.
+        """Time the steps of a network now; whether they are quicker than its rate, which they then replace.
 
         A few steps beside other work may take three times as long as they do later, and so may features.
-        False: finished folds or a race of modes are known, which say more.
+        Noise only adds to a time; that a machine became slower shows in the members that it trains.
+
+        Raises:
+            UserError: as `cost`.
         """
-        device = set_up(settings.config.runtime)
+        config, device = settings.config, set_up(settings.config.runtime)
         if device == "cuda" or estimate.earlier(self.session.store, settings, device) is not None:
             return False
         before, timed = self.rate(settings), self._timed(settings, device)
+        if timed["seconds"] >= before:
+            return False
         Profile(self.session.home).keep(self._question(settings, device), timed)
-        for known in self._rates:
-            self._rates[known] *= float(timed["seconds"]) / before
-        self._rates[_network(settings, device)] = float(timed["seconds"])
+        area = config.images.hw[0] * config.images.hw[1]
+        self._rates[config.model.name, device, area] = float(timed["seconds"])
         return True
 
     def _question(self, settings: Settings, device: str) -> dict[str, Any]:
@@ -222,11 +229,6 @@ class Scene:
         graph = self.session.graph
         folds = graph.inputs(Need("train", settings), "fold").values()
         return sum(graph.found(need) is None for need in folds)
-
-
-def _network(settings: Settings, device: str) -> tuple[str, str, int]:
-    height, width = settings.config.images.hw
-    return settings.config.model.name, device, height * width
 
 
 def fault_of(error: UserError) -> str:

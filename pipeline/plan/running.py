@@ -52,7 +52,7 @@ END, END_SHARE = 3.0, 0.005
 # The first submission should need at most this share of the time: else it has smaller images and one view.
 FOR_FIRST = 0.25
 # While no network is trained, the next one is timed again after so many seconds, and so many times as long as
-# that takes: the first time may have been a busy moment. Not where it would not fit even so much faster.
+# that takes: the first time may have been a busy moment. Not if it would not fit even so many times as quick.
 AGAIN, AGAIN_TIMES, AGAIN_FASTER = 60.0, 20.0, 3.0
 # It is refused if it takes too long even if this machine is so many times as fast as when it was timed.
 FASTER = 2.0
@@ -288,24 +288,37 @@ class Runner:
         return made
 
     def _look_again(self, at_once: bool = False) -> bool:
-        """Time the next network again, and plan all of them by what it takes now; whether that was done.
+        """Time the next network again; whether it is quicker, so that the plan changes.
 
         `at_once`: nothing fits, so the first look does not wait.
         """
-        networks = [r for r in self.recipes if r.kind == "network" and r.name in self._ladders]
-        first = next((r for r in networks if r.name not in self.done and self._ladders[r.name].rungs), None)
         is_time = self.clock.spent >= self._next_look or (at_once and not self._looked)
-        if first is None or self.has_network or not is_time:
+        if not is_time or self.has_network or "network" in self.pace.factors:
             return False
-        rung = self._ladders[first.name].rungs[0]
-        if rung.is_fixed or rung.seconds(rung.epochs, rung.views) > AGAIN_FASTER * self.left:
+        recipe = next((r for r in self.recipes if r.kind == "network" and self._may_fit(r)), None)
+        if recipe is None:
             return False
-        began = self.clock.now()
-        self._looked = self.scene.time_again(first.settings)
-        if self._looked:
-            self._ladders |= {r.name: self._timed(r) for r in networks if self._ladders[r.name].rungs}
+        self._looked, began = True, self.clock.now()
+        try:
+            quicker = self.scene.time_again(recipe.settings)
+        except StorageError:
+            raise
+        except UserError as error:
+            self._ladders[recipe.name] = Ladder(recipe.name, _kind(recipe), (), costs.fault_of(error))
+            return False
         self._next_look = self.clock.spent + max(AGAIN, AGAIN_TIMES * (self.clock.now() - began))
-        return self._looked
+        if quicker:  # so are its other sizes
+            known = [r for r in self.recipes if r.kind == "network" and r.name in self._ladders]
+            self._ladders |= {r.name: self._timed(r) for r in known if self._ladders[r.name].rungs}
+        return quicker
+
+    def _may_fit(self, recipe: Recipe) -> bool:
+        """Whether an open network that was timed would fit in its shortest form on a much quicker machine."""
+        ladder = self._ladders.get(recipe.name)
+        if recipe.name in self.done or ladder is None or not ladder.rungs or ladder.rungs[0].is_fixed:
+            return False
+        shortest = planning.fewest(ladder, ladder.rungs[0], self.pace)
+        return shortest.seconds <= AGAIN_FASTER * self.left
 
     def _faults(self) -> Iterable[tuple[str, str]]:
         for recipe in self.recipes:

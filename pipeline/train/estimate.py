@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.samples import LabelSpace
 from pipeline.core.wording import worded
@@ -182,7 +183,7 @@ def of_similar(known: Mapping[float, float], area: float, farthest: float) -> fl
 def earlier(store: Store, settings: Settings, device: str) -> float | None:
     """Seconds per row of the newest fold with the same network, image size and batch on this machine."""
     config = settings.config
-    wanted = {
+    wanted: dict[str, Any] = {
         "model.name": config.model.name,
         "train.strategy": config.train.strategy,
         "train.freeze_until": config.train.freeze_until,
@@ -193,7 +194,12 @@ def earlier(store: Store, settings: Settings, device: str) -> float | None:
     }
     if is_probe(settings):
         own = {"competition.name": config.competition.name, "model.heads": config.model.heads}
-        wanted |= own | {"train.head": config.train.head, "train.head_hidden": config.train.head_hidden}
+        wanted |= own | {"train.head": config.train.head}
+        if config.train.solved:  # by no steps, so what they would read is not recorded
+            wanted = {k: v for k, v in wanted.items() if k not in ("train.batch_size", "train.precision")}
+            wanted["train.head_c"] = config.train.head_c
+        else:
+            wanted["train.head_hidden"] = config.train.head_hidden
     for artifact in reversed(store.all("fold")):
         used_device = artifact.manifest.get("tags", {}).get("device")
         here = artifact.manifest.get("hardware") == machine() and used_device == device

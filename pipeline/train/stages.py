@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError
 from pipeline.core.predictions import pool
-from pipeline.core.targets import Target
+from pipeline.core.targets import EXCLUSIVE, Target
+from pipeline.core.voting.weights import by_cosine
 from pipeline.core.wording import worded
 from pipeline.data import load
 from pipeline.data.stages import learns_from, training_inputs
@@ -47,8 +48,8 @@ SOLVED = (
 # The settings of `model` that heads on features read.
 HEADS = ("model.heads", "model.ordinal", "model.scale", "model.centres")
 SEVERAL = ("train.bag", "train.chain", "train.pseudo", "train.distill")
-# How the weights of a student's teachers are fitted: part of the student's key, other trainings keep theirs.
-TEACHERS_WEIGHTED = "teachers weighted as blends are since November 2026"
+# How weights of teachers and views are fitted, which changed: in the key of what they make, and nothing else.
+WEIGHTED = "weights by cosine"
 
 
 def is_batched(settings: Settings) -> bool:
@@ -448,9 +449,16 @@ def whole_inputs(ask: Ask, settings: Settings, params: Params) -> Inputs:
 
 
 def lesson_identity(ask: Ask, settings: Settings, params: Params) -> str:
-    """The pretrained weights; of a student, also how the weights of its teachers are fitted."""
+    """The pretrained weights; of a student with several teachers, also how theirs are fitted."""
     weights, lesson = weights_identity(ask, settings, params), settings.config.train.distill
-    return f"{weights}, {TEACHERS_WEIGHTED}" if lesson is not None and lesson.inner else weights
+    several = lesson is not None and lesson.inner > 0 and len(lesson.teachers) > 1
+    return f"{weights}, {WEIGHTED}" if several and follows_cosine(settings) else weights
+
+
+def follows_cosine(settings: Settings) -> bool:
+    """Whether greedy weights follow the cosine with the truth, see `core/voting/weights.py`."""
+    competition = settings.config.competition
+    return competition.target == EXCLUSIVE and by_cosine(metrics.get(competition.metric))
 
 
 STAGES = (

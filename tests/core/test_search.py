@@ -8,6 +8,7 @@ from sklearn.linear_model import LinearRegression
 from pipeline.core import metrics
 from pipeline.core.errors import ConfigError, DataError
 from pipeline.core.predictions import Probabilities
+from pipeline.core.targets import normalised
 from pipeline.core.voting import fitting, stacking
 from pipeline.core.voting import weights as greedy
 from pipeline.core.voting import weights as minimise
@@ -36,7 +37,7 @@ def test_fitted_is_never_worse_than_equal_or_the_best_single_on_the_rows_it_saw(
 
 
 def judged(metric, y_N, p_NC):
-    """As weights see probabilities: where classes are counted, their cosine with the truth, both less 1/C."""
+    """As weights see probabilities: where classes are counted, their cosine with the truth, less its mean."""
     if metric.needs == "probabilities":
         return metric.sign * metric.score(y_N, p_NC)
     truth_NC, classes = np.eye(p_NC.shape[1])[y_N], p_NC.shape[1]
@@ -77,8 +78,36 @@ def test_the_judge_of_weights_sees_their_blend(monkeypatch, at_once):
     assert judge.score({1: 1.0, 2: -0.5}) == pytest.approx(judged(MACRO, y, blend), abs=1e-6)
     assert judge.emptied().score({1: 1.0}) == pytest.approx(judged(MACRO, y, found[1].p_NC), abs=1e-6)
     assert judge.at(np.array([0.0, 3.0, 0.0])) == pytest.approx(judge.emptied().score({1: 1.0}))
-    flat = np.full_like(found[0].p_NC, 0.25)
-    assert greedy.judge_of([flat, flat], y, MACRO).score({0: 1.0}) == 0.0
+
+
+@pytest.mark.parametrize("classes", [3, 4, 7])
+def test_a_member_that_knows_nothing_gets_no_weight(classes):
+    """A third is no number of 32 bits: what is left of it must not look like knowledge."""
+    rng, y = np.random.default_rng(0), np.arange(90) % classes
+    fair_NC = normalised(np.exp(2 * np.eye(classes)[y] + rng.normal(size=(90, classes))).astype(np.float32))
+    flat_NC = np.full((90, classes), 1 / classes, np.float32)
+    ids, names = np.array([f"{n:03d}" for n in range(90)]), tuple("abcdefg"[:classes])
+    two = [Probabilities(ids, names, p_NC, name) for p_NC, name in ((fair_NC, "fair"), (flat_NC, "flat"))]
+    assert fitting.fit_weights(two, y, MACRO)[0] >= 0.5
+    assert greedy.judge_of([flat_NC], y, MACRO).score({0: 1.0}) == 0.0
+
+
+def test_a_metric_that_wants_something_else_than_likely_classes_judges_itself():
+    """Balanced accuracy on a long tail: one member knows the frequent classes, one was trained balanced."""
+    rng = np.random.default_rng(0)
+    y = rng.choice(3, 3000, p=[0.9, 0.07, 0.03])
+    logit_NC = 1.2 * np.eye(3)[y] + rng.normal(size=(3000, 3))
+    plain_NC = normalised(np.exp(logit_NC + np.log([0.9, 0.07, 0.03])).astype(np.float32))
+    even_NC = normalised(np.exp(0.5 * logit_NC).astype(np.float32))
+    ids = np.array([f"{n:04d}" for n in range(3000)])
+    two = [Probabilities(ids, tuple("abc"), p_NC, name) for p_NC, name in ((plain_NC, "p"), (even_NC, "e"))]
+    balanced = metrics.get("balanced_accuracy")
+    score = balanced.score(y, soft_vote(two, fitting.fit_weights(two, y, balanced), "b").p_NC)
+    alone = max(balanced.score(y, m.p_NC) for m in two)
+    assert score >= alone - 0.1 * (1 - alone)
+    by_cosine = greedy.select(greedy.judge_of([m.p_NC for m in two], y, balanced))
+    assert balanced.score(y, soft_vote(two, list(by_cosine), "b").p_NC) < score - 0.1
+    assert not greedy.by_cosine(metrics.get("qwk")) and greedy.by_cosine(MACRO)
 
 
 def test_fitting_is_deterministic_and_follows_the_members():

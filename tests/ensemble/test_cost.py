@@ -47,6 +47,13 @@ def test_a_shared_backbone_allows_more_members():
     assert sum(w > 0 for w in apart) == 1 and sum(w > 0 for w in together) > 1
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_of_two_members_that_say_the_same_one_is_paid_for(seed):
+    found, y = members([1.3, 0.9], seed=seed)
+    weights = cost.fit_weights([found[0], found[0], found[1]], y, MACRO, [price(3)] * 3, 10)
+    assert min(weights[:2]) == 0
+
+
 def test_trees_cost_what_all_members_cost_that_they_read_and_members_beside_them_nothing_more():
     prices = cost.with_trees({"a": price(3, lite0=7), "b": price(2, lite0=6), "c": price(4)})
     assert prices["gbdt"].alone.ms_64 == 3 + 2 + 6 + 4

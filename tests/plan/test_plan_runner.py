@@ -175,7 +175,7 @@ def test_a_network_that_was_timed_in_a_busy_moment_is_timed_again(later):
         looked.append(runner.clock.spent)
         runner.clock.now.at += 2.0
         runner.costs["a"] = Cost(5.0, 30.0 * later)
-        return True
+        return later < 1
 
     runner.scene.time_again = time_again
     runner.run()
@@ -184,14 +184,15 @@ def test_a_network_that_was_timed_in_a_busy_moment_is_timed_again(later):
     assert runner.clock.spent <= 240
 
 
-def test_where_nothing_fits_a_network_is_timed_again_at_once_and_not_for_ever():
-    """A later command has the heads and a rate of a busy moment."""
-    runner, looked = toy(120, {"a": Cost(5.0, 20.0)}), []
+@pytest.mark.parametrize("epoch", [20.0, 50.0])
+def test_where_nothing_fits_a_network_is_timed_again_at_once_and_not_for_ever(epoch):
+    """A later command has the heads and a rate of a busy moment; six of ten epochs are enough."""
+    runner, looked = toy(120, {"a": Cost(5.0, epoch)}), []
     runner.best = "of the command before"
 
     def time_again(settings):
         looked.append(runner.clock.spent)
-        return True
+        return False
 
     runner.scene.time_again = time_again
     runner.run()
@@ -202,10 +203,39 @@ def test_where_nothing_fits_a_network_is_timed_again_at_once_and_not_for_ever():
     assert dict(runner.began) == {"a": 0.0}
 
 
-def test_what_would_not_fit_even_on_a_machine_three_times_as_fast_is_not_timed_again():
-    runner = toy(240, {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 90.0)})
+def test_a_smaller_network_behind_one_that_is_far_too_large_is_timed_again():
+    runner, looked = toy(120, {"a": Cost(5.0, 900.0), "b": Cost(5.0, 20.0)}), []
+    runner.recipes[1] = Recipe("b", NETWORK.with_values({"train.seed": 7}))
+    runner.best = "of the command before"
+    runner.scene.time_again = lambda settings: bool(looked.append(settings.config.train.seed))
+    runner.run()
+    assert looked == [7]
+
+
+def test_what_would_not_fit_even_on_a_machine_three_times_as_quick_is_not_timed_again():
+    runner = toy(240, {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 150.0)})
     runner.scene.time_again = lambda settings: pytest.fail("it costs seconds and changes nothing")
     runner.run()
+
+
+def test_after_a_training_that_was_paused_its_own_pace_counts_and_nothing_is_timed_again():
+    runner = toy(400, {"probe": Cost(8.0), "a": Cost(5.0, 20.0), "b": Cost(5.0, 8.0)}, factors={"a": 8.0})
+    runner.scene.time_again = lambda settings: pytest.fail("it would count the same slowness twice")
+    runner.clock.now.at, runner._next_look = 0.0, 70.0
+    runner.run()
+    assert any(line.startswith("paused") for line in runner.said)
+
+
+def test_too_little_memory_when_a_network_is_timed_again_leaves_it_out(tmp_path):
+    costs = {f"probe{n}": Cost(25.0) for n in range(4)} | {"a": Cost(5.0, 30.0)}
+    runner = toy(240, costs)
+
+    def time_again(settings):
+        raise UserError("too little memory")
+
+    runner.scene.time_again = time_again
+    runner.run()
+    assert len(runner.began) == 4 and runner._ladders["a"].note == "too little memory"
 
 
 def test_nothing_begins_that_cannot_end():

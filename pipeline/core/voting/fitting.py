@@ -148,10 +148,10 @@ class FittedBlend:
 def fit_weights(members: Sequence[Probabilities], y_N: Truth, metric: Metric) -> tuple[float, ...]:
     """One weight a member, ≥ 0, summing to 1, by greedy selection on out-of-fold probabilities.
 
-    Judged as `weights.judge_of` says. Equal weights are kept unless the selection is better by more than
-    rounding. `y_N` is in the order of the first member's ids.
+    Judged as `core/voting/weights.py` says. Equal weights are kept unless the selection is better by more
+    than rounding. `y_N` is in the order of the first member's ids.
     """
-    return _selected([member.p_NC for member in align(members)], y_N, metric)
+    return _floats(searches.greedy([m.p_NC for m in align(members)], y_N, metric, _selected))
 
 
 def cross_fit(
@@ -168,7 +168,7 @@ def cross_fit(
         y_N: true class index, or the truth (N, K), in the order of the first member's ids.
         parts: disjoint id arrays that together are the members' ids, no group in two of them: the
             folds' validation ids.
-        metric: to score and to optimise.
+        metric: to score, and to optimise as `core/voting/weights.py` says.
         method: how to combine; a name: without temperatures and with its own weights.
 
     Returns:
@@ -243,11 +243,12 @@ def fit(recipe: Recipe, members: Sequence[Probabilities], y_N: Truth, metric: Me
         return Fitted(_floats(stack.shares_M), rule, heat, stack)
     if len(p_MNC) == 1:
         return Fitted((1.0,), mean, heat)
-    weights = _selected(p_MNC, y_N, metric)
+    weight_M = searches.greedy(p_MNC, y_N, metric, _selected)
     if recipe.method == "search":
-        found_M = searches.search(p_MNC, y_N, metric, np.array(weights), recipe.minimise)
-        weights = _or_equal(found_M, searches.Tally(p_MNC, y_N, metric))
-    return Fitted(weights, mean, heat)
+        tally = searches.Tally(p_MNC, y_N, metric)
+        start_M = max(weight_M, _selected(tally.emptied()), key=tally.at)
+        weight_M = searches.search(p_MNC, y_N, metric, start_M, recipe.minimise)
+    return Fitted(_floats(weight_M), mean, heat)
 
 
 def _stacked(target: Target, bias_C: Reals, total_NC: Reals) -> Floats:
@@ -258,15 +259,10 @@ def _heated(members: Sequence[Probabilities], heat: Sequence[float]) -> list[Flo
     return [stacking.apply_temperature(m.p_NC, t, m.target) for m, t in zip(members, heat, strict=True)]
 
 
-def _selected(p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> tuple[float, ...]:
-    judge = searches.judge_of(p_MNC, y_N, metric)
-    return _or_equal(searches.select(judge), judge)
-
-
-def _or_equal(weight_M: Reals, judge: searches.Judge) -> tuple[float, ...]:
-    """The weights, or equal ones where these are as good."""
-    equal_M = soft_voting.checked(None, judge.size)
-    return _floats(weight_M if judge.at(weight_M) > judge.at(equal_M) + searches.TINY else equal_M)
+def _selected(judge: searches.Judge) -> Reals:
+    """Greedy weights, or equal ones where these are as good."""
+    weight_M, equal_M = searches.select(judge), soft_voting.checked(None, judge.size)
+    return weight_M if judge.at(weight_M) > judge.at(equal_M) + searches.TINY else equal_M
 
 
 def _floats(weight_M: Reals) -> tuple[float, ...]:
