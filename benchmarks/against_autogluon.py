@@ -213,7 +213,9 @@ def of_podium(one: Task, recipe: str, seconds: float, options: argparse.Namespac
     taken = time.perf_counter() - began
     files = [path for path in (home / "submissions").glob("*.csv") if path.with_suffix(".json").is_file()]
     made = sorted(files, key=lambda path: path.stat().st_mtime_ns)
-    artifact = store.at(submission.read(made[-1])["artifact"])
+    # Reports on single members write their submissions, too.
+    last = made[-1] if recipe else home / "submissions" / f"{one.name}-best.csv"
+    artifact = store.at(submission.read(last)["artifact"])
     assert artifact is not None, "the last submission has its artifact"
     answers = load.test(artifact, OURS).take(one.test["id"].to_numpy(np.str_))
     return {

@@ -187,22 +187,59 @@ def share_of(gained: Comparison, left: float) -> float:
 
 
 def after_portfolio(runner: Runner) -> list[Recipe]:
-    """Further recipes of a budget of time: the advice of a report on the best result, then other seeds."""
-    names = {recipe.name for recipe in runner.recipes}
+    """Further recipes of a budget of time: what a report on the best result advises, then what reports on the
+    other members do, then other seeds.
+    """
+    names, member = {recipe.name for recipe in runner.recipes}, None
+    while _may_report(runner, member):
+        found = [recipe for recipe in _advised(runner, member) if recipe.name not in names]
+        if found:
+            return found
+        member = unread(runner, runner.read)
+        if member is None:
+            break
+    return _seeds(runner, names)
+
+
+def _may_report(runner: Runner, member: Artifact | None) -> bool:
+    """Whether there is time for the report on a member, or the best result, and for that at the end."""
     assert runner.best is not None, "the portfolio is through, so there is a result"
-    found: list[Recipe] = []
-    about = subject(runner.session, runner.settings, runner.best.artifact)
+    is_there = runner.reported is not None and runner.reported[0] == runner.best.artifact.key
+    return (member is None and is_there) or runner.left > 2 * max(runner.reserve.report, 10.0)
+
+
+def _advised(runner: Runner, member: Artifact | None) -> list[Recipe]:
+    """What the report on a member advises, the best first; None: that on the best result."""
+    assert runner.best is not None, "the portfolio is through, so there is a result"
+    if member is None:
+        about = subject(runner.session, runner.settings, runner.best.artifact)
+    else:
+        about = runner.session.store.at(member.inputs["train"])
     settings = case.again(about, runner.settings)
-    is_new = runner.reported is None or runner.reported[0] != runner.best.artifact.key
-    in_time = not is_new or runner.left > 2 * max(runner.reserve.report, 10.0)
-    if about is not None and settings is not None and in_time:
-        after = runner.reserve.blend + runner.reserve.report
-        left = headroom(about, runner.metric)
-        moves, _ = moves_of(runner.report(), settings, left, runner.scene, runner.pace.of("network"), after)
-        moves = best_first(moves, runner.left)
-        found = [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
-    found = [recipe for recipe in found if recipe.name not in names]
-    return found or _seeds(runner, names)
+    if about is None or settings is None:
+        return []
+    runner.read.add(about.address)
+    report = runner.report() if member is None else runner.report_of(member, settings)
+    after = runner.reserve.blend + runner.reserve.report
+    left = headroom(about, runner.metric)
+    moves, _ = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
+    moves = best_first(moves, runner.left)
+    return [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
+
+
+def unread(runner: Runner, read: set[str]) -> Artifact | None:
+    """The best member whose advice was not read yet, and that can be asked for again.
+
+    `read`: addresses of the trainings whose advice was read.
+    """
+    left = []
+    for member in runner.done.values():
+        reference = "" if member is None else member.inputs.get("train", "")
+        if member is None or not reference or reference in read:
+            continue
+        if case.again(runner.session.store.at(reference), runner.settings) is not None:
+            left.append(member)
+    return min(left, key=lambda member: headroom(member, runner.metric), default=None)
 
 
 def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
@@ -253,7 +290,7 @@ class Improver:
                         moves = None
                     continue
                 self.is_full = self.is_full or bool(moves)
-                member = self._unread()
+                member = unread(self.runner, self.read)
                 if member is None:
                     return
             if self.report_seconds > self.runner.clock.left:
@@ -264,18 +301,6 @@ class Improver:
     def _after(self, move: Move) -> float:
         """Seconds of a move with the blend, and the end of the command."""
         return move.seconds + 2 * self.runner.reserve.blend + self.runner.reserve.end
-
-    def _unread(self) -> Artifact | None:
-        """The best member whose advice was not read yet, and that can be asked for again."""
-        runner = self.runner
-        left = []
-        for member in runner.done.values():
-            reference = "" if member is None else member.inputs.get("train", "")
-            if member is None or not reference or reference in self.read:
-                continue
-            if case.again(runner.session.store.at(reference), runner.settings) is not None:
-                left.append(member)
-        return min(left, key=lambda member: headroom(member, runner.metric), default=None)
 
     def _read_report(self, member: Artifact | None) -> list[Move]:
         """The advice of a report on a member; None: on the best result so far."""

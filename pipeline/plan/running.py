@@ -102,6 +102,7 @@ class Runner:
         after_first: called once a first submission exists.
         done: the result of each member by its name; None: it failed, or was paused. With smaller images than
             its recipe's it has another name, and the recipe is still to be done.
+        read: addresses of the trainings whose advice was read.
     """
 
     session: Session
@@ -118,6 +119,7 @@ class Runner:
     best: Best | None = None
     done: dict[str, Artifact | None] = field(default_factory=dict)
     reported: tuple[str, Artifact] | None = None
+    read: set[str] = field(default_factory=set)
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
     _next_look: float = AGAIN
