@@ -186,16 +186,65 @@ def share_of(gained: Comparison, left: float) -> float:
     return min(max(gained.delta / left, 0.0), 1.0) if 0 < left < math.inf else 0.0
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What a report advises.
+
+    Args:
+        about: the training that it is about.
+        moves: that a run can carry out, the best first; `lines` say what cannot.
+        seconds: that the report took now.
+    """
+
+    about: Artifact
+    moves: list[Move]
+    lines: list[str]
+    seconds: float
+
+
+def read_report(runner: Runner, member: Artifact | None) -> Reading | None:
+    """The advice of the report on a member, or on the best result; None: it cannot be asked for again."""
+    assert runner.best is not None, "there is a result to improve"
+    session, began = runner.session, runner.clock.now()
+    if member is None:
+        about = subject(session, runner.settings, runner.best.artifact)
+    else:
+        about = session.store.at(member.inputs["train"])
+    settings = case.again(about, runner.settings)
+    if about is None or settings is None:
+        return None
+    runner.read.add(about.address)
+    report = runner.report() if member is None else runner.report_of(member, settings)
+    seconds = max(runner.clock.now() - began, 1.0)
+    after = runner.reserve.blend + max(seconds, runner.reserve.report)
+    left = headroom(about, runner.metric)
+    moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
+    return Reading(about, best_first(moves, runner.left), lines, seconds)
+
+
+def unread(runner: Runner) -> Artifact | None:
+    """The best member whose advice was not read yet, and that can be asked for again."""
+    left = []
+    for member in runner.done.values():
+        reference = "" if member is None else member.inputs.get("train", "")
+        if member is None or not reference or reference in runner.read:
+            continue
+        if case.again(runner.session.store.at(reference), runner.settings) is not None:
+            left.append(member)
+    return min(left, key=lambda member: headroom(member, runner.metric), default=None)
+
+
 def after_portfolio(runner: Runner) -> list[Recipe]:
     """Further recipes of a budget of time: what a report on the best result advises, then what reports on the
     other members do, then other seeds.
     """
     names, member = {recipe.name for recipe in runner.recipes}, None
     while _may_report(runner, member):
-        found = [recipe for recipe in _advised(runner, member) if recipe.name not in names]
-        if found:
-            return found
-        member = unread(runner, runner.read)
+        found = read_report(runner, member)
+        fresh = [m for m in found.moves if m.name not in names] if found is not None else []
+        if fresh:
+            return [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in fresh]
+        member = unread(runner)
         if member is None:
             break
     return _seeds(runner, names)
@@ -206,40 +255,6 @@ def _may_report(runner: Runner, member: Artifact | None) -> bool:
     assert runner.best is not None, "the portfolio is through, so there is a result"
     is_there = runner.reported is not None and runner.reported[0] == runner.best.artifact.key
     return (member is None and is_there) or runner.left > 2 * max(runner.reserve.report, 10.0)
-
-
-def _advised(runner: Runner, member: Artifact | None) -> list[Recipe]:
-    """What the report on a member advises, the best first; None: that on the best result."""
-    assert runner.best is not None, "the portfolio is through, so there is a result"
-    if member is None:
-        about = subject(runner.session, runner.settings, runner.best.artifact)
-    else:
-        about = runner.session.store.at(member.inputs["train"])
-    settings = case.again(about, runner.settings)
-    if about is None or settings is None:
-        return []
-    runner.read.add(about.address)
-    report = runner.report() if member is None else runner.report_of(member, settings)
-    after = runner.reserve.blend + runner.reserve.report
-    left = headroom(about, runner.metric)
-    moves, _ = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
-    moves = best_first(moves, runner.left)
-    return [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in moves]
-
-
-def unread(runner: Runner, read: set[str]) -> Artifact | None:
-    """The best member whose advice was not read yet, and that can be asked for again.
-
-    `read`: addresses of the trainings whose advice was read.
-    """
-    left = []
-    for member in runner.done.values():
-        reference = "" if member is None else member.inputs.get("train", "")
-        if member is None or not reference or reference in read:
-            continue
-        if case.again(runner.session.store.at(reference), runner.settings) is not None:
-            left.append(member)
-    return min(left, key=lambda member: headroom(member, runner.metric), default=None)
 
 
 def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
@@ -264,14 +279,12 @@ class Improver:
         runner: with the members of the best result in `done`, and it alone in its blend.
         tried: every piece of advice that was carried out by this command, with its run.
         kept: names of those that became members.
-        read: addresses of the trainings whose advice was read.
     """
 
     runner: Runner
     about: Artifact
     tried: dict[str, tuple[Attempt, Artifact]] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
-    read: set[str] = field(default_factory=set)
     earlier: int = 0
     report_seconds: float = 10.0
     is_full: bool = False
@@ -290,7 +303,7 @@ class Improver:
                         moves = None
                     continue
                 self.is_full = self.is_full or bool(moves)
-                member = unread(self.runner, self.read)
+                member = unread(self.runner)
                 if member is None:
                     return
             if self.report_seconds > self.runner.clock.left:
@@ -304,34 +317,23 @@ class Improver:
 
     def _read_report(self, member: Artifact | None) -> list[Move]:
         """The advice of a report on a member; None: on the best result so far."""
-        runner, best = self.runner, self.runner.best
-        assert best is not None, "there is a submission to improve"
-        store, began = runner.session.store, runner.clock.now()
-        if member is None:
-            about = subject(runner.session, runner.settings, best.artifact) or self.about
-        else:
-            about = store.at(member.inputs["train"]) or self.about
-        settings = case.again(about, runner.settings)
-        if settings is None:
+        runner = self.runner
+        found = read_report(runner, member)
+        if found is None:
             raise ConfigError(
-                texts.NOT_READ_AGAIN.format(name=naming.label_of(about)), remedy=texts.NOT_READ_AGAIN_REMEDY
+                texts.NOT_READ_AGAIN.format(name=naming.label_of(self.about)),
+                remedy=texts.NOT_READ_AGAIN_REMEDY,
             )
-        report = runner.report() if member is None else runner.report_of(member, settings)
-        self.report_seconds = max(runner.clock.now() - began, 1.0)
-        self.about = about
-        self.read.add(about.address)
-        after = runner.reserve.blend + self.report_seconds
-        left = headroom(about, runner.metric)
-        moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
-        moves = best_first([m for m in moves if m.name not in self.tried], runner.left)
+        self.about, self.report_seconds = found.about, found.seconds
+        moves = [move for move in found.moves if move.name not in self.tried]
         say = runner.session.say
         if moves:
-            say(texts.MOVES.format(name=naming.label_of(about)))
+            say(texts.MOVES.format(name=naming.label_of(found.about)))
         for move in moves:
             gain = texts.MOVE_HOPE if move.bound is None else texts.MOVE_BOUND.format(bound=move.bound)
             paid = texts.MOVE_PAID.format(paid=move.paid, tried=move.tried) if move.tried else ""
             say(texts.MOVE.format(name=move.name, gain=gain, seconds=minutes(move.seconds), paid=paid))
-        for line in lines:
+        for line in found.lines:
             say(line)
         return moves
 

@@ -122,8 +122,7 @@ class Runner:
     read: set[str] = field(default_factory=set)
     _ladders: dict[str, Ladder] = field(default_factory=dict)
     _timing: float = 0.0
-    _next_look: float = AGAIN
-    _looked: bool = False
+    _next_look: float | None = None
     _shown: tuple[tuple[str, int, int], ...] = ()
 
     @property
@@ -294,13 +293,14 @@ class Runner:
 
         `at_once`: nothing fits, so the first look does not wait.
         """
-        is_time = self.clock.spent >= self._next_look or (at_once and not self._looked)
+        first, due = self._next_look is None, self._next_look or AGAIN
+        is_time = self.clock.spent >= due or (at_once and first)
         if not is_time or self.has_network or "network" in self.pace.factors:
             return False
         recipe = next((r for r in self.recipes if r.kind == "network" and self._may_fit(r)), None)
         if recipe is None:
             return False
-        self._looked, began = True, self.clock.now()
+        began = self.clock.now()
         try:
             quicker = self.scene.time_again(recipe.settings)
         except StorageError:

@@ -219,6 +219,7 @@ def improver(monkeypatch, members, advice, seconds=1000.0, keeps=()):
         settings=None,
         session=SimpleNamespace(store=store),
         done={m.key: m for m in members},
+        read=set(),
         reserve=SimpleNamespace(blend=1.0, end=1.0),
     )
     monkeypatch.setattr(improving.case, "again", lambda training, settings: training)
@@ -226,7 +227,7 @@ def improver(monkeypatch, members, advice, seconds=1000.0, keeps=()):
 
     def read(member):
         name = "train/best" if member is None else member.inputs["train"]
-        found.read.add(name)
+        runner.read.add(name)
         pieces = [n for n in advice.get(name, ()) if n not in done]
         return [Move(n, "epochs", (), None, None, gain=0.1, seconds=10.0) for n in pieces]
 
@@ -250,9 +251,8 @@ def test_when_nothing_is_left_about_the_best_run_the_other_members_follow_best_f
     advice = {"train/best": ["x"], "train/b": ["z"], "train/c": ["y"]}
     found, done = improver(monkeypatch, MEMBERS, advice)
     found.run()
-    assert (
-        done == ["x", "y", "z"] and not found.is_full and found.read == {"train/best", "train/b", "train/c"}
-    )
+    assert done == ["x", "y", "z"] and not found.is_full
+    assert found.runner.read == {"train/best", "train/b", "train/c"}
 
 
 def test_a_piece_that_is_kept_brings_the_report_on_the_new_best_result(monkeypatch):
@@ -307,7 +307,7 @@ def test_after_the_recipes_advice_on_other_members_follows_where_that_on_the_bes
     runner = Told(
         best=best, reported=None, read=set(), recipes=[], metric=METRIC, settings="all", scene=None,
         done={m.key: m for m in MEMBERS}, reserve=SimpleNamespace(blend=1.0, report=5.0),
-        pace=SimpleNamespace(of=lambda kind: 1.0),
+        pace=SimpleNamespace(of=lambda kind: 1.0), clock=SimpleNamespace(now=lambda: 0.0),
         session=SimpleNamespace(store=SimpleNamespace(at=training)),
         report=lambda: "train/best", report_of=lambda member, settings: member.inputs["train"],
     )  # fmt: skip

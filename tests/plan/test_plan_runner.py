@@ -198,7 +198,7 @@ def test_where_nothing_fits_a_network_is_timed_again_at_once_and_not_for_ever(ep
     runner.run()
     assert looked == [0.0] and runner.began == []
     runner.scene.time_again = lambda settings: bool(runner.costs.update(a=Cost(5.0, 6.0)) or True)
-    runner._looked = False
+    runner._next_look = None
     runner.run()
     assert dict(runner.began) == {"a": 0.0}
 

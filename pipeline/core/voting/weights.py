@@ -193,7 +193,8 @@ class Tally:
         """The signed score of a blend with these weights."""
         total_NC = np.zeros_like(self.total_NC)
         for weight, p_NC in zip(weight_M, self.p_MNC, strict=True):
-            total_NC += np.float32(weight) * p_NC
+            if weight:
+                total_NC += np.float32(weight) * p_NC
         return self._scored(total_NC, float(weight_M.sum()))
 
     def emptied(self) -> Tally:
