@@ -82,10 +82,11 @@ def by_cosine(metric: Metric) -> bool:
 
 def is_beaten(weight_M: Reals, p_MNC: Sequence[Floats], y_N: Truth, metric: Metric) -> bool:
     """Whether equal weights or a single member are clearly better by the metric on these rows."""
-    tally, alone_MM = Tally(p_MNC, y_N, metric), np.eye(len(p_MNC))
+    tally, every = Tally(p_MNC, y_N, metric), range(len(p_MNC))
     found = tally.at(weight_M)
     clearly = found + CLEARLY * metric.headroom(metric.sign * found)
-    return any(tally.at(rival_M) > clearly for rival_M in (np.ones(len(p_MNC)), *alone_MM))
+    rivals = (dict.fromkeys(every, 1.0), *({m: 1.0} for m in every))
+    return any(tally.score(rival) > clearly for rival in rivals)
 
 
 class Cosine:
