@@ -25,6 +25,8 @@ from pipeline.pages.drawing import EMPTY as EMPTY
 from pipeline.pages.drawing import drawn
 
 FONT = 12.0
+# Bold text is so many times as wide.
+BOLD = 1.25
 WIDTH = 440.0
 # Of a heat map, px: the longest name, the largest cell, and the smallest one with its number.
 HEAT_NAME, HEAT_CELL, HEAT_TEXT = 96.0, 40.0, 26.0
@@ -403,7 +405,7 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
     form = ".4f" if size < 10 else ".2f" if size < 1000 else ",.0f"
     texts = [format(row.value, f"+{form}" if zero else form) for row in rows]
     gutter = min(max(text_width(row.label) for row in rows) + 16, 0.34 * WIDTH)
-    left, right = gutter, WIDTH - max(text_width(t) for t in texts) - 16
+    left, right = gutter, WIDTH - BOLD * max(text_width(t) for t in texts) - 12
 
     def at(value: float) -> float:
         return left + (value - low + pad) / (high - low + 2 * pad) * (right - left)
@@ -421,7 +423,7 @@ def whiskers(rows: Sequence[Whisker], title: str, zero: bool = False) -> Markup:
         y = 20.0 + 28 * index
         ends = f"[{format(row.low, form)}, {format(row.high, form)}]"
         tip = f"<title>{escape(row.label)}: {text} {ends}</title>"
-        body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 10), "end"))
+        body.append(svg_text(gutter - 8, y + 4, shorten(row.label, gutter - 16), "end"))
         body.append(svg_line(at(row.low), y, at(row.high), y, f"whisker c{index}"))
         body += [svg_line(at(end), y - 5, at(end), y + 5, f"whisker c{index}") for end in (row.low, row.high)]
         body.append(f'<circle cx="{at(row.value):.1f}" cy="{y:.1f}" r="5" class="s{index}">{tip}</circle>')

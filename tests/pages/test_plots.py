@@ -1,4 +1,5 @@
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -98,3 +99,22 @@ def test_hangul_counts_as_wide_and_is_cut_to_fit():
     assert cut.endswith("…") and plots.text_width(cut) <= 60
     lines = plots.wrap("Smileys and Emotion by a distant artist", 120)
     assert len(lines) == 2 and all(plots.text_width(line) <= 120 for line in lines)
+
+
+@pytest.mark.browser
+def test_no_text_of_a_row_with_its_interval_is_cut_off(browser):
+    rows = [
+        plots.Whisker("emoji-ensemble-8bd0cc (new)", 0.5689, 0.545, 0.5898),
+        plots.Whisker("features_mlp_224 images.size=256", -1234.5, -1240.0, 900.0),
+    ]
+    style = (Path(plots.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+    for drawing in [plots.whiskers([row], "w", zero=zero) for row in rows for zero in (False, True)]:
+        page = browser.new_page()
+        page.set_content(f'<style>{style}</style><div class="plot">{drawing}</div>')
+        cut = page.evaluate(
+            "[...document.querySelectorAll('svg text')].filter((one) => {"
+            " const own = one.getBoundingClientRect(), all = one.ownerSVGElement.getBoundingClientRect();"
+            " return own.left < all.left - 1 || own.right > all.right + 1; }).map((one) => one.textContent)"
+        )
+        page.close()
+        assert cut == []
