@@ -374,10 +374,9 @@ class Runner:
     def member(self, planned: Planned) -> None:
         """Train a member, predict, blend, submit; a member that fails or is paused is left out."""
         recipe = next(r for r in self.recipes if r.name == planned.ladder.name)
-        settings = settings_of(recipe, planned)
-        need, kind = Need("infer", settings), planned.ladder.kind
-        missing = self.scene.missing(settings)
-        watch = Watch(self.clock, missing * planned.epochs, self.reserve.blend + self.reserve.end)
+        missing, kind = self.scene.missing(settings_of(recipe, planned)), planned.ladder.kind
+        view = self.pace.of(kind) * planned.rung.cost.view
+        watch = Watch(self.clock, missing * planned.epochs, view + self.reserve.blend + self.reserve.end)
         begins = texts.GOES_ON if kind == "network" and planned.rung.is_fixed else texts.BEGINS
         self.session.say(begins.format(
             name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)
@@ -386,7 +385,7 @@ class Runner:
         began = self.clock.now()
         try:
             # The first submission is worth more than the end: it is never paused.
-            artifact = self.build(need, watch if self.best is not None else None)
+            planned, artifact = self._made(recipe, planned, watch if self.best is not None else None)
         except StoppedError:
             taken = self.clock.now() - began
             expected = missing * planned.epochs and planned.rung.seconds(planned.epochs, 0)
@@ -411,6 +410,19 @@ class Runner:
         del self.done[recipe.name]
         self.done[planned.rung.label] = artifact
         self.submit(planned.rung.label, taken, artifact)
+
+    def _made(self, recipe: Recipe, planned: Planned, watch: Watch | None) -> tuple[Planned, Artifact]:
+        """The predictions of a member; a trained network has the views for which there is time then."""
+        if planned.ladder.kind == "network" and planned.rung.views > 1:
+            began, before = self.clock.now(), planned.views
+            self.build(Need("train", settings_of(recipe, planned)), watch)
+            seconds = self.left - self.reserve.blend
+            planned = planning.viewed(planned, self.clock.now() - began, seconds, self.pace)
+            if planned.views != before:
+                self.session.say(
+                    worded(texts.OTHER_VIEWS, name=planned.rung.label, n=planned.views, before=before)
+                )
+        return planned, self.build(Need("infer", settings_of(recipe, planned)), watch)
 
     def build(self, need: Need, watch: Watch | None) -> Artifact:
         """A result, which the watch may pause: trainings after an epoch, features between two views."""

@@ -1,6 +1,6 @@
 """A command with a budget of time, on a clock of its own: nothing is trained, nobody waits."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -163,6 +163,34 @@ def test_after_a_member_that_took_twice_its_time_it_plans_again():
     assert runner.pace.of("network") == pytest.approx(2.0, rel=0.1)
     assert any(line.startswith("plan again") for line in runner.said)
     assert "c" not in dict(runner.began), "at its present pace it would not end in time, so it does not begin"
+
+
+@pytest.mark.parametrize(("factor", "views"), [(1.0, 3), (1.3, 1), (0.5, 3)])
+def test_a_network_whose_training_took_longer_predicts_fewer_views_and_ends_in_time(factor, views):
+    """Ten epochs of 20 s and three views of 20 s into 300 s; a slower training leaves time for one view."""
+    runner, predicted = toy(300, {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 20.0)}, factors={"a": factor}), []
+
+    def timed(recipe):
+        own = Toy._timed(runner, recipe)
+        return (
+            replace(own, rungs=tuple(replace(r, views=3) for r in own.rungs)) if recipe.name == "a" else own
+        )
+
+    def build(need, watch):
+        if need.stage != "infer" or runner.now != "a":
+            return Toy.build(runner, need, watch)
+        predicted.append(len(need.settings.config.infer.views))
+        runner.clock.now.at += factor * 20.0 * predicted[-1]
+        return made_of("a", "full")
+
+    runner._timed, runner.build = timed, build
+    runner.recipes[1] = Recipe(
+        "a", NETWORK.with_values({"infer.views": ["identity", "shift(1,1)", "shift(2,2)"]})
+    )
+    runner.run()
+    assert predicted == [views]
+    assert runner.clock.spent + runner.reserve.end <= 300 * (1 + SLACK)
+    assert any("instead of" in line for line in runner.said) == (factor == 1.3)
 
 
 @pytest.mark.parametrize("later", [1.0, 0.3])

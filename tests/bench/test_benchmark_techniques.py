@@ -1,0 +1,84 @@
+"""benchmarks/techniques: what a change of a recipe is worth over sets, and when nothing can be told."""
+
+import numpy as np
+import pytest
+
+from benchmarks import portfolio, techniques
+from benchmarks.portfolio import Cell
+from benchmarks.techniques import PLAIN, paid
+
+N, GROUPS = 600, 100
+Y = np.arange(N) % 3
+
+
+def cell(share, seed, minutes=1.0):
+    """Predictions of which this share, drawn at random, is right."""
+    generator = np.random.default_rng(seed)
+    answer = np.where(generator.random(N) < share, Y, (Y + 1) % 3)
+    p_NC = np.full((N, 3), 0.1)
+    p_NC[np.arange(N), answer] = 0.8
+    return Cell(Y, p_NC, minutes, np.arange(N) % GROUPS)
+
+
+@pytest.fixture
+def cells():
+    """Two sets on which one change helps, one harms, one does nothing, and one has a cell on one set only."""
+    found = {}
+    for at, name in enumerate(("a", "b")):
+        found |= {
+            (name, PLAIN): cell(0.6, 10 * at),
+            (name, "helps"): cell(0.75, 10 * at + 1, minutes=2.0),
+            (name, "harms"): cell(0.45, 10 * at + 2),
+            (name, "nothing"): cell(0.6, 10 * at + 3),
+        }
+    return found | {("a", "one set"): cell(0.75, 9)}
+
+
+def test_a_change_is_better_or_worse_only_where_the_corrected_interval_excludes_zero(cells):
+    found = {one.change: one for one in paid(cells)}
+    assert [one.change for one in paid(cells)][-1] == "harms"
+    assert {name: one.verdict for name, one in found.items()} == {
+        "helps": "better", "harms": "worse", "nothing": "can't tell", "one set": "better",
+    }  # fmt: skip
+    assert found["helps"].cost == pytest.approx(2.0) and found["helps"].each.keys() == {"a", "b"}
+    assert found["helps"].delta == pytest.approx(np.mean(list(found["helps"].each.values())))
+
+
+def test_more_changes_and_fewer_sets_widen_an_interval(cells):
+    def width(own):
+        (one,) = [one for one in paid(own) if one.change == "helps"]
+        return one.high - one.low
+
+    two = {key: one for key, one in cells.items() if key[1] in (PLAIN, "helps")}
+    assert width(two) < width(cells)
+    assert width(two) < width({key: one for key, one in two.items() if key[0] == "a"})
+
+
+def test_no_change_is_found_among_many_that_do_nothing():
+    """The chance of any false finding stays near five per cent, whatever the number of changes."""
+    false = 0
+    for world in range(40):
+        cells = {("a", PLAIN): cell(0.6, 1000 + world)}
+        cells |= {("a", f"c{k}"): cell(0.6, 5000 + 100 * world + k) for k in range(12)}
+        false += any(one.verdict != "can't tell" for one in paid(cells))
+    assert false <= 6
+
+
+@pytest.mark.parametrize("family", list(techniques.CHANGES))
+def test_every_change_is_a_setting_that_a_competition_takes(family):
+    from pipeline.settings.load import load
+
+    names = [PLAIN, *techniques.CHANGES[family]]
+    every = [load([*techniques.words_of(family, name), *techniques.FOLDS]).config for name in names]
+    keys = [config.model_dump_json() for config in every]
+    assert len(set(keys)) == len(keys), "a change that changes nothing"
+
+
+@pytest.mark.slow
+def test_the_tiny_run_keeps_its_cells_and_goes_on_from_them(tmp_path, capsys, monkeypatch):
+    techniques.main(["network", "--out", str(tmp_path), "--tiny"])
+    said = capsys.readouterr().out
+    assert "class weights" in said and "soup" in said and "EMA" not in said
+    monkeypatch.setattr(portfolio, "run", lambda *arguments: pytest.fail("a cell was there already"))
+    techniques.main(["network", "--out", str(tmp_path), "--tiny"])
+    assert capsys.readouterr().out == said
