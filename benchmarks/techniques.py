@@ -32,11 +32,12 @@ from pipeline.core.metrics import get
 from pipeline.core.seeds import rng
 
 SETS = ("emoji", "emoji-people", "trash", "trash-tail")
-FOLDS = ("folds.n=2", "train.folds=[0]")
+# A head trains in seconds once its features are there, so all images judge it; of a network half of them.
+FOLDS = {"network": ("folds.n=2", "train.folds=[0]"), "head": ("folds.n=2",)}
 TINY = ("images.size=32", "statistics.draws=100")
 PLAIN, DRAWS, SEED = "plain", 1000, 0
 ONE_VIEW = "train.probe_views=[identity] infer.views=[identity]"
-THREE = "[identity,hflip,shift(2,2)]"
+THREE = '[identity,hflip,"shift(2,2)"]'
 BASES = {
     "network": "experiment=lite0_96 train.epochs=10",
     "head": f"experiment=probe_mlp images.size=224 {ONE_VIEW} train.head_seeds=5",
@@ -58,6 +59,7 @@ CHANGES = {
         "one seed": "train.head_seeds=1",
         "adjusted loss": "loss.name=logit_adjustment",
         "two stages": "model.feature_stages=2",
+        "three stages": "model.feature_stages=3",
         "pixels": "model.feature_px=8",
         "three views": f"train.probe_views={THREE} infer.views={THREE}",
         "kNN": f"experiment=knn images.size=224 {ONE_VIEW}",
@@ -160,9 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words.add_argument("--minutes", type=float, help="begin no cell after so many minutes of processor")
     words.add_argument("--tiny", action="store_true", help="two changes on a few digits")
     options = words.parse_args(arguments)
-    options.words, changes = list(FOLDS), options.changes or list(CHANGES[options.family])
+    options.words, changes = list(FOLDS[options.family]), options.changes or list(CHANGES[options.family])
     if options.tiny:
-        options.sets, options.images, options.words = ["digits"], 120, [*FOLDS, *TINY]
+        options.sets, options.images, options.words = ["digits"], 120, [*FOLDS["network"], *TINY]
         options.family, changes = "network", ["soup", "class weights"]
     options.out /= options.family
     options.out.mkdir(parents=True, exist_ok=True)

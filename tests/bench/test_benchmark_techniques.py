@@ -6,6 +6,10 @@ import pytest
 from benchmarks import portfolio, techniques
 from benchmarks.portfolio import Cell
 from benchmarks.techniques import PLAIN, paid
+from pipeline.engine.graph import check
+from pipeline.engine.need import Need
+from pipeline.settings.load import load
+from pipeline.stages import open_session
 
 N, GROUPS = 600, 100
 Y = np.arange(N) % 3
@@ -65,12 +69,17 @@ def test_no_change_is_found_among_many_that_do_nothing():
 
 
 @pytest.mark.parametrize("family", list(techniques.CHANGES))
-def test_every_change_is_a_setting_that_a_competition_takes(family):
-    from pipeline.settings.load import load
-
+def test_every_change_is_a_setting_that_a_competition_takes(family, tmp_path):
     names = [PLAIN, *techniques.CHANGES[family]]
-    every = [load([*techniques.words_of(family, name), *techniques.FOLDS]).config for name in names]
-    keys = [config.model_dump_json() for config in every]
+    words = [[*techniques.words_of(family, name), *techniques.FOLDS[family]] for name in names]
+    keys = []
+    for own in words:
+        session = open_session(
+            load(["competition=emoji", *own, "runtime.mlflow=false", f"runtime.home={tmp_path}"])
+        )
+        need = Need("infer", session.settings)
+        check([need], session.graph)
+        keys.append(session.graph.key(need))
     assert len(set(keys)) == len(keys), "a change that changes nothing"
 
 
