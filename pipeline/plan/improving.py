@@ -210,7 +210,7 @@ def read_report(runner: Runner, member: Artifact | None) -> Reading | None:
         about = subject(session, runner.settings, runner.best.artifact)
     else:
         about = session.store.at(member.inputs["train"])
-    settings = case.again(about, runner.settings)
+    settings = asked(runner, about)
     if about is None or settings is None:
         return None
     runner.read.add(about.address)
@@ -222,6 +222,13 @@ def read_report(runner: Runner, member: Artifact | None) -> Reading | None:
     return Reading(about, best_first(moves, runner.left), lines, seconds)
 
 
+def asked(runner: Runner, training: Artifact | None) -> Settings | None:
+    """The settings that asked for a training, with the views of its member; None: they cannot be read."""
+    members = (a for a in runner.done.values() if a is not None)
+    of_it = (a for a in members if training is not None and a.inputs.get("train") == training.address)
+    return case.again(next(of_it, training), runner.settings)
+
+
 def unread(runner: Runner) -> Artifact | None:
     """The best member whose advice was not read yet, and that can be asked for again."""
     left = []
@@ -229,7 +236,7 @@ def unread(runner: Runner) -> Artifact | None:
         reference = "" if member is None else member.inputs.get("train", "")
         if member is None or not reference or reference in runner.read:
             continue
-        if case.again(runner.session.store.at(reference), runner.settings) is not None:
+        if case.again(member, runner.settings) is not None:
             left.append(member)
     return min(left, key=lambda member: headroom(member, runner.metric), default=None)
 
@@ -265,7 +272,7 @@ def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
             name = f"{of} train.seed={number}"
             if artifact is None or "train.seed=" in of or name in names:
                 continue
-            settings = case.again(runner.session.store.at(artifact.inputs["train"]), runner.settings)
+            settings = case.again(artifact, runner.settings)
             if settings is not None and not is_probe(settings):
                 made.append(Recipe(name, settings.with_values({"train.seed": number}), texts.OF_SEED))
     return made
@@ -342,7 +349,10 @@ class Improver:
         runner, session = self.runner, self.runner.session
         missing = runner.scene.missing(move.settings)
         epochs = missing * move.settings.config.train.epochs
-        watch = Watch(runner.clock, epochs, 2 * runner.reserve.blend + runner.reserve.end)
+        # All views are predicted, however long the training took: it is compared with a run that has them.
+        views = len(move.settings.config.infer.views) * runner.scene.cost(move.settings).view
+        after = runner.pace.of("network") * views + 2 * runner.reserve.blend + runner.reserve.end
+        watch = Watch(runner.clock, epochs, after)
         session.say(texts.BEGINS.format(
             name=move.name, seconds=minutes(move.seconds), left=minutes(runner.clock.left)
         ))  # fmt: skip
@@ -366,7 +376,7 @@ class Improver:
         return self._judge(move, made, old, seconds)
 
     def _about_settings(self) -> Settings:
-        settings = case.again(self.about, self.runner.settings)
+        settings = asked(self.runner, self.about)
         assert settings is not None, "the report was read with these settings"
         return settings
 

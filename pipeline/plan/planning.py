@@ -6,8 +6,8 @@ not own measuring (`plan/costs.py`), the recipes (`plan/recipes.py`) nor running
 The recipes are taken in their order, which is that of the portfolio: by what each adds to the blend per
 minute. One that does not fit gets fewer epochs, then one view, or is left out. If no network fits, and there
 is none yet, the time that the others leave goes to the first one that fits with smaller images. The schedule
-of every member is known before it starts and is never cut; how many views a network predicts is chosen again
-when it is trained. The rest of the time goes to more epochs of the last network. Scores play no part.
+of every member is known before it starts and is never cut; a network that took longer than expected predicts
+fewer views. The rest of the time goes to more epochs of the last network. Scores play no part.
 """
 
 from __future__ import annotations
@@ -297,21 +297,12 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | 
     return None
 
 
-def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planned:
-    """A trained network with as many views as it can predict in so many seconds; at least one.
-
-    Args:
-        planned: with the views that were planned before its training.
-        taken: seconds of that training, whose pace its views will have.
-        seconds: for its views.
-        pace: of the views, where nothing was left to train.
-    """
-    rung, kind = planned.rung, planned.ladder.kind
-    training = rung.seconds(planned.epochs, 0)
-    trained = rung.share * rung.cost.epoch > 0
-    slower = min(max(taken / training, FACTORS[0]), FACTORS[1]) if trained else pace.of(kind)
-    fit = math.floor(max(seconds, 0.0) / (slower * rung.cost.view)) if rung.cost.view > 0 else rung.views
-    return _planned(planned.ladder, rung, planned.epochs, min(max(fit, 1), rung.views), pace)
+def viewed(planned: Planned, seconds: float, pace: Pace) -> Planned:
+    """A trained network with those of its planned views that fit into so many seconds; at least one."""
+    each = pace.of(planned.ladder.kind) * planned.rung.cost.view
+    fit = math.floor(max(seconds, 0.0) / each) if each > 0 else planned.views
+    views = min(max(fit, 1), planned.views)
+    return _planned(planned.ladder, planned.rung, planned.epochs, views, pace)
 
 
 def stretched(members: Sequence[Planned], left: float, pace: Pace) -> list[Planned]:

@@ -412,16 +412,13 @@ class Runner:
         self.submit(planned.rung.label, taken, artifact)
 
     def _made(self, recipe: Recipe, planned: Planned, watch: Watch | None) -> tuple[Planned, Artifact]:
-        """The predictions of a member; a trained network has the views for which there is time then."""
-        if planned.ladder.kind == "network" and planned.rung.views > 1:
-            began, before = self.clock.now(), planned.views
+        """The predictions of a member; a network has those views for which there is time by then."""
+        if planned.ladder.kind == "network" and planned.views > 1:
             self.build(Need("train", settings_of(recipe, planned)), watch)
-            seconds = self.left - self.reserve.blend
-            planned = planning.viewed(planned, self.clock.now() - began, seconds, self.pace)
-            if planned.views != before:
-                self.session.say(
-                    worded(texts.OTHER_VIEWS, name=planned.rung.label, n=planned.views, before=before)
-                )
+            before, planned = planned, planning.viewed(planned, self.left - self.reserve.blend, self.pace)
+            if planned.views < before.views:
+                label = planned.rung.label
+                self.session.say(worded(texts.FEWER_VIEWS, name=label, n=planned.views, before=before.views))
         return planned, self.build(Need("infer", settings_of(recipe, planned)), watch)
 
     def build(self, need: Need, watch: Watch | None) -> Artifact:

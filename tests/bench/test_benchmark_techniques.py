@@ -1,5 +1,7 @@
 """benchmarks/techniques: what a change of a recipe is worth over sets, and when nothing can be told."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,13 +61,35 @@ def test_more_changes_and_fewer_sets_widen_an_interval(cells):
 
 
 def test_no_change_is_found_among_many_that_do_nothing():
-    """The chance of any false finding stays near five per cent, whatever the number of changes."""
+    """Where groups are many, any false finding is about as rare as five in a hundred."""
     false = 0
     for world in range(40):
         cells = {("a", PLAIN): cell(0.6, 1000 + world)}
         cells |= {("a", f"c{k}"): cell(0.6, 5000 + 100 * world + k) for k in range(12)}
         false += any(one.verdict != "can't tell" for one in paid(cells))
     assert false <= 6
+
+
+def test_a_set_with_few_groups_is_shown_and_has_no_part_in_the_mean(cells):
+    few = {("c", name): replace(cell(share, seed), group_N=np.arange(N) % 13)
+           for name, share, seed in ((PLAIN, 0.5, 71), ("helps", 0.2, 72))}  # fmt: skip
+    before, after = (next(one for one in paid(own) if one.change == "helps") for own in (cells, cells | few))
+    assert after.delta == before.delta and after.each["c"] < -0.1
+    (alone,) = paid(few)
+    assert np.isnan(alone.delta) and alone.verdict == "can't tell"
+
+
+def test_cells_of_other_images_are_refused(cells):
+    other = cell(0.6, 3)
+    mixed = cells | {("a", "helps"): replace(other, y_N=(other.y_N + 1) % 3)}
+    with pytest.raises(AssertionError, match="choose another --out"):
+        paid(mixed)
+
+
+def test_an_unknown_set_is_refused_before_the_first_cell(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        techniques.main(["head", "--out", str(tmp_path), "--sets", "emoji", "trash-tail"])
+    assert "--sets trash-tail" in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("family", list(techniques.CHANGES))

@@ -327,3 +327,13 @@ def test_after_the_recipes_advice_on_other_members_follows_where_that_on_the_bes
     assert found == ["x", "y", "z", "seed", "seed"]
     time["left"], runner.read = 15.0, set()
     assert improving.after_portfolio(runner)[0].name == "seed", "no time for a report and that at the end"
+
+
+def test_advice_starts_from_the_views_that_a_member_has_and_not_from_those_planned_for_its_training(
+    monkeypatch,
+):
+    monkeypatch.setattr(improving.case, "again", lambda artifact, settings: artifact)
+    best, other = (SimpleNamespace(address=f"train/{name}") for name in ("best", "other"))
+    runner = SimpleNamespace(done={"paused": None, **{m.key: m for m in MEMBERS}}, settings=None)
+    assert improving.asked(runner, best) is MEMBERS[0]
+    assert improving.asked(runner, other) is other and improving.asked(runner, None) is None

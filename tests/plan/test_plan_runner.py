@@ -165,32 +165,54 @@ def test_after_a_member_that_took_twice_its_time_it_plans_again():
     assert "c" not in dict(runner.began), "at its present pace it would not end in time, so it does not begin"
 
 
-@pytest.mark.parametrize(("factor", "views"), [(1.0, 3), (1.3, 1), (0.5, 3)])
-def test_a_network_whose_training_took_longer_predicts_fewer_views_and_ends_in_time(factor, views):
-    """Ten epochs of 20 s and three views of 20 s into 300 s; a slower training leaves time for one view."""
-    runner, predicted = toy(300, {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 20.0)}, factors={"a": factor}), []
+VIEWS = ["identity", "shift(1,1)", "shift(2,2)"]
+
+
+def viewing(seconds, costs, **more):
+    """A runner whose networks predict three views, and what each of them predicted."""
+    runner, predicted = toy(seconds, costs, **more), {}
 
     def timed(recipe):
         own = Toy._timed(runner, recipe)
-        return (
-            replace(own, rungs=tuple(replace(r, views=3) for r in own.rungs)) if recipe.name == "a" else own
-        )
+        own_views = 1 if recipe.kind == "probe" else len(VIEWS)
+        return replace(own, rungs=tuple(replace(rung, views=own_views) for rung in own.rungs))
 
     def build(need, watch):
-        if need.stage != "infer" or runner.now != "a":
-            return Toy.build(runner, need, watch)
-        predicted.append(len(need.settings.config.infer.views))
-        runner.clock.now.at += factor * 20.0 * predicted[-1]
-        return made_of("a", "full")
+        name, trained = runner.now, runner.now in [one for one, _ in runner.began]
+        if need.stage == "train" or not trained:
+            made = Toy.build(runner, need, watch)
+        if need.stage == "infer" and not name.startswith("probe"):
+            predicted[name] = len(need.settings.config.infer.views)
+            runner.clock.now.at += runner.factors.get(name, 1.0) * runner.costs[name].view * predicted[name]
+            made = made_of(name, "full")
+        return made
 
     runner._timed, runner.build = timed, build
-    runner.recipes[1] = Recipe(
-        "a", NETWORK.with_values({"infer.views": ["identity", "shift(1,1)", "shift(2,2)"]})
-    )
+    views = NETWORK.with_values({"infer.views": VIEWS})
+    runner.recipes = [r if r.kind == "probe" else Recipe(r.name, views) for r in runner.recipes]
+    return runner, predicted
+
+
+@pytest.mark.parametrize(("factor", "views"), [(1.0, 3), (1.3, 1), (0.5, 3)])
+def test_a_network_whose_training_took_longer_predicts_fewer_views_and_ends_in_time(factor, views):
+    """Nine epochs of 20 s and three views of 20 s into 300 s; a slower training leaves time for one view."""
+    runner, predicted = viewing(300, {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 20.0)}, factors={"a": factor})
     runner.run()
-    assert predicted == [views]
+    assert predicted == {"a": views}
     assert runner.clock.spent + runner.reserve.end <= 300 * (1 + SLACK)
-    assert any("instead of" in line for line in runner.said) == (factor == 1.3)
+    assert any("instead of" in line for line in runner.said) == (views < 3)
+
+
+def test_views_never_take_the_time_of_planned_members():
+    costs = {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 60.0), "probe_two": Cost(8.0)}
+    runner, predicted = viewing(320, costs)
+    runner.best = "there is one"
+    planned = {p.ladder.name: p.views for p in runner.replan().members}
+    assert planned == {"probe": 1, "a": 1, "probe_two": 1}
+    runner.best = None
+    runner.run()
+    assert predicted == {"a": 1} and "probe_two" in dict(runner.began)
+    assert not any("instead of" in line for line in runner.said)
 
 
 @pytest.mark.parametrize("later", [1.0, 0.3])

@@ -208,19 +208,10 @@ def test_what_cannot_be_paused_begins_only_with_time_to_spare():
 
 
 @pytest.mark.parametrize(
-    ("taken", "seconds", "views"),
-    [(100, 60, 3), (100, 45, 2), (100, 5, 1), (100, -30, 1), (200, 60, 1), (50, 30, 3)],
+    ("seconds", "asked", "views"), [(60, 3, 3), (45, 3, 2), (45, 1, 1), (999, 1, 1), (5, 3, 1), (-30, 3, 1)]
 )
-def test_a_trained_network_has_the_views_for_which_there_is_time(taken, seconds, views):
-    """Expected: 100 s of training and 20 s a view; the views will have the pace of the training."""
-    ladder = network(view=20.0, fixed=0.0)
-    one = Planned(ladder, ladder.rungs[0], 10, 1, 120.0)
-    assert viewed(one, taken, seconds, Pace()).views == views
-
-
-def test_views_of_a_network_that_was_trained_before_are_expected_at_the_pace_of_others():
-    ladder, pace = network(view=20.0, share=0.0, is_fixed=True), Pace()
-    one = Planned(ladder, ladder.rungs[0], 10, 3, 65.0)
-    assert viewed(one, 0.1, 60.0, pace).views == 3
-    pace.factors["network"] = 2.0
-    assert viewed(one, 0.1, 60.0, pace).views == 1
+@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
+def test_a_trained_network_has_those_of_its_views_for_which_there_is_time(seconds, asked, views, share):
+    ladder, pace = network(view=10.0, share=share, is_fixed=share < 1), Pace({"network": 2.0})
+    one = Planned(ladder, ladder.rungs[0], 10, asked, 120.0)
+    assert viewed(one, seconds, pace).views == views
