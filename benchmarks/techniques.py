@@ -12,10 +12,11 @@ predictions and the minutes of one processor; another `--images` needs another `
 from there.
 
 Prints, for each technique, the mean over the sets of macro-F1 minus that of the plain recipe, with an
-interval from resampled groups that holds for all techniques of the call at once (max-T); the differences on each set;
-and the minutes as a multiple of the plain ones. Sets with fewer than 50 groups to judge by have a difference
-and no part in the mean: intervals from few groups are too narrow. One seed each, and the sets are these: an
-interval contains neither the noise of training nor how much sets differ. Variants of a set share images.
+interval from resampled groups that holds for all techniques of the call at once (max-T); the differences on
+each set; and the minutes as a multiple of the plain ones. Sets with fewer than 50 groups to judge by have a
+difference and no part in the mean: intervals from few groups are too narrow. One seed each, and the sets are
+these: an interval contains neither the noise of training nor how much sets differ. Variants of a set share
+images.
 
 Shape legend: N images, M recipes, A techniques, B resamples.
 """
