@@ -34,7 +34,7 @@ STEP_X, STEP_Y = 12.0, 4.0
 ON_LINE, OVER_DOT, OVER_LEADER = 12.0, 20.0, 60.0
 # A name that costs more makes a crowd.
 CROWD = 48.0
-# Of the list below a drawing: its columns, the height of a line, and the space above it.
+# Of the list below a drawing of the usual width: its columns, the height of a line, and the space above it.
 COLUMNS, LINE, ROOM = 2, 15.0, 10.0
 
 
@@ -80,7 +80,7 @@ def names(
     ordered = sorted(dots, key=lambda dot: (dot.x, dot.y))
     numbers = [Named(dot.x, dot.y, str(n)) for n, dot in enumerate(ordered, start=1)]
     body, _ = _beside(numbers, axes.area, look, free, lines)
-    listed, height = _listed([dot.name for dot in ordered], axes.height, look)
+    listed, height = _listed([dot.name for dot in ordered], axes, look)
     return body + listed, height
 
 
@@ -108,10 +108,10 @@ def _beside(
     return body, worst
 
 
-def _listed(names: Sequence[str], top: float, look: _Style) -> tuple[list[str], float]:
+def _listed(names: Sequence[str], axes: plots.Axes, look: _Style) -> tuple[list[str], float]:
     """The names with their numbers in columns below the drawing, and where the list ends, px."""
-    rows = -(-len(names) // COLUMNS)
-    wide = plots.WIDTH / COLUMNS
+    columns = round(COLUMNS * axes.width / plots.WIDTH)
+    rows, wide, top = -(-len(names) // columns), axes.width / columns, axes.height
     body = []
     for n, name in enumerate(names):
         column, row = divmod(n, rows)

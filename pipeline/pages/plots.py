@@ -224,11 +224,12 @@ class Axes:
     left: float = 46.0
     top: float = 24.0
     bottom: float = 38.0
+    width: float = WIDTH
 
     def x(self, value: float) -> float:
         """Position of a value, px from the left."""
         low, high = self.x_range
-        return self.left + (value - low) / ((high - low) or 1) * (WIDTH - self.left - 14)
+        return self.left + (value - low) / ((high - low) or 1) * (self.width - self.left - 14)
 
     def y(self, value: float) -> float:
         """Position of a value, px from the top."""
@@ -238,7 +239,7 @@ class Axes:
     @property
     def area(self) -> tuple[float, float, float, float]:
         """Where names may stand, px: left, top (below the title of the y axis), right and bottom."""
-        return self.left + 2, self.top - 9, WIDTH - 2, self.height - self.bottom - 2
+        return self.left + 2, self.top - 9, self.width - 2, self.height - self.bottom - 2
 
     def frame(
         self,
@@ -256,13 +257,13 @@ class Axes:
         body = []
         for tick in ticks(*self.y_range, 4):
             text = f"{100 * tick:.4g} %" if percent else number(tick)
-            body.append(svg_line(self.left, self.y(tick), WIDTH - 14, self.y(tick), "grid"))
+            body.append(svg_line(self.left, self.y(tick), self.width - 14, self.y(tick), "grid"))
             body.append(svg_text(self.left - 6, self.y(tick) + 4, text, "end tiny"))
         places = range(len(x_names)) if x_names else x_at or ticks(*self.x_range, 6)
         for at, name in zip(places, x_names or map(number, places), strict=True):
             body.append(svg_text(self.x(at), floor + 14, name, "mid tiny"))
-        body.append(svg_line(self.left, floor, WIDTH - 14, floor, "axis"))
-        body.append(svg_text((WIDTH + self.left) / 2, self.height - 6, x_label, "mid small"))
+        body.append(svg_line(self.left, floor, self.width - 14, floor, "axis"))
+        body.append(svg_text((self.width + self.left) / 2, self.height - 6, x_label, "mid small"))
         body.append(svg_text(4, 11, y_label, "small"))
         return body
 

@@ -137,6 +137,10 @@ def moves_of(
         name = " ".join([about.experiment, *words])
         try:
             settings = about.with_values(dict(read_words(words)))
+            if session.graph.key(Need("infer", settings)) == session.graph.key(Need("infer", about)):
+                # Steps of a decision come after a run: a new one would be the same, and its blend too.
+                lines.append(texts.MOVE_LEFT_OUT.format(name=name, why=texts.SAME_RUN))
+                continue
             check([Need("infer", settings)], session.graph)
             session.refuse(Need("infer", settings))
             cost = scene.cost(settings)

@@ -34,6 +34,8 @@ from pipeline.settings.schema import Config
 
 FOLDER = "plans"
 HEIGHT, NAME_PX, NAME_FONT = 300.0, 110.0, 9.5
+# As wide as its page: the first steps and the cheap ones at the end stand close together.
+WIDE = 880.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def picture(
     ]
     low, high = min(f[1] for _, f, *_ in points), max(f[2] for _, f, *_ in points)
     pad = 0.06 * (high - low) or 0.01
-    axes = plots.Axes((0.0, max(points[-1][0], 1e-3) * 1.05), (low - pad, high + pad), HEIGHT)
+    axes = plots.Axes((0.0, max(points[-1][0], 1e-3) * 1.05), (low - pad, high + pad), HEIGHT, width=WIDE)
     body = axes.frame(say(texts.PICTURE_X, language), metric, percent=False)
     best: float | None = None
     line = []
@@ -143,7 +145,7 @@ def picture(
             f"<title>{escape(say(tip, language))}</title></circle>"
         )
     named, height = names(dots, axes, (NAME_FONT, "tiny", NAME_PX), lines=lines)
-    return plots.svg(plots.WIDTH, height, say(texts.PICTURE, language), body + named)
+    return plots.svg(WIDE, height, say(texts.PICTURE, language), body + named)
 
 
 def table_of(

@@ -17,11 +17,14 @@ from pipeline.data import load
 from pipeline.errors.advice import ledger
 from pipeline.plan import improving, page, selection, steps, table
 from pipeline.plan.improving import PRIOR, Improver, Move, best_first, expected, share_of
+from pipeline.plan.planning import Cost
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Step, is_better
 from pipeline.record import files
 from pipeline.record.store import Artifact
+from pipeline.settings.load import load as settings_of
 from pipeline.settings.schema import Config
+from pipeline.stages import open_session
 
 OUTCOME = {
     "verdict": "better",
@@ -337,3 +340,17 @@ def test_advice_starts_from_the_views_that_a_member_has_and_not_from_those_plann
     runner = SimpleNamespace(done={"paused": None, **{m.key: m for m in MEMBERS}}, settings=None)
     assert improving.asked(runner, best) is MEMBERS[0]
     assert improving.asked(runner, other) is other and improving.asked(runner, None) is None
+
+
+def test_advice_on_a_decision_alone_is_no_run_and_says_so(tmp_path):
+    """Its run would be the one that the advice is about, which is a member already."""
+    about = settings_of(["competition=digits", "experiment=probe_logistic", f"runtime.home={tmp_path}"])
+    pieces = [["decision.steps=[class_scales]"], ["train.head_c=1"]]
+    advice = [{"settings": s, "kind": "weakest", "bound": None, "hope": 0.1, "chance": 0.5} for s in pieces]
+    session = open_session(about)
+    scene = SimpleNamespace(session=session, samples=range(9), cost=lambda settings: Cost(2.0))
+    found, lines = improving.moves_of(
+        SimpleNamespace(json=lambda name: {"advice": advice}), about, 0.5, scene, 1.0, 5.0
+    )
+    assert [move.words for move in found] == [("train.head_c=1",)]
+    assert len(lines) == 1 and "class_scales" in lines[0] and "not the run" in lines[0]
