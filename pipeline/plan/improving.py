@@ -138,7 +138,7 @@ def moves_of(
         try:
             settings = about.with_values(dict(read_words(words)))
             if session.graph.key(Need("infer", settings)) == session.graph.key(Need("infer", about)):
-                # Steps of a decision come after a run: a new one would be the same, and its blend too.
+                # E.g. steps of a decision, which come after a run: a new one would be the same.
                 lines.append(texts.MOVE_LEFT_OUT.format(name=name, why=texts.SAME_RUN))
                 continue
             check([Need("infer", settings)], session.graph)
@@ -214,7 +214,7 @@ def read_report(runner: Runner, member: Artifact | None) -> Reading | None:
         about = subject(session, runner.settings, runner.best.artifact)
     else:
         about = session.store.at(member.inputs["train"])
-    settings = asked(runner, about)
+    settings = asked(runner, about) if member is None else case.again(member, runner.settings)
     if about is None or settings is None:
         return None
     runner.read.add(about.address)

@@ -297,12 +297,21 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | 
     return None
 
 
-def viewed(planned: Planned, seconds: float, pace: Pace) -> Planned:
-    """A trained network with those of its planned views that fit into so many seconds; at least one."""
-    each = pace.of(planned.ladder.kind) * planned.rung.cost.view
+def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planned:
+    """A trained network with those of its planned views that fit into so many seconds; at least one.
+
+    Args:
+        planned: as it was before its training.
+        taken: seconds of that training; if it was slower than expected, so are the views. If it went on from
+            a checkpoint, it says nothing.
+        seconds: for the views.
+        pace: of members before it.
+    """
+    rung = planned.rung
+    slower = max(pace.of(planned.ladder.kind), taken / max(rung.seconds(planned.epochs, 0), 1e-9))
+    each = min(slower, FACTORS[1]) * rung.cost.view
     fit = math.floor(max(seconds, 0.0) / each) if each > 0 else planned.views
-    views = min(max(fit, 1), planned.views)
-    return _planned(planned.ladder, planned.rung, planned.epochs, views, pace)
+    return _planned(planned.ladder, rung, planned.epochs, min(max(fit, 1), planned.views), pace)
 
 
 def stretched(members: Sequence[Planned], left: float, pace: Pace) -> list[Planned]:

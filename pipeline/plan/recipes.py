@@ -35,6 +35,7 @@ FREE = ("train.epochs", "infer.views", "train.probe_views")
 MEMBERS = "ensemble.members"
 # The longest side that is kept of decoded images; a recipe may raise it, for its own images, to the default.
 KEPT = "images.cache_px"
+STAGES = "model.feature_stages"
 KEPT_AT_MOST = int(ImageSettings().cache_px)
 
 
@@ -139,12 +140,23 @@ def portfolio_for(settings: Settings, asked: str, device: str) -> str:
 
 def _recipe(settings: Settings, name: str, why: str) -> Recipe:
     try:
-        return Recipe(name, settings.member(name), why)
+        return Recipe(name, _of_last_stage(settings.member(name)), why)
     except ConfigError as error:
         enlarged = _enlarged(settings, name)
         if enlarged is not None:
-            return Recipe(name, enlarged, why)
+            return Recipe(name, _of_last_stage(enlarged), why)
         return Recipe(name, settings, why, "; ".join(error.faults[:2]) or error.headline)
+
+
+def _of_last_stage(settings: Settings) -> Settings:
+    """Without features of several stages where the user names the network, which may not give them.
+
+    Recipes say how many stages of their own networks pay.
+    """
+    given = {path for path, _ in settings.request.values}
+    if settings.config.model.feature_stages is None or STAGES in given or "model.name" not in given:
+        return settings
+    return settings.with_values({STAGES: None})
 
 
 def _enlarged(settings: Settings, name: str) -> Settings | None:

@@ -414,8 +414,10 @@ class Runner:
     def _made(self, recipe: Recipe, planned: Planned, watch: Watch | None) -> tuple[Planned, Artifact]:
         """The predictions of a member; a network has those views for which there is time by then."""
         if planned.ladder.kind == "network" and planned.views > 1:
+            began, before = self.clock.now(), planned
             self.build(Need("train", settings_of(recipe, planned)), watch)
-            before, planned = planned, planning.viewed(planned, self.left - self.reserve.blend, self.pace)
+            taken, seconds = self.clock.now() - began, self.left - self.reserve.blend
+            planned = planning.viewed(planned, taken, seconds, self.pace)
             if planned.views < before.views:
                 label = planned.rung.label
                 self.session.say(worded(texts.FEWER_VIEWS, name=label, n=planned.views, before=before.views))

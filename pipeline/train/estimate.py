@@ -194,7 +194,11 @@ def earlier(store: Store, settings: Settings, device: str) -> float | None:
     }
     if is_probe(settings):
         own = {"competition.name": config.competition.name, "model.heads": config.model.heads}
-        wanted |= own | {"train.head": config.train.head}
+        of_maps = {
+            "model.feature_stages": config.model.feature_stages,
+            "model.feature_px": config.model.feature_px,
+        }
+        wanted |= own | of_maps | {"train.head": config.train.head}
         if config.train.solved:  # by no steps, so what they would read is not recorded
             wanted = {k: v for k, v in wanted.items() if k not in ("train.batch_size", "train.precision")}
             wanted["train.head_c"] = config.train.head_c

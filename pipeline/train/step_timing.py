@@ -345,13 +345,19 @@ def of_pass(model: ModelSettings, config: Config, device: str) -> float:
     return _best_seconds(lambda: run(network.features, images, images.ids_N, view, how)) / ROWS
 
 
+def _width(config: Config) -> int:
+    """Numbers that a head gets of each image, without computing any."""
+    bare, intake = config.model.model_copy(update={"weights": "none"}), Intake.of(config)
+    with torch.device("meta"), torch.no_grad():
+        network = build(bare, 2, 0, config.images.hw, intake=intake).eval()
+        return int(network.features(torch.zeros(1, network.depth, *config.images.hw)).shape[1])
+
+
 def of_head(config: Config, space: LabelSpace) -> float:
     """Seconds per row of a head on cached features that is trained by steps, validation included."""
     few = space.n_classes <= MANY_CLASSES
     n_rows = HEAD_ROWS if few else min(2 * config.train.batch_size, HEAD_ROWS)
-    with torch.device("meta"):
-        bare = config.model.model_copy(update={"weights": "none"})
-        width = int(build(bare, 2, 0, config.images.hw, intake=Intake.of(config)).backbone.num_features)
+    width = _width(config)
     ids = strings([str(n) for n in range(n_rows)])
     truth: Truth = np.arange(n_rows) % space.n_classes
     if space.kind != "exclusive":

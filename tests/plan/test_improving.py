@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.core import metrics
+from pipeline.core.errors import StoppedError
 from pipeline.core.predictions import Comparison, Probabilities
 from pipeline.core.samples import Attribute, FoldPlan, LabelSpace, Samples, Split
 from pipeline.core.seeds import rng
@@ -17,7 +18,7 @@ from pipeline.data import load
 from pipeline.errors.advice import ledger
 from pipeline.plan import improving, page, selection, steps, table
 from pipeline.plan.improving import PRIOR, Improver, Move, best_first, expected, share_of
-from pipeline.plan.planning import Cost
+from pipeline.plan.planning import Cost, Pace
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Step, is_better
 from pipeline.record import files
@@ -353,4 +354,29 @@ def test_advice_on_a_decision_alone_is_no_run_and_says_so(tmp_path):
         SimpleNamespace(json=lambda name: {"advice": advice}), about, 0.5, scene, 1.0, 5.0
     )
     assert [move.words for move in found] == [("train.head_c=1",)]
-    assert len(lines) == 1 and "class_scales" in lines[0] and "not the run" in lines[0]
+    assert len(lines) == 1 and "class_scales" in lines[0] and "changes no run" in lines[0]
+
+
+def test_a_training_of_advice_is_paused_where_its_views_would_end_late(monkeypatch):
+    """Three views of 20 s on a machine that is half as quick as expected, two blends, and the end."""
+    watches = []
+
+    def watch(clock, epochs, after):
+        watches.append(after)
+        return SimpleNamespace(done=1, epochs=epochs)
+
+    def build(need, watch):
+        raise StoppedError("stopped")
+
+    monkeypatch.setattr(improving, "Watch", watch)
+    settings = settings_of(["competition=digits", "experiment=tiny_resnet"])
+    assert len(settings.config.infer.views) == 3
+    runner = SimpleNamespace(
+        session=SimpleNamespace(say=lambda *text: None), note=lambda *step: None, build=build,
+        scene=SimpleNamespace(missing=lambda settings: 2, cost=lambda settings: Cost(5.0, 1.0, 20.0)),
+        clock=SimpleNamespace(now=lambda: 0.0, left=100.0), pace=Pace({"network": 2.0}),
+        reserve=SimpleNamespace(blend=3.0, end=4.0),
+    )  # fmt: skip
+    move = Move("more epochs", "epochs", (), settings, None, gain=0.1, seconds=10.0)
+    assert not Improver(runner, "about")._carry_out(move)
+    assert watches == [2 * 3 * 20.0 + 2 * 3.0 + 4.0]

@@ -210,8 +210,12 @@ def test_what_cannot_be_paused_begins_only_with_time_to_spare():
 @pytest.mark.parametrize(
     ("seconds", "asked", "views"), [(60, 3, 3), (45, 3, 2), (45, 1, 1), (999, 1, 1), (5, 3, 1), (-30, 3, 1)]
 )
-@pytest.mark.parametrize("share", [0.0, 0.2, 1.0])
-def test_a_trained_network_has_those_of_its_views_for_which_there_is_time(seconds, asked, views, share):
-    ladder, pace = network(view=10.0, share=share, is_fixed=share < 1), Pace({"network": 2.0})
+@pytest.mark.parametrize(("before", "taken"), [(2.0, 105.0), (1.0, 210.0), (2.0, 12.0)])
+def test_a_trained_network_has_those_of_its_views_for_which_there_is_time(
+    seconds, asked, views, before, taken
+):
+    """105 s of training and 10 s a view are expected; the slower of two paces counts, and what is left of an
+    earlier training says nothing."""
+    ladder = network(view=10.0)
     one = Planned(ladder, ladder.rungs[0], 10, asked, 120.0)
-    assert viewed(one, seconds, pace).views == views
+    assert viewed(one, taken, seconds, Pace({"network": before})).views == views

