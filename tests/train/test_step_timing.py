@@ -169,3 +169,17 @@ def test_auto_chooses_something_on_a_gpu():
     assert {m.precision for m in wanted} >= {"fp32", "fp16"}
     seconds, _ = race(config("resnet18"), SPACE, "cuda", wanted)
     assert choose(seconds) in wanted and all(t > 0 for times in seconds.values() for t in times)
+
+
+@pytest.mark.parametrize("more", [{}, {"feature_stages": 2}, {"feature_px": 4}])
+def test_a_head_is_timed_on_as_many_numbers_as_its_features_have(more, monkeypatch):
+    widths = []
+    monkeypatch.setattr(
+        step_timing.batched_heads, "fit_heads", lambda jobs: widths.append(jobs[0].features.x_NVD.shape[2])
+    )
+    own = config("resnet10t").model_copy(
+        update={"model": ModelSettings(name="resnet10t", weights="none", **more)}
+    )
+    step_timing.of_head(own, SPACE)
+    network = step_timing.build(own.model, 2, 0, own.images.hw).eval()
+    assert set(widths) == {network.features(torch.zeros(1, 3, 32, 32)).shape[1]}
