@@ -18,7 +18,11 @@ from pipeline.errors.page import analyze, render_html
 pytestmark = pytest.mark.browser
 
 MADE = case()
-UNFOLD = "body => body.querySelectorAll('details.fold').forEach(one => { one.open = true; })"
+# A frame may still be loading: what is parsed later would stay folded, and its script not listen yet.
+UNFOLD = """async body => {
+    if (document.readyState !== 'complete') await new Promise(done => addEventListener('load', done));
+    body.querySelectorAll('details.fold').forEach(one => { one.open = true; });
+}"""
 
 
 def page_text() -> str:
@@ -67,6 +71,7 @@ def test_a_cell_shows_its_images_and_all_cells_come_back(page):
     cell = page.locator("#attributes button[data-part=parity]").first
     cell.focus()
     cell.press("Enter")
+    page.locator("#truth-shown", has_text="parity: ").wait_for()
     some = visible(page)
     assert 0 < some == int(cell.text_content()) < everything
     shown = page.locator("#truth-shown").text_content()

@@ -97,17 +97,18 @@ def test_no_two_texts_overlap_and_no_text_covers_a_dot(browser, tmp_path: Path, 
     file.write_text(f"<meta charset=utf-8><style>{style}</style>{''.join(drawings)}", encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(file.as_uri())
-    boxes = """all => all.map(svg => ['text', 'circle'].map(kind => [...svg.querySelectorAll(kind)].map(e => {
-        const b = e.getBBox(); return [e.textContent, b.x, b.y, b.x + b.width, b.y + b.height]; })))"""
+    boxes = """all => all.map(svg => [svg.viewBox.baseVal.width, ...['text', 'circle'].map(
+        kind => [...svg.querySelectorAll(kind)].map(e => {
+            const b = e.getBBox(); return [e.textContent, b.x, b.y, b.x + b.width, b.y + b.height]; }))])"""
     found = page.eval_on_selector_all("svg", boxes)
     page.close()
     assert len(found) == len(drawings)
-    for texts, dots in found:
+    for wide, texts, dots in found:
         over = [(a[0], b[0]) for a, b in combinations(texts, 2) if overlap(a, b)]
         # A dot is a circle: only what reaches its inner square covers it.
         over += [(a[0], b[0]) for a in texts for b in dots if overlap(a, b, 1.5)]
         assert over == []
-        assert all(left >= 0 and right <= plots.WIDTH for _, left, _, right, _ in texts)
+        assert all(left >= 0 and right <= wide for _, left, _, right, _ in texts)
 
 
 def overlap(one: list, other: list, least: float = 0.3) -> bool:
