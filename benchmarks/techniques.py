@@ -22,7 +22,6 @@ Shape legend: N images, M recipes, A techniques, B resamples.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,7 +56,7 @@ CHANGES = {
         "class weights": "loss.name=cross_entropy loss.class_weights=effective",
         "EMA": "train.ema_decay=0.98",
         "soup": "train.swa_start=0.6",
-        "greedy soup": "train.swa_start=0.6 train.soup=greedy train.early_stopping={patience: 1000}",
+        "greedy soup": "train.swa_start=0.6 train.soup=greedy train.early_stopping.patience=1000",
         "head first": "train.head_epochs=1",
         "growing size": "train.first_px=48 train.epochs=12",
         "crops": "augment.policy=crops",
@@ -79,16 +78,11 @@ CHANGES = {
 
 def words_of(family: str, change: str) -> list[str]:
     """The settings of the plain recipe with a change, or those of a change that names an experiment."""
-    plain, own = BASES[family].split(), _split(CHANGES[family].get(change, ""))
+    plain, own = BASES[family].split(), CHANGES[family].get(change, "").split()
     if any(word.startswith("experiment=") for word in own):
         return own
     changed = {word.partition("=")[0] for word in own}
     return [word for word in plain if word.partition("=")[0] not in changed] + own
-
-
-def _split(text: str) -> list[str]:
-    """Words between blanks; a blank within braces belongs to its word."""
-    return re.split(r" (?![^{]*})", text) if text else []
 
 
 @dataclass(frozen=True)

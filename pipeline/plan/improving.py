@@ -196,11 +196,13 @@ class Reading:
 
     Args:
         about: the training that it is about.
+        settings: that asked for it, with the views of its member.
         moves: that a run can carry out, the best first; `lines` say what cannot.
         seconds: that the report took now.
     """
 
     about: Artifact
+    settings: Settings
     moves: list[Move]
     lines: list[str]
     seconds: float
@@ -223,7 +225,7 @@ def read_report(runner: Runner, member: Artifact | None) -> Reading | None:
     after = runner.reserve.blend + max(seconds, runner.reserve.report)
     left = headroom(about, runner.metric)
     moves, lines = moves_of(report, settings, left, runner.scene, runner.pace.of("network"), after)
-    return Reading(about, best_first(moves, runner.left), lines, seconds)
+    return Reading(about, settings, best_first(moves, runner.left), lines, seconds)
 
 
 def asked(runner: Runner, training: Artifact | None) -> Settings | None:
@@ -288,12 +290,14 @@ class Improver:
 
     Args:
         runner: with the members of the best result in `done`, and it alone in its blend.
+        about, settings: of the report that was read last, as in `Reading`.
         tried: every piece of advice that was carried out by this command, with its run.
         kept: names of those that became members.
     """
 
     runner: Runner
     about: Artifact
+    settings: Settings | None = None
     tried: dict[str, tuple[Attempt, Artifact]] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     earlier: int = 0
@@ -335,7 +339,7 @@ class Improver:
                 texts.NOT_READ_AGAIN.format(name=naming.label_of(self.about)),
                 remedy=texts.NOT_READ_AGAIN_REMEDY,
             )
-        self.about, self.report_seconds = found.about, found.seconds
+        self.about, self.settings, self.report_seconds = found.about, found.settings, found.seconds
         moves = [move for move in found.moves if move.name not in self.tried]
         say = runner.session.say
         if moves:
@@ -353,6 +357,7 @@ class Improver:
         runner, session = self.runner, self.runner.session
         missing = runner.scene.missing(move.settings)
         epochs = missing * move.settings.config.train.epochs
+        assert self.settings is not None, "a report was read, which has this advice"
         # All views are predicted, however long the training took: it is compared with a run that has them.
         views = len(move.settings.config.infer.views) * runner.scene.cost(move.settings).view
         after = runner.pace.of("network") * views + 2 * runner.reserve.blend + runner.reserve.end
@@ -363,7 +368,7 @@ class Improver:
         began = runner.clock.now()
         try:
             made = runner.build(Need("infer", move.settings), watch)
-            old = runner.build(Need("infer", self._about_settings()), None)
+            old = runner.build(Need("infer", self.settings), None)
         except StoppedError:
             session.say(texts.PAUSED.format(name=move.name, done=watch.done, epochs=watch.epochs))
             runner.note(move.name, runner.clock.now() - began, texts.PAUSED_NOTE)
@@ -378,11 +383,6 @@ class Improver:
         seconds = runner.clock.now() - began
         runner.pace.observe("network", move.seconds / runner.pace.of("network"), seconds)
         return self._judge(move, made, old, seconds)
-
-    def _about_settings(self) -> Settings:
-        settings = asked(self.runner, self.about)
-        assert settings is not None, "the report was read with these settings"
-        return settings
 
     def _judge(self, move: Move, made: Artifact, old: Artifact, seconds: float) -> bool:
         """Compare a run with the one that it starts from, its blend with the best one; note the outcome."""

@@ -35,8 +35,9 @@ FREE = ("train.epochs", "infer.views", "train.probe_views")
 MEMBERS = "ensemble.members"
 # The longest side that is kept of decoded images; a recipe may raise it, for its own images, to the default.
 KEPT = "images.cache_px"
-STAGES = "model.feature_stages"
 KEPT_AT_MOST = int(ImageSettings().cache_px)
+# Of how many last stages a head reads the maps, which not every network gives.
+STAGES = "model.feature_stages"
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,13 @@ def portfolio_for(settings: Settings, asked: str, device: str) -> str:
 
 def _recipe(settings: Settings, name: str, why: str) -> Recipe:
     try:
-        return Recipe(name, _of_last_stage(settings.member(name)), why)
+        made = settings.member(name)
     except ConfigError as error:
         enlarged = _enlarged(settings, name)
-        if enlarged is not None:
-            return Recipe(name, _of_last_stage(enlarged), why)
-        return Recipe(name, settings, why, "; ".join(error.faults[:2]) or error.headline)
+        if enlarged is None:
+            return Recipe(name, settings, why, "; ".join(error.faults[:2]) or error.headline)
+        made = enlarged
+    return Recipe(name, _of_last_stage(made), why)
 
 
 def _of_last_stage(settings: Settings) -> Settings:

@@ -378,5 +378,5 @@ def test_a_training_of_advice_is_paused_where_its_views_would_end_late(monkeypat
         reserve=SimpleNamespace(blend=3.0, end=4.0),
     )  # fmt: skip
     move = Move("more epochs", "epochs", (), settings, None, gain=0.1, seconds=10.0)
-    assert not Improver(runner, "about")._carry_out(move)
+    assert not Improver(runner, "about", settings)._carry_out(move)
     assert watches == [2 * 3 * 20.0 + 2 * 3.0 + 4.0]
