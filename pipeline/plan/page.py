@@ -168,7 +168,7 @@ def table_of(
                 texts.INSIDE if gain.verdict == texts.NOISE else COMPARISONS.get(gain.verdict, gain.verdict)
             )
         interval = f"[{low:.4f}, {high:.4f}]"
-        minute = "" if gain is None else say(per_minute(gain, step), language)
+        minute = "" if gain is None else signed(per_minute(gain, step))
         verdict = say(verdict, language)
         note = say(step.note, language)
         rows.append(

@@ -80,16 +80,16 @@ def bought(steps: Sequence[Step], gains: Sequence[Comparison | None], metric: st
             continue
         m = step.blend.metrics
         score = texts.SCORE.format(score=m[f"oof_{metric}"], low=m["ci_low"], high=m["ci_high"])
-        told = "" if gain is None else texts.GAIN.format(gain=gain, minute=per_minute(gain, step))
+        told = "" if gain is None else texts.GAIN.format(gain=gain, minute=f"{per_minute(gain, step):+.4f}")
         made.append(texts.BOUGHT_STEP.format(at=minutes(step.at), name=name, score=score, gain=told))
         if not step.kept:
             made[-1] = texts.BOUGHT_IN_VAIN.format(line=made[-1], why=step.note)
     return made
 
 
-def per_minute(gain: Comparison, step: Step) -> str:
-    """The gain of a step a minute, signed."""
-    return f"{60 * gain.delta / max(step.seconds, 1.0):+.4f}"
+def per_minute(gain: Comparison, step: Step) -> float:
+    """The gain of a step a minute."""
+    return 60 * gain.delta / max(step.seconds, 1.0)
 
 
 def ended(clock: Clock, why: str) -> str:
