@@ -1,7 +1,8 @@
 """The time of a command, what is left of it, and the watch over a training.
 
-Owns TIME as a number of seconds, its least value, the end of the command, and whether a training that runs
-may still end in time. Does not own what is done with the time (`plan/running.py`).
+Owns TIME as a number of seconds, its least value, the end of the command, what is kept for the end, and
+whether a training that runs may still end in time. Does not own what is done with the time
+(`plan/running.py`).
 
 A training that cannot end in time is paused between two epochs, as early as this is clear, and never cut: its
 schedule stays as it was planned, its finished folds and its last epoch are kept, and a later command goes on
@@ -23,8 +24,12 @@ from pipeline.plan import texts
 
 # The least TIME: starting, reading the data and writing one submission take about half of it.
 LEAST = 60.0
+# Seconds that a blend and its submission take before one was made, with this many images.
+FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
+# What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
+END, END_SHARE = 2.0, 0.002
 # How far beyond its end a command may be expected to run, as a share of TIME.
-SLACK = 0.02
+SLACK = 0.04
 # The same of a training that is all that the command does: paused a moment before its end, it yields nothing.
 SLACK_OF_ALL = 0.05
 # Of an unfinished training: its first epochs say little about the others. Before this share of them only a
@@ -100,6 +105,31 @@ def clock_of(options: argparse.Namespace) -> Clock:
         ConfigError: as `time_of`.
     """
     return Clock(time_of(options.time), before=process_age() if options.is_process else 0.0)
+
+
+@dataclass
+class Reserve:
+    """Seconds that are kept for what follows members.
+
+    Args:
+        blend: of a blend with its submission, as the last one took, or as it is expected.
+        report: of the error report at the end; 0: the command makes none.
+        last: of everything after that.
+    """
+
+    blend: float
+    report: float = 0.0
+    last: float = END
+
+    @staticmethod
+    def expected(clock: Clock, images: int, report: float) -> Reserve:
+        """Before a blend was made, with so many images; `report`: seconds of the report."""
+        return Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images, report, END + END_SHARE * clock.seconds)
+
+    @property
+    def end(self) -> float:
+        """Of everything after the last member's own blend."""
+        return self.report + self.last
 
 
 @dataclass

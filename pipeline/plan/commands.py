@@ -28,11 +28,11 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.ensemble import members
 from pipeline.nets.stages import is_probe
-from pipeline.plan import improving, page, planning, recipes, steps, table, texts
-from pipeline.plan.clock import LEAST, Clock, Watch, clock_of, minutes
+from pipeline.plan import further, improving, page, planning, recipes, steps, table, texts
+from pipeline.plan.clock import LEAST, Clock, Reserve, Watch, clock_of, minutes
 from pipeline.plan.costs import Scene
 from pipeline.plan.recipes import MEMBERS, Recipe
-from pipeline.plan.running import Reserve, Runner
+from pipeline.plan.running import Runner
 from pipeline.record.store import Artifact
 from pipeline.settings import advice_table
 from pipeline.settings.ensemble import AUTO
@@ -212,7 +212,7 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     images = len(scene.samples) + scene.n_test
     report = _report_seconds(session, images) if with_report else 0.0
     reserve = Reserve.expected(clock, images, report)
-    more = improving.after_portfolio if own is None else None
+    more = further.after_portfolio if own is None else None
     return Runner(session, settings, scene, clock, listed, reserve, is_open=own is None, more=more)
 
 

@@ -1,8 +1,8 @@
 """`make improve TIME=1h`: what the error report advises, carried out piece by piece.
 
-Owns the order of the advice, carrying out one piece, what is kept, and the ledger's lines about it; and the
-same pieces as further recipes of `make all TIME=`. Does not own the advice (`errors/advice/`), running a
-member (`plan/running.py`) nor the score of the choice (`plan/selection.py`).
+Owns the order of the advice, carrying out one piece, what is kept, and the ledger's lines about it. Does not
+own the advice (`errors/advice/`), running a member (`plan/running.py`), the same pieces as further recipes of
+`make all TIME=` (`plan/further.py`) nor the score of the choice (`plan/selection.py`).
 
 The order: expected gain a minute; where there is time for all pieces, expected gain, because the interval of
 an early one is corrected for fewer attempts. The gain is the rule's own estimate, its bound, or its hope
@@ -38,13 +38,11 @@ from pipeline.ensemble.stages import BLEND
 from pipeline.errors import case
 from pipeline.errors.advice import ledger
 from pipeline.errors.advice.changes import FinishedRuns, inferences
-from pipeline.nets.stages import is_probe
 from pipeline.pages.command_words import shown
 from pipeline.plan import page, steps, table, texts
-from pipeline.plan.clock import Watch, clock_of, minutes
+from pipeline.plan.clock import Reserve, Watch, clock_of, minutes
 from pipeline.plan.costs import Scene, fault_of
-from pipeline.plan.recipes import Recipe
-from pipeline.plan.running import Reserve, Runner
+from pipeline.plan.running import Runner
 from pipeline.plan.selection import Attempt, crossfitted
 from pipeline.plan.steps import Best
 from pipeline.record.store import Artifact
@@ -56,8 +54,6 @@ from pipeline.submit import commands as submitting
 Options = argparse.Namespace
 # How many outcomes of a remedy weigh as much as the rule's own estimate, which stems from one set.
 PRIOR = 1.0
-# Seeds of a finished member that are tried when nothing else is left.
-SEEDS = 3
 
 
 @dataclass(frozen=True)
@@ -245,43 +241,6 @@ def unread(runner: Runner) -> Artifact | None:
         if case.again(member, runner.settings) is not None:
             left.append(member)
     return min(left, key=lambda member: headroom(member, runner.metric), default=None)
-
-
-def after_portfolio(runner: Runner) -> list[Recipe]:
-    """Further recipes of a budget of time: what a report on the best result advises, then what reports on the
-    other members do, then other seeds.
-    """
-    names, member = {recipe.name for recipe in runner.recipes}, None
-    while _may_report(runner, member):
-        found = read_report(runner, member)
-        fresh = [m for m in found.moves if m.name not in names] if found is not None else []
-        if fresh:
-            return [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in fresh]
-        member = unread(runner)
-        if member is None:
-            break
-    return _seeds(runner, names)
-
-
-def _may_report(runner: Runner, member: Artifact | None) -> bool:
-    """Whether there is time for the report on a member, or the best result, and for that at the end."""
-    assert runner.best is not None, "the portfolio is through, so there is a result"
-    is_there = runner.reported is not None and runner.reported[0] == runner.best.artifact.key
-    return (member is None and is_there) or runner.left > 2 * max(runner.reserve.report, 10.0)
-
-
-def _seeds(runner: Runner, names: set[str]) -> list[Recipe]:
-    """The finished networks with another seed, the first ones first."""
-    made = []
-    for number in range(1, SEEDS + 1):
-        for of, artifact in runner.done.items():
-            name = f"{of} train.seed={number}"
-            if artifact is None or "train.seed=" in of or name in names:
-                continue
-            settings = case.again(artifact, runner.settings)
-            if settings is not None and not is_probe(settings):
-                made.append(Recipe(name, settings.with_values({"train.seed": number}), texts.OF_SEED))
-    return made
 
 
 @dataclass

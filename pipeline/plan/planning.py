@@ -25,7 +25,8 @@ SHORTEST = 0.6
 LONGEST = 1.5
 # Share of the time that is planned for members: the rest is for what no estimate knows.
 FILL = 0.95
-# A head on features cannot be paused while it trains, so it starts only if it may take so many times as long.
+# A head on features cannot be paused while it trains, so it starts only if it may take so many times as long
+# and the command still ends about in time.
 UNWATCHED = 1.5
 # An observed time changes expectations at most by these factors.
 FACTORS = (0.3, 8.0)
@@ -108,6 +109,7 @@ class Rung:
         cost: of all folds.
         share: of its epochs that is still to be trained, 0 to 1: other folds exist.
         is_fixed: whether its epochs may not change, e.g. because some of its folds exist.
+        least_views: the fewest with which it is of use.
     """
 
     label: str
@@ -117,6 +119,7 @@ class Rung:
     cost: Cost
     share: float = 1.0
     is_fixed: bool = False
+    least_views: int = 1
 
     def seconds(self, epochs: int, views: int) -> float:
         """Expected seconds of what is left of it."""
@@ -215,6 +218,7 @@ def plan(
     has_network: bool,
     why: Why,
     there: frozenset[str] = frozenset(),
+    late: float = 0.0,
 ) -> Plan:
     """The members that fit into so many seconds; see above.
 
@@ -226,13 +230,14 @@ def plan(
         has_network: whether a network is finished: if not, one may have smaller images.
         why: the reason in words for a recipe that needs so many seconds.
         there: keys of the features that are there by now, whatever the ladders say.
+        late: seconds after them by which a head may end that takes longer than expected.
     """
     members: list[Planned] = []
     left_out: dict[str, str] = {}
     left = FILL * seconds
     for asked in ladders:
         ladder = asked.without(there)
-        chosen = fitted(ladder, ladder.rungs[0], left - after, pace) if ladder.rungs else None
+        chosen = fitted(ladder, ladder.rungs[0], left - after, pace, late) if ladder.rungs else None
         if chosen is None:
             least = fewest(ladder, ladder.rungs[0], pace).seconds if ladder.rungs else 0.0
             left_out[ladder.name] = why(least + after) if ladder.rungs else ladder.note
@@ -268,7 +273,7 @@ def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:
     ordered = sorted(ladders, key=lambda one: fewest(one, one.rungs[0], pace).seconds)
     for ladder in ordered:
         for rung in ladder.rungs:
-            for views in dict.fromkeys((rung.views, 1)):
+            for views in dict.fromkeys((rung.views, rung.least_views)):
                 one = _planned(ladder, rung, rung.epochs, views, pace)
                 if one.seconds <= seconds:
                     return one
@@ -279,14 +284,18 @@ def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:
 def fewest(ladder: Ladder, rung: Rung, pace: Pace) -> Planned:
     """The shortest form of a recipe at one size."""
     epochs = rung.epochs if rung.is_fixed else max(math.ceil(SHORTEST * rung.epochs), 1)
-    return _planned(ladder, rung, epochs, 1, pace)
+    return _planned(ladder, rung, epochs, rung.least_views, pace)
 
 
-def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | None:
-    """A recipe with as many of its epochs and views as fit; None if its shortest form does not."""
-    for views in dict.fromkeys((rung.views, 1)):
+def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace, late: float = 0.0) -> Planned | None:
+    """A recipe with as many of its epochs and views as fit; None if its shortest form does not.
+
+    `late`: as in `plan`.
+    """
+    for views in dict.fromkeys((rung.views, rung.least_views)):
         whole = _planned(ladder, rung, rung.epochs, views, pace)
-        if (UNWATCHED if ladder.kind == "probe" else 1.0) * whole.seconds <= seconds:
+        spared = ladder.kind != "probe" or UNWATCHED * whole.seconds <= seconds + late
+        if whole.seconds <= seconds and spared:
             return whole
         each = pace.of(ladder.kind) * rung.share * rung.cost.epoch
         if each <= 0 or rung.is_fixed:
@@ -298,7 +307,7 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace) -> Planned | 
 
 
 def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planned:
-    """A trained network with those of its planned views that fit into so many seconds; at least one.
+    """A trained network with those of its planned views that fit into so many seconds; at least the fewest.
 
     Args:
         planned: as it was before its training.
@@ -311,7 +320,9 @@ def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planne
     slower = max(pace.of(planned.ladder.kind), taken / max(rung.seconds(planned.epochs, 0), 1e-9))
     each = min(slower, FACTORS[1]) * rung.cost.view
     fit = math.floor(max(seconds, 0.0) / each) if each > 0 else planned.views
-    return _planned(planned.ladder, rung, planned.epochs, min(max(fit, 1), planned.views), pace)
+    return _planned(
+        planned.ladder, rung, planned.epochs, min(max(fit, rung.least_views), planned.views), pace
+    )
 
 
 def stretched(members: Sequence[Planned], left: float, pace: Pace) -> list[Planned]:

@@ -49,12 +49,14 @@ class Recipe:
         settings: as the recipe says.
         why: why it is here, for the table: its origin, or the advice.
         faults: why it cannot be trained here; empty: it can.
+        least_views: the fewest views with which it is of use.
     """
 
     name: str
     settings: Settings
     why: str = ""
     faults: str = ""
+    least_views: int = 1
 
     @property
     def kind(self) -> str:

@@ -32,7 +32,7 @@ from pipeline.ensemble import members
 from pipeline.errors import case
 from pipeline.errors import commands as reports
 from pipeline.plan import costs, planning, recipes, table, texts
-from pipeline.plan.clock import SLACK, Clock, Watch, minutes, needs
+from pipeline.plan.clock import SLACK, Clock, Reserve, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
 from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
@@ -45,10 +45,6 @@ from pipeline.submit import submission
 
 # Share of the time that timing batches may take before the first plan.
 FOR_TIMING = 0.05
-# Seconds that a blend and its submission take before one was made, with this many images.
-FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
-# What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
-END, END_SHARE = 3.0, 0.005
 # The first submission should need at most this share of the time: else it has smaller images and one view.
 FOR_FIRST = 0.25
 # While no network is trained, the next one is timed again after so many seconds, and so many times as long as
@@ -58,31 +54,6 @@ AGAIN, AGAIN_TIMES, AGAIN_FASTER = 60.0, 20.0, 3.0
 FASTER = 2.0
 
 More = Callable[["Runner"], list[Recipe]]
-
-
-@dataclass
-class Reserve:
-    """Seconds that are kept for what follows members.
-
-    Args:
-        blend: of a blend with its submission, as the last one took, or as it is expected.
-        report: of the error report at the end; 0: the command makes none.
-        last: of everything after that.
-    """
-
-    blend: float
-    report: float = 0.0
-    last: float = END
-
-    @staticmethod
-    def expected(clock: Clock, images: int, report: float) -> Reserve:
-        """Before a blend was made, with so many images; `report`: seconds of the report."""
-        return Reserve(FIRST_BLEND + FIRST_BLEND_IMAGE * images, report, END + END_SHARE * clock.seconds)
-
-    @property
-    def end(self) -> float:
-        """Of everything after the last member's own blend."""
-        return self.report + self.last
 
 
 @dataclass
@@ -149,6 +120,11 @@ class Runner:
         """Seconds that members may still take, each with its blend."""
         return self.clock.left - self.reserve.end
 
+    @property
+    def late(self) -> float:
+        """Seconds by which this command may end after its time."""
+        return SLACK * self.clock.seconds
+
     def run(self) -> None:
         """Members until none fits any more; on Ctrl-C says what is kept.
 
@@ -180,10 +156,9 @@ class Runner:
         finished = self._finished()
         free = {a.key: a for a in finished}
         for recipe in self.recipes:
-            made = next((a for a in free.values() if same_recipe(recipe.settings, a)), None)
-            if made is not None:
-                del free[made.key]
-                self.done[recipe.name] = made
+            of_it = [a for a in free.values() if same_recipe(recipe.settings, a)]
+            if of_it:
+                self.done[recipe.name] = free.pop(max(of_it, key=_views).key)
         for recipe in self.recipes:
             if recipe.name in self.done or recipe.faults:
                 continue
@@ -280,7 +255,7 @@ class Runner:
         ladders = self._open_ladders()
         # Also of members that were paused or failed.
         there = frozenset(key for one in ladders for key in one.features if self._has_features(key))
-        made = planning.plan(ladders, self.left, self.pace, after, self.has_network, needs, there)
+        made = planning.plan(ladders, self.left, self.pace, after, self.has_network, needs, there, self.late)
         shown = tuple((p.ladder.name, p.rung.size, p.epochs) for p in made.members)
         if shown != self._shown[1:] and made.members:
             for line in table.lines(made, self.clock, self.reserve, len(self.scene.plan), bool(self._shown)):
@@ -447,7 +422,7 @@ class Runner:
         began = self.clock.now()
         for number, one in enumerate(missing):
             needed = (self.clock.now() - began) / max(number, 1) * (len(missing) - number)
-            if number and needed + watch.after > self.clock.left + SLACK * self.clock.seconds:
+            if number and needed + watch.after > self.clock.left + self.late:
                 raise StoppedError(texts.PAUSED_NOTE)
             self.session.get(one)
 
@@ -558,6 +533,11 @@ def _kind(recipe: Recipe) -> Any:
     return recipe.kind
 
 
+def _views(member: Artifact) -> int:
+    """How many views a member predicts."""
+    return len(list(member.setting("infer.views") or ()))
+
+
 def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     """The expected costs of a recipe at each of its sizes; `begun`: epochs of a training that has begun."""
     settings = recipe.settings if begun is None else recipe.at(epochs=begun)
@@ -576,7 +556,7 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
         epochs = 1 if recipe.kind == "probe" else config.train.epochs
         fixed = recipe.kind == "probe" or (begun is not None and size == config.images.size)
         views = len(config.infer.views)
-        rungs.append(Rung(label, max(sides), epochs, views, scaled, share, fixed))
+        rungs.append(Rung(label, max(sides), epochs, views, scaled, share, fixed, recipe.least_views))
     return Ladder(recipe.name, _kind(recipe), tuple(rungs))
 
 

@@ -30,6 +30,7 @@ ORIGIN = {"measured": _("measured: {source}"), "published": _("published, not me
 
 # --- The plan
 AT_SIZE = _("{name} at {size} px")
+WITH_VIEWS = _("{name} with {n} views")
 TIMES = _("time            {seconds} for {command}, until {end}; {portfolio}")
 OF_PORTFOLIO = _("recipes of configs/portfolio/{name}.yaml")
 OF_USER = _("the members of ensemble.members")
@@ -106,3 +107,4 @@ NO_ADVICE_LEFT = _("no advice that a command can carry out is left; make all TIM
 IMPROVED = _("improve         {kept} of {tried:piece} of advice kept; {metric} {before:.4f} at the beginning, {after:.4f} now")
 OF_ADVICE = _("advice of the error report: {do}")
 OF_SEED = _("another seed of a member")
+OF_VIEWS = _("all views of a member that had time for fewer")

@@ -298,41 +298,6 @@ def test_what_was_tried_and_not_kept_is_in_the_picture_with_its_gain_and_not_in_
     assert str(told[2]).endswith("; not kept") and not str(told[3]).endswith("not kept")
 
 
-def test_after_the_recipes_advice_on_other_members_follows_where_that_on_the_best_one_is_tried(monkeypatch):
-    advice = {"train/best": ["x"], "train/b": ["z"], "train/c": ["y"]}
-    best, time = SimpleNamespace(artifact=SimpleNamespace(key="blend")), {"left": 1000.0}
-
-    class Told(SimpleNamespace):
-        left = property(lambda self: time["left"])
-
-    def training(name):
-        return SimpleNamespace(address=name, metrics={})
-
-    runner = Told(
-        best=best, reported=None, read=set(), recipes=[], metric=METRIC, settings="all", scene=None,
-        done={m.key: m for m in MEMBERS}, reserve=SimpleNamespace(blend=1.0, report=5.0),
-        pace=SimpleNamespace(of=lambda kind: 1.0), clock=SimpleNamespace(now=lambda: 0.0),
-        session=SimpleNamespace(store=SimpleNamespace(at=training)),
-        report=lambda: "train/best", report_of=lambda member, settings: member.inputs["train"],
-    )  # fmt: skip
-    monkeypatch.setattr(improving, "subject", lambda *_: training("train/best"))
-    monkeypatch.setattr(improving.case, "again", lambda training, settings: training)
-
-    def moves_of(report, *_):
-        return [Move(n, "epochs", (), None, None, gain=0.1, seconds=10.0) for n in advice[report]], []
-
-    monkeypatch.setattr(improving, "moves_of", moves_of)
-    monkeypatch.setattr(improving, "_seeds", lambda runner, names: [SimpleNamespace(name="seed")])
-    found = []
-    for _ in range(5):
-        (new,) = improving.after_portfolio(runner)
-        found.append(new.name)
-        runner.recipes.append(new)
-    assert found == ["x", "y", "z", "seed", "seed"]
-    time["left"], runner.read = 15.0, set()
-    assert improving.after_portfolio(runner)[0].name == "seed", "no time for a report and that at the end"
-
-
 def test_advice_starts_from_the_views_that_a_member_has_and_not_from_those_planned_for_its_training(
     monkeypatch,
 ):

@@ -9,10 +9,10 @@ import pytest
 from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.engine.slices import config_slice
 from pipeline.plan import running
-from pipeline.plan.clock import SLACK, Clock
+from pipeline.plan.clock import SLACK, Clock, Reserve
 from pipeline.plan.planning import Cost, Features, Ladder, Rung
 from pipeline.plan.recipes import Recipe, begun, paused
-from pipeline.plan.running import Reserve, Runner, ladder_of
+from pipeline.plan.running import Runner, ladder_of
 from pipeline.settings.load import load
 
 NETWORK = load(["competition=digits", "experiment=tiny_resnet", "train.epochs=10"])
@@ -353,6 +353,19 @@ def test_a_later_command_takes_the_recipe_itself_where_one_with_smaller_images_i
     Runner._reuse(runner)
     assert runner.done == {"a at 16 px": small} and runner.has_network
     assert [recipe.name for recipe in runner.recipes] == ["a"], "and no second one of 16 px"
+
+
+def test_a_later_command_knows_a_member_by_the_result_with_most_of_its_views(monkeypatch):
+    runner, found = toy(300, {"a": Cost(5.0, 6.0)}), []
+    for views in (1, 3, 2):
+        setting = {"train.strategy": "full", "infer.views": VIEWS[:views]}
+        found.append(SimpleNamespace(key=f"{views} views", setting=setting.get))
+    monkeypatch.setattr(running, "same_recipe", lambda settings, made: True)
+    monkeypatch.setattr(runner, "_finished", lambda: found)
+    monkeypatch.setattr(runner, "_take_former", lambda: None)
+    runner.session.need = lambda *asked: None
+    Runner._reuse(runner)
+    assert runner.done == {"a": found[1]}
 
 
 def test_no_other_head_is_timed_before_a_first_submission_that_takes_moments():

@@ -205,6 +205,8 @@ def test_what_cannot_be_paused_begins_only_with_time_to_spare():
     (head,) = probe(seconds=40.0).rungs
     assert fitted(probe(), head, 59, Pace()) is None
     assert fitted(probe(), head, 60, Pace()).seconds == 40
+    assert fitted(probe(), head, 59, Pace(), late=1).seconds == 40, "the command may end so much later"
+    assert fitted(probe(), head, 39, Pace(), late=60) is None, "if it takes longer than expected, only"
 
 
 @pytest.mark.parametrize(
