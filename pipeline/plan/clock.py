@@ -27,9 +27,9 @@ LEAST = 60.0
 # Seconds that a blend and its submission take before one was made, with this many images.
 FIRST_BLEND, FIRST_BLEND_IMAGE = 4.0, 2e-3
 # What follows everything: the page about the time, the last lines; seconds, and a share of TIME.
-END, END_SHARE = 2.0, 0.002
+END, END_SHARE = 2.0, 0.003
 # How far beyond its end a command may be expected to run, as a share of TIME.
-SLACK = 0.04
+SLACK = 0.03
 # The same of a training that is all that the command does: paused a moment before its end, it yields nothing.
 SLACK_OF_ALL = 0.05
 # Of an unfinished training: its first epochs say little about the others. Before this share of them only a

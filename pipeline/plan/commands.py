@@ -247,7 +247,7 @@ def _with_folds(session: Session, listed: list[Recipe], clock: Clock) -> tuple[S
         if before[FEW_FOLDS] or needed > MOST_OF_TIME * clock.left:
             session.say(texts.FOLDS_FEWER.format(n=FEW_FOLDS, before=folds.n))
             made = [
-                r if r.faults else Recipe(r.name, r.settings.with_values({"folds.n": FEW_FOLDS}), r.why)
+                r if r.faults else Recipe(r.name, r.settings.with_values({"folds.n": FEW_FOLDS}))
                 for r in listed
             ]
             return fewer, made

@@ -1,22 +1,22 @@
 """What a budget of time is spent on once the recipes are through.
 
-Owns the order of the further recipes: all views of networks that had time for fewer; what the error reports
-advise; other seeds of finished members, which also fill minutes that are too short for anything else. Does
-not own the advice (`plan/improving.py`) nor which of them fit (`plan/planning.py`).
+Owns the order of the further recipes: views of networks that had no time for all of theirs; what the error
+reports advise; other seeds of finished members, which also fill minutes that are too short for anything else.
+Does not own the advice (`plan/improving.py`) nor which of them fit (`plan/planning.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from pipeline.engine.need import Need
 from pipeline.errors import case
 from pipeline.nets.stages import is_probe
-from pipeline.plan import texts
-from pipeline.plan.improving import headroom, read_report, unread
+from pipeline.plan import recipes, texts
+from pipeline.plan.improving import Move, headroom, read_report, unread
 from pipeline.plan.recipes import Recipe
 from pipeline.plan.running import Runner
 from pipeline.record.store import Artifact
-from pipeline.settings.load import Settings
 
 # How many other seeds of a finished member are tried, and the setting.
 SEEDS, SEED = 3, "train.seed"
@@ -26,33 +26,49 @@ LEAST_REPORT = 10.0
 
 def after_portfolio(runner: Runner) -> list[Recipe]:
     """The next further recipes, each once; empty: there are none."""
-    names = {recipe.name for recipe in runner.recipes}
-    fuller = [recipe for recipe in _all_views(runner) if recipe.name not in names]
-    if fuller:
-        return fuller
+    found = _fresh(runner, _more_views(runner))
     member = None
-    while _may_report(runner, member):
-        found = read_report(runner, member)
-        fresh = [m for m in found.moves if m.name not in names] if found is not None else []
-        if fresh:
-            return [Recipe(m.name, m.settings, texts.OF_ADVICE.format(do=" ".join(m.words))) for m in fresh]
+    while not found and _may_report(runner, member):
+        reading = read_report(runner, member)
+        found = _fresh(runner, [] if reading is None else map(_advised, reading.moves))
         member = unread(runner)
         if member is None:
             break
-    return [recipe for recipe in _seeds(runner) if recipe.name not in names]
+    return found or _fresh(runner, _seeds(runner))
 
 
-def _all_views(runner: Runner) -> Iterator[Recipe]:
-    """The trained networks whose time was too short for all views of their recipes, with all of them."""
+def _advised(move: Move) -> Recipe:
+    about_epochs = any(word.startswith("train.epochs=") for word in move.words)
+    return Recipe(move.name, move.settings, is_about_epochs=about_epochs)
+
+
+def _fresh(runner: Runner, listed: Iterable[Recipe]) -> list[Recipe]:
+    """Those that are not known yet, and that no earlier command finished."""
+    names = {recipe.name for recipe in runner.recipes}
+    return [one for one in listed if one.name not in names and not _is_there(runner, one)]
+
+
+def _is_there(runner: Runner, recipe: Recipe) -> bool:
+    epochs = recipes.begun(runner.session, recipe)
+    settings = recipe.settings if epochs is None else recipe.at(epochs=epochs)
+    return runner.session.graph.found(Need("infer", settings)) is not None
+
+
+def _more_views(runner: Runner) -> Iterator[Recipe]:
+    """The trained networks that had no time for all views of their recipes, with all of them."""
     for recipe in runner.recipes:
-        settings = _of(runner, runner.done.get(recipe.name))
-        if settings is None or is_probe(settings):
+        if recipe.kind == "probe" or recipe.faults or recipe.of:
             continue
-        views, asked = settings.config.infer.views, recipe.settings.config.infer.views
-        if len(views) < len(asked):
-            name = texts.WITH_VIEWS.format(name=recipe.name, n=len(asked))
-            whole = settings.with_values({"infer.views": asked})
-            yield Recipe(name, whole, texts.OF_VIEWS, least_views=len(views) + 1)
+        asked = recipe.settings.config.infer.views
+        for size in recipe.sizes:
+            own = size == recipe.settings.config.images.size
+            label = recipe.name if own else texts.AT_SIZE.format(name=recipe.name, size=size)
+            made = runner.done.get(label)
+            views = [] if made is None else list(made.setting("infer.views") or ())
+            if made is not None and views == asked[: len(views)] != asked:
+                settings = recipe.at(size=size, epochs=int(made.setting("train.epochs")))
+                name = texts.MORE_VIEWS.format(name=label)
+                yield Recipe(name, settings, of=label, views_there=len(views))
 
 
 def _may_report(runner: Runner, member: Artifact | None) -> bool:
@@ -64,16 +80,13 @@ def _may_report(runner: Runner, member: Artifact | None) -> bool:
 
 def _seeds(runner: Runner) -> Iterator[Recipe]:
     """The finished networks with another seed, then the heads that depend on one; the best first."""
-    done = {name: a for name, a in runner.done.items() if a is not None and f"{SEED}=" not in name}
-    made = [(name, a, settings) for name, a in done.items() if (settings := _of(runner, a)) is not None]
-    made = [one for one in made if not one[2].config.train.solved]
-    made.sort(key=lambda one: (is_probe(one[2]), headroom(one[1], runner.metric)))
+    made = []
+    for name, artifact in runner.done.items():
+        settings = None if artifact is None else case.again(artifact, runner.settings)
+        if artifact is None or settings is None or settings.config.train.solved or f"{SEED}=" in name:
+            continue
+        made.append((is_probe(settings), headroom(artifact, runner.metric), name, settings))
+    made.sort(key=lambda one: one[:2])
     for number in range(1, SEEDS + 1):
-        for name, _, settings in made:
-            other = settings.with_values({SEED: number})
-            yield Recipe(f"{name} {SEED}={number}", other, texts.OF_SEED)
-
-
-def _of(runner: Runner, made: Artifact | None) -> Settings | None:
-    """The settings that asked for a member; None: there is none, or they cannot be read again."""
-    return None if made is None else case.again(made, runner.settings)
+        for _, _, name, settings in made:
+            yield Recipe(f"{name} {SEED}={number}", settings.with_values({SEED: number}))

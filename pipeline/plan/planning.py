@@ -109,7 +109,7 @@ class Rung:
         cost: of all folds.
         share: of its epochs that is still to be trained, 0 to 1: other folds exist.
         is_fixed: whether its epochs may not change, e.g. because some of its folds exist.
-        least_views: the fewest with which it is of use.
+        views_there: how many of its views are there; it is of use with at least one more.
     """
 
     label: str
@@ -119,12 +119,24 @@ class Rung:
     cost: Cost
     share: float = 1.0
     is_fixed: bool = False
-    least_views: int = 1
+    views_there: int = 0
+
+    @property
+    def least_views(self) -> int:
+        """The fewest with which it is of use."""
+        return self.views_there + 1
+
+    @property
+    def counts(self) -> list[int]:
+        """How many views it may predict, the most first."""
+        if self.views_there:
+            return list(range(self.views, self.views_there, -1))
+        return list(dict.fromkeys((self.views, 1)))
 
     def seconds(self, epochs: int, views: int) -> float:
         """Expected seconds of what is left of it."""
         own = replace(self.cost, epoch=self.share * self.cost.epoch)
-        return own.seconds(epochs, views)
+        return own.seconds(epochs, max(views - self.views_there, 0))
 
 
 @dataclass(frozen=True)
@@ -230,7 +242,7 @@ def plan(
         has_network: whether a network is finished: if not, one may have smaller images.
         why: the reason in words for a recipe that needs so many seconds.
         there: keys of the features that are there by now, whatever the ladders say.
-        late: seconds after them by which a head may end that takes longer than expected.
+        late: how many seconds too late the command may end if a head takes longer than expected.
     """
     members: list[Planned] = []
     left_out: dict[str, str] = {}
@@ -273,7 +285,7 @@ def quickest(ladders: Sequence[Ladder], seconds: float, pace: Pace) -> Planned:
     ordered = sorted(ladders, key=lambda one: fewest(one, one.rungs[0], pace).seconds)
     for ladder in ordered:
         for rung in ladder.rungs:
-            for views in dict.fromkeys((rung.views, rung.least_views)):
+            for views in rung.counts:
                 one = _planned(ladder, rung, rung.epochs, views, pace)
                 if one.seconds <= seconds:
                     return one
@@ -292,7 +304,7 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace, late: float =
 
     `late`: as in `plan`.
     """
-    for views in dict.fromkeys((rung.views, rung.least_views)):
+    for views in rung.counts:
         whole = _planned(ladder, rung, rung.epochs, views, pace)
         spared = ladder.kind != "probe" or UNWATCHED * whole.seconds <= seconds + late
         if whole.seconds <= seconds and spared:
@@ -319,7 +331,7 @@ def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planne
     rung = planned.rung
     slower = max(pace.of(planned.ladder.kind), taken / max(rung.seconds(planned.epochs, 0), 1e-9))
     each = min(slower, FACTORS[1]) * rung.cost.view
-    fit = math.floor(max(seconds, 0.0) / each) if each > 0 else planned.views
+    fit = rung.views_there + (math.floor(max(seconds, 0.0) / each) if each > 0 else planned.views)
     return _planned(
         planned.ladder, rung, planned.epochs, min(max(fit, rung.least_views), planned.views), pace
     )

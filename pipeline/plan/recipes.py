@@ -17,7 +17,6 @@ from pipeline.engine.need import Need
 from pipeline.engine.session import Session
 from pipeline.engine.slices import flat
 from pipeline.nets.stages import is_probe
-from pipeline.plan import texts
 from pipeline.record.store import Artifact
 from pipeline.settings import portfolio
 from pipeline.settings.ensemble import word_of
@@ -47,16 +46,18 @@ class Recipe:
     Args:
         name: of the recipe, or the words that make it.
         settings: as the recipe says.
-        why: why it is here, for the table: its origin, or the advice.
         faults: why it cannot be trained here; empty: it can.
-        least_views: the fewest views with which it is of use.
+        of: the finished member whose place it takes; empty: it is a new one.
+        views_there: how many of its views that member has; it is of use with at least one more.
+        is_about_epochs: whether other epochs would make another recipe of it, as of advice to train longer.
     """
 
     name: str
     settings: Settings
-    why: str = ""
     faults: str = ""
-    least_views: int = 1
+    of: str = ""
+    views_there: int = 0
+    is_about_epochs: bool = False
 
     @property
     def kind(self) -> str:
@@ -105,7 +106,7 @@ def of_user(settings: Settings) -> list[Recipe] | None:
     if named is None:
         return None
     words = [word_of(str(word)) for word in named]
-    return [_recipe(settings, w.name, "") for w in words if w.kind == "experiment"]
+    return [_recipe(settings, w.name) for w in words if w.kind == "experiment"]
 
 
 def of_portfolio(settings: Settings, name: str) -> list[Recipe]:
@@ -115,7 +116,7 @@ def of_portfolio(settings: Settings, name: str) -> list[Recipe]:
         ConfigError: there is no such portfolio, or its file has faults.
     """
     listed = portfolio.recipes(settings.folder, name)
-    return [_recipe(settings, one.name, texts.ORIGIN[one.origin].format(source=one.source)) for one in listed]
+    return [_recipe(settings, one.name) for one in listed]
 
 
 def of_machine(settings: Settings, asked: str, name: str) -> list[Recipe]:
@@ -141,15 +142,15 @@ def portfolio_for(settings: Settings, asked: str, device: str) -> str:
     return wanted if wanted in portfolio.names(settings.folder) else PORTFOLIOS["cpu"]
 
 
-def _recipe(settings: Settings, name: str, why: str) -> Recipe:
+def _recipe(settings: Settings, name: str) -> Recipe:
     try:
         made = settings.member(name)
     except ConfigError as error:
         enlarged = _enlarged(settings, name)
         if enlarged is None:
-            return Recipe(name, settings, why, "; ".join(error.faults[:2]) or error.headline)
+            return Recipe(name, settings, "; ".join(error.faults[:2]) or error.headline)
         made = enlarged
-    return Recipe(name, _of_last_stage(made), why)
+    return Recipe(name, _of_last_stage(made))
 
 
 def _of_last_stage(settings: Settings) -> Settings:
@@ -185,6 +186,13 @@ def same_recipe(settings: Settings, artifact: Artifact) -> bool:
     return now is not None and _without_free(flat(now)) == _without_free(flat(artifact.manifest["settings"]))
 
 
+def nearest(settings: Settings, finished: Iterable[Artifact]) -> Artifact | None:
+    """The finished result of a recipe whose views are nearest to what it asks for; None: there is none."""
+    asked = set(settings.config.infer.views)
+    found = (a for a in finished if same_recipe(settings, a))
+    return min(found, key=lambda a: len(asked ^ set(a.setting("infer.views") or ())), default=None)
+
+
 def paused(session: Session, recipe: Recipe) -> int | None:
     """The epochs of a training of this recipe on these folds that stopped within a fold; None: none did."""
     return None if recipe.kind == "probe" else _epochs_of(session, recipe, session.store.begun("fold"))
@@ -205,8 +213,11 @@ def _epochs_of(session: Session, recipe: Recipe, found: Iterable[Artifact]) -> i
     """The epochs of the first of these folds that belongs to the recipe."""
     folds = f"folds/{session.graph.key(Need('folds', recipe.settings))}"
     for fold in found:
+        epochs = int(fold.setting("train.epochs") or 0)
+        if recipe.is_about_epochs and epochs != recipe.settings.config.train.epochs:
+            continue
         if fold.inputs.get("folds") == folds and same_recipe(recipe.settings, fold):
-            return int(fold.setting("train.epochs") or 0) or None
+            return epochs or None
     return None
 
 

@@ -1,7 +1,7 @@
 """Spending a budget of time on members: the first submission, then one member after another, then the end.
 
-Owns the order of work, planning again after each member, the blend and the submission after each, and what is
-kept for the end. Does not own what fits (`plan/planning.py`), expected seconds (`plan/costs.py`), the blend
+Owns the order of work, planning again after each member, the blend and the submission after each. Does not
+own what fits (`plan/planning.py`), expected seconds (`plan/costs.py`), the blend
 (`ensemble/`) nor the report on the time (`plan/page.py`).
 
 Everything that a later command needs is derived from the store: finished members are reused, whatever their
@@ -35,7 +35,7 @@ from pipeline.plan import costs, planning, recipes, table, texts
 from pipeline.plan.clock import SLACK, Clock, Reserve, Watch, minutes, needs
 from pipeline.plan.costs import Scene
 from pipeline.plan.planning import Cost, Ladder, Pace, Plan, Planned, Rung
-from pipeline.plan.recipes import MEMBERS, Recipe, same_recipe
+from pipeline.plan.recipes import MEMBERS, Recipe, nearest
 from pipeline.plan.steps import Best, Step, is_better, keep_best, stable_path
 from pipeline.record.store import Artifact
 from pipeline.settings.ensemble import AUTO
@@ -156,18 +156,16 @@ class Runner:
         finished = self._finished()
         free = {a.key: a for a in finished}
         for recipe in self.recipes:
-            of_it = [a for a in free.values() if same_recipe(recipe.settings, a)]
-            if of_it:
-                self.done[recipe.name] = free.pop(max(of_it, key=_views).key)
+            made = nearest(recipe.settings, free.values())
+            if made is not None:
+                self.done[recipe.name] = free.pop(made.key)
         for recipe in self.recipes:
             if recipe.name in self.done or recipe.faults:
                 continue
             for size in recipe.sizes[1:]:
-                smaller = recipe.at(size=size)
-                made = next((a for a in free.values() if same_recipe(smaller, a)), None)
+                made = nearest(recipe.at(size=size), free.values())
                 if made is not None:
-                    del free[made.key]
-                    self.done[texts.AT_SIZE.format(name=recipe.name, size=size)] = made
+                    self.done[texts.AT_SIZE.format(name=recipe.name, size=size)] = free.pop(made.key)
         self.recipes = [self._as_begun(recipe) for recipe in self.recipes]
         if self._pool():
             self.session.say(worded(texts.REUSED, n=len(self._pool())))
@@ -350,9 +348,11 @@ class Runner:
         """Train a member, predict, blend, submit; a member that fails or is paused is left out."""
         recipe = next(r for r in self.recipes if r.name == planned.ladder.name)
         missing, kind = self.scene.missing(settings_of(recipe, planned)), planned.ladder.kind
-        view = self.pace.of(kind) * planned.rung.cost.view
-        watch = Watch(self.clock, missing * planned.epochs, view + self.reserve.blend + self.reserve.end)
-        begins = texts.GOES_ON if kind == "network" and planned.rung.is_fixed else texts.BEGINS
+        rest = planned.rung.cost.view if kind == "network" else planned.rung.cost.fixed
+        after = self.pace.of(kind) * rest + self.reserve.blend + self.reserve.end
+        watch = Watch(self.clock, missing * planned.epochs, after)
+        goes_on = kind == "network" and planned.rung.is_fixed and not recipe.of
+        begins = texts.GOES_ON if goes_on else texts.BEGINS
         self.session.say(begins.format(
             name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)
         ))  # fmt: skip
@@ -382,8 +382,9 @@ class Runner:
             return
         taken = self.clock.now() - began
         self.pace.observe(kind, planned.rung.seconds(planned.epochs, planned.views), taken)
-        del self.done[recipe.name]
-        self.done[planned.rung.label] = artifact
+        if not recipe.of:
+            del self.done[recipe.name]
+        self.done[recipe.of or planned.rung.label] = artifact
         self.submit(planned.rung.label, taken, artifact)
 
     def _made(self, recipe: Recipe, planned: Planned, watch: Watch | None) -> tuple[Planned, Artifact]:
@@ -533,11 +534,6 @@ def _kind(recipe: Recipe) -> Any:
     return recipe.kind
 
 
-def _views(member: Artifact) -> int:
-    """How many views a member predicts."""
-    return len(list(member.setting("infer.views") or ()))
-
-
 def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
     """The expected costs of a recipe at each of its sizes; `begun`: epochs of a training that has begun."""
     settings = recipe.settings if begun is None else recipe.at(epochs=begun)
@@ -554,9 +550,10 @@ def ladder_of(recipe: Recipe, scene: Scene, begun: int | None) -> Ladder:
         )
         share = scene.missing(settings) / len(scene.plan) if size == config.images.size else 1.0
         epochs = 1 if recipe.kind == "probe" else config.train.epochs
-        fixed = recipe.kind == "probe" or (begun is not None and size == config.images.size)
+        has_begun = begun is not None and size == config.images.size
+        fixed = recipe.kind == "probe" or has_begun or recipe.is_about_epochs
         views = len(config.infer.views)
-        rungs.append(Rung(label, max(sides), epochs, views, scaled, share, fixed, recipe.least_views))
+        rungs.append(Rung(label, max(sides), epochs, views, scaled, share, fixed, recipe.views_there))
     return Ladder(recipe.name, _kind(recipe), tuple(rungs))
 
 

@@ -7,29 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from pipeline.core.predictions import Comparison
 from pipeline.pages import text_table
 from pipeline.plan import texts
-from pipeline.plan.clock import Clock, minutes
+from pipeline.plan.clock import Clock, Reserve, minutes
 from pipeline.plan.planning import Plan
 from pipeline.plan.steps import Best, Step
 
 
-class Kept(Protocol):
-    """What is kept for the end, in seconds."""
-
-    @property
-    def blend(self) -> float:
-        """After each member."""
-
-    @property
-    def end(self) -> float:
-        """After all members."""
-
-
-def lines(plan: Plan, clock: Clock, kept: Kept, folds: int, again: bool) -> list[str]:
+def lines(plan: Plan, clock: Clock, kept: Reserve, folds: int, again: bool) -> list[str]:
     """The plan as a table; `again`: it replaces an earlier one, and only says what is to be trained."""
     end = datetime.now() + timedelta(seconds=clock.left)
     head = (texts.PLANNED_AGAIN if again else texts.PLANNED).format(

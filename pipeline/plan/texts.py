@@ -26,11 +26,10 @@ TIME_AND_EXPERIMENT = _("TIME: {words} names one experiment, and a budget of tim
 TIME_AND_EXPERIMENT_REMEDY = _("leave it out; make train TIME=… trains one experiment, and ensemble.members=[…] or PORTFOLIO=… chooses the members")
 NO_EPOCH_FITS = _("TIME={seconds:g}s is too short: the fewest epochs of {name} need about {least}")
 NO_EPOCH_FITS_REMEDY = _("raise TIME, or make training cheaper: smaller images, fewer folds")
-ORIGIN = {"measured": _("measured: {source}"), "published": _("published, not measured: {source}")}
 
 # --- The plan
 AT_SIZE = _("{name} at {size} px")
-WITH_VIEWS = _("{name} with {n} views")
+MORE_VIEWS = _("{name}, more views")
 TIMES = _("time            {seconds} for {command}, until {end}; {portfolio}")
 OF_PORTFOLIO = _("recipes of configs/portfolio/{name}.yaml")
 OF_USER = _("the members of ensemble.members")
@@ -105,6 +104,3 @@ NOT_KEPT = _("not kept")
 HONEST = _("Cross-fitted over the whole choice of members: {metric} {score:.4f} [{low:.4f}, {high:.4f}]")
 NO_ADVICE_LEFT = _("no advice that a command can carry out is left; make all TIME=… trains further members of the portfolio")
 IMPROVED = _("improve         {kept} of {tried:piece} of advice kept; {metric} {before:.4f} at the beginning, {after:.4f} now")
-OF_ADVICE = _("advice of the error report: {do}")
-OF_SEED = _("another seed of a member")
-OF_VIEWS = _("all views of a member that had time for fewer")

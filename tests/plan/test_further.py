@@ -7,7 +7,7 @@ import pytest
 from pipeline.core import metrics
 from pipeline.plan import further, improving
 from pipeline.plan.improving import Move
-from pipeline.plan.planning import Cost, Pace, fewest, fitted
+from pipeline.plan.planning import Cost, Pace, fewest, fitted, viewed
 from pipeline.plan.recipes import Recipe
 from pipeline.plan.running import ladder_of
 from pipeline.settings.load import load
@@ -21,16 +21,21 @@ LOGISTIC = load(["competition=digits", "experiment=probe_logistic", "images.cach
 
 def made(score, settings):
     """A finished member as far as this module looks at it."""
-    return SimpleNamespace(metrics={"oof_macro_f1": score}, asked=settings, inputs={})
+    values = {"infer.views": settings.config.infer.views, "train.epochs": settings.config.train.epochs}
+    return SimpleNamespace(metrics={"oof_macro_f1": score}, asked=settings, inputs={}, setting=values.get)
 
 
 @pytest.fixture
 def runner(monkeypatch):
-    """A runner without time for a report, with members to be filled in."""
+    """A runner without time for a report; members, and results by their settings, are to be filled in."""
     monkeypatch.setattr(further.case, "again", lambda member, settings: member and member.asked)
+    store = SimpleNamespace(begun=lambda stage: [], all=lambda stage: [])
+    finished = {}
+    graph = SimpleNamespace(found=lambda need: finished.get(str(need.settings.config)), key=str)
     return SimpleNamespace(
         recipes=[], done={}, left=5.0, best=SimpleNamespace(artifact=None), reported=None, settings=None,
-        reserve=SimpleNamespace(report=10.0), metric=METRIC,
+        reserve=SimpleNamespace(report=10.0), metric=METRIC, finished=finished,
+        session=SimpleNamespace(store=store, graph=graph),
     )  # fmt: skip
 
 
@@ -39,47 +44,63 @@ def names(runner):
 
 
 def test_a_network_that_had_time_for_fewer_views_gets_the_others_before_anything_else(runner):
-    recipe = Recipe("net", NETWORK)
     cut = NETWORK.with_values({"train.epochs": 7, "infer.views": VIEWS[:2]})
-    runner.recipes, runner.done = [recipe, Recipe("mlp", MLP)], {"net": made(0.5, cut), "mlp": None}
+    runner.recipes = [Recipe("net", NETWORK), Recipe("mlp", MLP)]
+    runner.done = {"net": made(0.5, cut), "mlp": None}
     (whole,) = further.after_portfolio(runner)
-    assert (whole.name, whole.least_views) == ("net with 3 views", 3)
+    assert (whole.name, whole.of, whole.views_there) == ("net, more views", "net", 2)
     assert whole.settings.config.infer.views == VIEWS and whole.settings.config.train.epochs == 7
     runner.recipes.append(whole)
-    assert "net with 3 views" not in names(runner), "and once"
-    runner.done = {"net": made(0.5, NETWORK)}
-    assert all(name.startswith("net train.seed=") for name in names(runner)), "it has all of its views"
+    assert not any("views" in name for name in names(runner)), "and once"
+    runner.done["net"], runner.done[whole.name] = made(0.5, NETWORK), None
+    found = names(runner)
+    assert found == [f"net train.seed={n}" for n in (1, 2, 3)], "it takes the place of the former one"
 
 
-def test_views_that_a_member_has_are_never_planned_again():
+def test_a_network_with_smaller_images_gets_its_views_too(runner):
+    recipe = Recipe(
+        "net", load(["competition=emoji", "experiment=lite0"]).with_values({"infer.views": VIEWS})
+    )
+    (_, small, *_) = recipe.sizes
+    runner.recipes = [recipe]
+    runner.done = {f"net at {small} px": made(0.5, recipe.at(size=small, views=VIEWS[:1]))}
+    (whole,) = further.after_portfolio(runner)
+    assert (whole.of, whole.settings.config.images.size) == (f"net at {small} px", small)
+
+
+def test_views_that_a_member_has_are_neither_planned_nor_paid_again():
     scene = SimpleNamespace(cost=lambda settings: Cost(1.0, 5.0, 10.0), missing=lambda s: 0, plan=range(3))
-    ladder = ladder_of(Recipe("net with 3 views", NETWORK, least_views=2), scene, 7)
+    ladder = ladder_of(Recipe("net, more views", NETWORK, of="net", views_there=1), scene, 7)
     (rung, *_) = ladder.rungs
-    assert fitted(ladder, rung, 31.0, Pace()).views == 3 and fitted(ladder, rung, 30.0, Pace()).views == 2
-    assert fitted(ladder, rung, 20.0, Pace()) is None and fewest(ladder, rung, Pace()).views == 2
+    one, both = (fitted(ladder, rung, seconds, Pace()) for seconds in (11.0, 21.0))
+    assert (one.views, one.seconds) == (2, 11.0) and (both.views, both.seconds) == (3, 21.0)
+    assert fitted(ladder, rung, 10.0, Pace()) is None and fewest(ladder, rung, Pace()).views == 2
+    assert viewed(both, 1.0, 10.0, Pace()).views == 2 == viewed(both, 1.0, 0.0, Pace()).views
 
 
-def test_other_seeds_begin_with_the_best_and_with_networks_and_leave_out_heads_without_one(runner):
+def test_other_seeds_begin_with_networks_and_the_best_and_leave_out_heads_without_one(runner):
     members = {"mlp": (0.8, MLP), "better": (0.9, MLP), "solved": (0.95, LOGISTIC), "net": (0.7, NETWORK)}
     runner.done = {name: made(*one) for name, one in members.items()} | {"paused": None}
     found = further.after_portfolio(runner)
-    assert [r.name for r in found[:4]] == [
-        "net train.seed=1",
-        "better train.seed=1",
-        "mlp train.seed=1",
-        "net train.seed=2",
-    ]
+    first = [(r.name, r.settings.config.train.seed) for r in found[:4]]
+    seeds = [("net", 1), ("better", 1), ("mlp", 1), ("net", 2)]
+    assert first == [(f"{name} train.seed={seed}", seed) for name, seed in seeds]
     assert len(found) == 3 * further.SEEDS
-    assert [r.settings.config.train.seed for r in found[:4]] == [1, 1, 1, 2]
     runner.recipes = found
     runner.done[found[1].name] = made(0.9, found[1].settings)
     assert names(runner) == [], "and no seeds of seeds"
 
 
+def test_what_an_earlier_command_finished_is_not_asked_for_again(runner):
+    runner.done = {"mlp": made(0.8, MLP)}
+    runner.finished[str(MLP.with_values({"train.seed": 1}).config)] = "a result"
+    assert names(runner) == ["mlp train.seed=2", "mlp train.seed=3"]
+
+
 def test_after_the_recipes_advice_on_other_members_follows_where_that_on_the_best_one_is_tried(
     monkeypatch, runner
 ):
-    advice = {"train/best": ["x"], "train/b": ["z"], "train/c": ["y"]}
+    advice = {"train/best": ["train.epochs=9"], "train/b": ["train.lr=1e-3"], "train/c": ["train.ema=0.9"]}
     scores = {"train/best": 0.7, "train/b": 0.5, "train/c": 0.6}
     runner.done = {name: made(score, NETWORK) for name, score in scores.items()}
     for name, member in runner.done.items():
@@ -92,20 +113,21 @@ def test_after_the_recipes_advice_on_other_members_follows_where_that_on_the_bes
     runner.reserve = SimpleNamespace(blend=1.0, report=5.0)
     runner.pace = SimpleNamespace(of=lambda kind: 1.0)
     runner.clock = SimpleNamespace(now=lambda: 0.0)
-    runner.session = SimpleNamespace(store=SimpleNamespace(at=training))
+    runner.session.store.at = training
     runner.report = lambda: "train/best"
     runner.report_of = lambda member, settings: member.inputs["train"]
     monkeypatch.setattr(improving, "subject", lambda *_: training("train/best"))
 
     def moves_of(report, *_):
-        return [Move(n, "epochs", (), NETWORK, None, gain=0.1, seconds=10.0) for n in advice[report]], []
+        return [Move(n, "kind", (n,), NETWORK, None, gain=0.1, seconds=10.0) for n in advice[report]], []
 
     monkeypatch.setattr(improving, "moves_of", moves_of)
     found = []
     for _ in range(3):
         (new,) = further.after_portfolio(runner)
-        found.append(new.name)
+        found.append((new.name, new.is_about_epochs))
         runner.recipes.append(new)
-    assert found == ["x", "y", "z"] and "train.seed=1" in names(runner)[0]
+    assert found == [("train.epochs=9", True), ("train.ema=0.9", False), ("train.lr=1e-3", False)]
+    assert "train.seed=1" in names(runner)[0]
     runner.left, runner.read = 15.0, set()
     assert "train.seed=1" in names(runner)[0], "no time for a report and that at the end"

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.cli import parser
 from pipeline.core.errors import ConfigError
-from pipeline.plan.clock import SLACK, Clock, Watch, minutes, time_of
+from pipeline.plan.clock import Clock, Reserve, Watch, minutes, time_of
 
 
 class Hands:
@@ -101,4 +101,9 @@ def test_epochs_of_a_checkpoint_are_not_waited_for_again():
 
 def test_a_small_delay_of_the_first_epochs_does_not_pause():
     assert watched(50, 100, lambda n: 2.2 if n < 6 else 1.8) is None
-    assert SLACK < 0.05
+
+
+def test_what_is_kept_for_the_end_is_a_small_part_of_any_time():
+    for seconds in (120, 1800, 8 * 3600):
+        kept = Reserve.expected(Clock(seconds, Hands()), 2000, 10.0)
+        assert 10.0 < kept.end < 10.0 + 0.02 * seconds and kept.blend < 0.1 * seconds

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.core.errors import ConfigError, StoppedError, UserError
 from pipeline.engine.slices import config_slice
-from pipeline.plan import running
+from pipeline.plan import recipes, running
 from pipeline.plan.clock import SLACK, Clock, Reserve
 from pipeline.plan.planning import Cost, Features, Ladder, Rung
 from pipeline.plan.recipes import Recipe, begun, paused
@@ -153,7 +153,7 @@ def test_it_ends_in_time_and_begins_with_the_probe(seconds):
 def test_members_that_take_longer_or_shorter_than_expected_do_not_move_the_end(seconds, factor):
     runner = toy(seconds, COSTS, factors=dict.fromkeys("abcd", factor))
     runner.run()
-    assert runner.clock.spent + runner.reserve.end <= seconds * (1 + 2 * SLACK)
+    assert runner.clock.spent + runner.reserve.end <= seconds * 1.05
     assert runner.best is not None
 
 
@@ -345,7 +345,7 @@ def test_a_later_command_takes_the_recipe_itself_where_one_with_smaller_images_i
         return settings.config.images.size == 16
 
     runner, small = shrinking(), made_of("small", "full")
-    monkeypatch.setattr(running, "same_recipe", lambda settings, made: is_small(settings))
+    monkeypatch.setattr(recipes, "same_recipe", lambda settings, made: is_small(settings))
     monkeypatch.setattr(running.recipes, "begun", lambda _, recipe: 6 if is_small(recipe.settings) else None)
     monkeypatch.setattr(runner, "_finished", lambda: [small])
     monkeypatch.setattr(runner, "_take_former", lambda: None)
@@ -357,15 +357,19 @@ def test_a_later_command_takes_the_recipe_itself_where_one_with_smaller_images_i
 
 def test_a_later_command_knows_a_member_by_the_result_with_most_of_its_views(monkeypatch):
     runner, found = toy(300, {"a": Cost(5.0, 6.0)}), []
+    runner.recipes = [Recipe("a", NETWORK.with_values({"infer.views": VIEWS}))]
     for views in (1, 3, 2):
         setting = {"train.strategy": "full", "infer.views": VIEWS[:views]}
         found.append(SimpleNamespace(key=f"{views} views", setting=setting.get))
-    monkeypatch.setattr(running, "same_recipe", lambda settings, made: True)
+    monkeypatch.setattr(recipes, "same_recipe", lambda settings, made: True)
     monkeypatch.setattr(runner, "_finished", lambda: found)
     monkeypatch.setattr(runner, "_take_former", lambda: None)
     runner.session.need = lambda *asked: None
     Runner._reuse(runner)
     assert runner.done == {"a": found[1]}
+    runner.recipes = [Recipe("a", NETWORK.with_values({"infer.views": VIEWS[:1]}))]
+    Runner._reuse(runner)
+    assert runner.done == {"a": found[0]}, "most of those that are asked for"
 
 
 def test_no_other_head_is_timed_before_a_first_submission_that_takes_moments():
@@ -423,6 +427,53 @@ def test_when_the_portfolio_is_through_further_recipes_are_asked_for():
     runner = toy(400, {"probe": Cost(8.0), "a": Cost(5.0, 6.0)}, more=more)
     runner.run()
     assert [name for name, _ in runner.began] == ["probe", "a", "advice"] and asked[0] == 2
+
+
+def test_a_network_gets_its_other_views_once_and_keeps_its_place(monkeypatch):
+    """Of three views two are there, and 20 s are enough for the third."""
+    runner, predicted = viewing(300, {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 10.0)})
+
+    def more(runner):
+        runner.costs["more"] = Cost(0.0, 0.0, 10.0)
+        return [Recipe("more", runner.recipes[1].settings, of="a", views_there=2)]
+
+    def timed(recipe, before=runner._timed):
+        made = before(recipe)
+        rungs = [replace(r, views_there=recipe.views_there, share=float(not recipe.of)) for r in made.rungs]
+        return replace(made, rungs=tuple(rungs))
+
+    runner.more, runner._timed = more, timed
+    runner.run()
+    assert [step.name for step in runner.steps] == ["probe", "a", "more"] and predicted["more"] == 3
+    assert list(runner.done) == ["probe", "a", "more"] and runner.done["more"] is None
+    assert runner.done["a"] is not None and not any("earlier command" in line for line in runner.said)
+
+
+def test_a_head_that_takes_longer_than_expected_may_begin_where_the_end_would_be_little_late():
+    """24 s that may become 36 s, where 32 s or 28 s are left."""
+    for left, fits in ((32.0, True), (28.0, False)):
+        runner = toy(300, {"probe": Cost(24.0)})
+        runner.reserve, runner.best = Reserve(0.0), "there is one"
+        runner.clock.now.at += runner.left - left
+        assert bool(runner.replan().members) == fits
+
+
+def test_advice_to_train_longer_is_another_training_than_the_one_that_is_there():
+    recorded = config_slice(NETWORK.config, ("images.size", "train", "loss", "model"))
+    fold = SimpleNamespace(
+        manifest={"settings": recorded},
+        inputs={"folds": "folds/k"},
+        setting=lambda path: recorded["train"]["epochs"],
+    )
+    store = SimpleNamespace(all=lambda stage: [fold], begun=lambda stage: [])
+    session = SimpleNamespace(graph=SimpleNamespace(key=lambda need: "k"), store=store)
+    longer = NETWORK.with_values({"train.epochs": 20})
+    assert begun(session, Recipe("a", longer)) == 10
+    advice = Recipe("a train.epochs=20", longer, is_about_epochs=True)
+    assert begun(session, advice) is None
+    scene = SimpleNamespace(cost=lambda settings: Cost(1.0, 2.0, 3.0), missing=lambda s: 5, plan=range(5))
+    rung = ladder_of(advice, scene, None).rungs[0]
+    assert (rung.epochs, rung.is_fixed) == (20, True), "and fewer would not be what was advised"
 
 
 def test_a_member_of_which_folds_exist_goes_on_with_its_own_schedule():
