@@ -212,7 +212,7 @@ def _runner(session: Session, options: Options, command: str, with_report: bool)
     images = len(scene.samples) + scene.n_test
     report = _report_seconds(session, images) if with_report else 0.0
     reserve = Reserve.expected(clock, images, report)
-    more = further.after_portfolio if own is None else None
+    more = further.after_portfolio if own is None else further.more_views
     return Runner(session, settings, scene, clock, listed, reserve, is_open=own is None, more=more)
 
 

@@ -26,8 +26,7 @@ LEAST_REPORT = 10.0
 
 def after_portfolio(runner: Runner) -> list[Recipe]:
     """The next further recipes, each once; empty: there are none."""
-    found = _fresh(runner, _more_views(runner))
-    member = None
+    found, member = more_views(runner), None
     while not found and _may_report(runner, member):
         reading = read_report(runner, member)
         found = _fresh(runner, [] if reading is None else map(_advised, reading.moves))
@@ -37,25 +36,31 @@ def after_portfolio(runner: Runner) -> list[Recipe]:
     return found or _fresh(runner, _seeds(runner))
 
 
+def more_views(runner: Runner) -> list[Recipe]:
+    """The trained networks that had no time for all views of their recipes, with all of them; each once."""
+    return _fresh(runner, _with_all_views(runner))
+
+
 def _advised(move: Move) -> Recipe:
     about_epochs = any(word.startswith("train.epochs=") for word in move.words)
     return Recipe(move.name, move.settings, is_about_epochs=about_epochs)
 
 
 def _fresh(runner: Runner, listed: Iterable[Recipe]) -> list[Recipe]:
-    """Those that are not known yet, and that no earlier command finished."""
+    """Those that are not known yet, and that no earlier command finished with all of their views."""
     names = {recipe.name for recipe in runner.recipes}
-    return [one for one in listed if one.name not in names and not _is_there(runner, one)]
+    graph = runner.session.graph
+    finished = {artifact.key for artifact in graph.finished("infer")}
+    found = []
+    for recipe in listed:
+        epochs = recipes.begun(runner.session, recipe)
+        settings = recipe.settings if epochs is None else recipe.at(epochs=epochs)
+        if recipe.name not in names and graph.key(Need("infer", settings)) not in finished:
+            found.append(recipe)
+    return found
 
 
-def _is_there(runner: Runner, recipe: Recipe) -> bool:
-    epochs = recipes.begun(runner.session, recipe)
-    settings = recipe.settings if epochs is None else recipe.at(epochs=epochs)
-    return runner.session.graph.found(Need("infer", settings)) is not None
-
-
-def _more_views(runner: Runner) -> Iterator[Recipe]:
-    """The trained networks that had no time for all views of their recipes, with all of them."""
+def _with_all_views(runner: Runner) -> Iterator[Recipe]:
     for recipe in runner.recipes:
         if recipe.kind == "probe" or recipe.faults or recipe.of:
             continue
@@ -68,7 +73,7 @@ def _more_views(runner: Runner) -> Iterator[Recipe]:
             if made is not None and views == asked[: len(views)] != asked:
                 settings = recipe.at(size=size, epochs=int(made.setting("train.epochs")))
                 name = texts.MORE_VIEWS.format(name=label)
-                yield Recipe(name, settings, of=label, views_there=len(views))
+                yield Recipe(name, settings, of=label, views_there=len(views), is_about_epochs=True)
 
 
 def _may_report(runner: Runner, member: Artifact | None) -> bool:

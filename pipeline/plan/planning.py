@@ -109,7 +109,7 @@ class Rung:
         cost: of all folds.
         share: of its epochs that is still to be trained, 0 to 1: other folds exist.
         is_fixed: whether its epochs may not change, e.g. because some of its folds exist.
-        views_there: how many of its views are there; it is of use with at least one more.
+        views_there: how many of its views are there; it has to predict at least one more.
     """
 
     label: str
@@ -123,7 +123,7 @@ class Rung:
 
     @property
     def least_views(self) -> int:
-        """The fewest with which it is of use."""
+        """The fewest that it may predict."""
         return self.views_there + 1
 
     @property
@@ -319,7 +319,7 @@ def fitted(ladder: Ladder, rung: Rung, seconds: float, pace: Pace, late: float =
 
 
 def viewed(planned: Planned, taken: float, seconds: float, pace: Pace) -> Planned:
-    """A trained network with those of its planned views that fit into so many seconds; at least the fewest.
+    """A trained network with those of its planned views that fit into so many seconds; at least one new one.
 
     Args:
         planned: as it was before its training.

@@ -47,8 +47,8 @@ class Recipe:
         name: of the recipe, or the words that make it.
         settings: as the recipe says.
         faults: why it cannot be trained here; empty: it can.
-        of: the finished member whose place it takes; empty: it is a new one.
-        views_there: how many of its views that member has; it is of use with at least one more.
+        of: the finished member whose place it takes in the plan; empty: it is a new one.
+        views_there: how many of its views that member has; it has to predict at least one more.
         is_about_epochs: whether other epochs would make another recipe of it, as of advice to train longer.
     """
 

@@ -351,7 +351,7 @@ class Runner:
         rest = planned.rung.cost.view if kind == "network" else planned.rung.cost.fixed
         after = self.pace.of(kind) * rest + self.reserve.blend + self.reserve.end
         watch = Watch(self.clock, missing * planned.epochs, after)
-        goes_on = kind == "network" and planned.rung.is_fixed and not recipe.of
+        goes_on = kind == "network" and planned.rung.is_fixed and not recipe.is_about_epochs
         begins = texts.GOES_ON if goes_on else texts.BEGINS
         self.session.say(begins.format(
             name=planned.rung.label, seconds=minutes(planned.seconds), left=minutes(self.clock.left)

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from pipeline.core import metrics
+from pipeline.engine.slices import config_slice
 from pipeline.plan import further, improving
 from pipeline.plan.improving import Move
 from pipeline.plan.planning import Cost, Pace, fewest, fitted, viewed
-from pipeline.plan.recipes import Recipe
+from pipeline.plan.recipes import Recipe, begun
 from pipeline.plan.running import ladder_of
 from pipeline.settings.load import load
 
@@ -27,11 +28,14 @@ def made(score, settings):
 
 @pytest.fixture
 def runner(monkeypatch):
-    """A runner without time for a report; members, and results by their settings, are to be filled in."""
+    """A runner without time for a report; members, and settings of finished results, are to be filled in."""
     monkeypatch.setattr(further.case, "again", lambda member, settings: member and member.asked)
     store = SimpleNamespace(begun=lambda stage: [], all=lambda stage: [])
-    finished = {}
-    graph = SimpleNamespace(found=lambda need: finished.get(str(need.settings.config)), key=str)
+    finished = []
+    graph = SimpleNamespace(
+        key=lambda need: "k" if need.stage == "folds" else str(need.settings.config),
+        finished=lambda stage: [SimpleNamespace(key=str(settings.config)) for settings in finished],
+    )
     return SimpleNamespace(
         recipes=[], done={}, left=5.0, best=SimpleNamespace(artifact=None), reported=None, settings=None,
         reserve=SimpleNamespace(report=10.0), metric=METRIC, finished=finished,
@@ -55,6 +59,24 @@ def test_a_network_that_had_time_for_fewer_views_gets_the_others_before_anything
     runner.done["net"], runner.done[whole.name] = made(0.5, NETWORK), None
     found = names(runner)
     assert found == [f"net train.seed={n}" for n in (1, 2, 3)], "it takes the place of the former one"
+
+
+def test_views_are_those_of_the_member_whatever_was_trained_after_it(runner):
+    """A later training of the same recipe has 20 epochs; the member has 7."""
+    recorded = config_slice(
+        NETWORK.with_values({"train.epochs": 20}).config, ("images.size", "train", "model")
+    )
+    later = SimpleNamespace(
+        manifest={"settings": recorded}, inputs={"folds": "folds/k"}, setting=lambda path: 20
+    )
+    runner.session.store.all = lambda stage: [later]
+    runner.recipes = [Recipe("net", NETWORK)]
+    runner.done = {"net": made(0.5, NETWORK.with_values({"train.epochs": 7, "infer.views": VIEWS[:1]}))}
+    (whole,) = further.more_views(runner)
+    assert begun(runner.session, runner.recipes[0]) == 20 and begun(runner.session, whole) is None
+    assert whole.settings.config.train.epochs == 7
+    runner.recipes.append(whole)
+    assert further.more_views(runner) == []
 
 
 def test_a_network_with_smaller_images_gets_its_views_too(runner):
@@ -93,7 +115,7 @@ def test_other_seeds_begin_with_networks_and_the_best_and_leave_out_heads_withou
 
 def test_what_an_earlier_command_finished_is_not_asked_for_again(runner):
     runner.done = {"mlp": made(0.8, MLP)}
-    runner.finished[str(MLP.with_values({"train.seed": 1}).config)] = "a result"
+    runner.finished.append(MLP.with_values({"train.seed": 1}))
     assert names(runner) == ["mlp train.seed=2", "mlp train.seed=3"]
 
 

@@ -429,18 +429,20 @@ def test_when_the_portfolio_is_through_further_recipes_are_asked_for():
     assert [name for name, _ in runner.began] == ["probe", "a", "advice"] and asked[0] == 2
 
 
-def test_a_network_gets_its_other_views_once_and_keeps_its_place(monkeypatch):
+def test_a_network_gets_its_other_views_once_and_keeps_its_place():
     """Of three views two are there, and 20 s are enough for the third."""
     runner, predicted = viewing(300, {"probe": Cost(8.0), "a": Cost(5.0, 20.0, 10.0)})
 
     def more(runner):
         runner.costs["more"] = Cost(0.0, 0.0, 10.0)
-        return [Recipe("more", runner.recipes[1].settings, of="a", views_there=2)]
+        views = runner.recipes[1].settings
+        return [Recipe("more", views, of="a", views_there=2, is_about_epochs=True)]
 
     def timed(recipe, before=runner._timed):
-        made = before(recipe)
-        rungs = [replace(r, views_there=recipe.views_there, share=float(not recipe.of)) for r in made.rungs]
-        return replace(made, rungs=tuple(rungs))
+        rungs = before(recipe).rungs
+        if recipe.of:
+            rungs = tuple(replace(r, views_there=2, share=0.0, is_fixed=True) for r in rungs)
+        return Ladder(recipe.name, recipe.kind, rungs)
 
     runner.more, runner._timed = more, timed
     runner.run()
