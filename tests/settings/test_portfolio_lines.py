@@ -42,6 +42,11 @@ def test_every_line_can_be_used_and_has_a_source(tier, name):
     assert refused(tier, name) == ""
 
 
+@pytest.mark.parametrize("tier", WITHOUT_HUB)
+def test_every_line_that_needs_neither_a_hub_nor_a_gpu_was_measured(tier):
+    assert not [one.name for one in portfolio.recipes(CONFIGS, tier) if one.unmeasured]
+
+
 def test_all_tiers_are_there_and_no_name_is_used_twice():
     assert {"cpu", "cpu_hub", "t4", "h100"} <= set(TIERS)
     names = [name for _, name in LINES]
