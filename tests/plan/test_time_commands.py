@@ -146,6 +146,17 @@ def test_a_later_command_goes_on_from_there(home):
 
 
 @pytest.mark.slow
+def test_a_network_that_has_one_of_its_views_gets_the_others_without_being_trained_again(own, tmp_path):
+    words = ("experiment=tiny_resnet", "train.epochs=1", "infer.views=[identity]")
+    assert run(tmp_path, "infer", *words, small=WORDS).code == 0
+    trained = [made.key for made in artifacts(tmp_path, "train")]
+    said = in_time(tmp_path, "ensemble", "60s", "ensemble.members=[tiny_resnet]")
+    views = sorted(len(made.setting("infer.views")) for made in artifacts(tmp_path, "infer"))
+    assert views == [1, 3] and "tiny_resnet, more views" in said.out
+    assert [made.key for made in artifacts(tmp_path, "train")] == trained
+
+
+@pytest.mark.slow
 def test_advice_is_carried_out_and_noted(home):
     said = in_time(home, "improve", "30s")
     assert said.code == 0, said.out + said.err
